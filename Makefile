@@ -1,0 +1,79 @@
+# Each target builds the environment it needs from nothing; `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+DATA ?=
+SIZES ?= 100,200,500,1000,2000,5000
+SEEDS ?= 3
+BENCH_ARGS ?=
+
+DEMO := $(VENV)/demo
+DEV := $(VENV)/dev
+# Two processes with one thread each, rather than two with a thread for every core.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint docs examples bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "PYTHON=$(PYTHON) builds the environments under $(VENV)/."
+
+demo: $(DEMO)/.ready ## fit the bundled molecules, compare, and write results to demo-output/
+	$(DEMO)/bin/dipkit demo --output demo-output
+	@echo "The results are in $(CURDIR)/demo-output:"
+	@ls demo-output
+
+test: $(DEV)/.ready ## the tests; PYTEST_ARGS="-k soap -x" is passed on
+	$(ONE_THREAD) $(DEV)/bin/python -m pytest -n auto --maxprocesses 2 $(PYTEST_ARGS)
+
+lint: $(DEV)/.ready ## ruff check, ruff format --check, mypy
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+docs: $(DEV)/.ready ## the documentation, warnings as errors, into docs/_build/html
+	$(DEV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	@echo "The documentation is in $(CURDIR)/docs/_build/html/index.html"
+
+examples: $(DEV)/.ready ## every examples/*.py with its quick settings, in a scratch folder
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	for example in examples/*.py; do \
+	  [ -e "$$example" ] || { echo "no examples yet"; break; }; \
+	  echo "$$example"; \
+	  (cd "$$scratch" && DIPKIT_EXAMPLES_QUICK=1 MPLBACKEND=Agg \
+	    "$(abspath $(DEV))/bin/python" "$(CURDIR)/$$example"); \
+	done
+
+bench: $(DEV)/.ready ## learning curve on QM9: make bench DATA=qm9.npz [SIZES=100,200] [SEEDS=3]
+	@test -n "$(DATA)" || { \
+	  echo "make bench needs DATA=FILE.npz, QM9 in the flat layout of docs/data-formats.md" >&2; \
+	  echo "(natoms, numbers, positions, dipole_debye, mulliken)." >&2; exit 2; }
+	$(DEV)/bin/python benchmarks/learning_curve.py --data "$(DATA)" \
+	  --sizes $(SIZES) --seeds $(SEEDS) $(BENCH_ARGS)
+
+clean: ## remove the environments and everything generated
+	rm -rf $(VENV) build dist docs/_build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so that an interrupted installation starts again from nothing.
+# $(call environment,EXTRAS)
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "dipkit needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 || true)" >&2; \
+  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+@echo "Building $(@D) (some minutes the first time)"
+@rm -rf $(@D)
+@$(PYTHON) -m venv $(@D)
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
+@touch $@
+endef
+
+$(DEMO)/.ready: pyproject.toml
+	$(call environment,plot)
+
+$(DEV)/.ready: pyproject.toml
+	$(call environment,dev)
