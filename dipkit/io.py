@@ -1,0 +1,207 @@
+"""Reading and writing molecules.
+
+================================  ==================================================
+suffix                            format
+================================  ==================================================
+``.xyz``, ``.extxyz``             extended XYZ; raw QM9 files are told by their second line
+``.db``, ``.json``                ASE database
+``.npz``                          flat arrays, see `dipkit._npz`
+``.tar``, ``.tar.bz2``, ...       archive of raw QM9 files, streamed
+a folder                          raw QM9 files ``*.xyz``
+================================  ==================================================
+
+Labels are looked for under these keys, the first one present counts:
+
+- magnitude, debye: ``dipole_debye``, ``mu``, ``mu_debye``;
+- vector, e*angstrom: ``dipole``, as ASE keeps it;
+- charges, e: ``mulliken``, ``mulliken_charges``, ``charges``;
+- total charge, e: ``charge``, ``total_charge``.
+
+A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
+in debye and three are a vector in e*angstrom. One number under ``dipole`` could be either unit,
+so it is an error unless it is named or a magnitude stands beside it. A key absent from a
+molecule means a missing label; NaN in a file is an error. This is the door for ASE, together
+with the private modules behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from . import _ase_files, _npz, _qm9
+from ._atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
+from ._files import PathLike, atomic_write, existing_file
+from ._records import LabelKeys
+from .exceptions import FileFormatError, InputError
+from .molecules import Molecules
+
+__all__ = [
+    "as_molecules",
+    "atomic_write",
+    "from_atoms",
+    "predictions_to_atoms",
+    "read",
+    "to_atoms",
+    "write",
+    "write_atoms",
+]
+
+_READABLE = ".xyz, .extxyz, .db, .json, .npz, .tar(.bz2, .gz, .xz), or a folder of raw QM9 files"
+_WRITABLE = ".xyz, .extxyz, .db, .json, .npz"
+_XYZ_SUFFIXES = (".xyz", ".extxyz")
+_DATABASE_SUFFIXES = (".db", ".json")
+
+
+def as_molecules(
+    x: Any,
+    *,
+    dipole_key: str | None = None,
+    charges_key: str | None = None,
+    labels: bool = True,
+) -> Molecules:
+    """Take molecules in whatever form they come.
+
+    Parameters
+    ----------
+    x : Molecules, ase.Atoms, sequence of either, str or path
+        `Molecules` are returned as they are.
+    dipole_key, charges_key : str, default=None
+        Keys of the labels, see `dipkit.io`; None looks for the usual ones.
+    labels : bool, default=True
+        False reads geometries and total charges only, as prediction does.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from dipkit.io import as_molecules
+    >>> as_molecules([molecule("H2O"), molecule("NH3")])
+    Molecules(2 molecules, 7 atoms, elements H N O, labels: none)
+    """
+    keys = {"dipole_key": dipole_key, "charges_key": charges_key}
+    if isinstance(x, str | os.PathLike):
+        return read(x, labels=labels, **keys)
+    if isinstance(x, Atoms):
+        return from_atoms([x], labels=labels, **keys)
+    if isinstance(x, Molecules):
+        return _without_keys(x, keys)
+    if not isinstance(x, Sequence) and not (isinstance(x, np.ndarray) and x.dtype == object):
+        raise InputError(
+            "molecules: expected ase.Atoms, a list of them, Molecules or a path, got "
+            f"{type(x).__name__}."
+        )
+    if len(x) == 0:
+        raise InputError("molecules: expected at least one molecule, got an empty list.")
+    if all(isinstance(part, Molecules) for part in x):
+        return _without_keys(Molecules.concatenate(list(x)), keys)
+    return from_atoms(x, labels=labels, **keys)
+
+
+def _without_keys(molecules: Molecules, keys: dict[str, str | None]) -> Molecules:
+    named = [argument for argument, key in keys.items() if key is not None]
+    if named:
+        raise InputError(
+            f"{', '.join(named)}: keys are for files and Atoms, but Molecules already carry "
+            "their labels. Name the key when reading."
+        )
+    return molecules
+
+
+def read(
+    path: PathLike,
+    *,
+    dipole_key: str | None = None,
+    charges_key: str | None = None,
+    labels: bool = True,
+) -> Molecules:
+    """Read molecules and their labels from a file or a folder.
+
+    Parameters
+    ----------
+    path : str or path
+        Formats and keys are listed in `dipkit.io`.
+    dipole_key, charges_key : str, default=None
+        Keys of the labels; None looks for the usual ones.
+    labels : bool, default=True
+        False reads geometries and total charges only.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is empty, cut, damaged or of an unknown format.
+    InputError
+        If there is no such file, a named key is absent, or a geometry or label cannot be used.
+    """
+    keys = LabelKeys(dipole_key, charges_key, labels)
+    file = Path(path)
+    file = file if file.is_dir() else existing_file(file)
+    reader = _reader(file)
+    try:
+        molecules = reader(file, keys)
+    except FileFormatError:
+        raise
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    if not len(molecules):
+        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    return molecules
+
+
+def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
+    suffix = file.suffix.lower()
+    if file.is_dir() or _qm9.is_archive(file):
+        return _qm9.read_qm9
+    if suffix in _XYZ_SUFFIXES:
+        return _qm9.read_qm9 if _qm9.is_raw_file(file) else _read_xyz
+    if suffix in _DATABASE_SUFFIXES:
+        return _read_database
+    if suffix == ".npz":
+        return _npz.read_npz
+    raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Readable: {_READABLE}.")
+
+
+def _read_xyz(path: Path, keys: LabelKeys) -> Molecules:
+    return _collect(_ase_files.read_xyz_frames(path), keys)
+
+
+def _read_database(path: Path, keys: LabelKeys) -> Molecules:
+    return _collect(_ase_files.read_database(path), keys)
+
+
+def _collect(frames: Iterable[Atoms], keys: LabelKeys) -> Molecules:
+    reader = AtomsReader(keys)
+    for frame in frames:
+        reader.add(frame)
+    return reader.molecules()
+
+
+def write(path: PathLike, molecules: Molecules) -> None:
+    """Write molecules and their labels; `read` gives them back. Features are not kept.
+
+    Parameters
+    ----------
+    path : str or path
+        The suffix names the format: .xyz, .extxyz, .db, .json or .npz.
+    molecules : Molecules
+    """
+    if Path(path).suffix.lower() == ".npz":
+        _npz.write_npz(Path(path), molecules)
+    else:
+        write_atoms(path, to_atoms(molecules))
+
+
+def write_atoms(path: PathLike, frames: Sequence[Atoms]) -> None:
+    """Write ASE Atoms, for example of `predictions_to_atoms`, as extended XYZ or ASE database."""
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix in _XYZ_SUFFIXES:
+        _ase_files.write_xyz_frames(file, frames)
+    elif suffix in _DATABASE_SUFFIXES:
+        _ase_files.write_database(file, frames)
+    else:
+        raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Writable: {_WRITABLE}.")
