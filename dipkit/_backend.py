@@ -1,0 +1,161 @@
+"""Array module and device: NumPy on the host, or CuPy on a GPU, behind one door.
+
+Everything that differs between the two is here, so that no other module asks which one it has.
+Factorisations raise on failure on both; results go back to the host with `Backend.to_host`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from numpy.typing import NDArray
+
+from .exceptions import DeviceError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array module on a device.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy"}
+    xp : module
+        ``numpy`` or ``cupy``.
+    sparse : module
+        ``scipy.sparse`` or ``cupyx.scipy.sparse``.
+    """
+
+    name: str
+    xp: Any
+    sparse: Any
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        """Bring an array to the device."""
+        return self.xp.asarray(array, dtype=dtype)
+
+    def to_host(self, array: Any) -> NDArray[Any]:
+        """Bring an array to the host as NumPy."""
+        return np.asarray(array.get() if hasattr(array, "get") else array)
+
+    def csr(self, values: Any, columns: Any, row_pointer: Any, shape: tuple[int, int]) -> Any:
+        """Build a sparse matrix of compressed rows on the device, from host arrays."""
+        xp = self.xp
+        parts = (xp.asarray(values), xp.asarray(columns), xp.asarray(row_pointer))
+        return self.sparse.csr_matrix(parts, shape=shape)
+
+    def factor(self, matrix: Any) -> Any:
+        """Cholesky factor of a symmetric positive definite matrix, which is overwritten.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the matrix is not positive definite or not finite.
+        """
+        if self.name == "numpy":
+            if not np.isfinite(np.einsum("ii->i", matrix)).all():
+                raise np.linalg.LinAlgError("matrix with NaN or infinite entries")
+            factor, _ = scipy.linalg.cho_factor(
+                matrix, lower=True, overwrite_a=True, check_finite=False
+            )
+            return factor
+        factor = self.xp.linalg.cholesky(matrix)
+        # CuPy answers a failed factorisation with NaN, not with an error.
+        if not bool(self.xp.isfinite(factor.diagonal()).all()):
+            raise np.linalg.LinAlgError("matrix is not positive definite")
+        return factor
+
+    def solve(self, factor: Any, right: Any) -> Any:
+        """Solve with a factor from `factor`."""
+        if self.name == "numpy":
+            return scipy.linalg.cho_solve((factor, True), right, check_finite=False)
+        from cupyx.scipy.linalg import solve_triangular
+
+        half = solve_triangular(factor, right, lower=True)
+        return solve_triangular(factor, half, trans="T", lower=True)
+
+    def free_memory(self) -> int:
+        """Bytes free on the device now."""
+        if self.name == "numpy":
+            return host_memory()
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
+
+    def release(self) -> None:
+        """Give pooled memory back to the device."""
+        if self.name == "cupy":
+            self.xp.get_default_memory_pool().free_all_blocks()
+
+
+NUMPY = Backend("numpy", np, scipy.sparse)
+
+
+def get_backend(device: str = "auto") -> Backend:
+    """Return the backend of a device.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        ``"auto"`` is the GPU where CuPy finds one, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device is unknown, or ``"cuda"`` is asked for and cannot be used.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"device: expected one of {DEVICES}, got {device!r}.")
+    if device == "cpu":
+        return NUMPY
+    backend, problem = _cupy_backend()
+    if backend is not None:
+        return backend
+    if device == "auto":
+        return NUMPY
+    raise DeviceError(
+        f'device="cuda": {problem}. Install CuPy for your driver with '
+        '`pip install "dipkit[cuda12]"` or `"dipkit[cuda13]"`, or use device="cpu".'
+    )
+
+
+def _cupy_backend() -> tuple[Backend | None, str]:
+    """Return the CuPy backend, or None and the reason why there is none."""
+    try:
+        import cupy
+        import cupyx.scipy.sparse
+    except Exception as error:  # a broken CUDA installation raises more than ImportError
+        return None, f"CuPy could not be imported ({type(error).__name__}: {error})"
+    if not cupy.is_available():
+        return None, "CuPy is installed but finds no usable GPU"
+    return Backend("cupy", cupy, cupyx.scipy.sparse), ""
+
+
+def host_memory() -> int:
+    """Bytes of memory that this process can still take, containers' limits respected."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/meminfo") as lines:
+            available = next(line for line in lines if line.startswith("MemAvailable"))
+        free = int(available.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux: what sysconf says is good enough
+        return free
+    return min([free, *_container_rest()])
+
+
+def _container_rest() -> list[int]:
+    """Bytes left under the memory limit of a container, where there is one."""
+    try:
+        with (
+            open("/sys/fs/cgroup/memory.max") as limit,
+            open("/sys/fs/cgroup/memory.current") as used,
+        ):
+            return [max(int(limit.read()) - int(used.read()), 0)]
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        return []

@@ -1,0 +1,288 @@
+"""Inducing environments: which atoms span the model, and the whitened basis they give.
+
+Symbols: per element e, candidates (n_e), inducing environments z_1..z_Me, kernel matrix K_MM of
+shape (M_e, M_e), whitening W (M_e, r_e) with W^T K_MM W = 1; basis functions of an atom are
+phi(x) = [k(x, z) W, bias]. Equation (7) of the theory page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from ._backend import NUMPY, Backend
+from .kernels import EnvironmentKernel
+from .molecules import Molecules
+
+# The constant column of each element. Large, so that the ridge penalty hardly touches it.
+BIAS = 10.0
+# Candidates looked at for each environment chosen; more is slower and no more accurate.
+CANDIDATES_PER_ENVIRONMENT = 4
+
+
+@dataclass(frozen=True)
+class ElementBasis:
+    """Basis functions of one element.
+
+    Parameters
+    ----------
+    number : int
+        Atomic number.
+    environments : tuple of array of shape (M_e, d_s), float32
+        Descriptors of the inducing environments, one array per scale.
+    whitening : array of shape (M_e, r_e - 1)
+    columns : slice
+        Columns of this element among all r.
+    """
+
+    number: int
+    environments: tuple[Any, ...]
+    whitening: Any
+    columns: slice
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Basis functions of all elements; an atom has entries only in its own element's columns."""
+
+    elements: Mapping[int, ElementBasis]
+    kernel: EnvironmentKernel
+    weights: tuple[float, ...]
+    backend: Backend
+
+    @property
+    def n_columns(self) -> int:
+        """Number r of basis functions."""
+        return max(element.columns.stop for element in self.elements.values())
+
+    @property
+    def bytes_per_atom(self) -> int:
+        """Size of the descriptors of one atom."""
+        return descriptor_bytes(next(iter(self.elements.values())).environments)
+
+    def evaluate(self, number: int, scales: Sequence[Any]) -> Any:
+        """Evaluate the basis functions of one element.
+
+        Parameters
+        ----------
+        number : int
+            Atomic number.
+        scales : sequence of ndarray of shape (n_e, d_s)
+            Descriptors of atoms of that element, on the host.
+
+        Returns
+        -------
+        array of shape (n_e, r_e), float64
+        """
+        element, xp = self.elements[number], self.backend.xp
+        x = [self.backend.asarray(scale) for scale in scales]
+        k = self.kernel(x, element.environments, self.weights, self.backend)
+        phi = xp.empty((k.shape[0], element.whitening.shape[1] + 1))
+        xp.matmul(k.astype(xp.float64), element.whitening, out=phi[:, :-1])
+        phi[:, -1] = BIAS
+        return phi
+
+    def dual(self, w: Any) -> dict[int, tuple[NDArray[np.float64], float]]:
+        """Fold weights into one coefficient per environment and a constant per element.
+
+        Parameters
+        ----------
+        w : array of shape (r,)
+
+        Returns
+        -------
+        dict
+            By atomic number: coefficients of shape (M_e,), e, and the constant, e.
+        """
+        folded = {}
+        for number, element in self.elements.items():
+            part = w[element.columns]
+            coefficients = self.backend.to_host(element.whitening @ part[:-1])
+            folded[number] = (coefficients, float(BIAS * part[-1]))
+        return folded
+
+
+def build_basis(
+    environments: Mapping[int, tuple[NDArray[np.float32], ...]],
+    kernel: EnvironmentKernel,
+    weights: Sequence[float],
+    eigenvalue_cut: float,
+    backend: Backend = NUMPY,
+) -> Basis:
+    """Whiten the kernel matrix of each element's environments.
+
+    Parameters
+    ----------
+    environments : mapping
+        By atomic number: descriptors of the inducing environments, one array per scale.
+    kernel : EnvironmentKernel
+    weights : sequence of float
+        Weight of each scale.
+    eigenvalue_cut : float
+        Directions whose eigenvalue is below this share of the largest are dropped.
+    backend : Backend
+
+    Returns
+    -------
+    Basis
+    """
+    elements, start = {}, 0
+    for number, scales in sorted(environments.items()):
+        whitening = whiten(_exact_kernel_matrix(scales, kernel, weights), eigenvalue_cut)
+        stop = start + whitening.shape[1] + 1
+        elements[number] = ElementBasis(
+            number=number,
+            environments=tuple(backend.asarray(scale) for scale in scales),
+            whitening=backend.asarray(whitening),
+            columns=slice(start, stop),
+        )
+        start = stop
+    return Basis(elements, kernel, tuple(weights), backend)
+
+
+def _exact_kernel_matrix(
+    scales: Sequence[NDArray[np.float32]], kernel: EnvironmentKernel, weights: Sequence[float]
+) -> NDArray[np.float64]:
+    # In float64, and of unit length to that precision: rounding noise in K_MM would be whitened
+    # along with the signal, and the eigenvalue cut would have to be orders of magnitude higher.
+    exact = [scale.astype(np.float64) for scale in scales]
+    matrix: NDArray[np.float64] = kernel(exact, exact, weights)
+    return matrix
+
+
+def whiten(matrix: NDArray[np.float64], eigenvalue_cut: float) -> NDArray[np.float64]:
+    """Return W with W^T K W = 1 on the directions above the cut, largest eigenvalue first.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (M, M)
+        Symmetric positive semidefinite.
+    eigenvalue_cut : float
+        Relative to the largest eigenvalue.
+
+    Returns
+    -------
+    ndarray of shape (M, r), r <= M
+    """
+    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
+    keep = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
+    whitening: NDArray[np.float64] = vectors[:, keep] / np.sqrt(values[keep])
+    return whitening
+
+
+def descriptor_bytes(scales: Sequence[Any]) -> int:
+    """Size of one row of all scales."""
+    return sum(scale.shape[1] * scale.dtype.itemsize for scale in scales)
+
+
+def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:
+    """Share inducing environments out over the elements, by the square root of their counts.
+
+    No element gets more than it has atoms; what it leaves goes to the others.
+
+    Parameters
+    ----------
+    counts : mapping
+        Atoms of each element by atomic number.
+    n_inducing : int
+
+    Returns
+    -------
+    dict
+        Environments of each element, at least 1.
+
+    Examples
+    --------
+    >>> share_out({1: 900, 6: 400, 9: 4}, 54)
+    {1: 30, 6: 20, 9: 4}
+    """
+    quota: dict[int, int] = {}
+    left = n_inducing
+    roots = {number: np.sqrt(count) for number, count in counts.items()}
+    # Rarest first: those that cannot use their share hand it on.
+    for number in sorted(counts, key=lambda z: (counts[z], z)):
+        rest = sum(root for other, root in roots.items() if other not in quota)
+        share = round(left * roots[number] / rest)
+        quota[number] = int(np.clip(share, 1, counts[number]))
+        left = max(left - quota[number], 0)
+    return dict(sorted(quota.items()))
+
+
+def farthest_points(similarity: NDArray[np.float32], n_points: int) -> NDArray[np.intp]:
+    """Choose points one by one, each the least similar to all chosen before.
+
+    Parameters
+    ----------
+    similarity : ndarray of shape (n, n)
+        Kernel matrix with unit diagonal; its distance is 2 - 2 k.
+    n_points : int
+
+    Returns
+    -------
+    ndarray of shape (m,), m <= n_points
+        Fewer than asked for where the rest are duplicates.
+    """
+    chosen = [int(similarity.sum(axis=1).argmax())]
+    nearest = similarity[chosen[0]].copy()
+    while len(chosen) < n_points:
+        point = int(nearest.argmin())
+        if nearest[point] > 1 - 1e-6:
+            break
+        chosen.append(point)
+        np.maximum(nearest, similarity[point], out=nearest)
+    return np.array(chosen, dtype=np.intp)
+
+
+def choose_environments(
+    molecules: Molecules,
+    n_inducing: int,
+    kernel: EnvironmentKernel,
+    rng: np.random.Generator,
+) -> dict[int, tuple[NDArray[np.float32], ...]]:
+    """Choose inducing environments for each element, by farthest points in the kernel's distance.
+
+    The distance is that of the scale of largest weight: the others change little in it, and cost
+    as much again.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        With features.
+    n_inducing : int
+        Environments in all.
+    kernel : EnvironmentKernel
+    rng : numpy.random.Generator
+        Draws candidates where an element has many more atoms than it needs.
+
+    Returns
+    -------
+    dict
+        By atomic number: descriptors of the environments, one array per scale.
+    """
+    assert molecules.features is not None
+    numbers, counts = np.unique(molecules.numbers, return_counts=True)
+    quota = share_out(dict(zip(numbers.tolist(), counts.tolist(), strict=True)), n_inducing)
+    main = int(np.argmax(molecules.features.weights))
+    chosen = {}
+    for number, m in quota.items():
+        # One element at a time: descriptors of all candidates at once may not fit in memory.
+        scales = molecules.features.take(_draw(molecules.numbers == number, m, rng)).scales
+        if m < len(scales[0]):
+            similarity = kernel([scales[main]], [scales[main]], [1.0])
+            points = np.sort(farthest_points(similarity, m))
+            scales = tuple(scale[points] for scale in scales)
+        chosen[number] = scales
+    return chosen
+
+
+def _draw(mask: NDArray[np.bool_], n_wanted: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    atoms = np.flatnonzero(mask)
+    limit = CANDIDATES_PER_ENVIRONMENT * n_wanted
+    if len(atoms) <= limit:
+        return atoms
+    return np.sort(rng.choice(atoms, limit, replace=False))

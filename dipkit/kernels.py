@@ -1,0 +1,129 @@
+"""Kernels between atomic environments: a weighted sum over SOAP scales.
+
+Each kernel is a function of the dot product t = x . z of two unit-length descriptors, t = 1 for
+equal environments, and k(1) = 1; see equation (7) of the theory page. Symbols: x (n, d_s) and
+z (M, d_s) at scale s, weight w_s. Environments of different elements never meet here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from ._backend import NUMPY, Backend
+from .exceptions import InputError
+
+
+class EnvironmentKernel(BaseEstimator):
+    """Base of all kernels: subclasses say what becomes of the dot products.
+
+    To add a kernel, write `of_dot_products`; it must be positive definite on the unit sphere.
+    """
+
+    @abstractmethod
+    def of_dot_products(self, t: Any, backend: Backend) -> Any:
+        """Turn dot products into kernel values, in place where that saves memory.
+
+        Parameters
+        ----------
+        t : array of shape (n, M), float32 or float64
+            Dot products, in [0, 1] up to rounding.
+        backend : Backend
+
+        Returns
+        -------
+        array of shape (n, M)
+        """
+
+    def check(self) -> None:
+        """Refuse parameters that give no kernel."""
+
+    def __call__(
+        self,
+        x: Sequence[Any],
+        z: Sequence[Any],
+        weights: Sequence[float],
+        backend: Backend = NUMPY,
+    ) -> Any:
+        """Compute kernel values.
+
+        Parameters
+        ----------
+        x : sequence of array of shape (n, d_s)
+            Unit-length descriptors, one array per scale.
+        z : sequence of array of shape (M, d_s)
+        weights : sequence of float
+            Weight of each scale; they are divided by their sum.
+
+        Returns
+        -------
+        array of shape (n, M)
+            Of the descriptors' floating type.
+        """
+        total = float(sum(weights))
+        result = None
+        for x_s, z_s, weight in zip(x, z, weights, strict=True):
+            values = self.of_dot_products(x_s @ z_s.T, backend)
+            values *= weight / total
+            result = values if result is None else backend.xp.add(result, values, out=result)
+        return result
+
+
+class PowerKernel(EnvironmentKernel):
+    """k(t) = max(t, 0) ** degree.
+
+    Parameters
+    ----------
+    degree : float, default=2.2
+        Higher powers tell similar environments apart more sharply.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipkit.kernels import PowerKernel
+    >>> x = [np.array([[1.0, 0.0], [0.8, 0.6]])]
+    >>> PowerKernel(degree=2)(x, x, [1.0])
+    array([[1.  , 0.64],
+           [0.64, 1.  ]])
+    """
+
+    def __init__(self, degree: float = 2.2):
+        self.degree = degree
+
+    def check(self) -> None:
+        """Refuse a degree that is not positive."""
+        if not self.degree > 0:
+            raise InputError(f"degree: expected a positive number, got {self.degree!r}.")
+
+    def of_dot_products(self, t: Any, backend: Backend) -> Any:
+        """Raise to the power."""
+        xp = backend.xp
+        xp.maximum(t, 0, out=t)
+        return t if self.degree == 1 else xp.power(t, t.dtype.type(self.degree), out=t)
+
+
+class GaussianKernel(EnvironmentKernel):
+    """k(t) = exp(-gamma |x - z|^2) = exp(-2 gamma (1 - t)) on unit-length descriptors.
+
+    Parameters
+    ----------
+    gamma : float, default=1.0
+    """
+
+    def __init__(self, gamma: float = 1.0):
+        self.gamma = gamma
+
+    def check(self) -> None:
+        """Refuse a width that is not positive."""
+        if not self.gamma > 0:
+            raise InputError(f"gamma: expected a positive number, got {self.gamma!r}.")
+
+    def of_dot_products(self, t: Any, backend: Backend) -> Any:
+        """Exponentiate."""
+        xp = backend.xp
+        t -= 1
+        t *= 2 * self.gamma
+        return xp.exp(t, out=t)
