@@ -1,0 +1,92 @@
+"""Time SOAP descriptors: one process, two processes, and dscribe's own `n_jobs`.
+
+    python benchmarks/descriptors.py --data pool.npz --molecules 200 20000
+
+Each way describes the same molecules, block by block, in turn and several times; the table shows
+the median time relative to dscribe called in one process, and atoms a second.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import joblib
+import numpy as np
+
+from dipkit import Molecules, read, to_atoms
+from dipkit.soap import SOAPTransformer
+
+BLOCK = 1000
+
+
+def blocks(molecules: Molecules) -> list[Molecules]:
+    """Cut into blocks whose descriptors fit into memory."""
+    return [molecules[start : start + BLOCK] for start in range(0, len(molecules), BLOCK)]
+
+
+def by_dipkit(molecules: Molecules, n_jobs: int | None) -> None:
+    """Describe as an estimator does that walks over blocks."""
+    transformer = SOAPTransformer(n_jobs=n_jobs, on_demand=True)
+    for block in blocks(transformer.fit_transform(molecules)):
+        block.features.compute()
+
+
+def by_dscribe(molecules: Molecules, n_jobs: int) -> None:
+    """Let dscribe spread the work."""
+    from dscribe.descriptors import SOAP
+
+    species = molecules.elements.tolist()
+    names = ("r_cut", "n_max", "l_max", "sigma", "rbf")
+    scales = SOAPTransformer().fit(molecules[:1]).scales_
+    for scale in scales:
+        soap = SOAP(species=species, **{name: getattr(scale, name) for name in names})
+        for block in blocks(molecules):
+            soap.create(to_atoms(block), n_jobs=n_jobs)
+
+
+WAYS: dict[str, Callable[[Molecules], None]] = {
+    "dscribe, one process": lambda m: by_dscribe(m, 1),
+    "dscribe, n_jobs=2": lambda m: by_dscribe(m, 2),
+    "dipkit, one process": lambda m: by_dipkit(m, 1),
+    "dipkit, two processes": lambda m: by_dipkit(m, 2),
+    "dipkit, n_jobs=None": lambda m: by_dipkit(m, None),
+}
+
+
+def seconds(way: Callable[[Molecules], None], molecules: Molecules) -> float:
+    """Time one way."""
+    start = time.perf_counter()
+    way(molecules)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run all ways in turn and print a table for each size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="molecules, for example pool.npz")
+    parser.add_argument("--molecules", type=int, nargs="+", default=[200, 20_000])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--skip", nargs="*", default=[], help="ways to leave out")
+    args = parser.parse_args()
+    pool = read(args.data, labels=False)
+    rng = np.random.default_rng(0)
+    print(f"{platform.processor() or platform.machine()}, {joblib.cpu_count()} cores")
+    for n in args.molecules:
+        molecules = pool[rng.choice(len(pool), n, replace=False)]
+        ways = {name: way for name, way in WAYS.items() if name not in args.skip}
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(args.repeat):
+            for name, way in ways.items():
+                times[name].append(seconds(way, molecules))
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        base = next(iter(medians.values()))
+        print(f"\n{n} molecules, {molecules.n_atoms} atoms")
+        for name, median in medians.items():
+            rate = molecules.n_atoms / median
+            print(f"  {name:<24} {median / base:5.2f} of the first way, {rate:8.0f} atoms/s")
+
+
+if __name__ == "__main__":
+    main()
