@@ -60,16 +60,14 @@ class Backend:
             If the matrix is not positive definite or not finite.
         """
         if self.name == "numpy":
-            if not np.isfinite(np.einsum("ii->i", matrix)).all():
-                raise np.linalg.LinAlgError("matrix with NaN or infinite entries")
             factor, _ = scipy.linalg.cho_factor(
                 matrix, lower=True, overwrite_a=True, check_finite=False
             )
-            return factor
-        factor = self.xp.linalg.cholesky(matrix)
-        # CuPy answers a failed factorisation with NaN, not with an error.
+        else:
+            factor = self.xp.linalg.cholesky(matrix)
+        # CuPy answers a failed factorisation with NaN, and LAPACK a matrix that holds NaN.
         if not bool(self.xp.isfinite(factor.diagonal()).all()):
-            raise np.linalg.LinAlgError("matrix is not positive definite")
+            raise np.linalg.LinAlgError("matrix is not positive definite, or not finite")
         return factor
 
     def solve(self, factor: Any, right: Any) -> Any:

@@ -121,7 +121,7 @@ def _dipole_labels(molecules: Molecules, y: Any) -> tuple[FloatArray, FloatArray
 def _sample_weight(sample_weight: Any, n: int) -> FloatArray:
     if sample_weight is None:
         return np.ones(n)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = _numbers("sample_weight", sample_weight)
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
         raise InputError(
             f"sample_weight: expected {n} finite numbers >= 0, got shape {weights.shape}"
@@ -132,34 +132,54 @@ def _sample_weight(sample_weight: Any, n: int) -> FloatArray:
 
 def _flat_charges(charges: Any, molecules: Molecules) -> FloatArray:
     """Concatenate charges given per molecule; an array of all atoms is taken as it is."""
-    items = list(charges)
-    if not items or np.ndim(items[0]) == 0:
-        flat = np.asarray(items, dtype=np.float64)
+    items = list(charges) if np.iterable(charges) else [charges]
+    if items and all(np.ndim(item) == 0 for item in items):
+        flat = _numbers("charges", items)
         if len(flat) != molecules.n_atoms:
             raise InputError(
                 f"charges: expected {molecules.n_atoms} (one for each atom, concatenated) or one "
                 f"array for each of {len(molecules)} molecules, got {len(flat)} numbers."
             )
-        return flat
-    lengths = np.array([len(item) for item in items])
+    else:
+        flat = np.concatenate(_charges_of_each(items, molecules))
+    if not np.isfinite(flat).all():
+        atom = int(np.isfinite(flat).argmin())
+        molecule = int(molecules.molecule_index[atom])
+        raise InputError(
+            f"charges: expected finite values in e, got {flat[atom]} for molecule {molecule} "
+            f"({molecules.names[molecule]}). Leave charges out to read them from the molecules, "
+            "where they may be missing."
+        )
+    return flat
+
+
+def _charges_of_each(items: list[Any], molecules: Molecules) -> list[FloatArray]:
     if len(items) != len(molecules):
         raise InputError(f"charges: expected {len(molecules)} arrays, got {len(items)}.")
-    wrong = np.flatnonzero(lengths != molecules.natoms)
-    if len(wrong):
-        first = wrong[0]
-        raise InputError(
-            f"charges: molecule {first} ({molecules.names[first]}) has {molecules.natoms[first]} "
-            f"atoms, got {lengths[first]} charges."
-        )
-    return np.concatenate([np.asarray(item, dtype=np.float64) for item in items])
+    arrays = [np.atleast_1d(_numbers("charges", item)) for item in items]
+    for index, array in enumerate(arrays):
+        if array.shape != (molecules.natoms[index],):
+            raise InputError(
+                f"charges: molecule {index} ({molecules.names[index]}) has "
+                f"{molecules.natoms[index]} atoms, got {array.size} charges."
+            )
+    return arrays
+
+
+def _numbers(name: str, value: Any) -> FloatArray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise InputError(f"{name}: expected numbers, got {kind}: {error}.") from None
 
 
 def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> None:
     single = (molecules.natoms == 1) & labelled
-    if single.all():
+    if single.sum() == labelled.sum():
         raise InputError(
-            "X: every molecule is a single atom, whose dipole is zero whatever its charge: there "
-            "is nothing to learn. Give molecules of two atoms or more."
+            "X: every molecule with a dipole label is a single atom, whose dipole is zero whatever "
+            "its charge: there is nothing to learn. Give molecules of two atoms or more."
         )
     if single.any():
         warnings.warn(

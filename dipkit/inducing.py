@@ -148,8 +148,8 @@ def build_basis(
 def _exact_kernel_matrix(
     scales: Sequence[NDArray[np.float32]], kernel: EnvironmentKernel, weights: Sequence[float]
 ) -> NDArray[np.float64]:
-    # In float64, and of unit length to that precision: rounding noise in K_MM would be whitened
-    # along with the signal, and the eigenvalue cut would have to be orders of magnitude higher.
+    # In float64: rounding noise in K_MM would be whitened along with the signal, and the eigenvalue
+    # cut would have to be orders of magnitude higher.
     exact = [scale.astype(np.float64) for scale in scales]
     matrix: NDArray[np.float64] = kernel(exact, exact, weights)
     return matrix
@@ -198,8 +198,8 @@ def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:
 
     Examples
     --------
-    >>> share_out({1: 900, 6: 400, 9: 4}, 54)
-    {1: 30, 6: 20, 9: 4}
+    >>> share_out({1: 900, 6: 400, 9: 4}, 504)
+    {1: 300, 6: 200, 9: 4}
     """
     quota: dict[int, int] = {}
     left = n_inducing

@@ -7,6 +7,7 @@ z (M, d_s) at scale s, weight w_s. Environments of different elements never meet
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,8 @@ from .exceptions import InputError
 class EnvironmentKernel(BaseEstimator):
     """Base of all kernels: subclasses say what becomes of the dot products.
 
-    To add a kernel, write `of_dot_products`; it must be positive definite on the unit sphere.
+    To add a kernel, write `of_dot_products`; it must be positive definite on descriptors of atoms.
+    Directions of negative eigenvalue are dropped like those below the eigenvalue cut.
     """
 
     @abstractmethod
@@ -78,7 +80,8 @@ class PowerKernel(EnvironmentKernel):
     Parameters
     ----------
     degree : float, default=2.2
-        Higher powers tell similar environments apart more sharply.
+        At least 1. Higher powers tell similar environments apart more sharply. Only whole numbers
+        are positive definite on any vectors; on descriptors of atoms others were, to rounding.
 
     Examples
     --------
@@ -94,9 +97,9 @@ class PowerKernel(EnvironmentKernel):
         self.degree = degree
 
     def check(self) -> None:
-        """Refuse a degree that is not positive."""
-        if not self.degree > 0:
-            raise InputError(f"degree: expected a positive number, got {self.degree!r}.")
+        """Refuse a degree below 1: roots of dot products are no kernel."""
+        if not 1 <= self.degree < math.inf:
+            raise InputError(f"degree: expected a number >= 1, got {self.degree!r}.")
 
     def of_dot_products(self, t: Any, backend: Backend) -> Any:
         """Raise to the power."""
@@ -118,7 +121,7 @@ class GaussianKernel(EnvironmentKernel):
 
     def check(self) -> None:
         """Refuse a width that is not positive."""
-        if not self.gamma > 0:
+        if not 0 < self.gamma < math.inf:
             raise InputError(f"gamma: expected a positive number, got {self.gamma!r}.")
 
     def of_dot_products(self, t: Any, backend: Backend) -> Any:

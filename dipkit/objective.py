@@ -3,7 +3,7 @@
 Symbols: weights w (r,), dipoles mu = mu0 + D w (N, 3) in debye, references m_A (magnitudes) or
 mu_ref,A (vectors), normalised sample weights s_A (sum 1), residuals e_A in debye. Equation (4):
 
-    J(w) = sum_A s_A rho(e_A) + lambda / n_c sum_i c_i (q_i - p_i)^2 + alpha |w|^2
+    J(w) = sum_A s_A rho(e_A) + lambda / n_c sum_i c_i (q_i - p_i)^2 + alpha |w - w0|^2
 
 with e_A = |mu_A| - m_A, or |mu_A - mu_ref,A| where a molecule has a vector. How J is brought
 down is in `solvers.py`.
@@ -11,6 +11,7 @@ down is in `solvers.py`.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -204,6 +205,9 @@ class JointObjective:
         self.constant = xp.asarray(constant)
         self.charges = charges if charge_weight > 0 else None
         self.charge_scale = 0.0 if self.charges is None else charge_weight / self.charges.weight
+        self.prior = xp.zeros(rows.shape[1])
+        # Shared by the copies with another alpha or prior.
+        self._constant_matrix: dict[str, Any] = {}
 
     def at(self, w: Any) -> Point:
         """Compute what is linear in w."""
@@ -235,7 +239,8 @@ class JointObjective:
         """J at a point, debye^2."""
         e = self.residuals(self.dipoles(point))
         value = self.weights @ self.loss.value(e, self.backend.xp)
-        value += self.alpha * (point.w @ point.w)
+        excess = point.w - self.prior
+        value += self.alpha * (excess @ excess)
         if self.charges is not None:
             moment = self.charges.moment
             fit = point.w @ point.charge - 2 * (moment @ point.w) + self.charges.square
@@ -247,7 +252,7 @@ class JointObjective:
         mu = self.dipoles(point)
         omega = self.pass_weights(mu)
         pull = (omega[:, None] * (mu - self.target_vectors(mu))).ravel()
-        gradient = pull @ self.rows + self.alpha * point.w
+        gradient = pull @ self.rows + self.alpha * (point.w - self.prior)
         if self.charges is not None:
             gradient += self.charge_scale * (point.charge - self.charges.moment)
         return 2 * gradient
@@ -257,7 +262,8 @@ class JointObjective:
         mu = self.dipoles(point)
         omega = self.pass_weights(mu)
         pull = omega[:, None] * (mu - self.target_vectors(mu))
-        slope = (pull * direction.moment).sum() + self.alpha * (point.w @ direction.w)
+        slope = (pull * direction.moment).sum()
+        slope += self.alpha * ((point.w - self.prior) @ direction.w)
         if self.charges is not None:
             difference = point.charge - self.charges.moment
             slope += self.charge_scale * (difference @ direction.w)
@@ -266,6 +272,18 @@ class JointObjective:
     def pass_weights(self, mu: Any) -> Any:
         """s_A omega_A of the majoriser at these dipoles (n_molecules,)."""
         return self.weights * self.loss.weight(self.residuals(mu), self.backend.xp)
+
+    def with_prior(self, prior: Any) -> JointObjective:
+        """Return the same objective with the ridge penalty on the distance to a prior w0 (r,)."""
+        other = copy.copy(self)
+        other.prior = prior
+        return other
+
+    def with_alpha(self, alpha: float) -> JointObjective:
+        """Return the same objective with another ridge penalty; matrices are shared."""
+        other = copy.copy(self)
+        other.alpha = alpha
+        return other
 
     def normal_matrix(self, omega: Any) -> Any:
         """Matrix of the majoriser: sum_A omega_A D_A^T D_A + lambda C^T C / n_c + alpha (6).
@@ -278,7 +296,18 @@ class JointObjective:
         Returns
         -------
         array of shape (r, r)
+            A new one each time.
         """
+        if not self.loss.constant_weight:
+            matrix = self._unpenalised_matrix(omega)
+        else:
+            if not self._constant_matrix:
+                self._constant_matrix["matrix"] = self._unpenalised_matrix(omega)
+            matrix = self._constant_matrix["matrix"].copy()
+        self.backend.xp.einsum("ii->i", matrix)[...] += self.alpha
+        return matrix
+
+    def _unpenalised_matrix(self, omega: Any) -> Any:
         xp = self.backend.xp
         roots = xp.repeat(xp.sqrt(omega), 3)[:, None]
         matrix = xp.zeros((self.rows.shape[1],) * 2)
@@ -288,13 +317,12 @@ class JointObjective:
             matrix += scaled.T @ scaled
         if self.charges is not None:
             matrix += self.charge_scale * self.charges.gram
-        xp.einsum("ii->i", matrix)[...] += self.alpha
         return matrix
 
     def right_side(self, omega: Any, mu: Any) -> Any:
         """Right side of the majoriser's normal equations at these dipoles (r,)."""
         pull = omega[:, None] * (self.target_vectors(mu) - self.constant)
-        right = pull.ravel() @ self.rows
+        right = pull.ravel() @ self.rows + self.alpha * self.prior
         if self.charges is not None:
             right += self.charge_scale * self.charges.moment
         return right

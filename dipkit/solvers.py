@@ -11,7 +11,8 @@ it would raise J the plain pass is taken.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -23,6 +24,9 @@ from .objective import JointObjective, Point
 # The line search ends where the slope of J is below this share of what it was.
 SLOPE_SHARE = 0.1
 LINE_SEARCH_STEPS = 12
+# Stages before the last need not converge.
+STAGE_PASSES = 50
+STAGE_TOL = 1e-3
 
 
 class Status(Enum):
@@ -121,6 +125,53 @@ def solve_reweighted(
     )
 
 
+def solve_annealed(
+    objective: JointObjective,
+    start: Any,
+    factors: Sequence[float],
+    max_iter: int = 500,
+    tol: float = 1e-6,
+    memory: int = 8,
+) -> SolveResult:
+    """Minimise the joint objective, first under stronger ridge penalties.
+
+    A strong penalty leaves few directions and few minima; following the minimum while the
+    penalty falls mostly ends in the same one whatever the start, and in a lower one.
+
+    Parameters
+    ----------
+    objective : JointObjective
+    start : array of shape (r,)
+    factors : sequence of float
+        Multiples of alpha to begin with, falling; the last stage is alpha itself.
+    max_iter, tol, memory
+        As in `solve_reweighted`, for the last stage; those before it only need to come near.
+
+    Returns
+    -------
+    SolveResult
+        Solves and factorisations of all stages; history of the last.
+    """
+    n_solves = n_factorizations = 0
+    for factor in factors:
+        stage = solve_reweighted(
+            objective.with_alpha(factor * objective.alpha),
+            start,
+            max_iter=min(max_iter, STAGE_PASSES),
+            tol=max(tol, STAGE_TOL),
+            memory=memory,
+        )
+        start = stage.weights
+        n_solves += stage.n_solves
+        n_factorizations += stage.n_factorizations
+    result = solve_reweighted(objective, start, max_iter, tol, memory)
+    return replace(
+        result,
+        n_solves=result.n_solves + n_solves,
+        n_factorizations=result.n_factorizations + n_factorizations,
+    )
+
+
 class _Reweighting:
     """Solves the ridge problem of a pass; factors only where the matrix has changed."""
 
@@ -174,6 +225,8 @@ class _Acceleration:
         self._remember(point, residual, omega)
         direction = self._direction(residual, omega)
         candidate = point + direction * self._step_length(point, direction)
+        # Computed anew: rounding errors of what points carry would grow from pass to pass.
+        candidate = self.objective.at(candidate.w)
         candidate_value = self.objective.value(candidate)
         if candidate_value <= min(plain_value, value):
             return candidate, candidate_value
@@ -207,6 +260,8 @@ class _Acceleration:
         """Length along the direction where the slope of J nearly vanishes, by false position."""
         slope = self.objective.slope
         low, slope_low = 0.0, slope(point, direction)
+        if not slope_low < 0:  # rounding noise at the minimum
+            return 1.0
         high, slope_high, length = np.inf, 0.0, 1.0
         target = SLOPE_SHARE * abs(slope_low)
         for _ in range(LINE_SEARCH_STEPS):

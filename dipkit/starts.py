@@ -19,8 +19,9 @@ from .statistics import ChargeStatistics
 
 FloatArray = NDArray[np.float64]
 
-# Ridge penalty of the fit to the starting charges, e^2 per unit of |w|^2.
-START_ALPHA = 1e-7
+# Ridge penalty of the fit to the starting charges, e^2. It is smooth on purpose: the fit is also
+# the prior that a model falls back to far from its training molecules.
+START_ALPHA = 1e-4
 
 # Pauling's electronegativities (CRC Handbook of Chemistry and Physics) of main-group elements.
 ELECTRONEGATIVITY = {
@@ -65,9 +66,7 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
     return charges
 
 
-def charge_start(
-    objective: JointObjective, statistics: ChargeStatistics, fit_scale: bool = False
-) -> Any:
+def charge_start(objective: JointObjective, statistics: ChargeStatistics) -> Any:
     """Fit the model's charges to the labels in the statistics.
 
     Parameters
@@ -75,8 +74,6 @@ def charge_start(
     objective : JointObjective
     statistics : ChargeStatistics
         Of the starting charges.
-    fit_scale : bool, default=False
-        Scale the weights so that the magnitudes fit best.
 
     Returns
     -------
@@ -86,12 +83,11 @@ def charge_start(
     matrix = statistics.gram / statistics.weight
     xp.einsum("ii->i", matrix)[...] += START_ALPHA
     try:
-        w = backend.solve(backend.factor(matrix), statistics.moment / statistics.weight)
+        return backend.solve(backend.factor(matrix), statistics.moment / statistics.weight)
     except np.linalg.LinAlgError as error:
         raise FactorizationError(
             f"eigenvalue_cut: the fit to the starting charges failed ({error}). Raise the cut."
         ) from error
-    return w * magnitude_scale(objective, w) if fit_scale else w
 
 
 def random_start(objective: JointObjective, rng: np.random.Generator) -> Any:

@@ -223,7 +223,7 @@ def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
     n_molecules : int
         N: the dipole rows take 24 N r bytes.
     n_columns : int
-        r: three matrices of 8 r^2 bytes are held at once, for charges, passes and their sums.
+        r: four matrices of 8 r^2 bytes are held at once, for charges, passes, factor and sums.
     backend : Backend
 
     Raises

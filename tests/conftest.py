@@ -2,10 +2,17 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
+
+from dipkit.datasets import load_organics
+from dipkit.features import Features
+from dipkit.molecules import Molecules
+from dipkit.soap import SOAPScale, SOAPTransformer
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -40,3 +47,48 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data in {folder}; name their folder with DIPKIT_DATA")
     return folder
+
+
+def random_molecules(
+    seed: int = 0,
+    sizes: tuple[int, ...] = (3, 4, 5, 2, 6, 3, 1, 4),
+    widths: tuple[int, ...] = (6, 4),
+    elements: tuple[int, ...] = (1, 6, 8),
+    charged: bool = True,
+) -> Molecules:
+    """Atoms on a jittered lattice with random descriptors of unit length; every third is an ion."""
+    rng = np.random.default_rng(seed)
+    n_atoms, lattice = sum(sizes), np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)
+    sites = [lattice[rng.permutation(len(lattice))[:size]] for size in sizes]
+    descriptors = [rng.random((n_atoms, width)).astype(np.float32) for width in widths]
+    total_charge = np.where(charged & (np.arange(len(sizes)) % 3 == 2), 1.0, 0.0)
+    return Molecules(
+        numbers=np.concatenate([elements, rng.choice(elements, n_atoms - len(elements))]),
+        positions=1.2 * np.concatenate(sites) + 0.2 * rng.standard_normal((n_atoms, 3)),
+        offsets=np.concatenate(([0], np.cumsum(sizes))),
+        total_charge=total_charge,
+        features=Features(
+            tuple(x / np.linalg.norm(x, axis=1, keepdims=True) for x in descriptors),
+            (1.0, 0.3)[: len(widths)],
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def toy() -> Callable[..., Molecules]:
+    """Make small sets of random molecules with random descriptors, see `random_molecules`."""
+    return random_molecules
+
+
+@pytest.fixture(scope="session")
+def coarse_soap() -> SOAPTransformer:
+    """Two short descriptors: quick, and enough to learn from."""
+    scales = (SOAPScale(2.2, 4, 3, 0.3, "gto", 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.01))
+    return SOAPTransformer(scales, n_jobs=1)
+
+
+@pytest.fixture(scope="session")
+def described(coarse_soap: SOAPTransformer) -> Molecules:
+    """Forty of the bundled molecules with descriptors and all their labels."""
+    molecules: Molecules = coarse_soap.fit_transform(load_organics()[:40])
+    return molecules

@@ -1,0 +1,85 @@
+"""What the benchmarks share: the parts of the data, and a line on machine, versions and commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from dipkit import Molecules
+
+# The last fifth of this permutation is the test part: defaults are chosen on the rest only.
+SPLIT_SEED = 0
+TEST_SHARE = 0.2
+
+
+def parts(molecules: Molecules) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the development part and of the test part."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(molecules))
+    cut = round(len(order) * (1 - TEST_SHARE))
+    return order[:cut], order[cut:]
+
+
+def draw(
+    molecules: Molecules, n_train: int, n_test: int, seed: int, tune: bool
+) -> tuple[Molecules, Molecules]:
+    """Draw training and test molecules.
+
+    With `tune`, the test molecules come from the development part as well (and are never trained
+    on), so that settings can be compared without looking at the test part.
+    """
+    development, test = parts(molecules)
+    rng = np.random.default_rng(1000 + seed)
+    if tune:
+        development, test = np.split(development, [len(development) // 10 * 9])
+    train = _cover_elements(molecules, rng.choice(development, n_train, replace=False))
+    return molecules[train], molecules[rng.choice(test, n_test, replace=False)]
+
+
+def _cover_elements(molecules: Molecules, chosen: np.ndarray) -> np.ndarray:
+    """Move the first molecule of each element to the front, so that small sets hold them all."""
+    index = molecules.molecule_index
+    first = []
+    for number in molecules.elements:
+        having = np.unique(index[molecules.numbers == number])
+        position = int(np.isin(chosen, having).argmax())
+        first.append(position)
+    front = list(dict.fromkeys(first))
+    return np.concatenate([chosen[front], np.delete(chosen, front)])
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def commit() -> str:
+    """Name the commit, and say where the tree differs from it."""
+
+    def git(*words: str) -> str:
+        folder = Path(__file__).parent
+        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
+        return done.stdout.strip()
+
+    name = git("rev-parse", "--short", "HEAD") or "unknown"
+    return name + (" with changes" if git("status", "--porcelain", "--", "../dipkit") else "")
+
+
+def setting() -> str:
+    """Machine, versions and commit in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    names = ("dipkit", "numpy", "scipy", "scikit-learn", "dscribe")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; "
+        f"Python {platform.python_version()}, {versions}; commit {commit()}"
+    )

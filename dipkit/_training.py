@@ -1,0 +1,70 @@
+"""What `dipkit fit` does between reading and saving: describe once, fit, measure, summarise.
+
+Symbols: N molecules, dipoles in debye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ._plain import plain
+from .metrics import Report, error_report
+from .molecules import Molecules, missing_labels_error
+from .predicting import default_model
+
+# Molecules that the training error is taken over: enough for a figure, cheap at any size.
+N_MEASURED = 1000
+
+
+def fit_model(
+    molecules: Molecules,
+    parameters: Mapping[str, Any],
+    busy: Callable[[str], AbstractContextManager[Any]],
+) -> tuple[Pipeline, dict[str, Any]]:
+    """Fit the default pipeline to labels that ride on the molecules.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    parameters : mapping
+        Parameters of `DipoleKernelRidge` that differ from its defaults.
+    busy : callable
+        Gives a context that shows what is being done.
+
+    Returns
+    -------
+    model : Pipeline
+    summary : dict
+        Labels, parameters, how the fit ended, and the error on training molecules.
+    """
+    if not molecules.has_magnitude.any():
+        raise missing_labels_error("dipole", molecules.source_keys)
+    model = default_model(**parameters)
+    soap, ridge = model[0], model[-1]
+    described = soap.fit_transform(molecules)  # shows its own progress
+    with busy("fitting"):
+        ridge.fit(described)
+        training = _training_error(ridge, described)
+    summary = {
+        "molecules": len(molecules),
+        "elements": molecules.summary().elements,
+        "labels": plain(ridge.label_summary_),
+        "parameters": plain(ridge.get_params(deep=False)),
+        "charge_weight": ridge.charge_weight_,
+        "passes": ridge.n_iter_,
+        "status": ridge.status_,
+        "training_error": training,
+    }
+    return model, summary
+
+
+def _training_error(ridge: Any, described: Molecules) -> Report:
+    """Error of the magnitudes, over some of the molecules where there are many."""
+    known = np.flatnonzero(described.has_magnitude)
+    some = described[known[:: -(-len(known) // N_MEASURED)]]
+    return error_report(some.dipole_magnitude, ridge.predict(some))

@@ -1,0 +1,246 @@
+"""The command ``dipkit``: thin over the library, and the door for typer.
+
+Results go to stdout; progress, tables of `fit` and errors go to stderr. A mistake in the input ends
+with one line on stderr and exit status 2; ``DIPKIT_DEBUG=1`` shows where it came from. Modules of
+the library are imported when a command runs, so that ``dipkit --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .exceptions import DipkitError
+
+INTERRUPTED, USER_ERROR = 130, 2
+
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+
+
+class Commands(TyperGroup):
+    """Turns errors into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
+        except (DipkitError, OSError) as error:
+            if os.environ.get("DIPKIT_DEBUG"):
+                raise
+            typer.echo(f"dipkit: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(USER_ERROR) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(INTERRUPTED) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Atomic charges and dipole moments, learned from dipole magnitudes.",
+)
+
+DataArgument = Annotated[
+    Path, typer.Argument(help="Molecules: .xyz, .npz, .db, raw QM9 files.", show_default=False)
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="Model that `dipkit fit` wrote.", show_default=False)
+]
+DipoleOption = Annotated[
+    str | None, typer.Option("--dipole", metavar="KEY", help="Key of the dipole labels.")
+]
+ChargesOption = Annotated[
+    str | None, typer.Option("--charges", metavar="KEY", help="Key of the reference charges.")
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
+
+
+def main() -> None:
+    """Entry point of the command."""
+    try:
+        app(prog_name="dipkit")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(f"dipkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def fit(
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)
+    ],
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+    charge_weight: Annotated[
+        float | None, typer.Option(help="Weight of the charges, D²/e².", show_default="auto")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="Ridge penalty, D².")] = None,
+    n_inducing: Annotated[
+        int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a model to molecules with dipole labels."""
+    from ._backend import get_backend
+    from ._outputs import check_output
+    from ._training import fit_model
+    from .persistence import save_model
+
+    check_output(output)
+    get_backend(device.value)
+    parameters: dict[str, Any] = {"device": device.value, "random_state": seed}
+    given = {"charge_weight": charge_weight, "alpha": alpha, "n_inducing": n_inducing}
+    parameters |= {name: value for name, value in given.items() if value is not None}
+    start = time.perf_counter()
+    molecules = _read(data, dipole, charges)
+    model, report = fit_model(molecules, parameters, _busy)
+    with _busy("saving"):
+        save_model(model, output)
+    seconds = time.perf_counter() - start
+    _show({"model": str(output), **report, "seconds": seconds}, as_json, err=True)
+
+
+@app.command()
+def predict(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .csv or .xyz", show_default=False)
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Predict magnitudes, vectors and charges; labels in DATA are not read."""
+    from ._outputs import PREDICTION_SUFFIXES, check_output, write_predictions
+    from .io import as_molecules
+    from .persistence import load_model
+    from .predicting import predict_all
+
+    check_output(output, PREDICTION_SUFFIXES)
+    loaded = load_model(model)
+    with _busy("reading"):
+        molecules = as_molecules(data, labels=False)
+    write_predictions(output, predict_all(loaded, molecules))
+    _show({"output": str(output), "molecules": len(molecules)}, as_json, err=True)
+
+
+@app.command()
+def evaluate(
+    model: ModelArgument,
+    data: DataArgument,
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare predictions with the labels in DATA."""
+    from .metrics import evaluate as compare
+    from .persistence import load_model
+
+    loaded = load_model(model)
+    _show(compare(loaded, _read(data, dipole, charges)), as_json)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(help="Model or molecules.", show_default=False)],
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what is in a file of molecules or in a model."""
+    from .persistence import is_model, read_metadata
+
+    about = read_metadata(file) if is_model(file) else None
+    _show(about or _read(file, dipole, charges).summary().as_dict(), as_json)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUT", show_default=False)],
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+) -> None:
+    """Read molecules in one format and write them in another, labels included."""
+    from ._outputs import MOLECULE_SUFFIXES, check_output
+    from .io import write
+
+    check_output(target, MOLECULE_SUFFIXES)
+    molecules = _read(source, dipole, charges)
+    with _busy("writing"):
+        write(target, molecules)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path(
+        "dipkit-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+) -> None:
+    """Fit the bundled molecules, compare with simpler models, write the results."""
+    from rich.console import Console
+
+    from .demo import run_demo
+
+    run_demo(output, Console(highlight=False), seed=seed)
+
+
+def _read(data: Path, dipole: str | None, charges: str | None) -> Any:
+    from .io import read
+
+    with _busy("reading"):
+        return read(data, dipole_key=dipole, charges_key=charges)
+
+
+def _busy(what: str) -> Any:
+    """Show that work goes on, on a terminal; nothing in a pipe."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
+
+
+def _show(values: Mapping[str, Any], as_json: bool, err: bool = False) -> None:
+    """Print values: JSON on stdout, or lines of name and value."""
+    if as_json:
+        typer.echo(json.dumps(values, indent=2, allow_nan=False))
+        return
+    from ._outputs import lines_of
+
+    typer.echo("\n".join(lines_of(values)), err=err)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"dipkit: warning: {' '.join(str(message).split())}", err=True)

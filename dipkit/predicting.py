@@ -1,0 +1,112 @@
+"""The whole pipeline: how it is made, and charges, vectors and magnitudes in one walk over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from .design import dipoles
+from .exceptions import InputError
+from .io import as_molecules
+from .molecules import Molecules
+from .regression import DipoleKernelRidge
+from .soap import SOAPTransformer
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of N molecules with n atoms.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        The molecules, without features.
+    charges : ndarray of shape (n_atoms,), e
+        They sum to the total charge of each molecule.
+    dipole : ndarray of shape (n_molecules, 3), debye
+        About the centre of mass where a molecule is charged.
+    """
+
+    molecules: Molecules
+    charges: FloatArray
+    dipole: FloatArray
+
+    @property
+    def magnitude(self) -> FloatArray:
+        """Dipole magnitudes (n_molecules,), debye."""
+        magnitudes: FloatArray = np.linalg.norm(self.dipole, axis=1)
+        return magnitudes
+
+    def charges_of(self, index: int) -> FloatArray:
+        """Charges of one molecule (n_atoms of it,), e."""
+        start, stop = self.molecules.offsets[index : index + 2]
+        return self.charges[start:stop]
+
+
+def default_model(**parameters: Any) -> Pipeline:
+    """Build the pipeline that dipkit recommends: SOAP at several scales, then kernel ridge.
+
+    Parameters
+    ----------
+    **parameters
+        Passed to `DipoleKernelRidge`.
+
+    Returns
+    -------
+    Pipeline
+
+    Examples
+    --------
+    >>> from dipkit import default_model
+    >>> list(default_model(alpha=1e-4).named_steps)
+    ['soaptransformer', 'dipolekernelridge']
+    """
+    return make_pipeline(SOAPTransformer(), DipoleKernelRidge(**parameters))
+
+
+def predict_all(model: Any, X: Any) -> Prediction:
+    """Predict charges, dipole vectors and magnitudes with a fitted pipeline.
+
+    Parameters
+    ----------
+    model : Pipeline or DipoleKernelRidge
+        A pipeline that ends in a `DipoleKernelRidge`, or that alone with described molecules.
+    X : Molecules, list of ase.Atoms, ase.Atoms or path
+        What `as_molecules` takes; labels are not read.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    InputError
+        If the model is of another kind, or the molecules hold elements it has not seen.
+
+    Examples
+    --------
+    >>> from dipkit import default_model, predict_all
+    >>> from dipkit.datasets import load_organics
+    >>> molecules = load_organics()[:30]
+    >>> model = default_model(n_inducing=100).fit(molecules)
+    >>> prediction = predict_all(model, molecules[:3])
+    >>> prediction.dipole.shape, len(prediction.charges) == molecules[:3].n_atoms
+    ((3, 3), True)
+    """
+    molecules = as_molecules(X, labels=False)
+    estimator = model[-1] if isinstance(model, Pipeline) else model
+    if not isinstance(estimator, DipoleKernelRidge):
+        raise InputError(
+            "model: expected a pipeline that ends in a DipoleKernelRidge, got "
+            f"{type(estimator).__name__}."
+        )
+    described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
+    charges = estimator.predict_charges(described)
+    bare = molecules.replace(features=None)
+    return Prediction(bare, charges, dipoles(charges, bare))

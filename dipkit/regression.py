@@ -1,0 +1,544 @@
+"""`DipoleKernelRidge`: kernel ridge regression for atomic charges, learned from dipoles.
+
+Symbols: N described molecules with n atoms, magnitudes m (N,) in debye, charges (n,) in e,
+M inducing environments, r basis functions. The equations are on the theory page; what `fit`
+calls lives in `inducing`, `statistics`, `starts` and `solvers`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._backend import Backend, get_backend
+from ._elements import chemical_symbols
+from ._fit_labels import FitLabels, read_labels
+from ._parameters import check_number, check_whole
+from .design import conserve_charge, constant_dipoles, dipoles
+from .exceptions import InputError
+from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
+from .kernels import EnvironmentKernel, PowerKernel
+from .molecules import CHARGES_KEYS, Molecules
+from .objective import JointObjective, make_loss
+from .solvers import SolveResult, Status, solve_annealed
+from .starts import charge_start, electronegativity_charges, random_start
+from .statistics import ChargeLabels, ChargeStatistics, accumulate, blocks, require_memory
+
+FloatArray = NDArray[np.float64]
+logger = logging.getLogger(__name__)
+
+# lambda where charge_weight="auto" and there are charges.
+DEFAULT_CHARGE_WEIGHT = 1e-3
+INITS = ("auto", "charges", "electronegativity", "random")
+
+
+class DipoleKernelRidge(RegressorMixin, BaseEstimator):
+    """Atomic charges by kernel ridge regression, learned from scalar dipole magnitudes.
+
+    Minimises the joint objective (4) of dipole magnitudes, charges and ridge penalty by
+    iterative reweighting.
+
+    Parameters
+    ----------
+    alpha : float, default=3e-5
+        Ridge penalty, debye^2.
+    charge_weight : float or "auto", default="auto"
+        Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
+        charges, else 0. With 0, charges that are there still choose the start.
+    kernel : EnvironmentKernel, default=None
+        Kernel between environments; None is ``PowerKernel()``.
+    n_inducing : int, default=None
+        Inducing environments in all elements together; None chooses by the size of the data.
+    loss : {"squared", "huber", "absolute"}, default="squared"
+        Loss of the dipole residuals. The last two make light of outliers, and factor a matrix
+        in every pass.
+    huber_threshold : float, default=0.2
+        Residual where Huber's loss turns linear, debye.
+    init : {"auto", "charges", "electronegativity", "random"}, default="auto"
+        Start of the passes. ``"auto"``: the charges where there are any, else charges guessed
+        from electronegativities. ``"random"`` mostly ends in a poor minimum and is there to
+        reproduce what others do.
+    prior : {"start", "zero"}, default="start"
+        What the ridge penalty shrinks towards: the model of the starting charges, which keeps
+        predictions sensible far from the training molecules, or no charges at all. A random
+        start is never a prior.
+    n_restarts : int, default=1
+        Random starts tried; the one with the lowest objective is kept.
+    annealing : sequence of float, default=(1000, 100, 10)
+        Multiples of alpha under which passes run first: the minimum is followed while the ridge
+        penalty falls. With it the start hardly matters; ``()`` starts at alpha.
+    max_iter : int, default=500
+        Reweighted passes at most.
+    tol : float, default=1e-6
+        Passes end where the next would lower the objective by less than this share.
+    acceleration : int, default=8
+        Passes that acceleration remembers; 0 for plain passes.
+    eigenvalue_cut : float, default=1e-8
+        Directions of the kernel matrix below this share of its largest eigenvalue are dropped.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` is a GPU where CuPy finds one.
+    n_jobs : int, default=None
+        Blocks of molecules computed at once, through joblib. One block at a time already uses
+        all cores for its matrix products.
+    random_state : int, RandomState or None, default=None
+        Draws inducing candidates and random starts. None always draws the same ones.
+
+    Attributes
+    ----------
+    inducing_numbers_ : ndarray of shape (M,)
+        Atomic number of each inducing environment.
+    inducing_features_ : list of ndarray of shape (M, d_s), float32
+        Their descriptors, one array per scale.
+    scale_weights_ : ndarray of shape (n_scales,)
+    dual_coef_ : ndarray of shape (M,), e
+        Coefficient of the kernel with each environment.
+    elements_ : ndarray of shape (n_elements,)
+        Atomic numbers seen in fit.
+    intercept_ : ndarray of shape (n_elements,), e
+        Constant charge of each element.
+    kernel_ : EnvironmentKernel
+    charge_weight_ : float
+        lambda as used.
+    objective_ : float, debye^2
+    history_ : ndarray of shape (n_passes + 1,)
+        Objective at the start and after each pass of the last stage, at alpha itself.
+    n_iter_, n_factorizations_ : int
+        Linear solves and factorisations of all stages.
+    converged_ : bool
+    status_ : str
+        Why the passes ended.
+    label_summary_ : dict
+        Molecules and labels used in fit.
+
+    References
+    ----------
+    Colglazier et al., arXiv:2509.22435; doi:10.1021/acs.jpclett.6c00398.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from dipkit import DipoleKernelRidge, SOAPTransformer
+    >>> from dipkit.datasets import load_organics
+    >>> molecules = load_organics()[:30]
+    >>> model = make_pipeline(SOAPTransformer(), DipoleKernelRidge(n_inducing=100))
+    >>> model.fit(molecules).predict(molecules[:2]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        alpha: float = 3e-5,
+        charge_weight: float | str = "auto",
+        kernel: EnvironmentKernel | None = None,
+        n_inducing: int | None = None,
+        loss: str = "squared",
+        huber_threshold: float = 0.2,
+        init: str = "auto",
+        prior: str = "start",
+        n_restarts: int = 1,
+        annealing: Sequence[float] = (1000.0, 100.0, 10.0),
+        max_iter: int = 500,
+        tol: float = 1e-6,
+        acceleration: int = 8,
+        eigenvalue_cut: float = 1e-8,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        self.alpha = alpha
+        self.charge_weight = charge_weight
+        self.kernel = kernel
+        self.n_inducing = n_inducing
+        self.loss = loss
+        self.huber_threshold = huber_threshold
+        self.init = init
+        self.prior = prior
+        self.n_restarts = n_restarts
+        self.annealing = annealing
+        self.max_iter = max_iter
+        self.tol = tol
+        self.acceleration = acceleration
+        self.eigenvalue_cut = eigenvalue_cut
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Molecules,
+        y: Any = None,
+        *,
+        charges: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
+        """Learn charges from dipoles.
+
+        Parameters
+        ----------
+        X : Molecules
+            Described by a `SOAPTransformer`.
+        y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, default=None
+            Dipole magnitudes, or vectors. None takes the labels of the molecules: the vector
+            where there is one, else the magnitude.
+        charges : array-like of shape (n_atoms,) or list of n_molecules arrays, e, default=None
+            Reference charges. None takes those of the molecules.
+        sample_weight : array-like of shape (n_molecules,), default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If a parameter or label cannot be used, or there is no dipole label at all.
+        FactorizationError
+            If the linear system cannot be solved in floating point.
+        """
+        self._check_parameters()
+        backend = get_backend(self.device)
+        rng = np.random.default_rng(check_random_state(self.random_state or 0).randint(2**31))
+        molecules = _described(X)
+        labels = read_labels(molecules, y, charges, sample_weight)
+        charge_weight = self._resolve_charge_weight(labels)
+        init = self._resolve_init(labels)
+
+        self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
+        self.kernel_.check()
+        n_inducing = self.n_inducing or default_n_inducing(molecules)
+        environments = choose_environments(molecules, n_inducing, self.kernel_, rng)
+        assert molecules.features is not None
+        basis = build_basis(
+            environments, self.kernel_, molecules.features.weights, self.eigenvalue_cut, backend
+        )
+        require_memory(len(molecules), basis.n_columns, backend)
+        wanted = (
+            _start_charges(molecules, labels, init),
+            labels.charges if charge_weight > 0 else None,
+        )
+        rows, (start, term) = _charge_statistics(molecules, basis, labels, wanted, self.n_jobs)
+        objective = JointObjective(
+            rows,
+            constant_dipoles(molecules),
+            labels.target,
+            term,
+            alpha=float(self.alpha),
+            charge_weight=charge_weight,
+            loss=make_loss(self.loss, self.huber_threshold),
+            backend=backend,
+        )
+        result = self._solve(objective, start, rng)
+        self._store(result, basis, labels, charge_weight)
+        return self
+
+    def predict(self, X: Molecules) -> FloatArray:
+        """Predict dipole magnitudes.
+
+        Parameters
+        ----------
+        X : Molecules
+            Described by the transformer that described the training molecules.
+
+        Returns
+        -------
+        ndarray of shape (n_molecules,), debye
+        """
+        magnitudes: FloatArray = np.linalg.norm(self.predict_dipole(X), axis=1)
+        return magnitudes
+
+    def predict_dipole(self, X: Molecules) -> FloatArray:
+        """Predict dipole vectors, about the centre of mass where a molecule is charged.
+
+        Returns
+        -------
+        ndarray of shape (n_molecules, 3), debye
+        """
+        return dipoles(self.predict_charges(X), X)
+
+    def predict_charges(self, X: Molecules) -> FloatArray:
+        """Predict atomic charges; they sum to the total charge of each molecule.
+
+        Returns
+        -------
+        ndarray of shape (n_atoms,), e
+            Of all molecules, concatenated as in ``X.numbers``.
+        """
+        check_is_fitted(self)
+        molecules = _described(X)
+        self._check_known(molecules)
+        backend = get_backend(self.device)
+        coefficients = self._coefficients(backend)
+        charges = np.empty(molecules.n_atoms)
+        for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
+            atoms = slice(molecules.offsets[run.start], molecules.offsets[run.stop])
+            charges[atoms] = self._raw_charges(molecules[run], coefficients, backend)
+        return conserve_charge(charges, molecules)
+
+    def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
+        """Coefficient of determination R^2 of the magnitudes.
+
+        Parameters
+        ----------
+        X : Molecules
+        y : array-like of shape (n_molecules,), debye, default=None
+            None takes the magnitudes of the molecules.
+        sample_weight : array-like of shape (n_molecules,), default=None
+
+        Returns
+        -------
+        float
+        """
+        magnitudes = _described(X).dipole_magnitude if y is None else np.asarray(y, dtype=float)
+        if magnitudes.ndim == 2:
+            magnitudes = np.linalg.norm(magnitudes, axis=1)
+        return float(r2_score(magnitudes, self.predict(X), sample_weight=sample_weight))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; those of the usual kernel too where ``kernel=None``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict
+        """
+        params: dict[str, Any] = super().get_params(deep)
+        if deep and self.kernel is None:
+            params |= {f"kernel__{name}": v for name, v in PowerKernel().get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``kernel__degree`` and its like turn ``kernel=None`` into its default.
+
+        Returns
+        -------
+        self
+        """
+        names_kernel = any(name.startswith("kernel__") for name in params)
+        if names_kernel and params.get("kernel", self.kernel) is None:
+            self.kernel = params["kernel"] = PowerKernel()
+        super().set_params(**params)
+        return self
+
+    # Steps of fit
+
+    def _check_parameters(self) -> None:
+        """Refuse parameters that cannot be used, before any work."""
+        check_number("alpha", self.alpha, above=0.0)
+        check_number("tol", self.tol, above=0.0)
+        check_number("eigenvalue_cut", self.eigenvalue_cut, above=0.0)
+        check_whole("max_iter", self.max_iter, least=1)
+        check_whole("n_restarts", self.n_restarts, least=1)
+        check_whole("acceleration", self.acceleration, least=0)
+        if self.n_inducing is not None:
+            check_whole("n_inducing", self.n_inducing, least=1)
+        if self.charge_weight != "auto":
+            check_number("charge_weight", self.charge_weight, above=None)
+        if not isinstance(self.annealing, Sequence | np.ndarray) or isinstance(self.annealing, str):
+            raise InputError(
+                f"annealing: expected a sequence of multiples of alpha, got {self.annealing!r}."
+            )
+        for factor in self.annealing:
+            check_number("annealing", factor, above=0.0)
+        if self.init not in INITS:
+            raise InputError(f"init: expected one of {INITS}, got {self.init!r}.")
+        if self.prior not in ("start", "zero"):
+            raise InputError(f'prior: expected "start" or "zero", got {self.prior!r}.')
+        if self.kernel is not None and not isinstance(self.kernel, EnvironmentKernel):
+            raise InputError(
+                f"kernel: expected an EnvironmentKernel such as PowerKernel(), got {self.kernel!r}."
+            )
+        make_loss(self.loss, self.huber_threshold)
+
+    def _resolve_charge_weight(self, labels: FitLabels) -> float:
+        if self.charge_weight == "auto":
+            return DEFAULT_CHARGE_WEIGHT if labels.has_charges else 0.0
+        weight = float(self.charge_weight)
+        if weight > 0 and not labels.has_charges:
+            found = ", ".join(labels.molecules.source_keys) or "none"
+            raise InputError(
+                f"charge_weight: {weight:g} needs charge labels, and the molecules have none "
+                f"(looked for {', '.join(CHARGES_KEYS)}; keys present: {found}). Pass charges=, "
+                'name their key, or go on without them: charge_weight="auto" or 0.'
+            )
+        return weight
+
+    def _resolve_init(self, labels: FitLabels) -> str:
+        if self.init == "auto":
+            return "charges" if labels.has_charges else "electronegativity"
+        if self.init == "charges" and not labels.has_charges:
+            raise InputError(
+                'init: "charges" needs charge labels, and the molecules have none. Use "auto" or '
+                '"electronegativity".'
+            )
+        return self.init
+
+    def _solve(
+        self,
+        objective: JointObjective,
+        start: ChargeStatistics | None,
+        rng: np.random.Generator,
+    ) -> SolveResult:
+        """Run the passes from one start, or from random ones and keep the lowest objective."""
+        if start is None:
+            weights = [random_start(objective, rng) for _ in range(self.n_restarts)]
+        else:
+            weights = [charge_start(objective, start)]
+            if self.prior == "start":
+                objective = objective.with_prior(weights[0])
+        results = [
+            solve_annealed(objective, w, self.annealing, self.max_iter, self.tol, self.acceleration)
+            for w in weights
+        ]
+        result = min(results, key=lambda candidate: candidate.objective)
+        logger.info("%d passes: %s", result.n_solves, result.status.value)
+        if result.status is not Status.CONVERGED:
+            warnings.warn(
+                f"{result.status.value} (max_iter={self.max_iter}, alpha={self.alpha:g})",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return result
+
+    def _store(
+        self, result: SolveResult, basis: Basis, labels: FitLabels, charge_weight: float
+    ) -> None:
+        """Keep host arrays only: a model fitted on a GPU loads on a laptop."""
+        to_host, elements = basis.backend.to_host, list(basis.elements.values())
+        dual = basis.dual(result.weights)
+        counts = [len(element.whitening) for element in elements]
+        self.elements_ = np.array([element.number for element in elements])
+        self.inducing_numbers_ = np.repeat(self.elements_, counts)
+        self.inducing_features_ = [
+            np.concatenate([to_host(part) for part in parts])
+            for parts in zip(*(element.environments for element in elements), strict=True)
+        ]
+        self.scale_weights_ = np.array(basis.weights)
+        self.dual_coef_ = np.concatenate([dual[element.number][0] for element in elements])
+        self.intercept_ = np.array([dual[element.number][1] for element in elements])
+        self.charge_weight_ = charge_weight
+        self.objective_ = result.objective
+        self.history_ = np.array(result.history)
+        self.n_iter_ = result.n_solves
+        self.n_factorizations_ = result.n_factorizations
+        self.converged_ = result.status is Status.CONVERGED
+        self.status_ = result.status.value
+        self.label_summary_ = labels.summary()
+
+    # Steps of predict
+
+    def _check_known(self, molecules: Molecules) -> None:
+        """Refuse elements and descriptors that fit never saw."""
+        unseen = np.setdiff1d(molecules.elements, self.elements_)
+        if len(unseen):
+            symbols = chemical_symbols()
+            first = molecules.molecule_index[np.isin(molecules.numbers, unseen)][0]
+            raise InputError(
+                f"X: elements {', '.join(symbols[z] for z in unseen)} (first in molecule {first}, "
+                f"{molecules.names[first]}) were not among those of fit: "
+                f"{', '.join(symbols[z] for z in self.elements_)}. Leave these molecules out, or "
+                "fit on molecules that hold these elements."
+            )
+        assert molecules.features is not None
+        widths = [scale.shape[1] for scale in self.inducing_features_]
+        found = list(molecules.features.widths)
+        if found != widths:
+            raise InputError(
+                f"X: descriptors have {found} columns, those of fit had {widths}. Describe with "
+                "the SOAPTransformer that described the training molecules."
+            )
+
+    def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
+        """By element: descriptors of its environments, their coefficients and its constant."""
+        parts, intercepts = {}, self.intercept_.tolist()
+        for number, intercept in zip(self.elements_.tolist(), intercepts, strict=True):
+            mine = self.inducing_numbers_ == number
+            run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
+            features = [backend.asarray(scale[run]) for scale in self.inducing_features_]
+            parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
+        return parts
+
+    def _raw_charges(
+        self,
+        block: Molecules,
+        coefficients: dict[int, tuple[list[Any], Any, float]],
+        backend: Backend,
+    ) -> FloatArray:
+        """Charges of a block before charge conservation, shape (n_atoms,), e."""
+        assert block.features is not None
+        scales = block.features.scales
+        charges = np.empty(block.n_atoms)
+        for number in block.elements.tolist():
+            atoms = np.flatnonzero(block.numbers == number)
+            features, coefficient, intercept = coefficients[number]
+            x = [backend.asarray(scale[atoms]) for scale in scales]
+            k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
+            charges[atoms] = backend.to_host(k.astype(np.float64) @ coefficient) + intercept
+        return charges
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that X is no array."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = False
+        tags.target_tags.required = False
+        return tags
+
+
+def default_n_inducing(molecules: Molecules) -> int:
+    """Inducing environments for data of this size: 100 times the root of the molecules' number.
+
+    At most all atoms and 6,000.
+    """
+    return int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
+
+
+def _described(X: Any) -> Molecules:
+    if not isinstance(X, Molecules) or X.features is None:
+        got = type(X).__name__ + (" without features" if isinstance(X, Molecules) else "")
+        raise InputError(
+            f"X: expected Molecules described by a SOAPTransformer, got {got}. Put both in a "
+            "pipeline: make_pipeline(SOAPTransformer(), DipoleKernelRidge())."
+        )
+    if not len(X):
+        raise InputError("X: expected at least one molecule, got none.")
+    return X
+
+
+def _start_charges(molecules: Molecules, labels: FitLabels, init: str) -> FloatArray | None:
+    if init == "random":
+        return None
+    return labels.charges if init == "charges" else electronegativity_charges(molecules)
+
+
+def _charge_statistics(
+    molecules: Molecules,
+    basis: Basis,
+    labels: FitLabels,
+    wanted: Sequence[FloatArray | None],
+    n_jobs: int | None,
+) -> tuple[Any, list[ChargeStatistics | None]]:
+    """Accumulate dipole rows, and the statistics of each set of charges that is not None.
+
+    Equal sets are accumulated once.
+    """
+    distinct: list[FloatArray] = []
+    for charges in wanted:
+        if charges is not None and not any(charges is other for other in distinct):
+            distinct.append(charges)
+    sets = [ChargeLabels.of(charges, molecules, labels.target.weights) for charges in distinct]
+    rows, statistics = accumulate(molecules, basis, sets, n_jobs)
+    found = {id(charges): part for charges, part in zip(distinct, statistics, strict=True)}
+    return rows, [None if charges is None else found[id(charges)] for charges in wanted]

@@ -1,0 +1,101 @@
+"""`predict_all` gives what the estimator's methods give, whatever the molecules come as."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.io import write
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from dipkit import DipoleKernelRidge, SOAPTransformer, as_molecules, predict_all
+from dipkit._atoms import to_atoms
+from dipkit.design import molecule_sums
+from dipkit.exceptions import InputError
+from dipkit.molecules import Molecules
+
+
+@pytest.fixture(scope="module")
+def model(coarse_soap: SOAPTransformer, described: Molecules) -> Pipeline:
+    ridge = DipoleKernelRidge(n_inducing=50, alpha=1e-3, tol=1e-4, device="cpu")
+    return Pipeline([("soap", coarse_soap), ("ridge", ridge.fit(described))])
+
+
+@pytest.fixture(scope="module")
+def bare(described: Molecules) -> Molecules:
+    return described[:10].replace(features=None)
+
+
+def test_equals_the_methods_of_the_estimator(
+    model: Pipeline, bare: Molecules, described: Molecules
+) -> None:
+    found, ten = predict_all(model, bare), model[0].transform(bare)
+    np.testing.assert_array_equal(found.charges, model[-1].predict_charges(ten))
+    np.testing.assert_array_equal(found.dipole, model[-1].predict_dipole(ten))
+    np.testing.assert_array_equal(found.magnitude, model.predict(bare))
+    np.testing.assert_allclose(molecule_sums(found.charges, bare.offsets), 0, atol=1e-12)
+    assert found.molecules.features is None
+    assert len(found.molecules) == 10
+
+
+def test_an_estimator_alone_takes_described_molecules(
+    model: Pipeline, described: Molecules
+) -> None:
+    found = predict_all(model[-1], described)
+    np.testing.assert_array_equal(found.dipole, model[-1].predict_dipole(described))
+    with pytest.raises(InputError, match="X: expected Molecules described"):
+        predict_all(model[-1], described.replace(features=None))
+
+
+def test_takes_lists_single_molecules_and_paths(
+    model: Pipeline, bare: Molecules, tmp_path: Path
+) -> None:
+    expected, frames = predict_all(model, bare), to_atoms(bare)
+    listed = predict_all(model, frames)
+    np.testing.assert_array_equal(listed.charges, expected.charges)
+    single = predict_all(model, frames[3])
+    np.testing.assert_allclose(single.dipole, expected.dipole[3:4], atol=1e-3)
+    assert single.charges_of(0).shape == (bare.natoms[3],)
+    path = tmp_path / "ten.xyz"
+    write(path, frames)
+    for there in (path, str(path)):
+        np.testing.assert_allclose(predict_all(model, there).dipole, expected.dipole, atol=1e-3)
+
+
+def test_charges_by_molecule(model: Pipeline, bare: Molecules) -> None:
+    found = predict_all(model, bare)
+    parts = [found.charges_of(index) for index in range(len(bare))]
+    assert [len(part) for part in parts] == bare.natoms.tolist()
+    np.testing.assert_array_equal(np.concatenate(parts), found.charges)
+
+
+def test_labels_are_not_read(model: Pipeline) -> None:
+    water = molecule("H2O")
+    expected = predict_all(model, water)
+    water.info["dipole_debye"] = -3.0  # no magnitude
+    water.set_array("mulliken", np.array([9.0, 9.0, 9.0]))
+    np.testing.assert_array_equal(predict_all(model, water).charges, expected.charges)
+    np.testing.assert_array_equal(model.predict([water]), expected.magnitude)
+
+
+def test_total_charges_are_kept(model: Pipeline) -> None:
+    methanol = molecule("CH3OH")
+    methanol.info["charge"] = 1.0
+    assert predict_all(model, methanol).charges.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_model_of_another_kind() -> None:
+    for wrong in (Ridge(), make_pipeline(SOAPTransformer(), Ridge())):
+        with pytest.raises(InputError, match=r"model: expected a pipeline .* got Ridge"):
+            predict_all(wrong, molecule("H2O"))
+
+
+def test_unseen_elements(model: Pipeline) -> None:
+    with pytest.raises(InputError, match="Cl"):
+        predict_all(model, molecule("HCl"))
+
+
+def test_single_atoms_have_no_dipole(model: Pipeline) -> None:
+    found = predict_all(model, as_molecules(molecule("O")))
+    np.testing.assert_array_equal(found.magnitude, 0.0)
