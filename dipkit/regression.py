@@ -21,18 +21,29 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._backend import Backend, get_backend
-from ._elements import chemical_symbols
+from ._described import require_described, require_known
 from ._fit_labels import FitLabels, read_labels
 from ._parameters import check_number, check_whole
 from .design import conserve_charge, constant_dipoles, dipoles
 from .exceptions import InputError
-from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
+from .inducing import (
+    Basis,
+    build_basis,
+    choose_environments,
+    descriptor_bytes,
+)
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import CHARGES_KEYS, Molecules
 from .objective import JointObjective, make_loss
 from .solvers import SolveResult, Status, solve_annealed
-from .starts import charge_start, electronegativity_charges, random_start
-from .statistics import ChargeLabels, ChargeStatistics, accumulate, blocks, require_memory
+from .starts import charge_start, random_start, start_charges
+from .statistics import (
+    ChargeStatistics,
+    accumulate_wanted,
+    blocks,
+    default_n_inducing,
+    require_memory,
+)
 
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
@@ -58,7 +69,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     kernel : EnvironmentKernel, default=None
         Kernel between environments; None is ``PowerKernel()``.
     n_inducing : int, default=None
-        Inducing environments in all elements together; None chooses by the size of the data.
+        Inducing environments in all elements together; None chooses by the size of the data and
+        the free memory: 100 times the root of the number of molecules, at most 6,000.
     loss : {"squared", "huber", "absolute"}, default="squared"
         Loss of the dipole residuals. The last two make light of outliers, and factor a matrix
         in every pass.
@@ -208,14 +220,14 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self._check_parameters()
         backend = get_backend(self.device)
         rng = np.random.default_rng(check_random_state(self.random_state or 0).randint(2**31))
-        molecules = _described(X)
+        molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
         charge_weight = self._resolve_charge_weight(labels)
         init = self._resolve_init(labels)
 
         self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
         self.kernel_.check()
-        n_inducing = self.n_inducing or default_n_inducing(molecules)
+        n_inducing = self.n_inducing or default_n_inducing(molecules, backend)
         environments = choose_environments(molecules, n_inducing, self.kernel_, rng)
         assert molecules.features is not None
         basis = build_basis(
@@ -223,10 +235,12 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         )
         require_memory(len(molecules), basis.n_columns, backend)
         wanted = (
-            _start_charges(molecules, labels, init),
+            start_charges(molecules, labels.charges, init),
             labels.charges if charge_weight > 0 else None,
         )
-        rows, (start, term) = _charge_statistics(molecules, basis, labels, wanted, self.n_jobs)
+        rows, (start, term) = accumulate_wanted(
+            molecules, basis, wanted, labels.target.weights, self.n_jobs
+        )
         objective = JointObjective(
             rows,
             constant_dipoles(molecules),
@@ -274,8 +288,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             Of all molecules, concatenated as in ``X.numbers``.
         """
         check_is_fitted(self)
-        molecules = _described(X)
-        self._check_known(molecules)
+        molecules = require_described(X)
+        widths = [scale.shape[1] for scale in self.inducing_features_]
+        require_known(molecules, self.elements_, widths)
         backend = get_backend(self.device)
         coefficients = self._coefficients(backend)
         charges = np.empty(molecules.n_atoms)
@@ -298,7 +313,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         -------
         float
         """
-        magnitudes = _described(X).dipole_magnitude if y is None else np.asarray(y, dtype=float)
+        magnitudes = (
+            require_described(X).dipole_magnitude if y is None else np.asarray(y, dtype=float)
+        )
         if magnitudes.ndim == 2:
             magnitudes = np.linalg.norm(magnitudes, axis=1)
         return float(r2_score(magnitudes, self.predict(X), sample_weight=sample_weight))
@@ -439,27 +456,6 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     # Steps of predict
 
-    def _check_known(self, molecules: Molecules) -> None:
-        """Refuse elements and descriptors that fit never saw."""
-        unseen = np.setdiff1d(molecules.elements, self.elements_)
-        if len(unseen):
-            symbols = chemical_symbols()
-            first = molecules.molecule_index[np.isin(molecules.numbers, unseen)][0]
-            raise InputError(
-                f"X: elements {', '.join(symbols[z] for z in unseen)} (first in molecule {first}, "
-                f"{molecules.names[first]}) were not among those of fit: "
-                f"{', '.join(symbols[z] for z in self.elements_)}. Leave these molecules out, or "
-                "fit on molecules that hold these elements."
-            )
-        assert molecules.features is not None
-        widths = [scale.shape[1] for scale in self.inducing_features_]
-        found = list(molecules.features.widths)
-        if found != widths:
-            raise InputError(
-                f"X: descriptors have {found} columns, those of fit had {widths}. Describe with "
-                "the SOAPTransformer that described the training molecules."
-            )
-
     def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
         """By element: descriptors of its environments, their coefficients and its constant."""
         parts, intercepts = {}, self.intercept_.tolist()
@@ -495,50 +491,3 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = False
         tags.target_tags.required = False
         return tags
-
-
-def default_n_inducing(molecules: Molecules) -> int:
-    """Inducing environments for data of this size: 100 times the root of the molecules' number.
-
-    At most all atoms and 6,000.
-    """
-    return int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
-
-
-def _described(X: Any) -> Molecules:
-    if not isinstance(X, Molecules) or X.features is None:
-        got = type(X).__name__ + (" without features" if isinstance(X, Molecules) else "")
-        raise InputError(
-            f"X: expected Molecules described by a SOAPTransformer, got {got}. Put both in a "
-            "pipeline: make_pipeline(SOAPTransformer(), DipoleKernelRidge())."
-        )
-    if not len(X):
-        raise InputError("X: expected at least one molecule, got none.")
-    return X
-
-
-def _start_charges(molecules: Molecules, labels: FitLabels, init: str) -> FloatArray | None:
-    if init == "random":
-        return None
-    return labels.charges if init == "charges" else electronegativity_charges(molecules)
-
-
-def _charge_statistics(
-    molecules: Molecules,
-    basis: Basis,
-    labels: FitLabels,
-    wanted: Sequence[FloatArray | None],
-    n_jobs: int | None,
-) -> tuple[Any, list[ChargeStatistics | None]]:
-    """Accumulate dipole rows, and the statistics of each set of charges that is not None.
-
-    Equal sets are accumulated once.
-    """
-    distinct: list[FloatArray] = []
-    for charges in wanted:
-        if charges is not None and not any(charges is other for other in distinct):
-            distinct.append(charges)
-    sets = [ChargeLabels.of(charges, molecules, labels.target.weights) for charges in distinct]
-    rows, statistics = accumulate(molecules, basis, sets, n_jobs)
-    found = {id(charges): part for charges, part in zip(distinct, statistics, strict=True)}
-    return rows, [None if charges is None else found[id(charges)] for charges in wanted]

@@ -66,6 +66,13 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
     return charges
 
 
+def start_charges(molecules: Molecules, charges: FloatArray, init: str) -> FloatArray | None:
+    """Charges (n_atoms,) to start from, e: the labels, the guess, or None for a random start."""
+    if init == "random":
+        return None
+    return charges if init == "charges" else electronegativity_charges(molecules)
+
+
 def charge_start(objective: JointObjective, statistics: ChargeStatistics) -> Any:
     """Fit the model's charges to the labels in the statistics.
 

@@ -29,6 +29,8 @@ FloatArray = NDArray[np.float64]
 
 # Descriptors of one block, in bytes: large enough for matrix products, small beside the rest.
 BLOCK_BYTES = 192 * 2**20
+# Share of the free memory that the matrices of a fit may take where their size is ours to choose.
+MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,40 @@ def accumulate(
     return rows, totals
 
 
+def accumulate_wanted(
+    molecules: Molecules,
+    basis: Basis,
+    wanted: Sequence[FloatArray | None],
+    weights: FloatArray,
+    n_jobs: int | None = None,
+) -> tuple[Any, list[ChargeStatistics | None]]:
+    """Accumulate dipole rows, and the statistics of each set of charges that is not None.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Described.
+    basis : Basis
+    wanted : sequence of (ndarray of shape (n_atoms,), e) or None
+        One array given twice is accumulated once.
+    weights : ndarray of shape (n_molecules,)
+    n_jobs : int, default=None
+
+    Returns
+    -------
+    rows : array of shape (3 n_molecules, r), debye / e
+    statistics : list of ChargeStatistics or None
+    """
+    distinct: list[FloatArray] = []
+    for charges in wanted:
+        if charges is not None and not any(charges is other for other in distinct):
+            distinct.append(charges)
+    sets = [ChargeLabels.of(charges, molecules, weights) for charges in distinct]
+    rows, statistics = accumulate(molecules, basis, sets, n_jobs)
+    found = {id(charges): part for charges, part in zip(distinct, statistics, strict=True)}
+    return rows, [None if charges is None else found[id(charges)] for charges in wanted]
+
+
 def blocks(
     molecules: Molecules, bytes_per_atom: int, n_bytes: int = BLOCK_BYTES
 ) -> Iterator[slice]:
@@ -215,6 +251,16 @@ def block_statistics(
     return rows, statistics
 
 
+def default_n_inducing(molecules: Molecules, backend: Backend = NUMPY) -> int:
+    """Inducing environments for data of this size: 100 times the root of the molecules' number.
+
+    At most all atoms, 6,000, and what fits into `MEMORY_SHARE` of the free memory.
+    """
+    usual = min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000)
+    fitting = _largest(len(molecules), int(usual), MEMORY_SHARE * backend.free_memory())
+    return max(int(min(usual, fitting)), 1)
+
+
 def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
     """Refuse a fit whose matrices would not fit in memory, before any is allocated.
 
@@ -234,13 +280,19 @@ def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
     free = backend.free_memory()
     if _forecast(n_molecules, n_columns) <= free:
         return
-    fits = np.arange(n_columns + 1)
-    largest = int(fits[_forecast(n_molecules, fits) <= free].max(initial=0))
+    largest = _largest(n_molecules, n_columns, free)
+    advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
     raise InputError(
         f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "
         f"{_forecast(n_molecules, n_columns) / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
-        f"free. Use n_inducing <= {largest}, or fewer molecules."
+        f"free. {advice}."
     )
+
+
+def _largest(n_molecules: int, n_columns: int, free: float) -> int:
+    """Largest number of columns, up to a given one, whose matrices fit."""
+    columns = np.arange(n_columns + 1)
+    return int(columns[_forecast(n_molecules, columns) <= free].max(initial=0))
 
 
 def _forecast(n_molecules: int, n_columns: Any) -> Any:
