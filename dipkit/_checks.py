@@ -32,7 +32,7 @@ def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> A
     if len(shape) != array.ndim or any(
         want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)
     ):
-        wanted = "(" + ", ".join("any" if want < 0 else str(want) for want in shape) + ")"
+        wanted = str(shape).replace("-1", "any")
         raise InputError(f"{name}: expected shape {wanted}, got {array.shape}.")
     array.flags.writeable = False
     return array

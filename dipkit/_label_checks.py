@@ -72,7 +72,7 @@ def complete_magnitudes(magnitude: FloatArray, vector: FloatArray, locate: Locat
         index = int(np.argmax(negative))
         raise InputError(
             f"dipole_magnitude: expected values of at least 0 debye, got {magnitude[index]} for "
-            f"{locate.molecule(index)}."
+            f"{locate.molecule(index)}. Correct it, or give three components as a vector."
         )
     check_rows("dipole_vector", vector, locate)
     norm = np.linalg.norm(vector, axis=1)

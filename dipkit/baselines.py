@@ -18,9 +18,9 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import ShuffleSplit
 
+from .design import dipoles
 from .exceptions import InputError
 from .molecules import Molecules
-from .units import DEBYE_PER_E_ANGSTROM
 
 __all__ = ["AveragedSOAPRidge", "averaged_soap", "charge_dipoles", "mean_predictor"]
 
@@ -50,9 +50,7 @@ def charge_dipoles(molecules: Molecules, charges: ArrayLike | None = None) -> Fl
         NaN where a molecule has no charges.
     """
     q = molecules.charges if charges is None else np.asarray(charges, dtype=np.float64)
-    relative = molecules.positions - molecules.centers_of_mass()[molecules.molecule_index]
-    moments = np.add.reduceat(q[:, None] * relative, molecules.offsets[:-1], axis=0)
-    return moments * DEBYE_PER_E_ANGSTROM
+    return dipoles(q, molecules)
 
 
 def averaged_soap(molecules: Molecules) -> list[FloatArray]:
@@ -88,7 +86,7 @@ def _block_averages(block: Molecules) -> list[FloatArray]:
 class AveragedSOAPRidge(RegressorMixin, BaseEstimator):
     """Kernel ridge regression of magnitudes on averaged SOAP: what one does without dipkit.
 
-    A Gaussian kernel exp(-gamma |x_A - x_B|^2) of one averaged descriptor for each molecule.
+    A Gaussian kernel ``exp(-gamma |x_A - x_B|^2)`` of one averaged descriptor for each molecule.
     SOAP scale, gamma and alpha are chosen by validation within the training molecules, on at
     most `n_search` of them; then the model is fitted to all.
 
@@ -96,7 +94,7 @@ class AveragedSOAPRidge(RegressorMixin, BaseEstimator):
     ----------
     alphas : tuple of float, default=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     widths : tuple of float, default=(0.03, 0.1, 0.3, 1.0, 3.0)
-        Values tried for gamma times the median of |x_A - x_B|^2.
+        Values tried for gamma times the median of ``|x_A - x_B|^2``.
     n_search : int, default=1000
         Training molecules that take part in the choice.
     random_state : int, default=0

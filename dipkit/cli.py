@@ -25,6 +25,8 @@ from .exceptions import DipkitError
 INTERRUPTED, USER_ERROR = 130, 2
 
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+# Base of all usage errors, from whichever package this typer takes click.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 
 class Commands(TyperGroup):
@@ -41,6 +43,10 @@ class Commands(TyperGroup):
                 raise
             typer.echo(f"dipkit: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(USER_ERROR) from error
+        except UsageError as error:
+            command = error.ctx.command_path if error.ctx else "dipkit"
+            typer.echo(f"dipkit: {error.format_message()}\nTry '{command} --help'.", err=True)
+            raise typer.Exit(USER_ERROR) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
 
@@ -54,10 +60,13 @@ app = typer.Typer(
 )
 
 DataArgument = Annotated[
-    Path, typer.Argument(help="Molecules: .xyz, .npz, .db, raw QM9 files.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DATA", help="Molecules: .xyz, .npz, .db, raw QM9 files.", show_default=False
+    ),
 ]
 ModelArgument = Annotated[
-    Path, typer.Argument(help="Model that `dipkit fit` wrote.", show_default=False)
+    Path, typer.Argument(metavar="MODEL", help="Model that dipkit wrote.", show_default=False)
 ]
 DipoleOption = Annotated[
     str | None, typer.Option("--dipole", metavar="KEY", help="Key of the dipole labels.")
@@ -110,7 +119,7 @@ def fit(
         int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
     ] = None,
     device: DeviceOption = Device.auto,
-    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a model to molecules with dipole labels."""
@@ -174,7 +183,9 @@ def evaluate(
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="Model or molecules.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Model or molecules.", show_default=False)
+    ],
     dipole: DipoleOption = None,
     charges: ChargesOption = None,
     as_json: JsonOption = False,
@@ -182,7 +193,8 @@ def info(
     """Tell what is in a file of molecules or in a model."""
     from .persistence import is_model, read_metadata
 
-    about = read_metadata(file) if is_model(file) else None
+    # By its name a model is one even where it is cut: the error is then that of a model.
+    about = read_metadata(file) if is_model(file) or file.suffix == ".dipkit" else None
     _show(about or _read(file, dipole, charges).summary().as_dict(), as_json)
 
 
@@ -208,7 +220,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path(
         "dipkit-demo"
     ),
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
 ) -> None:
     """Fit the bundled molecules, compare with simpler models, write the results."""
     from rich.console import Console

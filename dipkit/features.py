@@ -174,7 +174,7 @@ class OnDemandFeatures(Features):
         if self.atoms is None:
             return Features(describe(self.molecules), self.weights)
         scales = tuple(np.empty((len(self), width), np.float32) for width in self.widths)
-        for block in _blocks(self.molecules.offsets):
+        for block in cut(self.molecules.offsets, _BLOCK_ATOMS):
             start, stop = self.molecules.offsets[[block.start, block.stop]]
             rows = np.flatnonzero((self.atoms >= start) & (self.atoms < stop))
             if len(rows):
@@ -224,11 +224,6 @@ def _as_slice(index: NDArray[np.intp]) -> Index:
     if len(index) and index[-1] - index[0] == len(index) - 1:
         return slice(int(index[0]), int(index[-1]) + 1)
     return index
-
-
-def _blocks(offsets: NDArray[np.int64]) -> list[slice]:
-    """Cut molecules into runs of about `_BLOCK_ATOMS` atoms."""
-    return cut(offsets, _BLOCK_ATOMS)
 
 
 def cut(offsets: NDArray[np.int64], n_atoms: int) -> list[slice]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -98,7 +99,7 @@ class PowerKernel(EnvironmentKernel):
 
     def check(self) -> None:
         """Refuse a degree below 1: roots of dot products are no kernel."""
-        if not 1 <= self.degree < math.inf:
+        if not (isinstance(self.degree, Real) and 1 <= self.degree < math.inf):
             raise InputError(f"degree: expected a number >= 1, got {self.degree!r}.")
 
     def of_dot_products(self, t: Any, backend: Backend) -> Any:
@@ -109,7 +110,7 @@ class PowerKernel(EnvironmentKernel):
 
 
 class GaussianKernel(EnvironmentKernel):
-    """k(t) = exp(-gamma |x - z|^2) = exp(-2 gamma (1 - t)) on unit-length descriptors.
+    """k(t) = exp(-2 gamma (1 - t)), which is Gaussian in the distance of unit-length descriptors.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ class GaussianKernel(EnvironmentKernel):
 
     def check(self) -> None:
         """Refuse a width that is not positive."""
-        if not 0 < self.gamma < math.inf:
+        if not (isinstance(self.gamma, Real) and 0 < self.gamma < math.inf):
             raise InputError(f"gamma: expected a positive number, got {self.gamma!r}.")
 
     def of_dot_products(self, t: Any, backend: Backend) -> Any:

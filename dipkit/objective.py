@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def make_loss(loss: str, huber_threshold: float) -> Loss:
         return AbsoluteLoss()
     if loss != "huber":
         raise InputError(f'loss: expected "squared", "huber" or "absolute", got {loss!r}.')
-    if not huber_threshold > 0:
+    if not (isinstance(huber_threshold, Real) and huber_threshold > 0):
         raise InputError(f"huber_threshold: expected debye > 0, got {huber_threshold!r}.")
     return HuberLoss(float(huber_threshold))
 

@@ -44,9 +44,8 @@ class Prediction:
         return magnitudes
 
     def charges_of(self, index: int) -> FloatArray:
-        """Charges of one molecule (n_atoms of it,), e."""
-        start, stop = self.molecules.offsets[index : index + 2]
-        return self.charges[start:stop]
+        """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""
+        return self.charges[self.molecules.atom_index(index)]
 
 
 def default_model(**parameters: Any) -> Pipeline:

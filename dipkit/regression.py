@@ -26,14 +26,9 @@ from ._fit_labels import FitLabels, read_labels
 from ._parameters import check_number, check_whole
 from .design import conserve_charge, constant_dipoles, dipoles
 from .exceptions import InputError
-from .inducing import (
-    Basis,
-    build_basis,
-    choose_environments,
-    descriptor_bytes,
-)
+from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
-from .molecules import CHARGES_KEYS, Molecules
+from .molecules import CHARGES_KEYS, Molecules, missing_labels_error
 from .objective import JointObjective, make_loss
 from .solvers import SolveResult, Status, solve_annealed
 from .starts import charge_start, random_start, start_charges
@@ -306,19 +301,24 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ----------
         X : Molecules
         y : array-like of shape (n_molecules,), debye, default=None
-            None takes the magnitudes of the molecules.
+            None takes the magnitudes of the molecules, and leaves out those without.
         sample_weight : array-like of shape (n_molecules,), default=None
 
         Returns
         -------
         float
         """
-        magnitudes = (
-            require_described(X).dipole_magnitude if y is None else np.asarray(y, dtype=float)
-        )
+        molecules = require_described(X)
+        if y is None:
+            known = molecules.has_magnitude
+            if not known.any():
+                raise missing_labels_error("dipole", molecules.source_keys)
+            molecules, y = molecules[known], molecules.dipole_magnitude[known]
+            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        magnitudes = np.asarray(y, dtype=float)
         if magnitudes.ndim == 2:
             magnitudes = np.linalg.norm(magnitudes, axis=1)
-        return float(r2_score(magnitudes, self.predict(X), sample_weight=sample_weight))
+        return float(r2_score(magnitudes, self.predict(molecules), sample_weight=sample_weight))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; those of the usual kernel too where ``kernel=None``.
@@ -377,7 +377,18 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             raise InputError(
                 f"kernel: expected an EnvironmentKernel such as PowerKernel(), got {self.kernel!r}."
             )
+        if not self.eigenvalue_cut < 1:
+            raise InputError(
+                f"eigenvalue_cut: expected a share below 1, got {self.eigenvalue_cut!r}."
+            )
         make_loss(self.loss, self.huber_threshold)
+        try:
+            check_random_state(self.random_state)
+        except ValueError:
+            raise InputError(
+                "random_state: expected None, a whole number from 0 to 2**32 - 1 or a RandomState, "
+                f"got {self.random_state!r}."
+            ) from None
 
     def _resolve_charge_weight(self, labels: FitLabels) -> float:
         if self.charge_weight == "auto":

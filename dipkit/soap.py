@@ -113,6 +113,7 @@ def default_scales() -> tuple[SOAPScale, ...]:
     return (
         SOAPScale(2.2, 8, 5, 0.17, "polynomial", 1.0),
         SOAPScale(3.5, 6, 4, 0.3, "gto", 0.0025),
+        SOAPScale(5.0, 6, 4, 0.5, "gto", 0.001),
     )
 
 
@@ -290,6 +291,8 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
 
     def _fit(self, molecules: Molecules) -> Self:
         self._check_parameters()
+        if not len(molecules):
+            raise InputError("X: expected at least one molecule, got none.")
         scales = tuple(clone(scale) for scale in self._scales())
         species = _species(self.species, molecules)
         _check_elements(molecules, species)
@@ -444,10 +447,11 @@ def _check_elements(molecules: Molecules, species: NDArray[np.int64]) -> None:
     ]
     where = Locator(molecules.names, molecules.offsets)
     molecule = where.molecule(where.of_atom(int(np.argmax(unseen))))
-    n_others = len(np.unique(molecules.molecule_index[unseen])) - 1
+    n_molecules = len(np.unique(molecules.molecule_index[unseen]))
     raise InputError(
-        f"{molecule} and {n_others} others hold elements unknown to the descriptors: {names[0]}; "
-        f"expected {names[1]}. Train on molecules with these elements, or leave these out."
+        f"{n_molecules} of {len(molecules)} molecules, the first of them {molecule}, hold elements "
+        f"unknown to the descriptors: {names[0]}; expected {names[1]}. Train on molecules with "
+        "these elements, or leave these out."
     )
 
 

@@ -11,7 +11,7 @@ folds are differences. What is minimised with them is in `objective.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ._backend import NUMPY, Backend
 from .design import element_blocks, molecule_sums
 from .exceptions import InputError
+from .features import cut
 from .inducing import Basis
 from .molecules import Molecules
 
@@ -143,7 +144,7 @@ def accumulate(
     xp, r = basis.backend.xp, basis.n_columns
     rows = xp.empty((3 * len(molecules), r))
     totals = [ChargeStatistics.zero(r, basis.backend) for _ in labels]
-    runs = list(blocks(molecules, basis.bytes_per_atom))
+    runs = blocks(molecules, basis.bytes_per_atom)
     tasks = (
         delayed(block_statistics)(
             molecules[run], basis, [part.block(molecules, run) for part in labels]
@@ -192,18 +193,9 @@ def accumulate_wanted(
     return rows, [None if charges is None else found[id(charges)] for charges in wanted]
 
 
-def blocks(
-    molecules: Molecules, bytes_per_atom: int, n_bytes: int = BLOCK_BYTES
-) -> Iterator[slice]:
+def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int = BLOCK_BYTES) -> list[slice]:
     """Cut molecules into runs whose descriptors take about so many bytes, one molecule at least."""
-    n_atoms = max(n_bytes // bytes_per_atom, 1)
-    start = 0
-    while start < len(molecules):
-        end = molecules.offsets[start] + n_atoms
-        stop = int(np.searchsorted(molecules.offsets, end, side="right")) - 1
-        stop = min(max(stop, start + 1), len(molecules))
-        yield slice(start, stop)
-        start = stop
+    return cut(molecules.offsets, max(n_bytes // bytes_per_atom, 1))
 
 
 def block_statistics(

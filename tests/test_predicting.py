@@ -68,6 +68,9 @@ def test_charges_by_molecule(model: Pipeline, bare: Molecules) -> None:
     parts = [found.charges_of(index) for index in range(len(bare))]
     assert [len(part) for part in parts] == bare.natoms.tolist()
     np.testing.assert_array_equal(np.concatenate(parts), found.charges)
+    np.testing.assert_array_equal(found.charges_of(-1), parts[-1])
+    with pytest.raises(IndexError, match=f"out of range for {len(bare)} molecules"):
+        found.charges_of(len(bare))
 
 
 def test_labels_are_not_read(model: Pipeline) -> None:

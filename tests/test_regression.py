@@ -486,6 +486,19 @@ def test_a_pipeline_scores(described: Molecules, frames: list[Atoms]) -> None:
     assert ours == pytest.approx(r2_score(y, model.predict(frames), sample_weight=weight), abs=0.05)
 
 
+def test_score_leaves_out_molecules_without_a_magnitude(
+    described: Molecules, fitted: DipoleKernelRidge
+) -> None:
+    some = np.where(np.arange(40) < 30, described.dipole_magnitude, np.nan)
+    mixed = unlabelled(described).replace(dipole_magnitude=some)
+    assert fitted.score(mixed) == pytest.approx(fitted.score(described[:30]), abs=1e-4)
+    weight = np.arange(1.0, 41.0)
+    expected = fitted.score(described[:30], sample_weight=weight[:30])
+    assert fitted.score(mixed, sample_weight=weight) == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(InputError, match="no dipole label found"):
+        fitted.score(unlabelled(described))
+
+
 def test_grid_search_tunes_every_level(described: Molecules, frames: list[Atoms]) -> None:
     grid = [
         {"dipolekernelridge__alpha": [1e-3, 1e3]},
@@ -543,6 +556,10 @@ def test_charges_and_weights_are_routed(described: Molecules, frames: list[Atoms
         ({"alpha": np.nan}, "alpha: expected a number > 0, got nan"),
         ({"tol": -1e-3}, "tol: expected a number > 0"),
         ({"eigenvalue_cut": 0}, "eigenvalue_cut: expected a number > 0"),
+        ({"eigenvalue_cut": 1.0}, "eigenvalue_cut: expected a share below 1, got 1.0"),
+        ({"random_state": -1}, "random_state: expected None, a whole number .*got -1"),
+        ({"random_state": "x"}, "random_state: expected None, a whole number .*got 'x'"),
+        ({"n_inducing": True}, "n_inducing: expected an integer >= 1, got True"),
         ({"max_iter": 0}, "max_iter: expected an integer >= 1, got 0"),
         ({"max_iter": 2.5}, "max_iter: expected an integer >= 1, got 2.5"),
         ({"n_restarts": 0}, "n_restarts: expected an integer >= 1"),
@@ -557,7 +574,10 @@ def test_charges_and_weights_are_routed(described: Molecules, frames: list[Atoms
         ({"kernel": "rbf"}, r"kernel: expected an EnvironmentKernel such as PowerKernel\(\)"),
         ({"kernel": PowerKernel(0)}, "degree: expected a number"),
         ({"loss": "l2"}, 'loss: expected "squared"'),
+        ({"kernel": PowerKernel("steep")}, "degree: expected a number"),
+        ({"kernel": GaussianKernel("wide")}, "gamma: expected a positive number"),
         ({"loss": "huber", "huber_threshold": 0}, "huber_threshold: expected debye > 0"),
+        ({"loss": "huber", "huber_threshold": "x"}, "huber_threshold: expected debye > 0"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -388,7 +388,7 @@ def test_labels_ride_along_and_never_stop_a_prediction(transformer, frames, capl
 
 def test_unseen_element(transformer):
     frames = [molecule("H2O"), molecule("CH3Cl"), molecule("SiH4")]
-    with pytest.raises(InputError, match=r"molecule 1 .* 1 others .* Si, Cl; .* H, C, N, O"):
+    with pytest.raises(InputError, match=r"2 of 3 molecules.* molecule 1 .* Si, Cl; .* H, C, N, O"):
         transformer.transform(frames)
     with pytest.raises(InputError, match="Cl"):
         SOAPTransformer(SCALES, species=["C", "H"]).fit([molecule("CH3Cl")])
@@ -447,3 +447,8 @@ def test_missing_descriptor_is_an_error(transformer, frames, monkeypatch):
     monkeypatch.setattr(dipkit.soap, "_power_spectrum", without_one)
     with pytest.raises(InputError, match=r"scale0: atom 1 of molecule 1 .* 0 other atoms"):
         transformer.transform(frames)
+
+
+def test_no_molecules() -> None:
+    with pytest.raises(InputError, match="X: expected at least one molecule, got none"):
+        SOAPTransformer().fit_transform(as_molecules(molecule("H2O"))[:0])
