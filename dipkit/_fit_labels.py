@@ -43,6 +43,12 @@ class FitLabels:
         has = ~np.isnan(self.charges[self.molecules.offsets[:-1]])
         return bool((has & (self.target.weights > 0)).any())
 
+    @property
+    def n_dipoles(self) -> int:
+        """Number of molecules of positive weight with a dipole label."""
+        unlabelled = np.isnan(self.target.magnitudes) & np.isnan(self.target.vectors[:, 0])
+        return int((~unlabelled & (self.target.weights > 0)).sum())
+
     def summary(self) -> dict[str, Any]:
         """Count molecules and labels, for the fitted model."""
         has_vector = ~np.isnan(self.target.vectors[:, 0])

@@ -55,6 +55,7 @@ def fit_model(
         "elements": molecules.summary().elements,
         "labels": plain(ridge.label_summary_),
         "parameters": plain(ridge.get_params(deep=False)),
+        "alpha": ridge.alpha_,
         "charge_weight": ridge.charge_weight_,
         "passes": ridge.n_iter_,
         "status": ridge.status_,

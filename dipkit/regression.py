@@ -43,6 +43,8 @@ from .statistics import (
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
+# alpha="auto" is this over the number of dipole labels, debye^2.
+AUTO_ALPHA = 0.02
 # lambda where charge_weight="auto" and there are charges.
 DEFAULT_CHARGE_WEIGHT = 1e-3
 INITS = ("auto", "charges", "electronegativity", "random")
@@ -56,8 +58,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    alpha : float, default=3e-5
-        Ridge penalty, debye^2.
+    alpha : float or "auto", default="auto"
+        Ridge penalty, debye^2. ``"auto"`` is 0.02 over the number of molecules with a dipole
+        label: the data terms are means, and the penalty fades as they firm up.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
         charges, else 0. With 0, charges that are there still choose the start.
@@ -114,8 +117,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     intercept_ : ndarray of shape (n_elements,), e
         Constant charge of each element.
     kernel_ : EnvironmentKernel
-    charge_weight_ : float
-        lambda as used.
+    alpha_, charge_weight_ : float
+        Ridge penalty and lambda as used.
     objective_ : float, debye^2
     history_ : ndarray of shape (n_passes + 1,)
         Objective at the start and after each pass of the last stage, at alpha itself.
@@ -144,7 +147,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        alpha: float = 3e-5,
+        alpha: float | str = "auto",
         charge_weight: float | str = "auto",
         kernel: EnvironmentKernel | None = None,
         n_inducing: int | None = None,
@@ -220,6 +223,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         charge_weight = self._resolve_charge_weight(labels)
         init = self._resolve_init(labels)
 
+        self.alpha_ = AUTO_ALPHA / labels.n_dipoles if self.alpha == "auto" else float(self.alpha)
         self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
         self.kernel_.check()
         n_inducing = self.n_inducing or default_n_inducing(molecules, backend)
@@ -241,7 +245,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             constant_dipoles(molecules),
             labels.target,
             term,
-            alpha=float(self.alpha),
+            alpha=self.alpha_,
             charge_weight=charge_weight,
             loss=make_loss(self.loss, self.huber_threshold),
             backend=backend,
@@ -353,7 +357,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Refuse parameters that cannot be used, before any work."""
-        check_number("alpha", self.alpha, above=0.0)
+        if self.alpha != "auto":
+            check_number("alpha", self.alpha, above=0.0)
         check_number("tol", self.tol, above=0.0)
         check_number("eigenvalue_cut", self.eigenvalue_cut, above=0.0)
         check_whole("max_iter", self.max_iter, least=1)
@@ -434,7 +439,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         logger.info("%d passes: %s", result.n_solves, result.status.value)
         if result.status is not Status.CONVERGED:
             warnings.warn(
-                f"{result.status.value} (max_iter={self.max_iter}, alpha={self.alpha:g})",
+                f"{result.status.value} (max_iter={self.max_iter}, alpha={self.alpha_:g})",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -473,7 +478,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         for number, intercept in zip(self.elements_.tolist(), intercepts, strict=True):
             mine = self.inducing_numbers_ == number
             run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
-            features = [backend.asarray(scale[run]) for scale in self.inducing_features_]
+            features = [
+                backend.asarray(scale[run], np.float64) for scale in self.inducing_features_
+            ]
             parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
         return parts
 
@@ -490,9 +497,11 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         for number in block.elements.tolist():
             atoms = np.flatnonzero(block.numbers == number)
             features, coefficient, intercept = coefficients[number]
-            x = [backend.asarray(scale[atoms]) for scale in scales]
+            # In float64: large coefficients of both signs would magnify the rounding of float32,
+            # which depends on the molecules in the same product.
+            x = [backend.asarray(scale[atoms], np.float64) for scale in scales]
             k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
-            charges[atoms] = backend.to_host(k.astype(np.float64) @ coefficient) + intercept
+            charges[atoms] = backend.to_host(k @ coefficient) + intercept
         return charges
 
     def __sklearn_tags__(self) -> Any:

@@ -11,6 +11,7 @@ folds are differences. What is minimised with them is in `objective.py`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -250,7 +251,13 @@ def default_n_inducing(molecules: Molecules, backend: Backend = NUMPY) -> int:
     """
     usual = min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000)
     fitting = _largest(len(molecules), int(usual), MEMORY_SHARE * backend.free_memory())
-    return max(int(min(usual, fitting)), 1)
+    if fitting < int(usual):
+        warnings.warn(
+            f"n_inducing: the free memory allows {fitting} inducing environments instead of the "
+            f"usual {int(usual)}; the model will be less accurate. Free memory, or set n_inducing.",
+            stacklevel=3,
+        )
+    return max(min(int(usual), fitting), 1)
 
 
 def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:

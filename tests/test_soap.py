@@ -334,7 +334,7 @@ def test_nested_parameters():
         *("scales", "species", "n_jobs", "memory", "on_demand", "verbose")
     }
     transformer.set_params(scale0__r_cut=2.5, n_jobs=2)
-    assert [scale.r_cut for scale in transformer.scales] == [2.5, 3.5]
+    assert [scale.r_cut for scale in transformer.scales] == [2.5, 3.5, 5.0]
     twin = clone(transformer).set_params(scale1__weight=0.5)
     assert twin.get_params()["scale1__weight"] == 0.5
     assert transformer.get_params()["scale1__weight"] == 0.0025
