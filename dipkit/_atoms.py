@@ -136,7 +136,8 @@ def from_atoms(
     for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise InputError(
-                f"molecules: expected ase.Atoms, got {type(atoms).__name__} at position {index}."
+                f"molecules: expected a list of ase.Atoms alone, got {type(atoms).__name__} at "
+                f"position {index}. Join several Molecules with Molecules.concatenate."
             )
         reader.add(atoms)
     return reader.molecules()

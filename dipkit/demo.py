@@ -42,7 +42,8 @@ Row = list[Any]
 
 COLUMNS = ("model", "MAE", "median", "95 %", "RMSE", "seconds")
 _FIGURES = ("mae_debye", "median_debye", "p95_debye", "rmse_debye")
-FILES = ("model.dipkit", "predictions.csv", "predictions.xyz", "parity.png", "report.html")
+MODEL_FILE = "model.dipkit"
+PREDICTION_FILES = ("predictions.csv", "predictions.xyz")
 # Random starts differ by a factor of two: one alone would say little.
 N_RANDOM_STARTS = 3
 
@@ -94,29 +95,24 @@ def run_demo(
         console.print(rich_table(table))
 
     pipeline = Pipeline([("soaptransformer", soap), ("dipolekernelridge", model)])
-    save_model(pipeline, folder / "model.dipkit")
-    for name in ("predictions.csv", "predictions.xyz"):
+    save_model(pipeline, folder / MODEL_FILE)
+    for name in PREDICTION_FILES:
         write_predictions(folder / name, prediction)
-    _write_pictures(folder, console, tables, prediction, notes, pipeline)
-    console.print(f"Written to {folder.resolve()}: {', '.join(_written(folder))}", soft_wrap=True)
+    pictures = _write_pictures(folder, console, tables, prediction, notes, pipeline)
+    written = ", ".join([MODEL_FILE, *PREDICTION_FILES, *pictures])
+    console.print(f"Written to {folder.resolve()}: {written}", soft_wrap=True)
     return report
 
 
 def _folder(output: str | Path) -> Path:
-    """Make the folder, clear it of an earlier run's files, and check that it can be written."""
+    """Make the folder, and check that it can be written."""
     folder = Path(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}.") from error
-    check_output(folder / FILES[0])
+    check_output(folder / MODEL_FILE)
     return folder
-
-
-def _written(folder: Path) -> list[str]:
-    return [name for name in FILES if (folder / name).exists()]
 
 
 def _notes(train: Molecules, test: Molecules, seconds: float, seed: int) -> list[str]:
@@ -189,13 +185,13 @@ def _write_pictures(
     prediction: Prediction,
     notes: list[str],
     pipeline: Pipeline,
-) -> None:
-    """Write the plot and the page, or say what is missing for them."""
+) -> tuple[str, ...]:
+    """Write the plot and the page and return their names, or say what is missing for them."""
     try:
         require_matplotlib()
     except MissingDependencyError as error:
         console.print(f"No pictures and no report: {error}", soft_wrap=True, markup=False)
-        return
+        return ()
     test, model = prediction.molecules, pipeline[-1]
     parity = plot_parity(
         test.dipole_magnitude,
@@ -220,3 +216,4 @@ def _write_pictures(
         settings=settings,
         notes=notes,
     )
+    return "parity.png", "report.html"

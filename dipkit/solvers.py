@@ -199,8 +199,8 @@ def _factor(objective: JointObjective, omega: Any) -> Any:
         return objective.backend.factor(objective.normal_matrix(omega))
     except np.linalg.LinAlgError as error:
         raise FactorizationError(
-            f"alpha: the normal matrix is not positive definite with alpha = {objective.alpha:g} "
-            f"({error}). Raise alpha, or eigenvalue_cut."
+            "alpha: the normal matrix is not positive definite with a ridge penalty of "
+            f"{objective.alpha:g} ({error}). Raise alpha, or eigenvalue_cut."
         ) from error
 
 

@@ -267,7 +267,7 @@ def test_passes_beyond_rounding_do_no_harm(loss: Loss, seed: int) -> None:
 
 def test_a_matrix_that_cannot_be_factored(loss: Loss) -> None:
     objective, truth = problem(loss, alpha=-1e6)
-    with pytest.raises(FactorizationError, match=r"alpha: .* alpha = -1e\+06 .*Raise alpha"):
+    with pytest.raises(FactorizationError, match=r"alpha: .* penalty of -1e\+06 .*Raise alpha"):
         solve_reweighted(objective, truth)
     with pytest.raises(np.linalg.LinAlgError):
         solve_reweighted(objective, truth)
