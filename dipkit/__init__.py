@@ -15,11 +15,13 @@ from .molecules import Molecules
 from .persistence import load_model, save_model
 from .predicting import Prediction, default_model, predict_all
 from .regression import DipoleKernelRidge
+from .search import DipoleSearchCV
 from .soap import SOAPScale, SOAPTransformer
 
 __all__ = [
     "DipkitError",
     "DipoleKernelRidge",
+    "DipoleSearchCV",
     "GaussianKernel",
     "Molecules",
     "PowerKernel",

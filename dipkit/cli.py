@@ -143,6 +143,49 @@ def fit(
 
 
 @app.command()
+def tune(
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)
+    ],
+    trials: Annotated[int, typer.Option(help="Finished trials in the study at the end.")] = 60,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which no trial begins.")
+    ] = None,
+    cv: Annotated[int, typer.Option(help="Folds.")] = 5,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="FILE.db, journal:FILE or a URL.", show_default="in memory"),
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="Study in the storage.")] = None,
+    jobs: Annotated[int, typer.Option(help="Trials at once.")] = 1,
+    space: Annotated[Path | None, typer.Option(help="Search space, JSON.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    holdout: Annotated[
+        bool, typer.Option(help="Keep a fifth of the molecules to measure on.")
+    ] = True,
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for the best parameters and fit a model; Ctrl-C keeps the best so far."""
+    from ._outputs import check_output
+    from ._tuning import read_space, tune_model
+    from .persistence import save_model
+
+    check_output(output)
+    settings: dict[str, Any] = {"space": read_space(space), "n_trials": trials, "cv": cv}
+    settings |= {"storage": storage, "study_name": study, "timeout": timeout}
+    settings |= {"n_jobs": jobs, "random_state": seed}
+    start = time.perf_counter()
+    model, report = tune_model(_read(data, dipole, charges), settings, holdout, _busy)
+    with _busy("saving"):
+        save_model(model, output)
+    seconds = time.perf_counter() - start
+    _show({"model": str(output), **report, "seconds": seconds}, as_json, err=True)
+
+
+@app.command()
 def predict(
     model: ModelArgument,
     data: DataArgument,

@@ -181,6 +181,8 @@ class JointObjective:
         Ridge penalty and lambda.
     loss : Loss
     backend : Backend
+    dipole_matrix : array of shape (r, r), default=None
+        sum_A s_A D_A^T D_A where it is at hand, for a loss of constant weight.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class JointObjective:
         charge_weight: float,
         loss: Loss,
         backend: Backend = NUMPY,
+        dipole_matrix: Any = None,
     ):
         self.backend, self.loss, self.alpha, self.rows = backend, loss, alpha, rows
         xp = backend.xp
@@ -207,6 +210,7 @@ class JointObjective:
         self.charges = charges if charge_weight > 0 else None
         self.charge_scale = 0.0 if self.charges is None else charge_weight / self.charges.weight
         self.prior = xp.zeros(rows.shape[1])
+        self.dipole_matrix = dipole_matrix if loss.constant_weight else None
         # Shared by the copies with another alpha or prior.
         self._constant_matrix: dict[str, Any] = {}
 
@@ -309,6 +313,15 @@ class JointObjective:
         return matrix
 
     def _unpenalised_matrix(self, omega: Any) -> Any:
+        if self.dipole_matrix is None:
+            matrix = self._dipole_matrix(omega)
+        else:
+            matrix = self.dipole_matrix.copy()
+        if self.charges is not None:
+            matrix += self.charge_scale * self.charges.gram
+        return matrix
+
+    def _dipole_matrix(self, omega: Any) -> Any:
         xp = self.backend.xp
         roots = xp.repeat(xp.sqrt(omega), 3)[:, None]
         matrix = xp.zeros((self.rows.shape[1],) * 2)
@@ -316,8 +329,6 @@ class JointObjective:
             run = slice(start, start + ROWS_AT_ONCE)
             scaled = roots[run] * self.rows[run]
             matrix += scaled.T @ scaled
-        if self.charges is not None:
-            matrix += self.charge_scale * self.charges.gram
         return matrix
 
     def right_side(self, omega: Any, mu: Any) -> Any:

@@ -21,9 +21,10 @@ LAYERS = (
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
     | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"},
     {"regression"} | {"_described", "_fit_labels", "_parameters"},
-    {"predicting", "metrics", "baselines"},
-    {"search", "persistence", "calculator", "report"} | {"_outputs", "_training"},
-    {"demo"},
+    {"predicting", "metrics", "baselines", "folds"},
+    {"search", "persistence", "calculator", "report"}
+    | {"_outputs", "_study", "_training", "_trials"},
+    {"demo", "_tuning"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -34,7 +35,7 @@ DOORS = {
     "cupyx": "_backend",
     "dscribe": "soap",
     "matplotlib": "report",
-    "optuna": "search",
+    "optuna": "_study",
     "pooch": "datasets",
     "pyscf": "labels",
     "skops": "persistence",

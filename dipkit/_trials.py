@@ -1,0 +1,303 @@
+"""What one trial of a search computes: descriptors, folds, scores.
+
+Symbols: N molecules, k folds; errors |mu| - m in debye, scores are higher where better. How trials
+are drawn, kept and resumed is in `_study.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.pipeline import Pipeline
+
+from . import _study
+from ._fit_labels import FitLabels
+from ._study import Space, TrialFailure
+from .exceptions import DipkitError, InputError
+from .features import Features, OnDemandFeatures
+from .folds import Fold, FoldedProblem
+from .metrics import mae_scorer, rmse_scorer
+from .molecules import Molecules
+from .regression import DipoleKernelRidge
+from .soap import SOAPTransformer
+
+FloatArray = NDArray[np.float64]
+
+SCORINGS: dict[str, tuple[Any, Callable[[FloatArray], FloatArray]]] = {
+    "mae": (mae_scorer, lambda e: -np.abs(e).mean(axis=-1)),
+    "rmse": (rmse_scorer, lambda e: -np.sqrt((e * e).mean(axis=-1))),
+}
+# Errors of a trial's parameters: recorded with their reason, and the study goes on.
+FAILURES = (DipkitError, ArithmeticError, np.linalg.LinAlgError, ValueError, MemoryError)
+# Sets of descriptors kept between trials.
+N_CACHED = 4
+
+
+def make_scorer(scoring: Any, estimator: Any) -> Callable[..., float]:
+    """Return the scorer of a name, or what scikit-learn makes of it."""
+    if isinstance(scoring, str) and scoring in SCORINGS:
+        return SCORINGS[scoring][0]
+    try:
+        return check_scoring(estimator, scoring=scoring)
+    except ValueError as error:
+        raise InputError(f"scoring: {' '.join(str(error).split())[:200]}") from error
+
+
+def can_grid(estimator: Any, scoring: Any) -> bool:
+    """Tell whether `FoldedProblem` does what a fit of this estimator would do."""
+    ridge = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    return (
+        isinstance(ridge, DipoleKernelRidge)
+        and ridge.init != "random"
+        and isinstance(scoring, str)
+        and scoring in SCORINGS
+    )
+
+
+def make_folds(cv: Any, molecules: Molecules, groups: Any) -> list[Fold]:
+    """Split the molecules that have a dipole label; the others train in every fold.
+
+    Parameters
+    ----------
+    cv : int or splitter
+    molecules : Molecules
+    groups : array-like of shape (n_molecules,), "formula" or None
+
+    Raises
+    ------
+    InputError
+        If there are more folds than molecules or groups.
+    """
+    known = np.flatnonzero(molecules.has_magnitude)
+    rest = np.flatnonzero(~molecules.has_magnitude)
+    if isinstance(groups, str):
+        if groups != "formula":
+            raise InputError(f'groups: expected an array or "formula", got {groups!r}.')
+        groups = molecules.formulas()
+    if groups is not None:
+        groups = np.asarray(groups)
+        if groups.shape != (len(molecules),):
+            raise InputError(
+                f"groups: expected {len(molecules)} entries, one for each molecule, got shape "
+                f"{groups.shape}."
+            )
+        groups = groups[known]
+    try:
+        folds = list(_splitter(cv, groups).split(known, None, groups))
+    except (TypeError, ValueError) as error:
+        counted = f"{len(known)} molecules with a dipole label"
+        if groups is not None:
+            counted += f" in {len(np.unique(groups))} groups"
+        raise InputError(f"cv: cannot split {counted}: {error}") from error
+    return [(np.concatenate([rest, known[train]]), known[test]) for train, test in folds]
+
+
+def _splitter(cv: Any, groups: Any) -> Any:
+    if hasattr(cv, "get_n_splits"):
+        return cv
+    if isinstance(cv, bool) or not isinstance(cv, int | np.integer):
+        raise TypeError(f"expected a number of folds or a splitter, got {cv!r}")
+    if groups is not None:
+        return GroupKFold(cv)
+    # Always the same folds: workers of one study share them, whatever their random_state.
+    return KFold(cv, shuffle=True, random_state=0)
+
+
+class Descriptors:
+    """Described molecules of the last few settings; the weights of scales are put in afterwards.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    """
+
+    def __init__(self, molecules: Molecules):
+        self.molecules = molecules
+        self._kept: OrderedDict[str, tuple[Any, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, head: Any) -> tuple[Any, Molecules]:
+        """Return the transformer, fitted, and what it makes of all molecules.
+
+        Parameters
+        ----------
+        head : Pipeline
+            The steps before the last one.
+        """
+        if not head.steps:
+            return head, self.molecules
+        if len(head.steps) > 1 or not isinstance(head[0], SOAPTransformer):
+            return head, head.fit_transform(self.molecules)
+        soap = head[0].fit(self.molecules)  # checks parameters, describes nothing
+        key = joblib.hash((soap.species_, [scale.key() for scale in soap.scales_]))
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is not None:
+            features = Features(kept, tuple(scale.weight for scale in soap.scales_))
+            return head, self.molecules.replace(features=features)
+        described = soap.fit_transform(self.molecules)
+        assert described.features is not None
+        if not isinstance(described.features, OnDemandFeatures):
+            with self._lock:
+                self._kept[key] = described.features.scales
+                while len(self._kept) > N_CACHED:
+                    self._kept.popitem(last=False)
+        return head, described
+
+
+class Task:
+    """The objective of a study: a trial goes in, its score comes out.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Never changed.
+    space : dict or callable
+    grid : dict or None
+        Values of ``alpha`` and ``charge_weight``; None fits every fold anew.
+    labels : FitLabels
+        Labels ride on its molecules.
+    folds : list of (train, test)
+    scoring : str or callable
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        space: Space,
+        grid: Mapping[str, Sequence[float]] | None,
+        labels: FitLabels,
+        folds: list[Fold],
+        scoring: Any,
+    ):
+        self.estimator, self.space, self.grid = estimator, space, grid
+        self.labels, self.folds, self.scoring = labels, folds, scoring
+        self.scorer = make_scorer(scoring, estimator)
+        self.names = set(estimator.get_params(deep=True))
+        is_pipeline = isinstance(estimator, Pipeline)
+        self.prefix = f"{estimator.steps[-1][0]}__" if is_pipeline else ""
+        self.descriptors = Descriptors(labels.molecules)
+
+    def __call__(self, trial: Any) -> float:
+        """Score a trial; scores of the folds go to the pruner and into its attributes."""
+        params = _study.suggest(self.space, trial)
+        _study.check_names(params, self.names)
+        start, splits = time.perf_counter(), []
+        try:
+            for fold, scores in enumerate(self._fold_scores(params)):
+                splits.append(scores)
+                means = np.mean(splits, axis=0)
+                if np.isnan(means).all():
+                    raise FloatingPointError(f"no finite score in fold {fold}")
+                _study.report(trial, float(np.nanmax(means)), fold)
+        except FAILURES as error:
+            reason = f"{type(error).__name__}: {error}"
+            trial.set_user_attr(_study.REASON, reason)
+            raise TrialFailure(reason) from error
+        best = np.unravel_index(np.nanargmax(means), means.shape)
+        trial.set_user_attr("splits", [float(scores[best]) for scores in splits])
+        trial.set_user_attr("seconds", time.perf_counter() - start)
+        if self.grid is not None:
+            self._record_grid(trial, params, means, best)
+        return float(means[best])
+
+    def params_of(self, trial: Any) -> dict[str, Any]:
+        """Parameters of a finished trial, those of its best grid point included."""
+        drawn = _study.suggest(self.space, _study.fixed_trial(trial))
+        return drawn | dict(trial.user_attrs.get("grid_params", {}))
+
+    def fit_all(self, params: Mapping[str, Any]) -> Any:
+        """Fit the estimator with these parameters to all molecules."""
+        head, described, last = self._prepare(params)
+        fitted = self._fit(last, described, np.arange(len(described)))
+        if not isinstance(self.estimator, Pipeline):
+            return fitted
+        return Pipeline([*head.steps, (self.estimator.steps[-1][0], fitted)])
+
+    def data(self) -> list[Any]:
+        """Return all that a score depends on, for the identity of a study."""
+        m, target = self.labels.molecules, self.labels.target
+        return [m.numbers, m.positions, m.offsets, m.dipole_magnitude, m.charges, target.weights]
+
+    def _prepare(self, params: Mapping[str, Any]) -> tuple[Any, Molecules, Any]:
+        model = clone(self.estimator).set_params(**params)
+        if not isinstance(model, Pipeline):
+            return None, self.labels.molecules, model
+        head, described = self.descriptors.of(model[:-1])
+        return head, described, model[-1]
+
+    def _fold_scores(self, params: Mapping[str, Any]) -> Iterator[FloatArray]:
+        """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""
+        _, described, last = self._prepare(params)
+        if self.grid is None:
+            for train, test in self.folds:
+                fitted = self._fit(last, described, train)
+                held_out = described[test]
+                score = self.scorer(fitted, held_out, held_out.dipole_magnitude)
+                yield np.asarray(score, dtype=float)
+            return
+        labels = FitLabels(self.labels.target, self.labels.charges, described)
+        problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
+        for fold in range(len(self.folds)):
+            errors = problem.held_out_errors(fold)
+            yield SCORINGS[self.scoring][1](errors)
+
+    def _grid_values(self, params: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]]:
+        """Values of alpha and lambda; what the space draws is not on the grid."""
+        assert self.grid is not None
+        alphas, weights = (
+            [params[self.prefix + name]] if self.prefix + name in params else self.grid[name]
+            for name in ("alpha", "charge_weight")
+        )
+        return alphas, weights
+
+    def _record_grid(
+        self, trial: Any, params: Mapping[str, Any], means: FloatArray, best: Any
+    ) -> None:
+        alphas, weights = self._grid_values(params)
+        point = {"alpha": float(alphas[best[0]]), "charge_weight": float(weights[best[1]])}
+        trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in point.items()})
+        curve = {"alpha": list(alphas), "charge_weight": list(weights), "score": means.tolist()}
+        trial.set_user_attr("grid", curve)
+
+    def _fit(self, last: Any, described: Molecules, members: NDArray[np.intp]) -> Any:
+        part, weights = described[members], self.labels.target.weights[members]
+        # Labels ride on the molecules; other estimators than ours want magnitudes.
+        y = None if isinstance(last, DipoleKernelRidge) else part.dipole_magnitude
+        keywords = {} if (weights == 1).all() else {"sample_weight": weights}
+        return clone(last).fit(part, y, **keywords)
+
+
+def cv_results(trials: Sequence[Any], task: Task) -> dict[str, Any]:
+    """Tabulate completed trials as scikit-learn's searches do."""
+    params = [task.params_of(trial) for trial in trials]
+    splits = np.array([trial.user_attrs["splits"] for trial in trials])
+    means = np.array([trial.value for trial in trials])
+    results: dict[str, Any] = {
+        f"param_{name}": np.ma.MaskedArray(
+            [each.get(name) for each in params],
+            mask=[name not in each for each in params],
+            dtype=object,
+        )
+        for name in sorted(set().union(*params))
+    }
+    results |= {f"split{k}_test_score": splits[:, k] for k in range(splits.shape[1])}
+    order = np.argsort(-means, kind="stable")
+    rank = np.searchsorted(-means[order], -means) + 1
+    return results | {
+        "params": params,
+        "mean_test_score": means,
+        "std_test_score": splits.std(axis=1),
+        "rank_test_score": rank.astype(np.int32),
+        "seconds": np.array([trial.user_attrs["seconds"] for trial in trials]),
+    }

@@ -1,0 +1,498 @@
+"""Hyperparameter search: the grid over folds, studies, standard searches, the command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import sklearn
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, KFold, ShuffleSplit
+from sklearn.pipeline import Pipeline, make_pipeline
+from typer.testing import CliRunner
+
+import dipkit
+from dipkit import DipoleKernelRidge, DipoleSearchCV, SOAPScale, SOAPTransformer
+from dipkit._fit_labels import read_labels
+from dipkit._tuning import LiveTable, part
+from dipkit.cli import app
+from dipkit.datasets import load_organics
+from dipkit.exceptions import InputError
+from dipkit.folds import FoldedProblem, cross_validate_grid
+from dipkit.metrics import mae_scorer
+from dipkit.search import default_space, space_from_json
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+ALPHAS, WEIGHTS = [1e-2, 1e-4], [0.0, 1e-2]
+SMALL = {
+    "dipolekernelridge__kernel__degree": FloatDistribution(1.0, 3.0),
+    "soaptransformer__scale1__weight": FloatDistribution(1e-3, 1e-1, log=True),
+}
+
+
+def small_model(**parameters) -> Pipeline:
+    scales = (SOAPScale(2.2, 4, 3, 0.3, "gto", 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.01))
+    ridge = DipoleKernelRidge(**({"n_inducing": 30} | parameters))
+    return make_pipeline(SOAPTransformer(scales, n_jobs=1), ridge)
+
+
+def small_search(space=SMALL, **parameters) -> DipoleSearchCV:
+    usual = {"grid": {"alpha": ALPHAS, "charge_weight": WEIGHTS}, "n_trials": 3, "cv": 3}
+    return DipoleSearchCV(small_model(), space, random_state=0, **(usual | parameters))
+
+
+@pytest.fixture(scope="module")
+def molecules():
+    return load_organics()[:36]
+
+
+@pytest.fixture(scope="module")
+def searched(molecules) -> DipoleSearchCV:
+    return small_search(n_trials=5).fit(molecules)
+
+
+# The grid
+
+
+def refit_predictions(problem, train, test, alpha, charge_weight):
+    """Fit one fold anew in the basis of all molecules: that of a model that saw them all."""
+    from dipkit.design import constant_dipoles
+    from dipkit.objective import DipoleTarget, JointObjective, make_loss
+    from dipkit.solvers import solve_annealed
+    from dipkit.starts import charge_start, start_charges
+    from dipkit.statistics import ChargeLabels, accumulate
+
+    molecules, ridge = problem.labels.molecules[train], problem.ridge
+    labels = read_labels(molecules, None, None, problem.labels.target.weights[train])
+    start = start_charges(molecules, labels.charges, ridge._resolve_init(labels))
+    term = labels.charges if charge_weight > 0 else start
+    sets = [ChargeLabels.of(part, molecules, labels.target.weights) for part in (start, term)]
+    rows, (start, term) = accumulate(molecules, problem.basis, sets)
+    target = DipoleTarget(labels.target.magnitudes, labels.target.vectors, labels.target.weights)
+    objective = JointObjective(
+        rows, constant_dipoles(molecules), target, term, alpha, charge_weight,
+        make_loss(ridge.loss, 0.2),
+    )  # fmt: skip
+    w = charge_start(objective, start)
+    if ridge.prior == "start":
+        objective = objective.with_prior(w)
+    result = solve_annealed(objective, w, ridge.annealing, tol=1e-12)
+    held, _ = accumulate(problem.labels.molecules[test], problem.basis)
+    return constant_dipoles(problem.labels.molecules[test]) + (held @ result.weights).reshape(-1, 3)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"init": "electronegativity", "prior": "zero"}])
+@pytest.mark.parametrize("charge_weight", [0.0, 1e-2])
+@pytest.mark.parametrize("splitter", [KFold(3), ShuffleSplit(2, test_size=0.3, random_state=0)])
+def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weight, splitter):
+    """With vectors J is convex: both must end in one minimum, whatever the rounding."""
+    # A high cut: rounding of float32 kernels differs between block sizes, and is whitened along.
+    ridge = DipoleKernelRidge(n_inducing=40, eigenvalue_cut=1e-4, **parameters)
+    weights = 1.0 + np.arange(len(described)) % 3
+    folds = list(splitter.split(np.arange(len(described))))
+    labels = read_labels(described, None, None, weights)
+    problem = FoldedProblem(labels, ridge, folds, [1e-3], [charge_weight], negligible=0)
+    for k, (train, test) in enumerate(folds):
+        errors = problem.held_out_errors(k, tol=1e-12)[0, 0]
+        mu = refit_predictions(problem, train, test, 1e-3, charge_weight)
+        expected = np.linalg.norm(mu, axis=1) - described.dipole_magnitude[test]
+        # Small groups of molecules round more: the folds of ShuffleSplit cut into many.
+        atol = 1e-5 if isinstance(splitter, KFold) else 5e-3
+        np.testing.assert_allclose(errors, expected, atol=atol)
+
+
+def test_grid_does_not_depend_on_its_order(described):
+    folds = list(KFold(3).split(np.arange(len(described))))
+    settings = {"folds": folds, "ridge": DipoleKernelRidge(n_inducing=40)}
+    up = cross_validate_grid(described, alphas=[1e-4, 1e-2], charge_weights=[0.0, 0.1], **settings)
+    down = cross_validate_grid(
+        described, alphas=[1e-2, 1e-4], charge_weights=[0.1, 0.0], **settings
+    )
+    assert up.shape == (3, 2, 2)
+    np.testing.assert_array_equal(up, down[:, ::-1, ::-1])
+
+
+@pytest.mark.parametrize("init", ["charges", "electronegativity"])
+@pytest.mark.parametrize("charge_weights", [[0.0], [0.0, 1e-2]])
+def test_dropped_directions_hardly_matter(described, init, charge_weights):
+    ridge = DipoleKernelRidge(init=init)
+    labels = read_labels(described, None, None, None)
+    folds = list(KFold(3).split(np.arange(len(described))))
+    few = FoldedProblem(labels, ridge, folds, [1e-2, 1e-4], charge_weights)
+    every = FoldedProblem(labels, ridge, folds, [1e-2, 1e-4], charge_weights, negligible=0)
+    assert few.rows.shape[1] < every.rows.shape[1]
+    for k in range(3):
+        errors = few.held_out_errors(k, tol=1e-8), every.held_out_errors(k, tol=1e-8)
+        np.testing.assert_allclose(*errors, atol=1e-2)
+        np.testing.assert_allclose(*(np.abs(e).mean(axis=-1) for e in errors), rtol=5e-3)
+
+
+def test_grid_comes_near_separate_fits(described):
+    """Their inducing environments are chosen on the training part alone: a small difference."""
+    folds = list(KFold(3).split(np.arange(len(described))))
+    ridge = DipoleKernelRidge(alpha=1e-3, charge_weight=1e-3)
+    grid = cross_validate_grid(
+        described, alphas=[1e-3], charge_weights=[1e-3], folds=folds, ridge=ridge
+    )
+    separate = [
+        -mae_scorer(clone(ridge).fit(described[train]), described[test]) for train, test in folds
+    ]
+    np.testing.assert_allclose(grid[:, 0, 0], separate, rtol=0.05)
+
+
+def test_unlabelled_molecules_are_never_scored(described):
+    some = described.dipole_magnitude.copy()
+    some[::4] = np.nan
+    missing = np.full((len(described), 3), np.nan)
+    part = described.replace(dipole_magnitude=some, dipole_vector=missing)
+    folds = list(KFold(3).split(np.arange(len(described))))
+    ridge = DipoleKernelRidge(n_inducing=40)
+    assert np.isfinite(cross_validate_grid(part, alphas=[1e-3], folds=folds, ridge=ridge)).all()
+
+
+# Contract
+
+
+def test_search_finds_and_fits(searched, molecules):
+    results = searched.cv_results_
+    assert len(results["params"]) == searched.n_trials_ == 5
+    assert searched.best_score_ == results["mean_test_score"].max()
+    assert results["rank_test_score"][searched.best_index_] == 1
+    splits = [results[f"split{k}_test_score"] for k in range(searched.n_splits_)]
+    np.testing.assert_allclose(np.mean(splits, axis=0), results["mean_test_score"])
+    assert searched.best_params_["dipolekernelridge__alpha"] in ALPHAS
+    assert searched.best_estimator_[-1].alpha in ALPHAS
+    assert searched.predict(molecules[:4]).shape == (4,)
+    assert searched.score(molecules) == pytest.approx(mae_scorer(searched, molecules))
+
+
+def test_first_trial_is_the_estimator_itself(searched):
+    assert searched.study_.trials[0].params["dipolekernelridge__kernel__degree"] == 2.2
+
+
+def test_best_score_is_that_of_the_grid(searched, molecules):
+    model = clone(small_model()).set_params(**searched.best_params_)
+    folds = list(KFold(3, shuffle=True, random_state=0).split(np.arange(len(molecules))))
+    ridge = model[-1]
+    errors = cross_validate_grid(
+        model[0].fit_transform(molecules), alphas=ALPHAS, charge_weights=WEIGHTS, folds=folds,
+        ridge=ridge,
+    ).mean(axis=0)  # fmt: skip
+    assert errors.min() == pytest.approx(-searched.best_score_, rel=1e-4)
+
+
+def test_same_seed_same_trials(searched, molecules):
+    again = small_search(n_trials=5, refit=False).fit(molecules)
+    assert again.best_params_ == searched.best_params_
+    assert not hasattr(again, "best_estimator_")
+
+
+def test_best_model_is_saved(searched, molecules, tmp_path):
+    dipkit.save_model(searched.best_estimator_, tmp_path / "model")
+    loaded = dipkit.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(molecules), searched.predict(molecules))
+
+
+def test_other_ways_to_give_data(molecules, tmp_path):
+    atoms = dipkit.to_atoms(molecules)
+    labels = molecules.dipole_magnitude
+    bare = molecules.replace(
+        dipole_magnitude=np.full(len(labels), np.nan),
+        dipole_vector=np.full((len(labels), 3), np.nan),
+        charges=np.full(molecules.n_atoms, np.nan),
+    )
+    given = small_search(n_trials=1).fit(bare, labels, charges=molecules.charges)
+    vectors = np.full((len(labels), 3), np.nan)
+    riding = small_search(n_trials=1).fit(molecules.replace(dipole_vector=vectors))
+    assert given.best_score_ == pytest.approx(riding.best_score_, rel=1e-6)
+    assert given.best_estimator_[-1].label_summary_["n_charges"] == 36
+    listed = small_search(n_trials=1).fit(atoms)
+    assert listed.best_score_ == pytest.approx(
+        small_search(n_trials=1).fit(molecules).best_score_, rel=1e-3
+    )
+
+
+def test_fits_anew_where_the_grid_cannot_follow(molecules):
+    space = {"dipolekernelridge__alpha": FloatDistribution(1e-4, 1e-2, log=True)}
+    weights = np.ones(len(molecules))
+    weights[::3] = 2.0
+    search = small_search(space, scoring="r2", n_trials=2)
+    search.fit(molecules, sample_weight=weights)
+    assert search.best_score_ <= 1
+    assert set(search.best_params_) == set(space)
+
+
+def test_groups_stay_together(molecules):
+    from dipkit._trials import make_folds
+
+    formulas = molecules.formulas()
+    for train, test in make_folds(3, molecules, "formula"):
+        assert not set(formulas[train]) & set(formulas[test])
+
+
+def test_descriptors_are_computed_once_per_setting(molecules, monkeypatch):
+    calls = []
+    original = SOAPTransformer.fit_transform
+
+    def counted(self, *args, **kwargs):
+        calls.append(1)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(SOAPTransformer, "fit_transform", counted)
+    small_search(n_trials=3).fit(molecules)  # only weights and the kernel differ
+    assert len(calls) == 1
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": {}}, "default_space"),
+        ({"space": {"alpha": FloatDistribution(0.1, 1)}}, "dipolekernelridge__alpha"),
+        ({"space": {"dipolekernelridge__alpha": 3}}, "distribution"),
+        ({"space": lambda trial: {"dipolekernelridg__alpha": 1.0}}, "Did you mean"),
+        ({"cv": 50}, "36 molecules"),
+        ({"cv": 2.5}, "splitter"),
+        ({"n_trials": 0}, "n_trials"),
+        ({"scoring": "mea"}, "scoring"),
+        ({"grid": {"degree": [1]}}, "grid"),
+        ({"storage": "/no/such/folder/study.db"}, "storage"),
+        ({"storage": "nosql://somewhere"}, "storage"),
+    ],
+)
+def test_refuses(molecules, changes, message):
+    with pytest.raises(InputError, match=message):
+        small_search(**changes).fit(molecules)
+
+
+@pytest.mark.parametrize("prefix", ["", "journal:"])
+def test_corrupt_storage(molecules, tmp_path, prefix):
+    (tmp_path / "study").write_bytes(b"\x00not a study\n" * 50)
+    with pytest.raises(InputError, match="storage"):
+        small_search(storage=f"{prefix}{tmp_path / 'study'}").fit(molecules)
+
+
+def test_another_search_under_the_same_name(molecules, tmp_path):
+    storage = str(tmp_path / "study.db")
+    small_search(n_trials=1, storage=storage).fit(molecules)
+    other = dict(list(SMALL.items())[:1])
+    for changes, name in (
+        ({"space": other}, "space"),
+        ({"scoring": "rmse"}, "scoring"),
+        ({"cv": 4}, "cv"),
+    ):
+        with pytest.raises(InputError, match=f"another {name}"):
+            small_search(**({"storage": storage} | changes)).fit(molecules)
+    with pytest.raises(InputError, match="another cv, data"):
+        small_search(storage=storage).fit(molecules[:30])
+    small_search(storage=storage, space=other, study_name="other", n_trials=1).fit(molecules)
+
+
+def test_failed_trials_do_not_stop_the_study(molecules):
+    space = {"dipolekernelridge__kernel__degree": CategoricalDistribution([0.5, 2.0])}
+    sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
+    search = small_search(space, sampler=sampler, n_trials=2).fit(molecules)
+    states = {trial.state: trial for trial in search.study_.trials}
+    assert "degree" in states[TrialState.FAIL].user_attrs["reason"]
+    assert search.best_params_["dipolekernelridge__kernel__degree"] == 2.0
+
+
+def test_all_trials_failed(molecules):
+    space = {"dipolekernelridge__kernel__degree": FloatDistribution(0.1, 0.9)}
+    with pytest.raises(InputError, match=r"all 3 trials failed.*degree"):
+        small_search(space).fit(molecules)
+
+
+# Several processes
+
+WORKER = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_search import small_search
+from dipkit.datasets import load_organics
+
+storage, n_trials, seed, pause = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+search = small_search(storage=storage, n_trials=n_trials, refit=False)
+search.set_params(random_state=seed, callbacks=[lambda study, trial: time.sleep(pause)])
+search.fit(load_organics()[:36])
+print(search.n_trials_)
+"""
+
+
+def start_worker(storage: str, n_trials: int, seed: int, pause: float = 0.0) -> subprocess.Popen:
+    code = WORKER.format(tests=str(REPOSITORY / "tests"))
+    command = [sys.executable, "-c", code, storage, str(n_trials), str(seed), str(pause)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def states(storage: str) -> list[str]:
+    study = optuna.load_study(study_name="dipkit", storage=f"sqlite:///{storage}")
+    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+def test_killed_run_resumes(molecules, tmp_path):
+    storage = str(tmp_path / "study.db")
+    worker = start_worker(storage, 100, 0, pause=0.3)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        try:
+            if states(storage).count("COMPLETE") >= 2:
+                break
+        except Exception:  # not there yet
+            assert worker.poll() is None
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    worker.stdout.close()
+    before = states(storage)
+    done = sum(state in ("COMPLETE", "PRUNED") for state in before)
+    assert done >= len(before) - 1  # at most the running trial is lost
+    resumed = small_search(storage=storage, n_trials=done + 2, refit=False).fit(molecules)
+    assert resumed.n_trials_ == done + 2
+
+
+def test_two_processes_share_a_study(molecules, tmp_path):
+    storage = str(tmp_path / "study.db")
+    small_search(storage=storage, n_trials=1, refit=False).fit(molecules)
+    workers = [start_worker(storage, 7, seed, pause=0.2) for seed in (1, 2)]
+    outputs = [worker.communicate(timeout=200)[0] for worker in workers]
+    assert all(worker.returncode == 0 for worker in workers), outputs
+    assert 7 <= len(states(storage)) <= 8  # both may be in their last trial
+
+
+def test_threads(molecules):
+    assert small_search(n_jobs=2, n_trials=4, refit=False).fit(molecules).n_trials_ >= 4
+
+
+# Standard tools
+
+
+def test_grid_search_of_scikit_learn(molecules):
+    grid = {"dipolekernelridge__alpha": ALPHAS, "soaptransformer__scale1__weight": [0.01]}
+    search = GridSearchCV(small_model(), grid, scoring=mae_scorer, cv=2)
+    search.fit(dipkit.to_atoms(molecules[:24]), molecules[:24].dipole_magnitude)
+    assert search.best_params_["dipolekernelridge__alpha"] in ALPHAS
+
+
+def test_halving_search_of_scikit_learn(molecules):
+    space = {"dipolekernelridge__alpha": loguniform(1e-4, 1e-2)}
+    resources = {"n_candidates": 2, "factor": 1.5, "min_resources": 24}
+    search = HalvingRandomSearchCV(
+        small_model(), space, **resources, cv=2, random_state=0, scoring=mae_scorer
+    )
+    search.fit(molecules, molecules.dipole_magnitude)
+    assert 1e-4 <= search.best_params_["dipolekernelridge__alpha"] <= 1e-2
+
+
+def test_charges_as_routed_metadata(molecules):
+    bare = molecules.replace(charges=np.full(molecules.n_atoms, np.nan))
+    charges = np.empty(len(bare), dtype=object)
+    charges[:] = np.split(molecules.charges, molecules.offsets[1:-1])
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = small_model()
+        model[-1].set_fit_request(charges=True)
+        grid = {"dipolekernelridge__charge_weight": [1e-3]}
+        search = GridSearchCV(model, grid, scoring=mae_scorer, cv=2)
+        search.fit(bare, molecules.dipole_magnitude, charges=charges)
+    assert search.best_estimator_[-1].label_summary_["n_charges"] == len(bare)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore:.*optuna.terminator:FutureWarning")
+def test_search_of_optuna_integration(molecules):
+    pytest.importorskip("pandas")  # which it needs
+    integration = pytest.importorskip("optuna_integration.sklearn")
+    space = {"dipolekernelridge__alpha": FloatDistribution(1e-4, 1e-2, log=True)}
+    search = integration.OptunaSearchCV(
+        small_model(), space, cv=2, n_trials=2, random_state=0, scoring=mae_scorer
+    )
+    atoms = dipkit.to_atoms(molecules[:24])
+    search.fit(atoms, molecules[:24].dipole_magnitude)
+    assert search.predict(atoms[:2]).shape == (2,)
+
+
+def test_default_space_names_parameters_that_exist():
+    known = dipkit.default_model().get_params(deep=True)
+    assert set(default_space(penalties=True)) <= set(known)
+
+
+# The command
+
+SPACE = {
+    "dipolekernelridge__n_inducing": [30],
+    "dipolekernelridge__kernel__degree": {"low": 1.6, "high": 3.0},
+    "dipolekernelridge__alpha": {"low": 1e-4, "high": 1e-2, "log": True},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, molecules):
+    path = tmp_path_factory.mktemp("tune")
+    dipkit.write(path / "data.npz", molecules)
+    (path / "space.json").write_text(json.dumps(SPACE))
+    return path
+
+
+def tune(folder: Path, *options, code: int = 0):
+    arguments = ["tune", folder / "data.npz", "-o", folder / "model", *options, "--cv", 3]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def test_command(folder):
+    shared = ("--space", folder / "space.json", "--storage", folder / "study.db", "--json")
+    report = json.loads(tune(folder, "--trials", 2, *shared).stdout)
+    assert report["trials"] == 2
+    assert report["held_out"]["n"] == 7
+    difference = report["held_out"]["mae_debye"] - report["inner_mae_debye"]
+    assert report["optimism_debye"] == pytest.approx(difference)
+    model = dipkit.load_model(folder / "model")
+    assert model[-1].label_summary_["n_molecules"] == 36
+    assert json.loads(tune(folder, "--trials", 2, *shared).stdout)["trials"] == 2
+    assert json.loads(tune(folder, "--trials", 3, *shared).stdout)["trials"] == 3
+
+
+def test_command_refuses_a_bad_space(folder):
+    (folder / "bad.json").write_text('{"dipolekernelridge__alpha": 3}')
+    assert "space" in tune(folder, "--space", folder / "bad.json", code=2).stderr
+    with pytest.raises(InputError, match="JSON"):
+        space_from_json("{")
+
+
+def test_live_table_shows_the_study(searched):
+    rows = dict(LiveTable(n_trials=9).table(searched.study_).rows)
+    assert rows["trials"] == "5 of 9"
+    assert rows["best MAE, debye"].startswith(f"{-searched.best_score_:.4f}")
+    assert any(name.endswith("alpha") for name in rows)
+
+
+def test_held_out_molecules_show_no_new_element(molecules):
+    inside, outside = part(molecules)
+    assert len(inside) + len(outside) == 36
+    assert not np.intersect1d(inside, outside).size
+    assert np.isin(molecules[outside].elements, molecules[inside].elements).all()
+
+
+def test_interrupt_keeps_the_best(molecules):
+    def interrupt(study, trial):
+        if trial.number == 1:
+            raise KeyboardInterrupt
+
+    search = small_search(n_trials=20, callbacks=[interrupt]).fit(molecules)
+    assert search.n_trials_ == 2
+    assert search.predict(molecules[:2]).shape == (2,)
