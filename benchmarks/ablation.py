@@ -18,8 +18,8 @@ from _common import draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale, SOAPTransformer, read
+from dipkit._settings import AUTO_ALPHA
 from dipkit.metrics import error_report
-from dipkit.regression import AUTO_ALPHA
 from dipkit.soap import default_scales
 
 BARE = "no charges"

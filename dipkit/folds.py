@@ -22,6 +22,7 @@ from sklearn.utils import check_random_state
 from ._backend import get_backend
 from ._fit_labels import FitLabels, read_labels
 from ._parameters import check_number
+from ._settings import check_settings, resolve_init
 from .design import constant_dipoles
 from .exceptions import InputError
 from .inducing import build_basis, choose_environments
@@ -141,7 +142,7 @@ class FoldedProblem:
             check_number("charge_weight", weight, above=None)
         if max(charge_weights) > 0 and not labels.has_charges:
             raise InputError("charge_weight: above 0 it needs charge labels; there are none.")
-        ridge._check_parameters()
+        check_settings(ridge)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
         self.ridge, self.labels, self.folds = ridge, labels, list(folds)
         self.loss = make_loss(ridge.loss, ridge.huber_threshold)
@@ -282,7 +283,9 @@ class FoldedProblem:
     def _charge_sets(self) -> list[ChargeLabels]:
         """Charges of the start, and those of the objective where they are others."""
         labels, weights = self.labels, self.labels.target.weights
-        start = start_charges(labels.molecules, labels.charges, self.ridge._resolve_init(labels))
+        start = start_charges(
+            labels.molecules, labels.charges, resolve_init(self.ridge.init, labels)
+        )
         assert start is not None  # a random start was refused
         distinct = [start]
         if labels.has_charges and start is not labels.charges:

@@ -23,12 +23,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._backend import Backend, get_backend
 from ._described import require_described, require_known
 from ._fit_labels import FitLabels, read_labels
-from ._parameters import check_number, check_whole
+from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
 from .design import conserve_charge, constant_dipoles, dipoles
-from .exceptions import InputError
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
-from .molecules import CHARGES_KEYS, Molecules, missing_labels_error
+from .molecules import Molecules, missing_labels_error
 from .objective import JointObjective, make_loss
 from .solvers import SolveResult, Status, solve_annealed
 from .starts import charge_start, random_start, start_charges
@@ -42,12 +41,6 @@ from .statistics import (
 
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
-
-# alpha="auto" is this over the number of dipole labels, debye^2.
-AUTO_ALPHA = 0.02
-# lambda where charge_weight="auto" and there are charges.
-DEFAULT_CHARGE_WEIGHT = 1e-3
-INITS = ("auto", "charges", "electronegativity", "random")
 
 
 class DipoleKernelRidge(RegressorMixin, BaseEstimator):
@@ -215,15 +208,15 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
-        self._check_parameters()
+        check_settings(self)
         backend = get_backend(self.device)
         rng = np.random.default_rng(check_random_state(self.random_state or 0).randint(2**31))
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
-        charge_weight = self._resolve_charge_weight(labels)
-        init = self._resolve_init(labels)
+        charge_weight = resolve_charge_weight(self.charge_weight, labels)
+        init = resolve_init(self.init, labels)
 
-        self.alpha_ = AUTO_ALPHA / labels.n_dipoles if self.alpha == "auto" else float(self.alpha)
+        self.alpha_ = resolve_alpha(self.alpha, labels)
         self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
         self.kernel_.check()
         n_inducing = self.n_inducing or default_n_inducing(molecules, backend)
@@ -354,69 +347,6 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         return self
 
     # Steps of fit
-
-    def _check_parameters(self) -> None:
-        """Refuse parameters that cannot be used, before any work."""
-        if self.alpha != "auto":
-            check_number("alpha", self.alpha, above=0.0)
-        check_number("tol", self.tol, above=0.0)
-        check_number("eigenvalue_cut", self.eigenvalue_cut, above=0.0)
-        check_whole("max_iter", self.max_iter, least=1)
-        check_whole("n_restarts", self.n_restarts, least=1)
-        check_whole("acceleration", self.acceleration, least=0)
-        if self.n_inducing is not None:
-            check_whole("n_inducing", self.n_inducing, least=1)
-        if self.charge_weight != "auto":
-            check_number("charge_weight", self.charge_weight, above=None)
-        if not isinstance(self.annealing, Sequence | np.ndarray) or isinstance(self.annealing, str):
-            raise InputError(
-                f"annealing: expected a sequence of multiples of alpha, got {self.annealing!r}."
-            )
-        for factor in self.annealing:
-            check_number("annealing", factor, above=0.0)
-        if self.init not in INITS:
-            raise InputError(f"init: expected one of {INITS}, got {self.init!r}.")
-        if self.prior not in ("start", "zero"):
-            raise InputError(f'prior: expected "start" or "zero", got {self.prior!r}.')
-        if self.kernel is not None and not isinstance(self.kernel, EnvironmentKernel):
-            raise InputError(
-                f"kernel: expected an EnvironmentKernel such as PowerKernel(), got {self.kernel!r}."
-            )
-        if not self.eigenvalue_cut < 1:
-            raise InputError(
-                f"eigenvalue_cut: expected a share below 1, got {self.eigenvalue_cut!r}."
-            )
-        make_loss(self.loss, self.huber_threshold)
-        try:
-            check_random_state(self.random_state)
-        except ValueError:
-            raise InputError(
-                "random_state: expected None, a whole number from 0 to 2**32 - 1 or a RandomState, "
-                f"got {self.random_state!r}."
-            ) from None
-
-    def _resolve_charge_weight(self, labels: FitLabels) -> float:
-        if self.charge_weight == "auto":
-            return DEFAULT_CHARGE_WEIGHT if labels.has_charges else 0.0
-        weight = float(self.charge_weight)
-        if weight > 0 and not labels.has_charges:
-            found = ", ".join(labels.molecules.source_keys) or "none"
-            raise InputError(
-                f"charge_weight: {weight:g} needs charge labels, and the molecules have none "
-                f"(looked for {', '.join(CHARGES_KEYS)}; keys present: {found}). Pass charges=, "
-                'name their key, or go on without them: charge_weight="auto" or 0.'
-            )
-        return weight
-
-    def _resolve_init(self, labels: FitLabels) -> str:
-        if self.init == "auto":
-            return "charges" if labels.has_charges else "electronegativity"
-        if self.init == "charges" and not labels.has_charges:
-            raise InputError(
-                'init: "charges" needs charge labels, and the molecules have none. Use "auto" or '
-                '"electronegativity".'
-            )
-        return self.init
 
     def _solve(
         self,

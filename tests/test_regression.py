@@ -19,13 +19,14 @@ from sklearn.utils import estimator_checks
 import dipkit.regression
 from dipkit import DipoleKernelRidge, SOAPTransformer, default_model
 from dipkit._atoms import to_atoms
+from dipkit._settings import DEFAULT_CHARGE_WEIGHT
 from dipkit.design import conserve_charge, dipoles, molecule_sums
 from dipkit.exceptions import DeviceError, InputError
 from dipkit.inducing import choose_environments
 from dipkit.kernels import GaussianKernel, PowerKernel
 from dipkit.molecules import Molecules
-from dipkit.regression import DEFAULT_CHARGE_WEIGHT, default_n_inducing
 from dipkit.soap import SOAPScale
+from dipkit.statistics import default_n_inducing
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:

@@ -67,6 +67,7 @@ def searched(molecules) -> DipoleSearchCV:
 
 def refit_predictions(problem, train, test, alpha, charge_weight):
     """Fit one fold anew in the basis of all molecules: that of a model that saw them all."""
+    from dipkit._settings import resolve_init
     from dipkit.design import constant_dipoles
     from dipkit.objective import DipoleTarget, JointObjective, make_loss
     from dipkit.solvers import solve_annealed
@@ -75,7 +76,7 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
 
     molecules, ridge = problem.labels.molecules[train], problem.ridge
     labels = read_labels(molecules, None, None, problem.labels.target.weights[train])
-    start = start_charges(molecules, labels.charges, ridge._resolve_init(labels))
+    start = start_charges(molecules, labels.charges, resolve_init(ridge.init, labels))
     term = labels.charges if charge_weight > 0 else start
     sets = [ChargeLabels.of(part, molecules, labels.target.weights) for part in (start, term)]
     rows, (start, term) = accumulate(molecules, problem.basis, sets)

@@ -1,0 +1,93 @@
+"""Parameters of `DipoleKernelRidge`: what they may be, and what "auto" means for given labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ._fit_labels import FitLabels
+from ._parameters import check_number, check_whole
+from .exceptions import InputError
+from .kernels import EnvironmentKernel
+from .molecules import CHARGES_KEYS
+from .objective import make_loss
+
+# alpha="auto" is this over the number of dipole labels, debye^2.
+AUTO_ALPHA = 0.02
+# lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
+DEFAULT_CHARGE_WEIGHT = 1e-3
+INITS = ("auto", "charges", "electronegativity", "random")
+
+
+def check_settings(ridge: Any) -> None:
+    """Refuse parameters that cannot be used, before any work."""
+    if ridge.alpha != "auto":
+        check_number("alpha", ridge.alpha, above=0.0)
+    check_number("tol", ridge.tol, above=0.0)
+    check_number("eigenvalue_cut", ridge.eigenvalue_cut, above=0.0)
+    check_whole("max_iter", ridge.max_iter, least=1)
+    check_whole("n_restarts", ridge.n_restarts, least=1)
+    check_whole("acceleration", ridge.acceleration, least=0)
+    if ridge.n_inducing is not None:
+        check_whole("n_inducing", ridge.n_inducing, least=1)
+    if ridge.charge_weight != "auto":
+        check_number("charge_weight", ridge.charge_weight, above=None)
+    if not isinstance(ridge.annealing, Sequence | np.ndarray) or isinstance(ridge.annealing, str):
+        raise InputError(
+            f"annealing: expected a sequence of multiples of alpha, got {ridge.annealing!r}."
+        )
+    for factor in ridge.annealing:
+        check_number("annealing", factor, above=0.0)
+    if ridge.init not in INITS:
+        raise InputError(f"init: expected one of {INITS}, got {ridge.init!r}.")
+    if ridge.prior not in ("start", "zero"):
+        raise InputError(f'prior: expected "start" or "zero", got {ridge.prior!r}.')
+    if ridge.kernel is not None and not isinstance(ridge.kernel, EnvironmentKernel):
+        raise InputError(
+            f"kernel: expected an EnvironmentKernel such as PowerKernel(), got {ridge.kernel!r}."
+        )
+    if not ridge.eigenvalue_cut < 1:
+        raise InputError(f"eigenvalue_cut: expected a share below 1, got {ridge.eigenvalue_cut!r}.")
+    make_loss(ridge.loss, ridge.huber_threshold)
+    try:
+        check_random_state(ridge.random_state)
+    except ValueError:
+        raise InputError(
+            "random_state: expected None, a whole number from 0 to 2**32 - 1 or a RandomState, "
+            f"got {ridge.random_state!r}."
+        ) from None
+
+
+def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
+    """Ridge penalty to use, debye^2."""
+    return AUTO_ALPHA / labels.n_dipoles if alpha == "auto" else float(alpha)
+
+
+def resolve_charge_weight(charge_weight: float | str, labels: FitLabels) -> float:
+    """Lambda to use, debye^2 / e^2; above 0 it needs charge labels."""
+    if charge_weight == "auto":
+        return DEFAULT_CHARGE_WEIGHT if labels.has_charges else 0.0
+    weight = float(charge_weight)
+    if weight > 0 and not labels.has_charges:
+        found = ", ".join(labels.molecules.source_keys) or "none"
+        raise InputError(
+            f"charge_weight: {weight:g} needs charge labels, and the molecules have none "
+            f"(looked for {', '.join(CHARGES_KEYS)}; keys present: {found}). Pass charges=, "
+            'name their key, or go on without them: charge_weight="auto" or 0.'
+        )
+    return weight
+
+
+def resolve_init(init: str, labels: FitLabels) -> str:
+    """Start to use; that from charges needs charge labels."""
+    if init == "auto":
+        return "charges" if labels.has_charges else "electronegativity"
+    if init == "charges" and not labels.has_charges:
+        raise InputError(
+            'init: "charges" needs charge labels, and the molecules have none. Use "auto" or '
+            '"electronegativity".'
+        )
+    return init
