@@ -114,7 +114,9 @@ def fit(
     charge_weight: Annotated[
         float | None, typer.Option(help="Weight of the charges, D²/e².", show_default="auto")
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Ridge penalty, D².")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Ridge penalty, D².", show_default="auto")
+    ] = None,
     n_inducing: Annotated[
         int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
     ] = None,
