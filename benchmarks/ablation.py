@@ -114,7 +114,7 @@ def report(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
     return f"""# What each default is worth
 
 Made by `benchmarks/ablation.py --data {Path(args.data).name} --sizes \
-{",".join(map(str, args.sizes))} --seeds {args.seeds}` on {setting()}.
+{",".join(map(str, args.sizes))} --seeds {args.seeds}` on {args.setting}.
 
 One thing changed at a time; means over {args.seeds} draws (± standard deviation of the MAE) of
 training molecules and {args.test} *validation* molecules, both from the development part of QM9.
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for ablation.md")
     args = parser.parse_args()
     args.sizes = [int(size) for size in args.sizes.split(",")]
+    args.setting = setting()  # now: the tree may change while this runs
     warnings.simplefilter("ignore", ConvergenceWarning)
     pool = read(args.data)
     rows: list[dict[str, Any]] = []

@@ -105,7 +105,7 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
     return f"""# Learning curve on QM9
 
 Made by `benchmarks/learning_curve.py --data {Path(args.data).name} --sizes \
-{",".join(map(str, args.sizes))} --seeds {args.seeds}` on {setting()}.
+{",".join(map(str, args.sizes))} --seeds {args.seeds}` on {args.setting}.
 
 Means over {args.seeds} seeds (± standard deviation of the MAE over the seeds); each seed draws its
 training molecules, and {args.test} test molecules from {part}; the first
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for learning_curve.md and .json")
     args = parser.parse_args()
     args.sizes = [int(size) for size in args.sizes.split(",")]
+    args.setting = setting()  # now: the tree may change while this runs
     args.settings = ast.literal_eval(args.settings)
     warnings.simplefilter("ignore", ConvergenceWarning)
     pool = read(args.data)
@@ -144,7 +145,7 @@ def main() -> None:
         if args.output is not None:
             args.output.mkdir(parents=True, exist_ok=True)
             (args.output / "learning_curve.md").write_text(report(rows, args))
-            record = {"setting": setting(), "rows": rows}
+            record = {"setting": args.setting, "rows": rows}
             (args.output / "learning_curve.json").write_text(json.dumps(record, indent=1))
     print(report(rows, args))
 
