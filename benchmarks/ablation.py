@@ -118,9 +118,10 @@ Made by `benchmarks/ablation.py --data {Path(args.data).name} --sizes \
 
 One thing changed at a time; means over {args.seeds} draws (± standard deviation of the MAE) of
 training molecules and {args.test} *validation* molecules, both from the development part of QM9.
-These figures chose the defaults, so they are no test: that is the [learning
+Figures of this kind chose the defaults, so they are no test: that is the [learning
 curve](learning_curve.md). Training is on magnitudes, with the Mulliken charges of the training
-molecules but where it says "{BARE}". Differences below 0.002 D are within the spread of the draws.
+molecules but where it says "{BARE}". The draws differ by more than most
+changes do: a difference below 0.01 D says little here.
 
 {chr(10).join(lines)}
 """
