@@ -60,8 +60,9 @@ class Backend:
             If the matrix is not positive definite or not finite.
         """
         if self.name == "numpy":
+            # LAPACK counts columns first: the transpose is the same matrix, and not copied.
             factor, _ = scipy.linalg.cho_factor(
-                matrix, lower=True, overwrite_a=True, check_finite=False
+                matrix.T, lower=True, overwrite_a=True, check_finite=False
             )
         else:
             factor = self.xp.linalg.cholesky(matrix)

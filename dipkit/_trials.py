@@ -248,8 +248,7 @@ class Task:
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
-        for fold in range(len(self.folds)):
-            errors = problem.held_out_errors(fold)
+        for errors in problem.held_out_errors():
             yield SCORINGS[self.scoring][1](errors)
 
     def _grid_values(self, params: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]]:

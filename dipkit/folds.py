@@ -2,14 +2,15 @@
 
 One basis serves all folds: inducing environments are chosen among all molecules, without a look
 at any label. Then the dipole rows D (3N, r) hold the predictions of every molecule, mu = mu0 + D w,
-and the normal matrix of a fold is the sum over all molecules less that over the held-out ones: a
-whole grid costs each kernel value once. Directions that no penalty on the grid lets a weight into
-are dropped first. Along the grid alpha falls, each minimum starting the next.
+and sums over the molecules of a fold are those over all less those over the held-out ones: the
+whole grid costs each kernel value once. All folds and all lambdas advance together (`lockstep.py`)
+while alpha falls, each minimum starting the next.
 Symbols: N molecules, k folds, grid of n_alphas x n_weights, errors |mu| - m in debye.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,10 +28,11 @@ from .design import constant_dipoles
 from .exceptions import InputError
 from .inducing import build_basis, choose_environments
 from .kernels import PowerKernel
+from .lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
 from .molecules import Molecules
-from .objective import DipoleTarget, JointObjective, make_loss
+from .objective import make_loss, weighted_gram
 from .regression import DipoleKernelRidge
-from .solvers import FactorizationError, SolveResult, solve_annealed, solve_reweighted
+from .solvers import STAGE_PASSES, STAGE_TOL
 from .starts import START_ALPHA, charge_start, start_charges
 from .statistics import (
     ChargeLabels,
@@ -43,12 +45,14 @@ from .statistics import (
 FloatArray = NDArray[np.float64]
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
-# Passes on the grid end sooner than those of a fit: errors were up to 3 % off on 200 molecules
-# with magnitudes alone, the best point the same, in half the time.
-GRID_TOL = 1e-4
-# Directions of the normal matrix below this share of the smallest alpha are dropped: the ridge
-# holds their weights at the prior. On 200 molecules that is nearly half of all, and mean errors
-# changed by less than 1 %.
+# Passes on the grid end sooner than those of a fit, or where a few slow lines hold up the others:
+# a grid ranks its points, and the best one is fitted in full afterwards.
+GRID_TOL = 2e-4
+GRID_PASSES = 25
+# Two neighbouring alphas share a factorisation, in between, where they are no farther apart.
+SHARED_RATIO = 4.0
+# Directions of the normal matrix below this share of the smallest alpha are dropped where that pays
+# (few rows, many columns): the ridge holds their weights at the prior.
 NEGLIGIBLE = 3e-2
 
 
@@ -80,7 +84,7 @@ def cross_validate_grid(
         All other parameters.
     charges, sample_weight : array-like, default=None
         As in `DipoleKernelRidge.fit`.
-    tol : float, default=1e-4
+    tol : float, default=2e-4
         Of the passes.
 
     Returns
@@ -103,15 +107,13 @@ def cross_validate_grid(
     labels = read_labels(described, y, charges, sample_weight)
     ridge = DipoleKernelRidge() if ridge is None else ridge
     problem = FoldedProblem(labels, ridge, folds, alphas, charge_weights)
-    scores = []
-    for k, (_, test) in enumerate(folds):
-        errors = problem.held_out_errors(k, tol)
-        scores.append(np.abs(errors[..., ~np.isnan(problem.magnitudes[test])]).mean(axis=-1))
-    return np.array(scores)
+    errors = zip(problem.held_out_errors(tol), problem.folds, strict=True)
+    known = ~np.isnan(problem.magnitudes)
+    return np.array([np.abs(e[..., known[test]]).mean(axis=-1) for e, (_, test) in errors])
 
 
 class FoldedProblem:
-    """Rows of all molecules, and what their sums are without those held out of each fold.
+    """Rows of all molecules, and the charge statistics of those held out of each fold.
 
     Parameters
     ----------
@@ -121,8 +123,8 @@ class FoldedProblem:
         Its alpha and charge weight are not read.
     folds : sequence of (train, test)
     alphas, charge_weights : sequence of float
-    negligible : float, default=0.03
-        Share of the smallest alpha below which directions are dropped; 0 keeps all.
+    reduce : bool, default=True
+        Whether to drop directions that hardly matter where that pays.
     """
 
     def __init__(
@@ -132,128 +134,157 @@ class FoldedProblem:
         folds: Sequence[Fold],
         alphas: Sequence[float],
         charge_weights: Sequence[float],
-        negligible: float = NEGLIGIBLE,
+        reduce: bool = True,
     ):
-        if ridge.init == "random":
-            raise InputError('init: a grid follows one start; "random" has none. Use "auto".')
-        for alpha in alphas:
-            check_number("alpha", alpha, above=0.0)
-        for weight in charge_weights:
-            check_number("charge_weight", weight, above=None)
-        if max(charge_weights) > 0 and not labels.has_charges:
-            raise InputError("charge_weight: above 0 it needs charge labels; there are none.")
-        check_settings(ridge)
+        _check(labels, ridge, alphas, charge_weights)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
         self.ridge, self.labels, self.folds = ridge, labels, list(folds)
         self.loss = make_loss(ridge.loss, ridge.huber_threshold)
-        molecules = labels.molecules
-        vectors, magnitudes = labels.target.vectors, labels.target.magnitudes
-        self.magnitudes = np.where(
-            np.isnan(vectors[:, 0]), magnitudes, np.linalg.norm(vectors, axis=1)
-        )
+        molecules, target = labels.molecules, labels.target
+        lengths = np.linalg.norm(target.vectors, axis=1)
+        self.magnitudes = np.where(np.isnan(lengths), target.magnitudes, lengths)
+        self.labelled = np.where(np.isnan(self.magnitudes), 0.0, target.weights)
+        self.weights = self._training_weights()
         self.basis = _choose_basis(molecules, ridge)
-        require_memory(len(molecules), (len(folds) + 1) * self.basis.n_columns, self.basis.backend)
+        sets = self._charge_sets()
+        # Charges, dipoles and factors of every fold.
+        n_matrices = (len(sets) + 1) * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
+        require_memory(len(molecules), self.basis.n_columns, self.basis.backend, n_matrices)
         self.constant = constant_dipoles(molecules)
-        self._accumulate()
-        if negligible > 0:
-            self._reduce(negligible)
+        self._accumulate(sets)
+        if reduce and 2 * len(self.rows) < self.basis.n_columns:
+            self._reduce()
+        self._sum_dipoles()
 
-    def held_out_errors(self, k: int, tol: float = GRID_TOL) -> FloatArray:
-        """Errors |mu| - m of the molecules held out of fold k, at each point of the grid.
+    def held_out_errors(self, tol: float = GRID_TOL, passes: int = GRID_PASSES) -> list[FloatArray]:
+        """Errors |mu| - m of the molecules held out of each fold, at each point of the grid.
+
+        Parameters
+        ----------
+        tol : float, default=2e-4
+            Of the passes.
+        passes : int, default=25
+            At most, at each alpha.
 
         Returns
         -------
-        ndarray of shape (n_alphas, n_weights, n_test), debye
-            NaN where there is no label, or the normal matrix could not be factored.
+        list of ndarray of shape (n_alphas, n_weights, n_test), debye
+            One for each fold. NaN where there is no label, or the normal matrix could not be
+            factored.
         """
-        test = self.folds[k][1]
-        errors = np.full((len(self.alphas), len(self.charge_weights), len(test)), np.nan)
-        for i, j, mu in self._walk(k, tol):
-            errors[i, j] = np.linalg.norm(mu[test], axis=1) - self.magnitudes[test]
+        shape = len(self.alphas), len(self.charge_weights)
+        errors = [np.full((*shape, len(test)), np.nan) for _, test in self.folds]
+        for i, points, magnitudes in self._walk(tol, passes):
+            for magnitude, (j, k) in zip(magnitudes, points, strict=True):
+                errors[k][i, j] = (magnitude - self.magnitudes)[self.folds[k][1]]
         return errors
 
-    def _walk(self, k: int, tol: float) -> Iterator[tuple[int, int, FloatArray]]:
-        """Yield both indices and all dipoles of each point, from strong penalties to weak ones."""
-        ridge = self.ridge
-        charges = [a - b for a, b in zip(self._total, self._held[k], strict=True)]
-        matrix = self._dipole_matrix(self._training_weights(k))
-        strong: Any = None
-        for j in np.argsort(self.charge_weights, kind="stable")[::-1]:
-            charge_weight = float(self.charge_weights[j])
-            objective = self._objective(k, matrix, charges[-1], charge_weight)
-            start = charge_start(objective, charges[0])
-            if ridge.prior == "start":
-                objective = objective.with_prior(start)
-            weights = start if strong is None else strong
-            for step, i in enumerate(np.argsort(self.alphas, kind="stable")[::-1]):
-                # Only the first point of all is annealed: the others have a minimum nearby.
-                factors = ridge.annealing if strong is None else ()
+    def _walk(self, tol: float, passes: int) -> Iterator[tuple[int, NDArray[np.intp], FloatArray]]:
+        """Yield, while alpha falls, its index, (lambda, fold) of each line, and all |mu|."""
+        points = np.indices((len(self.charge_weights), len(self.folds))).reshape(2, -1).T
+        objective = self._objective(points)
+        start = self._starts()
+        if self.ridge.prior == "start":
+            objective = objective.with_prior(start[points[:, 1]])
+        W = self._annealed(objective, start)[points[:, 1]]
+        order = np.argsort(self.alphas, kind="stable")[::-1]
+        for shared in _shared(self.alphas[order]):
+            between = float(np.exp(np.log(self.alphas[order[shared]]).mean()))
+            factors = self._factor(objective, between)
+            if not factors.good.any():
+                return  # a weaker ridge fails as well
+            if not factors.good.all():
+                kept = np.flatnonzero(factors.good)
+                objective, W, points = objective.take(kept), W[kept], points[kept]
+            for i in order[shared]:
                 at_alpha = objective.with_alpha(float(self.alphas[i]))
-                try:
-                    weights = self._solve(at_alpha, weights, factors, tol).weights
-                except FactorizationError:
-                    break  # a weaker ridge fails as well
-                strong = weights if step == 0 else strong
-                mu = at_alpha.dipoles(at_alpha.at(weights))
-                yield int(i), int(j), self.basis.backend.to_host(mu)
+                W = self._solve(at_alpha, factors, W, tol, passes)
+                mu = self.basis.backend.to_host(at_alpha.products(W)[0]) + self.constant
+                yield int(i), points, np.linalg.norm(mu, axis=-1)
+
+    def _annealed(self, objective: LockstepObjective, W: Any) -> Any:
+        """Follow the minimum of each fold (k, r) down to the strongest alpha of the grid.
+
+        Under so strong a penalty lambda hardly matters: its largest value stands for all.
+        """
+        largest = np.flatnonzero(objective.charge_weight == self.charge_weights.max())
+        objective = objective.take(largest[: len(self.folds)])
+        for factor in self.ridge.annealing:
+            at_stage = objective.with_alpha(factor * float(self.alphas.max()))
+            factors = self._factor(at_stage, at_stage.alpha)
+            W = self._solve(at_stage, factors, W, STAGE_TOL, STAGE_PASSES)
+        return W
 
     def _solve(
-        self, objective: JointObjective, start: Any, factors: Sequence[float], tol: float
-    ) -> SolveResult:
-        limits = (self.ridge.max_iter, tol, self.ridge.acceleration)
-        if len(factors):
-            return solve_annealed(objective, start, factors, *limits)
-        return solve_reweighted(objective, start, *limits)
+        self, objective: LockstepObjective, factors: Factors, W: Any, tol: float, limit: int
+    ) -> Any:
+        limit = min(self.ridge.max_iter, limit)
+        return solve_in_step(objective, factors, W, tol, limit, self.ridge.acceleration)
 
-    def _training_weights(self, k: int) -> FloatArray:
-        """Weights s_A, zero for molecules held out of fold k and for those without a label."""
-        weights = np.zeros(len(self.magnitudes))
-        train = self.folds[k][0]
-        weights[train] = np.where(
-            np.isnan(self.magnitudes[train]), 0.0, self.labels.target.weights[train]
-        )
-        if not weights.any():
-            raise InputError(f"cv: fold {k} trains on no molecule with a dipole label and weight.")
-        return weights
+    def _factor(self, objective: LockstepObjective, alpha: float) -> Factors:
+        def matrix(fold: int | None, charge_weight: float) -> Any:
+            return self._normal_matrix(fold, charge_weight, alpha)
 
-    def _dipole_matrix(self, weights: FloatArray) -> Any:
-        """Return sum_A s_A D_A^T D_A with the weights divided by their sum."""
-        xp = self.basis.backend.xp
-        share = np.repeat(np.sqrt(weights / weights.sum()), 3)
-        scaled = xp.asarray(share[share > 0])[:, None] * self.rows[xp.asarray(share > 0)]
-        return scaled.T @ scaled
+        lines = objective.fold, objective.charge_weight
+        return Factors(self.basis.backend, matrix, *lines, own=self.own_factors)
 
-    def _objective(
-        self, k: int, matrix: Any, charges: ChargeStatistics, charge_weight: float
-    ) -> JointObjective:
-        """Objective over all rows, the weight of the held-out ones being zero."""
-        target, weights = self.labels.target, self._training_weights(k)
-        return JointObjective(
+    def _normal_matrix(self, fold: int | None, charge_weight: float, alpha: float) -> Any:
+        """Matrix (6) of a fold, that is of all molecules less those held out; or of all."""
+        charges = self.charges[-1].total
+        if fold is None:
+            matrix = self.dipole_total / self.labelled.sum()
+        else:
+            matrix = (self.dipole_total - self.dipole_held[fold]) / self.weights[fold].sum()
+        if charge_weight > 0:
+            charges = charges if fold is None else charges - self.charges[-1].held[fold]
+            if charges.weight > 0:
+                matrix += charges.gram * (charge_weight / charges.weight)
+        self.basis.backend.xp.einsum("ii->i", matrix)[...] += alpha
+        return matrix
+
+    def _objective(self, points: NDArray[np.intp]) -> LockstepObjective:
+        return LockstepObjective(
             self.rows,
             self.constant,
-            DipoleTarget(target.magnitudes, target.vectors, weights),
-            charges,
-            alpha=1.0,
-            charge_weight=charge_weight,
+            self.labels.target,
+            self.weights,
+            self.charges[-1],
+            fold=points[:, 1],
+            charge_weight=self.charge_weights[points[:, 0]],
             loss=self.loss,
             backend=self.basis.backend,
-            dipole_matrix=matrix,
         )
 
-    def _accumulate(self) -> None:
+    def _starts(self) -> Any:
+        """Return starting weights of each fold (k, r), from the charges of its training part."""
+        first, backend = self.charges[0], self.basis.backend
+        return backend.xp.stack([charge_start(first.total - held, backend) for held in first.held])
+
+    def _training_weights(self) -> FloatArray:
+        """Weights s_A (k, N), zero for molecules held out of a fold and for those without label."""
+        weights = np.zeros((len(self.folds), len(self.labelled)))
+        for k, (train, _) in enumerate(self.folds):
+            weights[k, train] = self.labelled[train]
+            if not weights[k].any():
+                raise InputError(
+                    f"cv: fold {k} trains on no molecule with a dipole label and weight."
+                )
+        return weights
+
+    def _accumulate(self, sets: Sequence[ChargeLabels]) -> None:
         """Sum over groups of molecules that are left out of the same folds: each is seen once."""
         molecules, backend, r = self.labels.molecules, self.basis.backend, self.basis.n_columns
-        xp = backend.xp
         out = np.ones((len(molecules), len(self.folds)), dtype=bool)
         for k, (train, _) in enumerate(self.folds):
             out[train, k] = False
-        sets = self._charge_sets()
-
-        def zero() -> list[ChargeStatistics]:
-            return [ChargeStatistics.zero(r, backend) for _ in sets]
-
-        self.rows = xp.empty((3 * len(molecules), r))
-        self._total, self._held = zero(), [zero() for _ in self.folds]
+        self.rows = backend.xp.empty((3 * len(molecules), r))
+        self.charges = [
+            FoldedCharges(
+                ChargeStatistics.zero(r, backend),
+                [ChargeStatistics.zero(r, backend) for _ in self.folds],
+            )
+            for _ in sets
+        ]
         patterns, group_of = np.unique(out, axis=0, return_inverse=True)
         for group, pattern in enumerate(patterns):
             members = np.flatnonzero(group_of.ravel() == group)
@@ -261,24 +292,41 @@ class FoldedProblem:
             parts = [ChargeLabels(part.charges[atoms], part.weights[members]) for part in sets]
             rows, sums = accumulate(molecules[members], self.basis, parts, self.ridge.n_jobs)
             self.rows[(3 * members[:, None] + np.arange(3)).ravel()] = rows
-            for target in (self._total, *(self._held[k] for k in np.flatnonzero(pattern))):
-                for mine, part in zip(target, sums, strict=True):
-                    mine += part
+            for mine, part in zip(self.charges, sums, strict=True):
+                for target in (mine.total, *itertools.compress(mine.held, pattern)):
+                    target += part
 
-    def _reduce(self, negligible: float) -> None:
+    def _reduce(self) -> None:
         """Turn to the directions that can move a weight under the smallest alpha."""
         backend, alpha = self.basis.backend, float(self.alphas.min())
-        weights = np.where(np.isnan(self.magnitudes), 0.0, self.labels.target.weights)
-        start, term = self._total[0], self._total[-1]
-        matrix = self._dipole_matrix(weights)
+        start, term = self.charges[0].total, self.charges[-1].total
+        matrix = weighted_gram(self.rows, self.labelled / self.labelled.sum(), backend)
         matrix += term.gram * (self.charge_weights.max() / term.weight)
         # The start is fitted under a penalty of its own.
         matrix += start.gram * (alpha / START_ALPHA / start.weight)
         values, vectors = scipy.linalg.eigh(backend.to_host(matrix), driver="evd")
-        turn = backend.asarray(np.ascontiguousarray(vectors[:, values > negligible * alpha]))
+        turn = backend.asarray(np.ascontiguousarray(vectors[:, values > NEGLIGIBLE * alpha]))
         self.rows = self.rows @ turn
-        for part in (*self._total, *(part for held in self._held for part in held)):
-            part.gram, part.moment = turn.T @ (part.gram @ turn), turn.T @ part.moment
+        for folded in self.charges:
+            for part in (folded.total, *folded.held):
+                part.gram, part.moment = turn.T @ (part.gram @ turn), turn.T @ part.moment
+
+    def _sum_dipoles(self) -> None:
+        """Gram matrices of the dipole rows: of all molecules and, where folds need them, of each.
+
+        With magnitudes, passes are many whichever the matrix, and one for all folds does. A vector
+        makes the problem of a fold quadratic: with its own matrix one pass solves it.
+        """
+        vectors = ~np.isnan(self.labels.target.vectors[:, 0])
+        self.own_factors = self.rows.shape[1] < self.basis.n_columns or bool(vectors.mean() > 0.5)
+        backend, training = self.basis.backend, self.weights > 0
+        self.dipole_total = weighted_gram(self.rows, self.labelled, backend)
+        self.dipole_held = []
+        if self.own_factors:
+            self.dipole_held = [
+                weighted_gram(self.rows, np.where(inside, 0.0, self.labelled), backend)
+                for inside in training
+            ]
 
     def _charge_sets(self) -> list[ChargeLabels]:
         """Charges of the start, and those of the objective where they are others."""
@@ -291,6 +339,32 @@ class FoldedProblem:
         if labels.has_charges and start is not labels.charges:
             distinct.append(labels.charges)
         return [ChargeLabels.of(part, labels.molecules, weights) for part in distinct]
+
+
+def _shared(falling: FloatArray) -> Iterator[NDArray[np.intp]]:
+    """Yield positions of one or two neighbouring alphas that share a factorisation."""
+    start = 0
+    while start < len(falling):
+        two = start + 1 < len(falling) and falling[start] <= SHARED_RATIO * falling[start + 1]
+        yield np.arange(start, start + 1 + two)
+        start += 1 + two
+
+
+def _check(
+    labels: FitLabels,
+    ridge: DipoleKernelRidge,
+    alphas: Sequence[float],
+    charge_weights: Sequence[float],
+) -> None:
+    if ridge.init == "random":
+        raise InputError('init: a grid follows one start; "random" has none. Use "auto".')
+    for alpha in alphas:
+        check_number("alpha", alpha, above=0.0)
+    for weight in charge_weights:
+        check_number("charge_weight", weight, above=None)
+    if max(charge_weights) > 0 and not labels.has_charges:
+        raise InputError("charge_weight: above 0 it needs charge labels; there are none.")
+    check_settings(ridge)
 
 
 def _choose_basis(molecules: Molecules, ridge: DipoleKernelRidge) -> Any:

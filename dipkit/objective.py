@@ -181,8 +181,6 @@ class JointObjective:
         Ridge penalty and lambda.
     loss : Loss
     backend : Backend
-    dipole_matrix : array of shape (r, r), default=None
-        sum_A s_A D_A^T D_A where it is at hand, for a loss of constant weight.
     """
 
     def __init__(
@@ -195,7 +193,6 @@ class JointObjective:
         charge_weight: float,
         loss: Loss,
         backend: Backend = NUMPY,
-        dipole_matrix: Any = None,
     ):
         self.backend, self.loss, self.alpha, self.rows = backend, loss, alpha, rows
         xp = backend.xp
@@ -210,7 +207,6 @@ class JointObjective:
         self.charges = charges if charge_weight > 0 else None
         self.charge_scale = 0.0 if self.charges is None else charge_weight / self.charges.weight
         self.prior = xp.zeros(rows.shape[1])
-        self.dipole_matrix = dipole_matrix if loss.constant_weight else None
         # Shared by the copies with another alpha or prior.
         self._constant_matrix: dict[str, Any] = {}
 
@@ -313,22 +309,9 @@ class JointObjective:
         return matrix
 
     def _unpenalised_matrix(self, omega: Any) -> Any:
-        if self.dipole_matrix is None:
-            matrix = self._dipole_matrix(omega)
-        else:
-            matrix = self.dipole_matrix.copy()
+        matrix = weighted_gram(self.rows, omega, self.backend)
         if self.charges is not None:
             matrix += self.charge_scale * self.charges.gram
-        return matrix
-
-    def _dipole_matrix(self, omega: Any) -> Any:
-        xp = self.backend.xp
-        roots = xp.repeat(xp.sqrt(omega), 3)[:, None]
-        matrix = xp.zeros((self.rows.shape[1],) * 2)
-        for start in range(0, len(self.rows), ROWS_AT_ONCE):
-            run = slice(start, start + ROWS_AT_ONCE)
-            scaled = roots[run] * self.rows[run]
-            matrix += scaled.T @ scaled
         return matrix
 
     def right_side(self, omega: Any, mu: Any) -> Any:
@@ -343,3 +326,28 @@ class JointObjective:
         """a^T H b with H the normal matrix, from what the points carry; stays on the device."""
         value = (omega[:, None] * a.moment * b.moment).sum() + self.alpha * (a.w @ b.w)
         return value + self.charge_scale * (a.w @ b.charge)
+
+
+def weighted_gram(rows: Any, weights: Any, backend: Backend = NUMPY) -> Any:
+    """Return sum_A w_A D_A^T D_A.
+
+    Parameters
+    ----------
+    rows : array of shape (3 n_molecules, r), debye / e
+        Dipole rows D.
+    weights : array of shape (n_molecules,)
+        Not negative.
+    backend : Backend
+
+    Returns
+    -------
+    array of shape (r, r)
+    """
+    xp = backend.xp
+    roots = xp.repeat(xp.sqrt(xp.asarray(weights)), 3)[:, None]
+    matrix = xp.zeros((rows.shape[1],) * 2)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        run = slice(start, start + ROWS_AT_ONCE)
+        scaled = roots[run] * rows[run]
+        matrix += scaled.T @ scaled
+    return matrix

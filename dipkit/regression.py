@@ -358,7 +358,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         if start is None:
             weights = [random_start(objective, rng) for _ in range(self.n_restarts)]
         else:
-            weights = [charge_start(objective, start)]
+            weights = [charge_start(start, objective.backend)]
             if self.prior == "start":
                 objective = objective.with_prior(weights[0])
         results = [

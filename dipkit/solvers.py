@@ -11,7 +11,7 @@ it would raise J the plain pass is taken.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -257,23 +257,43 @@ class _Acceleration:
         return direction * -1.0
 
     def _step_length(self, point: Point, direction: Point) -> float:
-        """Length along the direction where the slope of J nearly vanishes, by false position."""
-        slope = self.objective.slope
-        low, slope_low = 0.0, slope(point, direction)
-        if not slope_low < 0:  # rounding noise at the minimum
-            return 1.0
-        high, slope_high, length = np.inf, 0.0, 1.0
-        target = SLOPE_SHARE * abs(slope_low)
-        for _ in range(LINE_SEARCH_STEPS):
-            here = slope(point + direction * length, direction)
-            if abs(here) <= target:
-                break
-            if here < 0:
-                low, slope_low = length, here
-            else:
-                high, slope_high = length, here
-            if np.isinf(high):
-                length *= 2.0
-            else:
-                length = low + (high - low) * slope_low / (slope_low - slope_high)
-        return length
+        xp, slope = self.objective.backend.xp, self.objective.slope
+
+        def along(length: Any) -> Any:
+            return xp.asarray(slope(point + direction * float(length), direction))
+
+        return float(line_search(along, xp))
+
+
+def line_search(slope: Callable[[Any], Any], xp: Any) -> Any:
+    """Lengths where the slope of J along a direction nearly vanishes, by false position.
+
+    Parameters
+    ----------
+    slope : callable
+        From lengths to slopes, arrays of one shape: one entry for each independent line.
+    xp : module
+
+    Returns
+    -------
+    array
+        1 where J does not fall along the line: rounding noise at the minimum.
+    """
+    first = slope(0.0)
+    flat, target = ~(first < 0), SLOPE_SHARE * xp.abs(first)
+    low, slope_low = xp.zeros(first.shape), first
+    high, slope_high = xp.full(first.shape, np.inf), xp.zeros(first.shape)
+    length = xp.ones(first.shape)
+    for _ in range(LINE_SEARCH_STEPS):
+        here = slope(length)
+        settled = flat | (xp.abs(here) <= target)
+        if bool(settled.all()):
+            break
+        below = here < 0
+        low, slope_low = xp.where(below, length, low), xp.where(below, here, slope_low)
+        high, slope_high = xp.where(below, high, length), xp.where(below, slope_high, here)
+        unbounded = xp.isinf(high)
+        rise = xp.where(unbounded, 1.0, slope_high - slope_low)
+        between = low - (xp.where(unbounded, low, high) - low) * slope_low / rise
+        length = xp.where(settled, length, xp.where(unbounded, 2 * length, between))
+    return length

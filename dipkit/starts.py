@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._backend import Backend
 from .molecules import Molecules
 from .objective import JointObjective
 from .solvers import FactorizationError
@@ -73,22 +74,21 @@ def start_charges(molecules: Molecules, charges: FloatArray, init: str) -> Float
     return charges if init == "charges" else electronegativity_charges(molecules)
 
 
-def charge_start(objective: JointObjective, statistics: ChargeStatistics) -> Any:
+def charge_start(statistics: ChargeStatistics, backend: Backend) -> Any:
     """Fit the model's charges to the labels in the statistics.
 
     Parameters
     ----------
-    objective : JointObjective
     statistics : ChargeStatistics
         Of the starting charges.
+    backend : Backend
 
     Returns
     -------
     array of shape (r,)
     """
-    xp, backend = objective.backend.xp, objective.backend
     matrix = statistics.gram / statistics.weight
-    xp.einsum("ii->i", matrix)[...] += START_ALPHA
+    backend.xp.einsum("ii->i", matrix)[...] += START_ALPHA
     try:
         return backend.solve(backend.factor(matrix), statistics.moment / statistics.weight)
     except np.linalg.LinAlgError as error:

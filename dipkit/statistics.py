@@ -260,7 +260,7 @@ def default_n_inducing(molecules: Molecules, backend: Backend = NUMPY) -> int:
     return max(min(int(usual), fitting), 1)
 
 
-def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
+def require_memory(n_molecules: int, n_columns: int, backend: Backend, n_matrices: int = 4) -> None:
     """Refuse a fit whose matrices would not fit in memory, before any is allocated.
 
     Parameters
@@ -268,8 +268,10 @@ def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
     n_molecules : int
         N: the dipole rows take 24 N r bytes.
     n_columns : int
-        r: four matrices of 8 r^2 bytes are held at once, for charges, passes, factor and sums.
+        r
     backend : Backend
+    n_matrices : int, default=4
+        Matrices of 8 r^2 bytes held at once; a fit has those of charges, passes, factor and sums.
 
     Raises
     ------
@@ -277,23 +279,24 @@ def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
         Names the largest number of inducing environments that would fit.
     """
     free = backend.free_memory()
-    if _forecast(n_molecules, n_columns) <= free:
+    needed = _forecast(n_molecules, n_columns, n_matrices)
+    if needed <= free:
         return
-    largest = _largest(n_molecules, n_columns, free)
+    largest = _largest(n_molecules, n_columns, free, n_matrices)
     advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
     raise InputError(
         f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "
-        f"{_forecast(n_molecules, n_columns) / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
+        f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
         f"free. {advice}."
     )
 
 
-def _largest(n_molecules: int, n_columns: int, free: float) -> int:
+def _largest(n_molecules: int, n_columns: int, free: float, n_matrices: int = 4) -> int:
     """Largest number of columns, up to a given one, whose matrices fit."""
     columns = np.arange(n_columns + 1)
-    return int(columns[_forecast(n_molecules, columns) <= free].max(initial=0))
+    return int(columns[_forecast(n_molecules, columns, n_matrices) <= free].max(initial=0))
 
 
-def _forecast(n_molecules: int, n_columns: Any) -> Any:
+def _forecast(n_molecules: int, n_columns: Any, n_matrices: int) -> Any:
     r = n_columns * 1.0
-    return 24 * n_molecules * r + 4 * 8 * r**2 + 2 * BLOCK_BYTES
+    return 24 * n_molecules * r + 8 * n_matrices * r**2 + 2 * BLOCK_BYTES

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.model_selection import KFold
 
 import dipkit.regression
 from dipkit import DipoleKernelRidge
 from dipkit._backend import NUMPY, Backend, get_backend, host_memory
 from dipkit.exceptions import DeviceError
+from dipkit.folds import cross_validate_grid
 from dipkit.molecules import Molecules
 
 
@@ -213,6 +215,24 @@ def test_nothing_moves_between_devices_behind_the_door(
     assert type(model.dual_coef_) is np.ndarray
     assert {type(scale) for scale in model.inducing_features_} == {np.ndarray}
     np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_the_grid_over_folds_stays_on_the_device(
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch, vectors: bool
+) -> None:
+    molecules = labelled(toy)
+    if not vectors:
+        molecules = molecules.replace(dipole_vector=np.full((len(molecules), 3), np.nan))
+    grid: dict[str, Any] = {"alphas": [1e-1, 1e-2], "charge_weights": [0.0, 1e-2], "tol": 1e-8}
+    grid["folds"] = list(KFold(2).split(np.arange(len(molecules))))
+    expected = cross_validate_grid(molecules, **grid)
+    sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
+    backend = DeviceBackend("device", DeviceModule(), sparse)
+    monkeypatch.setattr(dipkit.folds, "get_backend", lambda device: backend)
+    errors = cross_validate_grid(molecules, **grid)
+    assert type(errors) is np.ndarray
+    np.testing.assert_allclose(errors, expected, rtol=1e-3)
 
 
 def test_the_refusing_arrays_refuse() -> None:

@@ -1,0 +1,396 @@
+"""Many joint objectives over the same dipole rows, minimised in step: one line each.
+
+The folds of a cross-validation, times the charge weights of a grid, differ in sample weights, in
+the molecules that their charge term leaves out and in lambda. The rows D are the same for all, and
+are read once a pass: matrix products take the place of many products with vectors.
+Symbols: lines b = 1..B, each of a fold k(b); weights W (B, r), dipoles mu (B, N, 3) in debye,
+half-gradients g (B, r), normal matrix H (r, r) of each line, equation (6) of the theory page.
+
+The method is that of `solvers.py`: steps H^-1 g, which are the reweighted passes, accelerated by
+limited-memory BFGS with a line search that costs no product. H may be that of all molecules, or of
+a ridge penalty somewhat off: steps still lead downhill, and more of them may be needed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._backend import Backend
+from .objective import DipoleTarget, Loss
+from .solvers import LINE_SEARCH_STEPS, line_search
+from .statistics import ChargeStatistics
+
+FloatArray = NDArray[np.float64]
+Lines = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class FoldedCharges:
+    """Charge statistics of all molecules, and of those held out of each fold.
+
+    Parameters
+    ----------
+    total : ChargeStatistics
+    held : sequence of ChargeStatistics
+        One for each fold.
+    """
+
+    total: ChargeStatistics
+    held: Sequence[ChargeStatistics]
+
+    def moments(self, fold: Lines, xp: Any) -> Any:
+        """C^T p of the training molecules of each given fold (B, r)."""
+        return xp.stack([self.total.moment - self.held[k].moment for k in fold])
+
+    def squares(self, fold: Lines) -> FloatArray:
+        """Sum of c |P p|^2 over the training molecules (B,), e^2."""
+        return np.array([self.total.square - self.held[k].square for k in fold])
+
+    def weights(self, fold: Lines) -> FloatArray:
+        """Weighted number of labelled training atoms (B,)."""
+        return np.array([self.total.weight - self.held[k].weight for k in fold])
+
+    def product(self, W: Any, fold: Lines) -> Any:
+        """C^T C w of each line, over the training molecules of its fold (B, r)."""
+        product = W @ self.total.gram
+        for k in np.unique(fold):
+            mine = np.flatnonzero(fold == k)
+            product[mine] -= W[mine] @ self.held[k].gram
+        return product
+
+
+@dataclass
+class Place:
+    """Weights with what is linear in them, and what follows at these dipoles.
+
+    Parameters
+    ----------
+    W : array of shape (B, r)
+    moment : array of shape (B, n_molecules, 3), debye
+        D w, without the constant part.
+    charge : array of shape (B, r)
+        C^T C w; zeros where no line has a charge term.
+    off, norm, e : arrays of shape (B, n_molecules, 3), (B, n_molecules), (B, n_molecules), debye
+        mu - v with v the vector label or 0, its norm, and the residual: norm less magnitude.
+    value : array of shape (B,), debye^2
+        J.
+    """
+
+    W: Any
+    moment: Any
+    charge: Any
+    off: Any
+    norm: Any
+    e: Any
+    value: Any
+
+    def take(self, lines: Lines) -> Place:
+        """Return these lines alone."""
+        return Place(*(part[lines] for part in vars(self).values()))
+
+
+class LockstepObjective:
+    """J(w) of equation (4) for every line.
+
+    Parameters
+    ----------
+    rows : array of shape (3 n_molecules, r), debye / e
+        Dipole rows D of all molecules.
+    constant : ndarray of shape (n_molecules, 3), debye
+        mu0, the part of the dipoles without weights.
+    target : DipoleTarget
+        Its weights are not read.
+    weights : ndarray of shape (n_folds, n_molecules)
+        s_A of each fold: 0 for molecules held out or without a label.
+    charges : FoldedCharges
+    fold : ndarray of shape (B,), int
+    charge_weight : ndarray of shape (B,)
+        lambda.
+    loss : Loss
+    backend : Backend
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        constant: FloatArray,
+        target: DipoleTarget,
+        weights: FloatArray,
+        charges: FoldedCharges,
+        fold: Lines,
+        charge_weight: FloatArray,
+        loss: Loss,
+        backend: Backend,
+    ):
+        xp = backend.xp
+        self.rows, self.charges, self.loss, self.backend = rows, charges, loss, backend
+        self.fold, self.charge_weight, self.alpha = fold, charge_weight, 1.0
+        # A vector is a magnitude of 0 measured from the label: one formula serves both.
+        has_vector = ~np.isnan(target.vectors[:, 0])
+        self.magnitudes = xp.asarray(np.where(has_vector, 0.0, np.nan_to_num(target.magnitudes)))
+        self.shift = xp.asarray(constant - np.nan_to_num(target.vectors))
+        self.weights = xp.asarray((weights / weights.sum(axis=1, keepdims=True))[fold])
+        self.prior = xp.zeros((len(fold), rows.shape[1]))
+        labelled, scale = charges.weights(fold), np.zeros(len(fold))
+        np.divide(charge_weight, labelled, out=scale, where=labelled > 0)
+        self.scale, self.has_charges = xp.asarray(scale), bool((scale > 0).any())
+        self.moments = charges.moments(fold, xp)
+        self.squares = xp.asarray(charges.squares(fold))
+
+    def with_alpha(self, alpha: float) -> LockstepObjective:
+        """Return the same objective under another ridge penalty."""
+        other = copy.copy(self)
+        other.alpha = alpha
+        return other
+
+    def with_prior(self, prior: Any) -> LockstepObjective:
+        """Return the same objective with the ridge penalty on the distance to W0 (B, r)."""
+        other = copy.copy(self)
+        other.prior = prior
+        return other
+
+    def take(self, lines: Lines) -> LockstepObjective:
+        """Return the objective of these lines alone."""
+        other = copy.copy(self)
+        for name in ("fold", "charge_weight", "weights", "prior", "scale", "moments", "squares"):
+            setattr(other, name, getattr(self, name)[lines])
+        other.has_charges = bool((other.scale > 0).any())
+        return other
+
+    def products(self, W: Any) -> tuple[Any, Any]:
+        """D w (B, n_molecules, 3) in debye, and C^T C w (B, r)."""
+        moment = (W @ self.rows.T).reshape(len(W), -1, 3)
+        if not self.has_charges:
+            return moment, self.backend.xp.zeros_like(W)
+        return moment, self.charges.product(W, self.fold)
+
+    def at(self, W: Any, moment: Any, charge: Any) -> Place:
+        """Evaluate J from weights and their products."""
+        xp = self.backend.xp
+        off = self.shift + moment
+        norm = xp.sqrt((off * off).sum(axis=-1))
+        e = norm - self.magnitudes
+        excess = W - self.prior
+        value = (self.weights * self.loss.value(e, xp)).sum(axis=-1)
+        value += self.alpha * (excess * excess).sum(axis=-1)
+        if self.has_charges:
+            fit = (W * (charge - 2 * self.moments)).sum(axis=-1) + self.squares
+            value += self.scale * fit
+        return Place(W, moment, charge, off, norm, e, value)
+
+    def half_gradient(self, place: Place) -> Any:
+        """Half of dJ/dW (B, r)."""
+        xp, norm = self.backend.xp, place.norm[..., None]
+        # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
+        direction = xp.where(
+            norm > 0, place.off / xp.where(norm > 0, norm, 1.0), xp.asarray([0.0, 0.0, 1.0])
+        )
+        pull = (self.weights * self.loss.weight(place.e, xp) * place.e)[..., None] * direction
+        gradient = pull.reshape(len(pull), -1) @ self.rows
+        gradient += self.alpha * (place.W - self.prior)
+        if self.has_charges:
+            gradient += self.scale[:, None] * (place.charge - self.moments)
+        return gradient
+
+    def slope_along(
+        self, place: Place, step: Any, d_moment: Any, d_charge: Any
+    ) -> Callable[[Any], Any]:
+        """Half the slope of J along a step, as a function of its length (B,): no product left.
+
+        |mu + t d|^2 is a parabola in t for every molecule.
+        """
+        xp, weight = self.backend.xp, self.loss.weight
+        a, b = place.norm**2, (place.off * d_moment).sum(axis=-1)
+        c = (d_moment * d_moment).sum(axis=-1)
+        linear = self.alpha * ((place.W - self.prior) * step).sum(axis=-1)
+        curve = self.alpha * (step * step).sum(axis=-1)
+        if self.has_charges:
+            linear += self.scale * ((place.charge - self.moments) * step).sum(axis=-1)
+            curve += self.scale * (d_charge * step).sum(axis=-1)
+
+        def slope(length: Any) -> Any:
+            t = xp.asarray(length)[..., None]
+            norm = xp.sqrt(xp.maximum(a + t * (2 * b + t * c), 1e-300))
+            e = norm - self.magnitudes
+            dipole = (self.weights * weight(e, xp) * e * (b + t * c) / norm).sum(axis=-1)
+            return dipole + linear + length * curve
+
+        return slope
+
+
+class Factors:
+    """Factored normal matrices: one for each lambda, or for each pair (fold, lambda).
+
+    Parameters
+    ----------
+    backend : Backend
+    matrix : callable
+        ``matrix(fold, charge_weight)`` returns a new matrix (r, r); a fold of None asks for that
+        of all molecules.
+    fold, charge_weight : ndarray of shape (B,)
+        Of the lines to be solved for.
+    own : bool
+        Whether each fold has its own. One for all folds costs fewer factorisations and less
+        reading, and leaves a convex problem with more passes.
+
+    Attributes
+    ----------
+    good : ndarray of shape (B,), bool
+        Lines whose matrix could be factored.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        matrix: Callable[[int | None, float], Any],
+        fold: Lines,
+        charge_weight: FloatArray,
+        own: bool,
+    ):
+        self.backend, self.own = backend, own
+        self._factors: dict[tuple[int | None, float], Any] = {}
+        keys = self._keys(fold, charge_weight)
+        for key in dict.fromkeys(keys):
+            try:
+                self._factors[key] = backend.factor(matrix(*key))
+            except np.linalg.LinAlgError:
+                continue
+        self.good = np.array([key in self._factors for key in keys])
+
+    def _keys(self, fold: Lines, charge_weight: FloatArray) -> list[tuple[int | None, float]]:
+        folds = fold.tolist() if self.own else [None] * len(fold)
+        return list(zip(folds, charge_weight.tolist(), strict=True))
+
+    def solve(self, right: Any, fold: Lines, charge_weight: FloatArray) -> Any:
+        """H^-1 of each line times the line (B, r)."""
+        solved, keys = self.backend.xp.empty_like(right), self._keys(fold, charge_weight)
+        for key in dict.fromkeys(keys):
+            mine = np.flatnonzero([other == key for other in keys])
+            solved[mine] = self.backend.solve(self._factors[key], right[mine].T).T
+        return solved
+
+
+def solve_in_step(
+    objective: LockstepObjective,
+    factors: Factors,
+    start: Any,
+    tol: float,
+    max_iter: int = 500,
+    memory: int = 8,
+) -> Any:
+    """Minimise every line from its start; a line that has converged is left alone.
+
+    Parameters
+    ----------
+    objective : LockstepObjective
+    factors : Factors
+        With every fold and lambda of the lines.
+    start : array of shape (B, r)
+    tol : float
+        A line has converged where the next plain step would lower its objective by less than
+        this share.
+    max_iter : int, default=500
+    memory : int, default=8
+        Steps that acceleration remembers.
+
+    Returns
+    -------
+    array of shape (B, r)
+    """
+    result, lines = start.copy(), np.arange(len(start))
+    walk = _Walk(objective, start, memory)
+    for _ in range(max_iter):
+        step = factors.solve(walk.gradient, walk.objective.fold, walk.objective.charge_weight)
+        gain = (walk.gradient * step).sum(axis=-1)
+        left = objective.backend.to_host(gain > tol * walk.place.value)
+        if not left.all():
+            result[lines[~left]] = walk.place.W[np.flatnonzero(~left)]
+            keep = np.flatnonzero(left)
+            lines, step = lines[keep], step[keep]
+            if not len(lines):
+                return result
+            walk.take(keep)
+        walk.advance(step)
+    result[lines] = walk.place.W
+    return result
+
+
+class _Walk:
+    """Where the lines are, their gradients, and what the last steps taught.
+
+    A pair holds the changes of W, of g and of H^-1 g in a step, one over their curvature, and the
+    scale of H^-1 that they suggest; a line from whose step nothing could be learnt has curvature 0
+    there.
+    """
+
+    def __init__(self, objective: LockstepObjective, W: Any, memory: int):
+        self.objective = objective
+        self.place = objective.at(W, *objective.products(W))
+        self.gradient = objective.half_gradient(self.place)
+        self.pairs: deque[tuple[Any, ...]] = deque(maxlen=memory)
+        self.previous: tuple[Any, ...] | None = None
+
+    def take(self, lines: Lines) -> None:
+        """Go on with these lines alone."""
+        self.objective, self.place = self.objective.take(lines), self.place.take(lines)
+        self.gradient = self.gradient[lines]
+        pairs = [tuple(part[lines] for part in pair) for pair in self.pairs]
+        self.pairs = deque(pairs, maxlen=self.pairs.maxlen)
+        if self.previous is not None:
+            self.previous = tuple(part[lines] for part in self.previous)
+
+    def advance(self, step: Any) -> None:
+        """Take one step; `step` is H^-1 g here."""
+        xp, objective, here = self.objective.backend.xp, self.objective, self.place
+        self._remember(step)
+        direction = self._direction(step)
+        uphill = (direction * self.gradient).sum(axis=-1, keepdims=True) >= 0
+        direction = xp.where(uphill, -step, direction)
+        products = objective.products(direction)
+        length = line_search(objective.slope_along(here, direction, *products), xp)
+        # A line may hide a second minimum: a length that raised J is halved until it does not.
+        for _ in range(LINE_SEARCH_STEPS):
+            t = length[:, None]
+            self.place = objective.at(
+                here.W + t * direction,
+                here.moment + t[..., None] * products[0],
+                here.charge + t * products[1],
+            )
+            higher = self.place.value > here.value * (1 + 1e-12)
+            if not bool(higher.any()):
+                break
+            length = xp.where(higher, length / 2, length)
+        self.gradient = objective.half_gradient(self.place)
+
+    def _remember(self, step: Any) -> None:
+        xp, here = self.objective.backend.xp, (self.place.W, self.gradient, step)
+        if self.previous is not None and self.pairs.maxlen:
+            shift, change, solved = (a - b for a, b in zip(here, self.previous, strict=True))
+            curvature, size = (shift * change).sum(axis=-1), (change * solved).sum(axis=-1)
+            good = (curvature > 0) & (size > 0)  # else J is not convex between the two
+            inverse = xp.where(good, 1 / xp.where(good, curvature, 1.0), 0.0)
+            scale = xp.where(good, curvature / xp.where(good, size, 1.0), 1.0)
+            self.pairs.append((shift, change, solved, inverse, scale))
+        self.previous = here
+
+    def _direction(self, step: Any) -> Any:
+        """Two-loop recursion (Nocedal, Math. Comp. 35, 773, 1980), H^-1 carried along."""
+        factors, left, solved = [], self.gradient, step
+        for shift, change, change_solved, inverse, _ in reversed(self.pairs):
+            factors.append((inverse * (shift * left).sum(axis=-1))[:, None])
+            left = left - factors[-1] * change
+            solved = solved - factors[-1] * change_solved
+        if self.pairs:
+            solved = solved * self.pairs[-1][-1][:, None]
+        for pair, factor in zip(self.pairs, reversed(factors), strict=True):
+            shift, change, _, inverse, _ = pair
+            back = (inverse * (change * solved).sum(axis=-1))[:, None]
+            solved = solved + (factor - back) * shift
+        return -solved
