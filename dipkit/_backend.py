@@ -37,6 +37,15 @@ class Backend:
     xp: Any
     sparse: Any
 
+    @property
+    def on_host(self) -> bool:
+        """Whether arrays are those of the host, on which threads may share the work."""
+        return self.name == "numpy"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by name: modules cannot be pickled, and a worker has its own device."""
+        return get_backend, ("cpu" if self.on_host else "cuda",)
+
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         """Bring an array to the device."""
         return self.xp.asarray(array, dtype=dtype)

@@ -20,6 +20,7 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
+from . import _tasks
 from ._checks import Locator
 from ._shared import SharedArray
 from .exceptions import InputError
@@ -30,7 +31,6 @@ CHUNK_ATOMS = 1024
 # Starting processes and importing dscribe in them costs seconds: less work is done here.
 PARALLEL_SECONDS = 6.0
 _PROBE_MOLECULES = 4
-_CHUNKS_A_ROUND = 64
 
 FloatArray = NDArray[np.float32]
 
@@ -123,7 +123,7 @@ class SOAPDescriber:
             for chunk in chunks
         ]
         with _progress(len(chunks), self.verbose) as advance:
-            for rows, sent in _run(tasks, n_jobs):
+            for rows, sent in _tasks.run(tasks, n_jobs):
                 for output, values in zip(outputs, sent, strict=True):
                     if values is not None:
                         output.write(rows, values)
@@ -155,22 +155,6 @@ class SOAPDescriber:
 
 def _rows(molecules: Molecules, chunk: slice) -> slice:
     return slice(int(molecules.offsets[chunk.start]), int(molecules.offsets[chunk.stop]))
-
-
-def _run(tasks: list[Any], n_jobs: int) -> Iterator[Any]:
-    """Run tasks and yield their results, as soon as the backend can."""
-    if n_jobs == 1:
-        yield from (function(*args, **kwargs) for function, args, kwargs in tasks)
-        return
-    try:
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    except ValueError:  # Dask, for one, returns lists: in rounds, so that they stay short
-        parallel = joblib.Parallel(n_jobs=n_jobs)
-        size = _CHUNKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
-        for start in range(0, len(tasks), size):
-            yield from parallel(tasks[start : start + size])
-        return
-    yield from parallel(tasks)
 
 
 def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -46,7 +46,7 @@ class EnvironmentKernel(BaseEstimator):
 
     def __call__(
         self,
-        x: Sequence[Any],
+        x: Iterable[Any],
         z: Sequence[Any],
         weights: Sequence[float],
         backend: Backend = NUMPY,
@@ -55,7 +55,7 @@ class EnvironmentKernel(BaseEstimator):
 
         Parameters
         ----------
-        x : sequence of array of shape (n, d_s)
+        x : iterable of array of shape (n, d_s)
             Unit-length descriptors, one array per scale.
         z : sequence of array of shape (M, d_s)
         weights : sequence of float

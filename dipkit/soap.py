@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_memory
-from threadpoolctl import threadpool_limits
 
 from ._backend import host_memory
 from ._checks import Locator
 from ._describe import SOAPDescriber
 from ._elements import chemical_symbols
+from ._threads import one_blas_thread
 from .exceptions import InputError
 from .features import Features, OnDemandFeatures, forecast_bytes
 from .io import as_molecules
@@ -374,7 +374,7 @@ def power_spectrum(
         A row is NaN throughout where its atom has no finite, non-zero descriptor.
     """
     # LAPACK gives dscribe's radial basis other last bits with other numbers of threads.
-    with threadpool_limits(1):
+    with one_blas_thread():
         return _power_spectrum(numbers, positions, offsets, _dscribe_soap(species, parameters))
 
 
@@ -403,7 +403,7 @@ def _dscribe_soap(species: tuple[int, ...], parameters: tuple[Any, ...]) -> Any:
 def _width(scale: SOAPScale, species: tuple[int, ...], index: int) -> int:
     """Count the columns of a scale, and let dscribe refuse what it cannot do."""
     try:
-        with threadpool_limits(1):
+        with one_blas_thread():
             soap = _dscribe_soap(species, scale.key())
             if scale.rbf == "polynomial":
                 soap.get_basis_poly(float(scale.r_cut), int(scale.n_max))

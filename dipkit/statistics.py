@@ -17,20 +17,32 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
+from . import _tasks
 from ._backend import NUMPY, Backend
+from ._threads import count_threads, in_order
 from .design import element_blocks, molecule_sums
 from .exceptions import InputError
-from .features import cut
+from .features import OnDemandFeatures, cut
 from .inducing import Basis
 from .molecules import Molecules
 
 FloatArray = NDArray[np.float64]
 
-# Descriptors of one block, in bytes: large enough for matrix products, small beside the rest.
+# Descriptors of one block where they are computed for it, in bytes: small beside the rest.
 BLOCK_BYTES = 192 * 2**20
+# Atoms of one block where the descriptors are there: its sums over molecules are held.
+BLOCK_ATOMS = 65_536
+# Atoms that one thread takes at a time: enough for matrix products.
+PIECE_ATOMS = 1344
+# Tasks that each worker gets: more balance the load and lose less with a worker, but each sends
+# a matrix of shape (r, r) back.
+TASKS_A_WORKER = 4
+
+# Columns of an element, Phi^T c Phi and Phi^T c p there.
+_ElementSums = tuple[slice, Any, Any]
 # Share of the free memory that the matrices of a fit may take where their size is ours to choose.
 MEMORY_SHARE = 0.5
 
@@ -123,10 +135,12 @@ def accumulate(
     basis: Basis,
     labels: Sequence[ChargeLabels] = (),
     n_jobs: int | None = None,
+    rows: Any = None,
 ) -> tuple[Any, list[ChargeStatistics]]:
     """Compute the dipole rows of all molecules and the statistics of their charges.
 
-    Blocks are joblib tasks: an active ``joblib.parallel_config`` says where they run.
+    Runs of molecules are joblib tasks where `n_jobs` or an active ``joblib.parallel_config`` asks
+    for workers; else blocks go over the threads of this process.
 
     Parameters
     ----------
@@ -135,6 +149,8 @@ def accumulate(
     basis : Basis
     labels : sequence of ChargeLabels, default=()
     n_jobs : int, default=None
+    rows : array of shape (3 n_molecules, r), default=None
+        Where to write the dipole rows; None allocates them.
 
     Returns
     -------
@@ -142,22 +158,36 @@ def accumulate(
     statistics : list of ChargeStatistics
         One for each set of labels.
     """
-    xp, r = basis.backend.xp, basis.n_columns
-    rows = xp.empty((3 * len(molecules), r))
+    r = basis.n_columns
+    rows = basis.backend.xp.empty((3 * len(molecules), r)) if rows is None else rows
     totals = [ChargeStatistics.zero(r, basis.backend) for _ in labels]
     runs = blocks(molecules, basis.bytes_per_atom)
-    tasks = (
+    workers = _tasks.count_workers(n_jobs)
+    if workers == 1:
+        for run in runs:
+            parts = [part.block(molecules, run) for part in labels]
+            add_block(molecules[run], basis, parts, rows[3 * run.start : 3 * run.stop], totals)
+        return rows, totals
+    runs = _join(runs, TASKS_A_WORKER * workers)
+    tasks = [
         delayed(block_statistics)(
             molecules[run], basis, [part.block(molecules, run) for part in labels]
         )
         for run in runs
-    )
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    ]
+    results = _tasks.run(tasks, n_jobs, ordered=True)
     for run, (block, statistics) in zip(runs, results, strict=True):
         rows[3 * run.start : 3 * run.stop] = block
         for total, part in zip(totals, statistics, strict=True):
             total += part
     return rows, totals
+
+
+def _join(runs: Sequence[slice], n_tasks: int) -> list[slice]:
+    """Join neighbouring runs to about so many: each task sends a matrix of shape (r, r) back."""
+    size = -(-len(runs) // n_tasks)
+    groups = [runs[start : start + size] for start in range(0, len(runs), size)]
+    return [slice(group[0].start, group[-1].stop) for group in groups]
 
 
 def accumulate_wanted(
@@ -194,15 +224,20 @@ def accumulate_wanted(
     return rows, [None if charges is None else found[id(charges)] for charges in wanted]
 
 
-def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int = BLOCK_BYTES) -> list[slice]:
-    """Cut molecules into runs whose descriptors take about so many bytes, one molecule at least."""
-    return cut(molecules.offsets, max(n_bytes // bytes_per_atom, 1))
+def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int | None = None) -> list[slice]:
+    """Cut molecules into runs whose descriptors take about so many bytes, one molecule at least.
+
+    None takes `BLOCK_BYTES`, and larger runs where the descriptors are in memory anyway.
+    """
+    if n_bytes is None and not isinstance(molecules.features, OnDemandFeatures):
+        return cut(molecules.offsets, BLOCK_ATOMS)
+    return cut(molecules.offsets, max((n_bytes or BLOCK_BYTES) // bytes_per_atom, 1))
 
 
 def block_statistics(
     molecules: Molecules, basis: Basis, labels: Sequence[ChargeLabels] = ()
 ) -> tuple[Any, list[ChargeStatistics]]:
-    """Compute the dipole rows and the charge statistics of one block of molecules.
+    """Compute the dipole rows and the charge statistics of some molecules, block by block.
 
     Parameters
     ----------
@@ -217,31 +252,95 @@ def block_statistics(
     rows : array of shape (3 n_molecules, r), debye / e
     statistics : list of ChargeStatistics
     """
+    return accumulate(molecules, basis, labels, n_jobs=1)
+
+
+def add_block(
+    molecules: Molecules,
+    basis: Basis,
+    labels: Sequence[ChargeLabels],
+    rows: Any,
+    totals: Sequence[ChargeStatistics],
+) -> None:
+    """Write the dipole rows of one block and add its charge statistics.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Described.
+    basis : Basis
+    labels : sequence of ChargeLabels
+        Of these molecules.
+    rows : array of shape (3 n_molecules, r), debye / e
+        Filled.
+    totals : sequence of ChargeStatistics
+        One for each set of labels; added to.
+    """
     assert molecules.features is not None, "described molecules expected"
-    xp, n = basis.backend.xp, len(molecules)
-    scales = molecules.features.scales
-    rows = xp.zeros((3 * n, basis.n_columns))
-    sums = xp.zeros((n, basis.n_columns)) if labels else None
-    statistics = [ChargeStatistics.zero(basis.n_columns, basis.backend) for _ in labels]
+    molecules = molecules.replace(features=molecules.features.compute())
+    xp = basis.backend.xp
+    sums = xp.empty((len(molecules), basis.n_columns)) if labels else None
+    n_threads = count_threads() if basis.backend.on_host else 1
+
+    def piece(run: slice) -> list[list[_ElementSums]]:
+        parts = [part.block(molecules, run) for part in labels]
+        part_sums = None if sums is None else sums[run]
+        part_rows = rows[3 * run.start : 3 * run.stop]
+        return _evaluate(molecules[run], basis, parts, part_rows, part_sums)
+
+    for found in in_order(piece, cut(molecules.offsets, PIECE_ATOMS), n_threads):
+        for part in found:
+            for total, (columns, gram, moment) in zip(totals, part, strict=True):
+                total.gram[columns, columns] += gram
+                total.moment[columns] += moment
+    for label, total in zip(labels, totals, strict=True):
+        # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
+        scaled = sums * xp.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
+        total.gram -= scaled.T @ scaled
+        total.square += float(label.weights[molecules.molecule_index] @ label.charges**2)
+        total.weight += float(label.weights @ molecules.natoms)
+
+
+def _evaluate(
+    molecules: Molecules,
+    basis: Basis,
+    labels: Sequence[ChargeLabels],
+    rows: Any,
+    sums: Any,
+) -> list[list[_ElementSums]]:
+    """Fill rows and sums over molecules; return Phi^T Phi and Phi^T p by element and labels."""
+    assert molecules.features is not None
+    scales, found = molecules.features.scales, []
+    absent = [basis.elements[z].columns for z in set(basis.elements) - set(molecules.elements)]
+    for columns in absent:
+        rows[:, columns] = 0.0
+        if sums is not None:
+            sums[:, columns] = 0.0
     for block in element_blocks(molecules, basis.backend):
         columns = basis.elements[block.number].columns
-        phi = basis.evaluate(block.number, [scale[block.atoms] for scale in scales])
+        phi = basis.evaluate(block.number, (scale[block.atoms] for scale in scales))
         rows[:, columns] = block.moment @ phi
         if sums is not None:
             sums[:, columns] = block.member @ phi
         owners = molecules.molecule_index[block.atoms]
-        for part, target in zip(labels, statistics, strict=True):
-            weights = xp.asarray(part.weights[owners])[:, None]
-            charges = xp.asarray(part.charges[block.atoms])
-            target.gram[columns, columns] = (weights * phi).T @ phi
-            target.moment[columns] = charges @ (weights * phi)
-    for part, target in zip(labels, statistics, strict=True):
-        # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
-        scaled = sums * xp.asarray(np.sqrt(part.weights / molecules.natoms))[:, None]
-        target.gram -= scaled.T @ scaled
-        target.square = float(part.weights[molecules.molecule_index] @ part.charges**2)
-        target.weight = float(part.weights @ molecules.natoms)
-    return rows, statistics
+        found.append(
+            [
+                (columns, *_moments(phi, part.weights[owners], part.charges[block.atoms], basis))
+                for part in labels
+            ]
+        )
+    return found
+
+
+def _moments(phi: Any, weights: FloatArray, charges: FloatArray, basis: Basis) -> tuple[Any, Any]:
+    """Return Phi^T c Phi and Phi^T c p of the atoms of one element."""
+    xp = basis.backend.xp
+    moment = xp.asarray(weights * charges) @ phi
+    if len(weights) and (weights == weights[0]).all():  # no copy of phi
+        return weights[0] * (phi.T @ phi), moment
+    # Of this form NumPy computes one triangle only.
+    scaled = phi * xp.asarray(np.sqrt(weights))[:, None]
+    return scaled.T @ scaled, moment
 
 
 def default_n_inducing(molecules: Molecules, backend: Backend = NUMPY) -> int:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 LAYERS = (
     {"exceptions", "units", "features", "_backend"}
     | {"_checks", "_elements", "_files", "_frozen", "_keys", "_label_checks", "_ragged", "_shared"}
-    | {"_html", "_plain"},
+    | {"_html", "_plain", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
     | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"},
@@ -40,6 +40,7 @@ DOORS = {
     "pyscf": "labels",
     "skops": "persistence",
     "tblite": "labels",
+    "threadpoolctl": "_threads",
     "typer": "cli",
 }
 

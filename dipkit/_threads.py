@@ -1,0 +1,78 @@
+"""Threads of our own over pieces of a block, each with one BLAS thread.
+
+Gathers, powers and conversions between the matrix products run on one thread in NumPy; with
+pieces on threads all of it runs on all of them. Their number is what the BLAS library would take,
+so that a worker told to use one core does. This is the door for threadpoolctl.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import threadpoolctl
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# The limit is one for the whole process: the first to ask sets it, the last to leave lifts it.
+_lock = threading.Lock()
+_depth = 0
+_limits: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread, in all threads of this process, until the last one leaves."""
+    global _depth, _limits
+    with _lock:
+        if not _depth:
+            _limits = threadpoolctl.threadpool_limits(1)
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if not _depth:
+                _limits.restore_original_limits()
+
+
+def count_threads() -> int:
+    """Threads that BLAS may use here; one where others already share the cores."""
+    with _lock:
+        if _depth:
+            return 1
+        pools = threadpoolctl.threadpool_info()
+    return max((pool["num_threads"] for pool in pools if pool["user_api"] == "blas"), default=1)
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], n_threads: int
+) -> Iterator[Result]:
+    """Apply a function to items on threads and yield the results in order.
+
+    Few results wait at any time, so that they may be large.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+    n_threads : int
+        1 computes in the calling thread.
+    """
+    if n_threads == 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
