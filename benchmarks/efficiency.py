@@ -1,4 +1,4 @@
-"""Accumulation and prediction, stage by stage, against the fewest operations and the machine's rates.
+"""Accumulation and prediction, stage by stage, against the fewest operations.
 
     python benchmarks/efficiency.py --data qm9.npz --molecules 20000 --inducing 2000
 

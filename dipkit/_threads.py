@@ -12,42 +12,39 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import threadpoolctl
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# The limit is one for the whole process: the first to ask sets it, the last to leave lifts it.
+# The limit is one for the whole process: who sets it lifts it, whoever else is inside then.
 _lock = threading.Lock()
-_depth = 0
-_limits: Any = None
+_limited = False
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread, in all threads of this process, until the last one leaves."""
-    global _depth, _limits
+    """Keep BLAS to one thread in this process; nothing is changed where another does so already."""
+    global _limited
     with _lock:
-        if not _depth:
-            _limits = threadpoolctl.threadpool_limits(1)
-        _depth += 1
-    try:
+        mine, _limited = not _limited, True
+    if not mine:
         yield
+        return
+    try:
+        with threadpoolctl.threadpool_limits(1):
+            yield
     finally:
-        with _lock:
-            _depth -= 1
-            if not _depth:
-                _limits.restore_original_limits()
+        _limited = False
 
 
 def count_threads() -> int:
     """Threads that BLAS may use here; one where others already share the cores."""
-    with _lock:
-        if _depth:
-            return 1
-        pools = threadpoolctl.threadpool_info()
+    if _limited:
+        return 1
+    pools = threadpoolctl.threadpool_info()
     return max((pool["num_threads"] for pool in pools if pool["user_api"] == "blas"), default=1)
 
 

@@ -34,7 +34,7 @@ def test_errors_of_a_thread_are_raised() -> None:
     assert count_threads() == max(blas_threads())
 
 
-def test_blas_is_free_again_whoever_leaves_last() -> None:
+def test_blas_is_free_again_when_all_have_left() -> None:
     with threadpoolctl.threadpool_limits(2):
         before = blas_threads()
         inside, leave = threading.Event(), threading.Event()
@@ -45,14 +45,15 @@ def test_blas_is_free_again_whoever_leaves_last() -> None:
                 leave.wait(10)
 
         thread = threading.Thread(target=other)
-        with one_blas_thread():
+        with one_blas_thread(), one_blas_thread():
             thread.start()
             inside.wait(10)
+            assert blas_threads() == {1}
             assert count_threads() == 1
-        assert blas_threads() == {1}  # the other one is still inside
         leave.set()
         thread.join()
         assert blas_threads() == before
+        assert count_threads() == max(before)
 
 
 def test_as_many_threads_as_blas_would_take() -> None:
