@@ -24,11 +24,12 @@ from _common import draw, setting
 from threadpoolctl import threadpool_limits
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, to_atoms
+from dipkit._memory import PIECE_ATOMS
 from dipkit._threads import count_threads
 from dipkit.design import element_blocks
 from dipkit.inducing import Basis, build_basis, choose_environments
 from dipkit.kernels import PowerKernel
-from dipkit.statistics import PIECE_ATOMS, ChargeLabels, accumulate
+from dipkit.statistics import ChargeLabels, accumulate
 
 REPEAT = 3
 

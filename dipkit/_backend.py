@@ -7,6 +7,7 @@ Factorisations raise on failure on both; results go back to the host with `Backe
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,6 +155,18 @@ def host_memory() -> int:
     except (OSError, StopIteration):  # not Linux: what sysconf says is good enough
         return free
     return min([free, *_container_rest()])
+
+
+def process_memory() -> int:
+    """Bytes of memory that this process has taken."""
+    try:
+        with open("/proc/self/statm") as figures:
+            return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # not Linux: the largest size so far, which is no less
+        import resource
+
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest * (1 if sys.platform == "darwin" else 1024)
 
 
 def _container_rest() -> list[int]:

@@ -11,7 +11,6 @@ folds are differences. What is minimised with them is in `objective.py`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -22,29 +21,33 @@ from numpy.typing import NDArray
 
 from . import _tasks
 from ._backend import NUMPY, Backend
+from ._memory import BLOCK_ATOMS, BLOCK_BYTES, PIECE_ATOMS, default_n_inducing, require_memory
 from ._threads import count_threads, in_order
 from .design import element_blocks, molecule_sums
-from .exceptions import InputError
 from .features import OnDemandFeatures, cut
 from .inducing import Basis
 from .molecules import Molecules
 
+__all__ = [
+    "ChargeLabels",
+    "ChargeStatistics",
+    "accumulate",
+    "accumulate_wanted",
+    "add_block",
+    "block_statistics",
+    "blocks",
+    "default_n_inducing",
+    "require_memory",
+]
+
 FloatArray = NDArray[np.float64]
 
-# Descriptors of one block where they are computed for it, in bytes: small beside the rest.
-BLOCK_BYTES = 192 * 2**20
-# Atoms of one block where the descriptors are there: its sums over molecules are held.
-BLOCK_ATOMS = 65_536
-# Atoms that one thread takes at a time: enough for matrix products.
-PIECE_ATOMS = 1344
 # Tasks that each worker gets: more balance the load and lose less with a worker, but each sends
 # a matrix of shape (r, r) back.
 TASKS_A_WORKER = 4
 
 # Columns of an element, Phi^T c Phi and Phi^T c p there.
 _ElementSums = tuple[slice, Any, Any]
-# Share of the free memory that the matrices of a fit may take where their size is ours to choose.
-MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def accumulate(
     if workers == 1:
         for run in runs:
             parts = [part.block(molecules, run) for part in labels]
-            add_block(molecules[run], basis, parts, rows[3 * run.start : 3 * run.stop], totals)
+            add_block(molecules[run], basis, parts, rows, run.start, totals)
         return rows, totals
     runs = _join(runs, TASKS_A_WORKER * workers)
     tasks = [
@@ -196,6 +199,7 @@ def accumulate_wanted(
     wanted: Sequence[FloatArray | None],
     weights: FloatArray,
     n_jobs: int | None = None,
+    rows: Any = None,
 ) -> tuple[Any, list[ChargeStatistics | None]]:
     """Accumulate dipole rows, and the statistics of each set of charges that is not None.
 
@@ -208,6 +212,8 @@ def accumulate_wanted(
         One array given twice is accumulated once.
     weights : ndarray of shape (n_molecules,)
     n_jobs : int, default=None
+    rows : array of shape (3 n_molecules, r), default=None
+        Where to write the dipole rows.
 
     Returns
     -------
@@ -219,7 +225,7 @@ def accumulate_wanted(
         if charges is not None and not any(charges is other for other in distinct):
             distinct.append(charges)
     sets = [ChargeLabels.of(charges, molecules, weights) for charges in distinct]
-    rows, statistics = accumulate(molecules, basis, sets, n_jobs)
+    rows, statistics = accumulate(molecules, basis, sets, n_jobs, rows)
     found = {id(charges): part for charges, part in zip(distinct, statistics, strict=True)}
     return rows, [None if charges is None else found[id(charges)] for charges in wanted]
 
@@ -260,6 +266,7 @@ def add_block(
     basis: Basis,
     labels: Sequence[ChargeLabels],
     rows: Any,
+    first: int,
     totals: Sequence[ChargeStatistics],
 ) -> None:
     """Write the dipole rows of one block and add its charge statistics.
@@ -271,8 +278,10 @@ def add_block(
     basis : Basis
     labels : sequence of ChargeLabels
         Of these molecules.
-    rows : array of shape (3 n_molecules, r), debye / e
-        Filled.
+    rows : array of shape (3 N, r), debye / e
+        Of all molecules; rows of this block are filled.
+    first : int
+        First molecule of the block among all N.
     totals : sequence of ChargeStatistics
         One for each set of labels; added to.
     """
@@ -285,7 +294,7 @@ def add_block(
     def piece(run: slice) -> list[list[_ElementSums]]:
         parts = [part.block(molecules, run) for part in labels]
         part_sums = None if sums is None else sums[run]
-        part_rows = rows[3 * run.start : 3 * run.stop]
+        part_rows = rows[3 * (first + run.start) : 3 * (first + run.stop)]
         return _evaluate(molecules[run], basis, parts, part_rows, part_sums)
 
     for found in in_order(piece, cut(molecules.offsets, PIECE_ATOMS), n_threads):
@@ -341,58 +350,3 @@ def _moments(phi: Any, weights: FloatArray, charges: FloatArray, basis: Basis) -
     # Of this form NumPy computes one triangle only.
     scaled = phi * xp.asarray(np.sqrt(weights))[:, None]
     return scaled.T @ scaled, moment
-
-
-def default_n_inducing(molecules: Molecules, backend: Backend = NUMPY) -> int:
-    """Inducing environments for data of this size: 100 times the root of the molecules' number.
-
-    At most all atoms, 6,000, and what fits into `MEMORY_SHARE` of the free memory.
-    """
-    usual = min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000)
-    fitting = _largest(len(molecules), int(usual), MEMORY_SHARE * backend.free_memory())
-    if fitting < int(usual):
-        warnings.warn(
-            f"n_inducing: the free memory allows {fitting} inducing environments instead of the "
-            f"usual {int(usual)}; the model will be less accurate. Free memory, or set n_inducing.",
-            stacklevel=3,
-        )
-    return max(min(int(usual), fitting), 1)
-
-
-def require_memory(n_molecules: int, n_columns: int, backend: Backend) -> None:
-    """Refuse a fit whose matrices would not fit in memory, before any is allocated.
-
-    Parameters
-    ----------
-    n_molecules : int
-        N: the dipole rows take 24 N r bytes.
-    n_columns : int
-        r: four matrices of 8 r^2 bytes are held at once, for charges, passes, factor and sums.
-    backend : Backend
-
-    Raises
-    ------
-    InputError
-        Names the largest number of inducing environments that would fit.
-    """
-    free = backend.free_memory()
-    if _forecast(n_molecules, n_columns) <= free:
-        return
-    largest = _largest(n_molecules, n_columns, free)
-    advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
-    raise InputError(
-        f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "
-        f"{_forecast(n_molecules, n_columns) / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
-        f"free. {advice}."
-    )
-
-
-def _largest(n_molecules: int, n_columns: int, free: float) -> int:
-    """Largest number of columns, up to a given one, whose matrices fit."""
-    columns = np.arange(n_columns + 1)
-    return int(columns[_forecast(n_molecules, columns) <= free].max(initial=0))
-
-
-def _forecast(n_molecules: int, n_columns: Any) -> Any:
-    r = n_columns * 1.0
-    return 24 * n_molecules * r + 4 * 8 * r**2 + 2 * BLOCK_BYTES
