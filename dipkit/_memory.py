@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from . import features
 from ._backend import NUMPY, Backend, process_memory
 from ._threads import count_threads
 from .exceptions import InputError
@@ -179,15 +180,16 @@ def _forecast(molecules: Molecules, r: int) -> tuple[int, int, int]:
     held = 8 * N_MATRICES * r * r + 4 * r * sum(widths) + 500 * n + SLACK_BYTES
     # Descriptors of one scale, kernel, basis functions and their products, for each thread.
     piece = threads * PIECE_ATOMS * (4 * max(widths) + 24 * r)
+    candidates = min(4 * r, molecules.n_atoms)
+    choosing = 4 * candidates * (candidates + sum(widths)) + 8 * r * sum(widths)
     per_molecule = max(molecules.n_atoms / n, 1)
     in_block = int(min(n, BLOCK_ATOMS / per_molecule))
     if isinstance(molecules.features, OnDemandFeatures):
         in_block = int(min(n, BLOCK_BYTES / (4 * sum(widths)) / per_molecule))
         piece += 2 * BLOCK_BYTES
+        choosing += 8 * features.BLOCK_ATOMS * sum(widths)
     accumulating = piece + 16 * in_block * r
     solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
-    candidates = min(4 * r, molecules.n_atoms)
-    choosing = 4 * candidates * (candidates + sum(widths)) + 8 * r * sum(widths)
     return held, max(accumulating, solving, choosing), 24 * n * r
 
 

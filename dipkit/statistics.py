@@ -161,36 +161,43 @@ def accumulate(
     statistics : list of ChargeStatistics
         One for each set of labels.
     """
-    r = basis.n_columns
-    rows = basis.backend.xp.empty((3 * len(molecules), r)) if rows is None else rows
-    totals = [ChargeStatistics.zero(r, basis.backend) for _ in labels]
     runs = blocks(molecules, basis.bytes_per_atom)
     workers = _tasks.count_workers(n_jobs)
     if workers == 1:
-        for run in runs:
-            parts = [part.block(molecules, run) for part in labels]
-            add_block(molecules[run], basis, parts, rows, run.start, totals)
-        return rows, totals
-    runs = _join(runs, TASKS_A_WORKER * workers)
+        return block_statistics(molecules, basis, labels, runs, rows)
+    rows, totals = _room(len(molecules), basis, labels, rows)
+    groups = _groups(runs, TASKS_A_WORKER * workers)
+    spans = [slice(group[0].start, group[-1].stop) for group in groups]
     tasks = [
         delayed(block_statistics)(
-            molecules[run], basis, [part.block(molecules, run) for part in labels]
+            molecules[span],
+            basis,
+            [part.block(molecules, span) for part in labels],
+            [slice(run.start - span.start, run.stop - span.start) for run in group],
         )
-        for run in runs
+        for span, group in zip(spans, groups, strict=True)
     ]
     results = _tasks.run(tasks, n_jobs, ordered=True)
-    for run, (block, statistics) in zip(runs, results, strict=True):
-        rows[3 * run.start : 3 * run.stop] = block
+    for span, (block, statistics) in zip(spans, results, strict=True):
+        rows[3 * span.start : 3 * span.stop] = block
         for total, part in zip(totals, statistics, strict=True):
             total += part
     return rows, totals
 
 
-def _join(runs: Sequence[slice], n_tasks: int) -> list[slice]:
-    """Join neighbouring runs to about so many: each task sends a matrix of shape (r, r) back."""
+def _groups(runs: Sequence[slice], n_tasks: int) -> list[Sequence[slice]]:
+    """Join neighbours to about so many tasks: each sends a matrix of shape (r, r) back."""
     size = -(-len(runs) // n_tasks)
-    groups = [runs[start : start + size] for start in range(0, len(runs), size)]
-    return [slice(group[0].start, group[-1].stop) for group in groups]
+    return [runs[start : start + size] for start in range(0, len(runs), size)]
+
+
+def _room(
+    n_molecules: int, basis: Basis, labels: Sequence[ChargeLabels], rows: Any
+) -> tuple[Any, list[ChargeStatistics]]:
+    """Allocate the rows, where none are given, and statistics of no molecules."""
+    r = basis.n_columns
+    rows = basis.backend.xp.empty((3 * n_molecules, r)) if rows is None else rows
+    return rows, [ChargeStatistics.zero(r, basis.backend) for _ in labels]
 
 
 def accumulate_wanted(
@@ -241,7 +248,11 @@ def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int | None = None
 
 
 def block_statistics(
-    molecules: Molecules, basis: Basis, labels: Sequence[ChargeLabels] = ()
+    molecules: Molecules,
+    basis: Basis,
+    labels: Sequence[ChargeLabels] = (),
+    runs: Sequence[slice] | None = None,
+    rows: Any = None,
 ) -> tuple[Any, list[ChargeStatistics]]:
     """Compute the dipole rows and the charge statistics of some molecules, block by block.
 
@@ -252,13 +263,21 @@ def block_statistics(
     basis : Basis
     labels : sequence of ChargeLabels, default=()
         Of these molecules.
+    runs : sequence of slice, default=None
+        The blocks. Rounding depends on them: a worker is told them.
+    rows : array of shape (3 n_molecules, r), default=None
+        Where to write the dipole rows.
 
     Returns
     -------
     rows : array of shape (3 n_molecules, r), debye / e
     statistics : list of ChargeStatistics
     """
-    return accumulate(molecules, basis, labels, n_jobs=1)
+    rows, totals = _room(len(molecules), basis, labels, rows)
+    for run in blocks(molecules, basis.bytes_per_atom) if runs is None else runs:
+        parts = [part.block(molecules, run) for part in labels]
+        add_block(molecules[run], basis, parts, rows, run.start, totals)
+    return rows, totals
 
 
 def add_block(

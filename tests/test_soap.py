@@ -263,7 +263,7 @@ def test_on_demand_equals_eager(transformer, frames, lazy):
 
 @pytest.mark.parametrize("block", [5, 1000])
 def test_on_demand_picks_single_atoms(transformer, frames, lazy, monkeypatch, block):
-    monkeypatch.setattr(dipkit.features, "_BLOCK_ATOMS", block)
+    monkeypatch.setattr(dipkit.features, "BLOCK_ATOMS", block)
     eager = transformer.transform(frames).features
     atoms = np.array([30, 2, 2, 17, 5])
     assert_equal(lazy.features.take(atoms), eager.take(atoms))
