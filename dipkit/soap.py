@@ -24,6 +24,7 @@ from ._backend import host_memory
 from ._checks import Locator
 from ._describe import SOAPDescriber
 from ._elements import chemical_symbols
+from ._power_spectrum import RadialTable, spectra, tabulate
 from ._threads import one_blas_thread
 from .exceptions import InputError
 from .features import Features, OnDemandFeatures, forecast_bytes
@@ -375,21 +376,31 @@ def power_spectrum(
     """
     # LAPACK gives dscribe's radial basis other last bits with other numbers of threads.
     with one_blas_thread():
-        return _power_spectrum(numbers, positions, offsets, _dscribe_soap(species, parameters))
+        table = _radial_table(parameters)
+        index = np.searchsorted(species, numbers)
+        return spectra(index, len(species), positions, offsets, table)
 
 
-def _power_spectrum(
-    numbers: NDArray[np.int64], positions: FloatArray, offsets: NDArray[np.int64], soap: Any
-) -> NDArray[np.float32]:
-    from ase import Atoms
-
-    rows = np.empty((len(numbers), soap.get_number_of_features()), np.float32)
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        spectrum = soap.create_single(Atoms(numbers[start:stop], positions[start:stop]))
-        lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum))
-        lengths[~(lengths > 0) | np.isinf(lengths)] = np.nan
-        np.divide(spectrum, lengths[:, None], out=rows[start:stop], casting="same_kind")
-    return rows
+@functools.lru_cache(maxsize=32)
+def _radial_table(parameters: tuple[Any, ...]) -> RadialTable:
+    """Tabulate the integrals of dscribe's radial functions."""
+    r_cut, n_max, l_max, sigma, rbf = parameters
+    soap = _dscribe_soap((1,), parameters)
+    reach = r_cut + soap.get_cutoff_padding()
+    if rbf == "polynomial":
+        points, values = soap.get_basis_poly(r_cut, n_max)
+        _, weights = np.polynomial.legendre.leggauss(len(points))
+        return tabulate(points, weights * r_cut / 2, [values] * (l_max + 1), sigma, reach)
+    # Functions of type "gto" have fallen to 1e-3 at r_cut and to nothing at the end.
+    end = 2.6 * r_cut
+    points, weights = np.polynomial.legendre.leggauss(max(200, int(12 * end / sigma)))
+    points, weights = end / 2 * (points + 1), weights * end / 2
+    alphas, betas = soap.get_basis_gto(r_cut, n_max, l_max)
+    functions = [
+        beta @ (points**l * np.exp(-alpha[:, None] * points**2))
+        for l, (alpha, beta) in enumerate(zip(alphas, betas, strict=True))  # noqa: E741
+    ]
+    return tabulate(points, weights, functions, sigma, reach)
 
 
 @functools.lru_cache(maxsize=32)

@@ -29,7 +29,17 @@ LAYERS = (
     | {"_html", "_plain", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
-    | {"_ase_files", "_atoms", "_describe", "_memory", "_npz", "_qm9", "_records", "starts"},
+    | {
+        "_ase_files",
+        "_atoms",
+        "_describe",
+        "_memory",
+        "_npz",
+        "_power_spectrum",
+        "_qm9",
+        "_records",
+        "starts",
+    },
     {"regression"} | {"_described", "_fit_labels", "_fit_statistics", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
