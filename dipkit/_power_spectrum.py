@@ -130,7 +130,7 @@ def _pairs(offsets: NDArray[np.int64]) -> tuple[IntArray, IntArray]:
 
 def _coefficients(
     vector: FloatArray, distance: FloatArray, starts: IntArray, table: RadialTable
-) -> list[FloatArray]:
+) -> list[NDArray[np.float32]]:
     """Sum over the neighbours of each key: one array (K, n_max, 2 l + 1) for each l."""
     radial = table.splines(distance).reshape(-1, table.n_max, table.l_max + 1)
     n = len(distance)
@@ -142,7 +142,8 @@ def _coefficients(
         summed = total @ terms.reshape(n, -1)
         # The root of the factor of the power spectrum.
         summed *= (2 * l + 1) ** -0.25
-        found.append(summed.reshape(len(starts), table.n_max, 2 * l + 1))
+        # Single precision from here on, as the result has.
+        found.append(summed.astype(np.float32).reshape(len(starts), table.n_max, 2 * l + 1))
     return found
 
 
@@ -180,7 +181,7 @@ def real_harmonics(direction: FloatArray, l_max: int) -> Iterator[FloatArray]:
 
 def _products(
     keys: IntArray,
-    coefficients: list[FloatArray],
+    coefficients: list[NDArray[np.float32]],
     n_atoms: int,
     n_species: int,
     table: RadialTable,
@@ -198,9 +199,9 @@ def _products(
         present = [s for s in range(n_species) if bits >> s & 1]
         own = first[members][:, None] + np.arange(len(present))
         spectrum = _spectrum_of(own, coefficients, n)
-        lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum))
+        lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum, dtype=np.float64))
         lengths[~(lengths > 0) | np.isinf(lengths)] = np.nan
-        spectrum *= (1.0 / lengths)[:, None]
+        spectrum *= (1.0 / lengths).astype(np.float32)[:, None]
         rows[members[np.isnan(lengths)]] = np.nan
         start = 0
         for i, a in enumerate(present):
@@ -214,10 +215,12 @@ def _products(
     return rows
 
 
-def _spectrum_of(own: IntArray, coefficients: list[FloatArray], n: int) -> FloatArray:
+def _spectrum_of(
+    own: IntArray, coefficients: list[NDArray[np.float32]], n: int
+) -> NDArray[np.float32]:
     """Spectra of atoms with the same elements: their blocks side by side, not normalised."""
     n_atoms, k = own.shape
-    products = np.empty((n_atoms, len(coefficients), k * n, k * n))
+    products = np.empty((n_atoms, len(coefficients), k * n, k * n), np.float32)
     for l, part in enumerate(coefficients):  # noqa: E741
         c = part[own].reshape(n_atoms, k * n, -1)
         np.matmul(c, c.transpose(0, 2, 1), out=products[:, l])

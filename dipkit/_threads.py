@@ -7,12 +7,13 @@ so that a worker told to use one core does. This is the door for threadpoolctl.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import threadpoolctl
 
@@ -22,6 +23,12 @@ Result = TypeVar("Result")
 # The limit is one for the whole process: who sets it lifts it, whoever else is inside then.
 _lock = threading.Lock()
 _limited = False
+
+
+@functools.cache
+def _pools() -> Any:
+    """Thread pools of the libraries that are loaded; to find them takes a millisecond."""
+    return threadpoolctl.ThreadpoolController()
 
 
 @contextmanager
@@ -34,7 +41,7 @@ def one_blas_thread() -> Iterator[None]:
         yield
         return
     try:
-        with threadpoolctl.threadpool_limits(1):
+        with _pools().limit(limits=1):
             yield
     finally:
         _limited = False
@@ -44,7 +51,7 @@ def count_threads() -> int:
     """Threads that BLAS may use here; one where others already share the cores."""
     if _limited:
         return 1
-    pools = threadpoolctl.threadpool_info()
+    pools = _pools().info()
     return max((pool["num_threads"] for pool in pools if pool["user_api"] == "blas"), default=1)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from ._backend import NUMPY, Backend
+from ._sparse_products import dot
 from .exceptions import InputError
 
 
@@ -64,14 +65,17 @@ class EnvironmentKernel(BaseEstimator):
         Returns
         -------
         array of shape (n, M)
-            Of the descriptors' floating type.
+            Of the wider floating type of x and z.
         """
         total = float(sum(weights))
         result = None
         for x_s, z_s, weight in zip(x, z, weights, strict=True):
-            values = self.of_dot_products(x_s @ z_s.T, backend)
+            values = self.of_dot_products(dot(x_s, z_s, backend.on_host), backend)
             values *= weight / total
-            result = values if result is None else backend.xp.add(result, values, out=result)
+            if result is None or values.dtype != result.dtype:
+                result = values if result is None else result + values
+            else:
+                result += values
         return result
 
 

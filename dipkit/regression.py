@@ -39,6 +39,9 @@ from .statistics import ChargeStatistics, blocks
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
+# Share of the kernel below which a scale is computed in float32 when predicting.
+LIGHT = 0.01
+
 
 class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     """Atomic charges by kernel ridge regression, learned from scalar dipole magnitudes.
@@ -493,11 +496,15 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
         """By element: descriptors of its environments, their coefficients and its constant."""
         parts, intercepts = {}, self.intercept_.tolist()
+        # Large coefficients of both signs magnify the rounding of float32, which depends on the
+        # molecules in the same product; that of scales with a small weight does not matter.
+        precise = self.scale_weights_ >= LIGHT * self.scale_weights_.sum()
         for number, intercept in zip(self.elements_.tolist(), intercepts, strict=True):
             mine = self.inducing_numbers_ == number
             run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
             features = [
-                backend.asarray(scale[run], np.float64) for scale in self.inducing_features_
+                backend.asarray(np.asfortranarray(scale[run], np.float64) if heavy else scale[run])
+                for scale, heavy in zip(self.inducing_features_, precise, strict=True)
             ]
             parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
         return parts
@@ -515,9 +522,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         for number in block.elements.tolist():
             atoms = np.flatnonzero(block.numbers == number)
             features, coefficient, intercept = coefficients[number]
-            # In float64: large coefficients of both signs would magnify the rounding of float32,
-            # which depends on the molecules in the same product.
-            x = [backend.asarray(scale[atoms], np.float64) for scale in scales]
+            x = (backend.asarray(scale[atoms]) for scale in scales)
             k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
             charges[atoms] = backend.to_host(k @ coefficient) + intercept
         return charges

@@ -26,7 +26,7 @@ LAYERS = (
         "_scratch",
         "_shared",
     }
-    | {"_html", "_plain", "_tasks", "_threads"},
+    | {"_html", "_plain", "_sparse_products", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
     | {
