@@ -27,7 +27,7 @@ from .exceptions import InputError
 from .features import check_memory, cut, forecast_bytes
 from .molecules import Molecules
 
-CHUNK_ATOMS = 1024
+CHUNK_ATOMS = 512
 # Starting processes and importing dscribe in them costs seconds: less work is done here.
 PARALLEL_SECONDS = 6.0
 _PROBE_MOLECULES = 4
@@ -57,6 +57,8 @@ class SOAPDescriber:
     memory : joblib.Memory, default=None
         Keeps the rows of each chunk and scale.
     verbose : bool or "auto", default=False
+    work_atoms : int, default=0
+        Atoms that will be described in all, where this comes block by block.
     """
 
     calculate: Callable[..., FloatArray] = field(compare=False)
@@ -67,6 +69,7 @@ class SOAPDescriber:
     n_jobs: int | None = field(default=None, compare=False)
     memory: joblib.Memory | None = field(default=None, compare=False)
     verbose: bool | str = field(default=False, compare=False)
+    work_atoms: int = field(default=0, compare=False)
     # Seconds an atom, once measured: later blocks of a set need no second probe.
     _rate: list[float] = field(default_factory=list, compare=False, repr=False)
 
@@ -150,7 +153,7 @@ class SOAPDescriber:
             start = time.perf_counter()
             list(self._compute(probe, cached=False))
             self._rate.append((time.perf_counter() - start) / probe.n_atoms)
-        return self._rate[0] * molecules.n_atoms
+        return self._rate[0] * max(molecules.n_atoms, self.work_atoms)
 
 
 def _rows(molecules: Molecules, chunk: slice) -> slice:

@@ -27,7 +27,7 @@ from .molecules import Molecules
 logger = logging.getLogger(__name__)
 
 # Descriptors of one block where they are computed for it, in bytes: small beside the rest.
-BLOCK_BYTES = 192 * 2**20
+BLOCK_BYTES = 320 * 2**20
 # Atoms of one block where the descriptors are there: its sums over molecules are held.
 BLOCK_ATOMS = 32_768
 # Atoms that one thread takes at a time: enough for matrix products.

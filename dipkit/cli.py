@@ -207,17 +207,15 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict magnitudes, vectors and charges; labels in DATA are not read."""
-    from ._outputs import PREDICTION_SUFFIXES, check_output, write_predictions
-    from .io import as_molecules
+    from ._outputs import PREDICTION_SUFFIXES, check_output, stream_predictions
     from .persistence import load_model
-    from .predicting import predict_all
+    from .predicting import predict_parts
 
     check_output(output, PREDICTION_SUFFIXES)
     loaded = load_model(model)
-    with _busy("reading"):
-        molecules = as_molecules(data, labels=False)
-    write_predictions(output, predict_all(loaded, molecules))
-    _show({"output": str(output), "molecules": len(molecules)}, as_json, err=True)
+    with _busy("predicting"):
+        n_molecules = stream_predictions(output, predict_parts(loaded, data))
+    _show({"output": str(output), "molecules": n_molecules}, as_json, err=True)
 
 
 @app.command()

@@ -317,7 +317,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     def _describe(self, molecules: Molecules) -> Molecules:
         _check_elements(molecules, self.species_)
         if self._too_large(molecules):
-            describer = self._describer(verbose=False)
+            describer = self._describer(verbose=False, work_atoms=molecules.n_atoms)
             return molecules.replace(features=OnDemandFeatures(describer, molecules))
         describer = self._describer(verbose=self.verbose)
         features = Features(describer.describe(molecules), describer.weights)
@@ -336,7 +336,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             )
         return needed > share
 
-    def _describer(self, verbose: bool | str) -> SOAPDescriber:
+    def _describer(self, verbose: bool | str, work_atoms: int = 0) -> SOAPDescriber:
         memory = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
         return SOAPDescriber(
             calculate=power_spectrum,
@@ -347,6 +347,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             memory=None if memory is None else check_memory(memory),
             verbose=verbose,
+            work_atoms=work_atoms,
         )
 
 
