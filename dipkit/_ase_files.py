@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -69,11 +69,11 @@ def _parse_frame(text: str, where: str) -> Atoms:
         ) from error
 
 
-def write_xyz_frames(path: Path, frames: Sequence[Atoms]) -> None:
-    """Write an extended XYZ file."""
-    encoded = [_with_safe_name(frame) for frame in frames]
+def write_xyz_frames(path: Path, frames: Iterable[Atoms]) -> None:
+    """Write an extended XYZ file, frame by frame."""
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
-        write_xyz(handle, encoded)
+        for frame in frames:
+            write_xyz(handle, [_with_safe_name(frame)])
 
 
 def _with_safe_name(frame: Atoms) -> Atoms:

@@ -34,17 +34,19 @@ class AtomsReader:
     ----------
     keys : LabelKeys
         Which labels to read.
+    first : int, default=0
+        Number of the first molecule, for names and messages.
     """
 
-    def __init__(self, keys: LabelKeys) -> None:
-        self.keys = keys
+    def __init__(self, keys: LabelKeys, first: int = 0) -> None:
+        self.keys, self.first = keys, first
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
 
     def add(self, atoms: Atoms) -> None:
         """Read one molecule."""
-        index = len(self.records)
+        index = self.first + len(self.records)
         name = str(atoms.info.get("name", index))
         where = f"molecule {index} ({name!r})"
         if atoms.pbc.any():

@@ -7,6 +7,7 @@ Factorisations raise on failure on both; results go back to the host with `Backe
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,15 @@ class Backend:
     name: str
     xp: Any
     sparse: Any
+
+    @property
+    def on_host(self) -> bool:
+        """Whether arrays are those of the host, on which threads may share the work."""
+        return self.name == "numpy"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by name: modules cannot be pickled, and a worker has its own device."""
+        return get_backend, ("cpu" if self.on_host else "cuda",)
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         """Bring an array to the device."""
@@ -146,6 +156,18 @@ def host_memory() -> int:
     except (OSError, StopIteration):  # not Linux: what sysconf says is good enough
         return free
     return min([free, *_container_rest()])
+
+
+def process_memory() -> int:
+    """Bytes of memory that this process has taken."""
+    try:
+        with open("/proc/self/statm") as figures:
+            return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # not Linux: the largest size so far, which is no less
+        import resource
+
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest * (1 if sys.platform == "darwin" else 1024)
 
 
 def _container_rest() -> list[int]:

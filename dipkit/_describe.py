@@ -20,17 +20,17 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
+from . import _tasks
 from ._checks import Locator
 from ._shared import SharedArray
 from .exceptions import InputError
 from .features import check_memory, cut, forecast_bytes
 from .molecules import Molecules
 
-CHUNK_ATOMS = 1024
+CHUNK_ATOMS = 512
 # Starting processes and importing dscribe in them costs seconds: less work is done here.
 PARALLEL_SECONDS = 6.0
 _PROBE_MOLECULES = 4
-_CHUNKS_A_ROUND = 64
 
 FloatArray = NDArray[np.float32]
 
@@ -57,6 +57,8 @@ class SOAPDescriber:
     memory : joblib.Memory, default=None
         Keeps the rows of each chunk and scale.
     verbose : bool or "auto", default=False
+    work_atoms : int, default=0
+        Atoms that will be described in all, where this comes block by block.
     """
 
     calculate: Callable[..., FloatArray] = field(compare=False)
@@ -67,6 +69,7 @@ class SOAPDescriber:
     n_jobs: int | None = field(default=None, compare=False)
     memory: joblib.Memory | None = field(default=None, compare=False)
     verbose: bool | str = field(default=False, compare=False)
+    work_atoms: int = field(default=0, compare=False)
     # Seconds an atom, once measured: later blocks of a set need no second probe.
     _rate: list[float] = field(default_factory=list, compare=False, repr=False)
 
@@ -123,7 +126,7 @@ class SOAPDescriber:
             for chunk in chunks
         ]
         with _progress(len(chunks), self.verbose) as advance:
-            for rows, sent in _run(tasks, n_jobs):
+            for rows, sent in _tasks.run(tasks, n_jobs):
                 for output, values in zip(outputs, sent, strict=True):
                     if values is not None:
                         output.write(rows, values)
@@ -150,27 +153,11 @@ class SOAPDescriber:
             start = time.perf_counter()
             list(self._compute(probe, cached=False))
             self._rate.append((time.perf_counter() - start) / probe.n_atoms)
-        return self._rate[0] * molecules.n_atoms
+        return self._rate[0] * max(molecules.n_atoms, self.work_atoms)
 
 
 def _rows(molecules: Molecules, chunk: slice) -> slice:
     return slice(int(molecules.offsets[chunk.start]), int(molecules.offsets[chunk.stop]))
-
-
-def _run(tasks: list[Any], n_jobs: int) -> Iterator[Any]:
-    """Run tasks and yield their results, as soon as the backend can."""
-    if n_jobs == 1:
-        yield from (function(*args, **kwargs) for function, args, kwargs in tasks)
-        return
-    try:
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    except ValueError:  # Dask, for one, returns lists: in rounds, so that they stay short
-        parallel = joblib.Parallel(n_jobs=n_jobs)
-        size = _CHUNKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
-        for start in range(0, len(tasks), size):
-            yield from parallel(tasks[start : start + size])
-        return
-    yield from parallel(tasks)
 
 
 def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:

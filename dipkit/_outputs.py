@@ -6,8 +6,9 @@ Symbols: N molecules, n atoms; dipoles in debye, charges in e.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,21 +64,49 @@ def write_predictions(path: PathLike, prediction: Any) -> None:
     prediction : Prediction
         Of `predict_all`.
     """
-    file = Path(path)
+    stream_predictions(path, [prediction])
+
+
+def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
+    """Write predictions part by part, as they come; the file appears when all are there.
+
+    Parameters
+    ----------
+    path : str or path
+        As in `write_predictions`.
+    predictions : iterable of Prediction
+
+    Returns
+    -------
+    int
+        Number of molecules.
+    """
+    file, sizes = Path(path), []
+
+    def counted() -> Iterator[Any]:
+        for part in predictions:
+            sizes.append(len(part.molecules))
+            yield part
+
     if file.suffix.lower() == ".csv":
-        _write_csv(file, prediction)
+        _write_csv(file, counted())
     else:
-        molecules, dipole, charges = prediction.molecules, prediction.dipole, prediction.charges
-        write_atoms(file, predictions_to_atoms(molecules, dipole, charges))
+        parts = (
+            predictions_to_atoms(part.molecules, part.dipole, part.charges) for part in counted()
+        )
+        write_atoms(file, chain.from_iterable(parts))
+    return sum(sizes)
 
 
-def _write_csv(file: Path, prediction: Any) -> None:
-    rows = zip(prediction.molecules.names, prediction.magnitude, prediction.dipole, strict=True)
+def _write_csv(file: Path, predictions: Iterable[Any]) -> None:
     with atomic_write(file) as temporary, temporary.open("w", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
-        for name, magnitude, vector in rows:
-            writer.writerow([name, *(f"{value:.6f}" for value in (magnitude, *vector))])
+        for part in predictions:
+            for name, magnitude, vector in zip(
+                part.molecules.names, part.magnitude, part.dipole, strict=True
+            ):
+                writer.writerow([name, *(f"{value:.6f}" for value in (magnitude, *vector))])
 
 
 def rich_table(table: Table) -> rich.table.Table:

@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ._memory import parse_bytes
 from ._plain import plain
 from .metrics import Report, error_report
 from .molecules import Molecules, missing_labels_error
@@ -19,6 +21,8 @@ from .predicting import default_model
 
 # Molecules that the training error is taken over: enough for a figure, cheap at any size.
 N_MEASURED = 1000
+# Share of a memory budget that descriptors held in memory may take.
+DESCRIPTORS_SHARE = 0.4
 
 
 def fit_model(
@@ -46,7 +50,7 @@ def fit_model(
         raise missing_labels_error("dipole", molecules.source_keys)
     model = default_model(**parameters)
     soap, ridge = model[0], model[-1]
-    described = soap.fit_transform(molecules)  # shows its own progress
+    described = _describe(soap, molecules, ridge.memory_budget)
     with busy("fitting"):
         ridge.fit(described)
         training = _training_error(ridge, described)
@@ -59,9 +63,22 @@ def fit_model(
         "charge_weight": ridge.charge_weight_,
         "passes": ridge.n_iter_,
         "status": ridge.status_,
+        "memory": ridge.memory_plan_,
         "training_error": training,
     }
     return model, summary
+
+
+def _describe(soap: Any, molecules: Molecules, budget: int | str | None) -> Molecules:
+    """Describe, showing progress; on demand where descriptors are a large part of the budget."""
+    if budget is None:
+        return soap.fit_transform(molecules)
+    needed = soap.fit(molecules).forecast_bytes(molecules)
+    if needed <= DESCRIPTORS_SHARE * parse_bytes(budget):
+        return soap.transform(molecules)
+    # Only here: predictions with the fitted pipeline decide anew.
+    streamed = clone(soap).set_params(on_demand=True)
+    return streamed.fit_transform(molecules)
 
 
 def _training_error(ridge: Any, described: Molecules) -> Report:

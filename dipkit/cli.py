@@ -8,11 +8,13 @@ the library are imported when a command runs, so that ``dipkit --help`` is quick
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,24 +122,32 @@ def fit(
     n_inducing: Annotated[
         int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
     ] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
+    ] = None,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a model to molecules with dipole labels."""
     from ._backend import get_backend
+    from ._memory import parse_bytes
     from ._outputs import check_output
     from ._training import fit_model
     from .persistence import save_model
 
     check_output(output)
     get_backend(device.value)
+    if memory_budget is not None:
+        parse_bytes(memory_budget)
     parameters: dict[str, Any] = {"device": device.value, "random_state": seed}
-    given = {"charge_weight": charge_weight, "alpha": alpha, "n_inducing": n_inducing}
+    given: dict[str, Any] = {"charge_weight": charge_weight, "alpha": alpha}
+    given |= {"n_inducing": n_inducing, "memory_budget": memory_budget}
     parameters |= {name: value for name, value in given.items() if value is not None}
     start = time.perf_counter()
     molecules = _read(data, dipole, charges)
-    model, report = fit_model(molecules, parameters, _busy)
+    with _log_of("dipkit._memory"):
+        model, report = fit_model(molecules, parameters, _busy)
     with _busy("saving"):
         save_model(model, output)
     seconds = time.perf_counter() - start
@@ -197,17 +207,15 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict magnitudes, vectors and charges; labels in DATA are not read."""
-    from ._outputs import PREDICTION_SUFFIXES, check_output, write_predictions
-    from .io import as_molecules
+    from ._outputs import PREDICTION_SUFFIXES, check_output, stream_predictions
     from .persistence import load_model
-    from .predicting import predict_all
+    from .predicting import predict_parts
 
     check_output(output, PREDICTION_SUFFIXES)
     loaded = load_model(model)
-    with _busy("reading"):
-        molecules = as_molecules(data, labels=False)
-    write_predictions(output, predict_all(loaded, molecules))
-    _show({"output": str(output), "molecules": len(molecules)}, as_json, err=True)
+    with _busy("predicting"):
+        n_molecules = stream_predictions(output, predict_parts(loaded, data))
+    _show({"output": str(output), "molecules": n_molecules}, as_json, err=True)
 
 
 @app.command()
@@ -287,6 +295,21 @@ def _busy(what: str) -> Any:
     from rich.console import Console
 
     return Console(stderr=True).status(what)
+
+
+@contextmanager
+def _log_of(name: str) -> Iterator[None]:
+    """Show what a module logs, on stderr, as it happens."""
+    logger, handler = logging.getLogger(name), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("dipkit: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _show(values: Mapping[str, Any], as_json: bool, err: bool = False) -> None:

@@ -21,7 +21,8 @@ from .exceptions import InputError
 if TYPE_CHECKING:
     from .molecules import Molecules
 
-_BLOCK_ATOMS = 16_384
+# Atoms described at once where only some of them are wanted.
+BLOCK_ATOMS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +175,7 @@ class OnDemandFeatures(Features):
         if self.atoms is None:
             return Features(describe(self.molecules), self.weights)
         scales = tuple(np.empty((len(self), width), np.float32) for width in self.widths)
-        for block in cut(self.molecules.offsets, _BLOCK_ATOMS):
+        for block in cut(self.molecules.offsets, BLOCK_ATOMS):
             start, stop = self.molecules.offsets[[block.start, block.stop]]
             rows = np.flatnonzero((self.atoms >= start) & (self.atoms < stop))
             if len(rows):

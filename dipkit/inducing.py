@@ -7,7 +7,7 @@ phi(x) = [k(x, z) W, bias]. Equation (7) of the theory page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,22 +65,23 @@ class Basis:
         """Size of the descriptors of one atom."""
         return descriptor_bytes(next(iter(self.elements.values())).environments)
 
-    def evaluate(self, number: int, scales: Sequence[Any]) -> Any:
+    def evaluate(self, number: int, scales: Iterable[Any]) -> Any:
         """Evaluate the basis functions of one element.
 
         Parameters
         ----------
         number : int
             Atomic number.
-        scales : sequence of ndarray of shape (n_e, d_s)
-            Descriptors of atoms of that element, on the host.
+        scales : iterable of ndarray of shape (n_e, d_s)
+            Descriptors of atoms of that element, on the host; taken one by one, so that a
+            generator holds one at a time.
 
         Returns
         -------
         array of shape (n_e, r_e), float64
         """
         element, xp = self.elements[number], self.backend.xp
-        x = [self.backend.asarray(scale) for scale in scales]
+        x = (self.backend.asarray(scale) for scale in scales)
         k = self.kernel(x, element.environments, self.weights, self.backend)
         phi = xp.empty((k.shape[0], element.whitening.shape[1] + 1))
         xp.matmul(k.astype(xp.float64), element.whitening, out=phi[:, :-1])

@@ -27,7 +27,8 @@ with the private modules behind it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ __all__ = [
     "from_atoms",
     "predictions_to_atoms",
     "read",
+    "read_parts",
     "to_atoms",
     "write",
     "write_atoms",
@@ -152,6 +154,48 @@ def read(
     return molecules
 
 
+def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
+    """Read geometries part by part, so that a large file never is in memory as a whole.
+
+    Extended XYZ and ASE databases are streamed. Of the other formats, whose arrays are compact, all
+    is read first.
+
+    Parameters
+    ----------
+    path : str or path
+    n_molecules : int
+        Molecules of a part.
+
+    Raises
+    ------
+    FileFormatError, InputError
+        As `read`, when the part in question is reached.
+    """
+    file = Path(path)
+    reader = _reader(file if file.is_dir() else existing_file(file))
+    frames = _STREAMED[reader](file) if reader in _STREAMED else None
+    if frames is None:
+        molecules = read(path, labels=False)
+        starts = range(0, len(molecules), n_molecules)
+        yield from (molecules[start : start + n_molecules] for start in starts)
+        return
+    start = 0
+    while frame := next(frames, None):
+        part = AtomsReader(LabelKeys(wanted=False), first=start)
+        try:
+            for each in chain([frame], islice(frames, n_molecules - 1)):
+                part.add(each)
+            molecules = part.molecules()
+        except FileFormatError:
+            raise
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+        start += len(molecules)
+        yield molecules
+    if not start:
+        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+
+
 def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
     suffix = file.suffix.lower()
     if file.is_dir() or _qm9.is_archive(file):
@@ -171,6 +215,9 @@ def _read_xyz(path: Path, keys: LabelKeys) -> Molecules:
 
 def _read_database(path: Path, keys: LabelKeys) -> Molecules:
     return _collect(_ase_files.read_database(path), keys)
+
+
+_STREAMED = {_read_xyz: _ase_files.read_xyz_frames, _read_database: _ase_files.read_database}
 
 
 def _collect(frames: Iterable[Atoms], keys: LabelKeys) -> Molecules:
@@ -195,13 +242,16 @@ def write(path: PathLike, molecules: Molecules) -> None:
         write_atoms(path, to_atoms(molecules))
 
 
-def write_atoms(path: PathLike, frames: Sequence[Atoms]) -> None:
-    """Write ASE Atoms, for example of `predictions_to_atoms`, as extended XYZ or ASE database."""
+def write_atoms(path: PathLike, frames: Iterable[Atoms]) -> None:
+    """Write ASE Atoms, for example of `predictions_to_atoms`, as extended XYZ or ASE database.
+
+    XYZ is written frame by frame as they come.
+    """
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix in _XYZ_SUFFIXES:
         _ase_files.write_xyz_frames(file, frames)
     elif suffix in _DATABASE_SUFFIXES:
-        _ase_files.write_database(file, frames)
+        _ase_files.write_database(file, list(frames))
     else:
         raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Writable: {_WRITABLE}.")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from ._backend import NUMPY, Backend
+from ._sparse_products import dot
 from .exceptions import InputError
 
 
@@ -46,7 +47,7 @@ class EnvironmentKernel(BaseEstimator):
 
     def __call__(
         self,
-        x: Sequence[Any],
+        x: Iterable[Any],
         z: Sequence[Any],
         weights: Sequence[float],
         backend: Backend = NUMPY,
@@ -55,7 +56,7 @@ class EnvironmentKernel(BaseEstimator):
 
         Parameters
         ----------
-        x : sequence of array of shape (n, d_s)
+        x : iterable of array of shape (n, d_s)
             Unit-length descriptors, one array per scale.
         z : sequence of array of shape (M, d_s)
         weights : sequence of float
@@ -64,14 +65,17 @@ class EnvironmentKernel(BaseEstimator):
         Returns
         -------
         array of shape (n, M)
-            Of the descriptors' floating type.
+            Of the wider floating type of x and z.
         """
         total = float(sum(weights))
         result = None
         for x_s, z_s, weight in zip(x, z, weights, strict=True):
-            values = self.of_dot_products(x_s @ z_s.T, backend)
+            values = self.of_dot_products(dot(x_s, z_s, backend.on_host), backend)
             values *= weight / total
-            result = values if result is None else backend.xp.add(result, values, out=result)
+            if result is None or values.dtype != result.dtype:
+                result = values if result is None else result + values
+            else:
+                result += values
         return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from ._files import PathLike
 from .design import dipoles
 from .exceptions import InputError
-from .io import as_molecules
+from .io import as_molecules, read_parts
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
 from .soap import SOAPTransformer
 
 FloatArray = NDArray[np.float64]
+
+# Molecules read and predicted at once where a file is streamed.
+PART_MOLECULES = 5000
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,37 @@ def default_model(**parameters: Any) -> Pipeline:
     ['soaptransformer', 'dipolekernelridge']
     """
     return make_pipeline(SOAPTransformer(), DipoleKernelRidge(**parameters))
+
+
+def predict_parts(model: Any, path: PathLike) -> Iterator[Prediction]:
+    """Predict the molecules of a file part by part, with memory that does not grow with the file.
+
+    Parameters
+    ----------
+    model : Pipeline
+        As in `predict_all`.
+    path : str or path
+        Extended XYZ and ASE databases are streamed; see `dipkit.io.read_parts`.
+
+    Yields
+    ------
+    Prediction
+        Of some thousand molecules each, in order.
+    """
+    for molecules in read_parts(path, PART_MOLECULES):
+        yield predict_all(_on_demand(model), molecules)
+
+
+def _on_demand(model: Any) -> Any:
+    """Return the same model, with descriptors that are computed block by block and not kept."""
+    if not isinstance(model, Pipeline):
+        return model
+    steps = []
+    for name, step in model.steps:
+        if isinstance(step, SOAPTransformer):
+            step = copy.copy(step).set_params(on_demand=True)
+        steps.append((name, step))
+    return Pipeline(steps)
 
 
 def predict_all(model: Any, X: Any) -> Prediction:

@@ -23,24 +23,24 @@ from sklearn.utils.validation import check_is_fitted
 from ._backend import Backend, get_backend
 from ._described import require_described, require_known
 from ._fit_labels import FitLabels, read_labels
+from ._fit_statistics import FitStatistics, gather, join_labels
+from ._memory import default_n_inducing, parse_bytes, plan_fit
+from ._scratch import ScratchRows
 from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
-from .design import conserve_charge, constant_dipoles, dipoles
+from .design import conserve_charge, dipoles
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
 from .objective import JointObjective, make_loss
 from .solvers import SolveResult, Status, solve_annealed
-from .starts import charge_start, random_start, start_charges
-from .statistics import (
-    ChargeStatistics,
-    accumulate_wanted,
-    blocks,
-    default_n_inducing,
-    require_memory,
-)
+from .starts import charge_start, random_start
+from .statistics import ChargeStatistics, blocks
 
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
+
+# Share of the kernel below which a scale is computed in float32 when predicting.
+LIGHT = 0.01
 
 
 class DipoleKernelRidge(RegressorMixin, BaseEstimator):
@@ -93,6 +93,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     n_jobs : int, default=None
         Blocks of molecules computed at once, through joblib. One block at a time already uses
         all cores for its matrix products.
+    memory_budget : int or str, default=None
+        Memory that the process may take during `fit`, in bytes or as ``"8GB"``; on a GPU, memory
+        of the device. None allows most of what is free. Dipole rows that do not fit go to a file
+        in the folder for temporary files (``TMPDIR``).
     random_state : int, RandomState or None, default=None
         Draws inducing candidates and random starts. None always draws the same ones.
 
@@ -122,6 +126,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Why the passes ended.
     label_summary_ : dict
         Molecules and labels used in fit.
+    memory_plan_ : dict
+        Forecast of the memory of the fit.
 
     References
     ----------
@@ -156,6 +162,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         eigenvalue_cut: float = 1e-8,
         device: str = "auto",
         n_jobs: int | None = None,
+        memory_budget: int | str | None = None,
         random_state: Any = None,
     ):
         self.alpha = alpha
@@ -174,6 +181,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.eigenvalue_cut = eigenvalue_cut
         self.device = device
         self.n_jobs = n_jobs
+        self.memory_budget = memory_budget
         self.random_state = random_state
 
     def fit(
@@ -208,43 +216,53 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
+        self._statistics: FitStatistics | None = None
         check_settings(self)
-        backend = get_backend(self.device)
-        rng = np.random.default_rng(check_random_state(self.random_state or 0).randint(2**31))
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
-        charge_weight = resolve_charge_weight(self.charge_weight, labels)
-        init = resolve_init(self.init, labels)
+        self._fit_statistics(self._first_statistics(molecules, labels, keep=False))
+        return self
 
-        self.alpha_ = resolve_alpha(self.alpha, labels)
-        self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
-        self.kernel_.check()
-        n_inducing = self.n_inducing or default_n_inducing(molecules, backend)
-        environments = choose_environments(molecules, n_inducing, self.kernel_, rng)
-        assert molecules.features is not None
-        basis = build_basis(
-            environments, self.kernel_, molecules.features.weights, self.eigenvalue_cut, backend
-        )
-        require_memory(len(molecules), basis.n_columns, backend)
-        wanted = (
-            start_charges(molecules, labels.charges, init),
-            labels.charges if charge_weight > 0 else None,
-        )
-        rows, (start, term) = accumulate_wanted(
-            molecules, basis, wanted, labels.target.weights, self.n_jobs
-        )
-        objective = JointObjective(
-            rows,
-            constant_dipoles(molecules),
-            labels.target,
-            term,
-            alpha=self.alpha_,
-            charge_weight=charge_weight,
-            loss=make_loss(self.loss, self.huber_threshold),
-            backend=backend,
-        )
-        result = self._solve(objective, start, rng)
-        self._store(result, basis, labels, charge_weight)
+    def partial_fit(
+        self,
+        X: Molecules,
+        y: Any = None,
+        *,
+        charges: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
+        """Learn from more molecules besides those of all calls before.
+
+        The first call chooses the inducing environments, and later ones keep them: the model is
+        that of a fit to all molecules with these environments. The dipole rows of all molecules
+        stay in memory, but are neither pickled nor saved. After `fit` the first call starts anew.
+
+        Parameters
+        ----------
+        X : Molecules
+            Described; of elements that the first call saw.
+        y, charges, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            As in `fit`, and for elements or descriptors that the first call did not see.
+        """
+        check_settings(self)
+        molecules = require_described(X)
+        labels = read_labels(molecules, y, charges, sample_weight)
+        before = getattr(self, "_statistics", None)
+        if before is None:
+            statistics = self._first_statistics(molecules, labels, keep=True)
+        else:
+            statistics = self._more_statistics(before, molecules, labels)
+        self._fit_statistics(statistics)
+        self._statistics = statistics
         return self
 
     def predict(self, X: Molecules) -> FloatArray:
@@ -348,6 +366,79 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     # Steps of fit
 
+    def _first_statistics(
+        self, molecules: Molecules, labels: FitLabels, keep: bool
+    ) -> FitStatistics:
+        """Choose inducing environments and compute the statistics; all kinds to be kept."""
+        backend = get_backend(self.device)
+        rng = self._generator()
+        init = resolve_init(self.init, labels)
+        charge_weight = resolve_charge_weight(self.charge_weight, labels)
+        self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
+        self.kernel_.check()
+        budget = None if self.memory_budget is None else parse_bytes(self.memory_budget)
+        n_inducing = self.n_inducing or default_n_inducing(molecules, backend, budget)
+        plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget)
+        self.memory_plan_ = plan.as_dict()
+        environments = choose_environments(molecules, n_inducing, self.kernel_, rng)
+        assert molecules.features is not None
+        basis = build_basis(
+            environments, self.kernel_, molecules.features.weights, self.eigenvalue_cut, backend
+        )
+        return gather(
+            molecules,
+            labels,
+            basis,
+            with_charges=init == "charges" or charge_weight > 0 or (keep and labels.has_charges),
+            with_guess=init == "electronegativity",
+            on_disk=plan.rows_on_disk,
+            n_jobs=self.n_jobs,
+        )
+
+    def _more_statistics(
+        self, before: FitStatistics, molecules: Molecules, labels: FitLabels
+    ) -> FitStatistics:
+        """Statistics of the molecules before and of these."""
+        widths = [scale.shape[1] for scale in self.inducing_features_]
+        require_known(molecules, self.elements_, widths)
+        init = resolve_init(self.init, join_labels(before.labels, labels))
+        on_disk = isinstance(before.rows, ScratchRows)
+        more = gather(
+            molecules,
+            labels,
+            before.basis,
+            with_charges=labels.has_charges,
+            with_guess=init == "electronegativity",
+            on_disk=on_disk,
+            n_jobs=self.n_jobs,
+        )
+        return before.joined(more, on_disk)
+
+    def _fit_statistics(self, statistics: FitStatistics) -> None:
+        """Minimise the objective of these statistics and store what it gives."""
+        labels = statistics.labels
+        charge_weight = resolve_charge_weight(self.charge_weight, labels)
+        self.alpha_ = resolve_alpha(self.alpha, labels)
+        objective = JointObjective(
+            statistics.rows,
+            statistics.constant,
+            labels.target,
+            statistics.charges if charge_weight > 0 else None,
+            alpha=self.alpha_,
+            charge_weight=charge_weight,
+            loss=make_loss(self.loss, self.huber_threshold),
+            backend=statistics.basis.backend,
+        )
+        init = resolve_init(self.init, labels)
+        starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
+        result = self._solve(objective, starts.get(init), self._generator(1))
+        self._store(result, statistics.basis, labels, charge_weight)
+
+    def _generator(self, stream: int = 0) -> np.random.Generator:
+        """Random numbers of the choice of environments (0) or of random starts (1)."""
+        seed = check_random_state(self.random_state or 0).randint(2**31)
+        return np.random.default_rng(seed if stream == 0 else [seed, stream])
+
     def _solve(
         self,
         objective: JointObjective,
@@ -371,7 +462,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             warnings.warn(
                 f"{result.status.value} (max_iter={self.max_iter}, alpha={self.alpha_:g})",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return result
 
@@ -405,11 +496,15 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
         """By element: descriptors of its environments, their coefficients and its constant."""
         parts, intercepts = {}, self.intercept_.tolist()
+        # Large coefficients of both signs magnify the rounding of float32, which depends on the
+        # molecules in the same product; that of scales with a small weight does not matter.
+        precise = self.scale_weights_ >= LIGHT * self.scale_weights_.sum()
         for number, intercept in zip(self.elements_.tolist(), intercepts, strict=True):
             mine = self.inducing_numbers_ == number
             run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
             features = [
-                backend.asarray(scale[run], np.float64) for scale in self.inducing_features_
+                backend.asarray(np.asfortranarray(scale[run], np.float64) if heavy else scale[run])
+                for scale, heavy in zip(self.inducing_features_, precise, strict=True)
             ]
             parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
         return parts
@@ -427,12 +522,15 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         for number in block.elements.tolist():
             atoms = np.flatnonzero(block.numbers == number)
             features, coefficient, intercept = coefficients[number]
-            # In float64: large coefficients of both signs would magnify the rounding of float32,
-            # which depends on the molecules in the same product.
-            x = [backend.asarray(scale[atoms], np.float64) for scale in scales]
+            x = (backend.asarray(scale[atoms]) for scale in scales)
             k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
             charges[atoms] = backend.to_host(k @ coefficient) + intercept
         return charges
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what only `partial_fit` needs: it is large, and lives on a device."""
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_statistics"}
 
     def __sklearn_tags__(self) -> Any:
         """Say that X is no array."""

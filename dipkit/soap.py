@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_memory
-from threadpoolctl import threadpool_limits
 
 from ._backend import host_memory
 from ._checks import Locator
 from ._describe import SOAPDescriber
 from ._elements import chemical_symbols
+from ._power_spectrum import RadialTable, spectra, tabulate
+from ._threads import one_blas_thread
 from .exceptions import InputError
 from .features import Features, OnDemandFeatures, forecast_bytes
 from .io import as_molecules
@@ -316,7 +317,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     def _describe(self, molecules: Molecules) -> Molecules:
         _check_elements(molecules, self.species_)
         if self._too_large(molecules):
-            describer = self._describer(verbose=False)
+            describer = self._describer(verbose=False, work_atoms=molecules.n_atoms)
             return molecules.replace(features=OnDemandFeatures(describer, molecules))
         describer = self._describer(verbose=self.verbose)
         features = Features(describer.describe(molecules), describer.weights)
@@ -335,7 +336,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             )
         return needed > share
 
-    def _describer(self, verbose: bool | str) -> SOAPDescriber:
+    def _describer(self, verbose: bool | str, work_atoms: int = 0) -> SOAPDescriber:
         memory = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
         return SOAPDescriber(
             calculate=power_spectrum,
@@ -346,6 +347,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             memory=None if memory is None else check_memory(memory),
             verbose=verbose,
+            work_atoms=work_atoms,
         )
 
 
@@ -374,22 +376,32 @@ def power_spectrum(
         A row is NaN throughout where its atom has no finite, non-zero descriptor.
     """
     # LAPACK gives dscribe's radial basis other last bits with other numbers of threads.
-    with threadpool_limits(1):
-        return _power_spectrum(numbers, positions, offsets, _dscribe_soap(species, parameters))
+    with one_blas_thread():
+        table = _radial_table(parameters)
+        index = np.searchsorted(species, numbers)
+        return spectra(index, len(species), positions, offsets, table)
 
 
-def _power_spectrum(
-    numbers: NDArray[np.int64], positions: FloatArray, offsets: NDArray[np.int64], soap: Any
-) -> NDArray[np.float32]:
-    from ase import Atoms
-
-    rows = np.empty((len(numbers), soap.get_number_of_features()), np.float32)
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        spectrum = soap.create_single(Atoms(numbers[start:stop], positions[start:stop]))
-        lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum))
-        lengths[~(lengths > 0) | np.isinf(lengths)] = np.nan
-        np.divide(spectrum, lengths[:, None], out=rows[start:stop], casting="same_kind")
-    return rows
+@functools.lru_cache(maxsize=32)
+def _radial_table(parameters: tuple[Any, ...]) -> RadialTable:
+    """Tabulate the integrals of dscribe's radial functions."""
+    r_cut, n_max, l_max, sigma, rbf = parameters
+    soap = _dscribe_soap((1,), parameters)
+    reach = r_cut + soap.get_cutoff_padding()
+    if rbf == "polynomial":
+        points, values = soap.get_basis_poly(r_cut, n_max)
+        _, weights = np.polynomial.legendre.leggauss(len(points))
+        return tabulate(points, weights * r_cut / 2, [values] * (l_max + 1), sigma, reach)
+    # Functions of type "gto" have fallen to 1e-3 at r_cut and to nothing at the end.
+    end = 2.6 * r_cut
+    points, weights = np.polynomial.legendre.leggauss(max(200, int(12 * end / sigma)))
+    points, weights = end / 2 * (points + 1), weights * end / 2
+    alphas, betas = soap.get_basis_gto(r_cut, n_max, l_max)
+    functions = [
+        beta @ (points**l * np.exp(-alpha[:, None] * points**2))
+        for l, (alpha, beta) in enumerate(zip(alphas, betas, strict=True))  # noqa: E741
+    ]
+    return tabulate(points, weights, functions, sigma, reach)
 
 
 @functools.lru_cache(maxsize=32)
@@ -403,7 +415,7 @@ def _dscribe_soap(species: tuple[int, ...], parameters: tuple[Any, ...]) -> Any:
 def _width(scale: SOAPScale, species: tuple[int, ...], index: int) -> int:
     """Count the columns of a scale, and let dscribe refuse what it cannot do."""
     try:
-        with threadpool_limits(1):
+        with one_blas_thread():
             soap = _dscribe_soap(species, scale.key())
             if scale.rbf == "polynomial":
                 soap.get_basis_poly(float(scale.r_cut), int(scale.n_max))

@@ -11,28 +11,43 @@ folds are differences. What is minimised with them is in `objective.py`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
+from . import _tasks
 from ._backend import NUMPY, Backend
+from ._memory import BLOCK_ATOMS, BLOCK_BYTES, PIECE_ATOMS, default_n_inducing, require_memory
+from ._threads import count_threads, in_order
 from .design import element_blocks, molecule_sums
-from .exceptions import InputError
-from .features import cut
+from .features import OnDemandFeatures, cut
 from .inducing import Basis
 from .molecules import Molecules
 
+__all__ = [
+    "ChargeLabels",
+    "ChargeStatistics",
+    "accumulate",
+    "accumulate_wanted",
+    "add_block",
+    "block_statistics",
+    "blocks",
+    "default_n_inducing",
+    "require_memory",
+]
+
 FloatArray = NDArray[np.float64]
 
-# Descriptors of one block, in bytes: large enough for matrix products, small beside the rest.
-BLOCK_BYTES = 192 * 2**20
-# Share of the free memory that the matrices of a fit may take where their size is ours to choose.
-MEMORY_SHARE = 0.5
+# Tasks that each worker gets: more balance the load and lose less with a worker, but each sends
+# a matrix of shape (r, r) back.
+TASKS_A_WORKER = 4
+
+# Columns of an element, Phi^T c Phi and Phi^T c p there.
+_ElementSums = tuple[slice, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -123,10 +138,12 @@ def accumulate(
     basis: Basis,
     labels: Sequence[ChargeLabels] = (),
     n_jobs: int | None = None,
+    rows: Any = None,
 ) -> tuple[Any, list[ChargeStatistics]]:
     """Compute the dipole rows of all molecules and the statistics of their charges.
 
-    Blocks are joblib tasks: an active ``joblib.parallel_config`` says where they run.
+    Runs of molecules are joblib tasks where `n_jobs` or an active ``joblib.parallel_config`` asks
+    for workers; else blocks go over the threads of this process.
 
     Parameters
     ----------
@@ -135,6 +152,8 @@ def accumulate(
     basis : Basis
     labels : sequence of ChargeLabels, default=()
     n_jobs : int, default=None
+    rows : array of shape (3 n_molecules, r), default=None
+        Where to write the dipole rows; None allocates them.
 
     Returns
     -------
@@ -142,22 +161,43 @@ def accumulate(
     statistics : list of ChargeStatistics
         One for each set of labels.
     """
-    xp, r = basis.backend.xp, basis.n_columns
-    rows = xp.empty((3 * len(molecules), r))
-    totals = [ChargeStatistics.zero(r, basis.backend) for _ in labels]
     runs = blocks(molecules, basis.bytes_per_atom)
-    tasks = (
+    workers = _tasks.count_workers(n_jobs)
+    if workers == 1:
+        return block_statistics(molecules, basis, labels, runs, rows)
+    rows, totals = _room(len(molecules), basis, labels, rows)
+    groups = _groups(runs, TASKS_A_WORKER * workers)
+    spans = [slice(group[0].start, group[-1].stop) for group in groups]
+    tasks = [
         delayed(block_statistics)(
-            molecules[run], basis, [part.block(molecules, run) for part in labels]
+            molecules[span],
+            basis,
+            [part.block(molecules, span) for part in labels],
+            [slice(run.start - span.start, run.stop - span.start) for run in group],
         )
-        for run in runs
-    )
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    for run, (block, statistics) in zip(runs, results, strict=True):
-        rows[3 * run.start : 3 * run.stop] = block
+        for span, group in zip(spans, groups, strict=True)
+    ]
+    results = _tasks.run(tasks, n_jobs, ordered=True)
+    for span, (block, statistics) in zip(spans, results, strict=True):
+        rows[3 * span.start : 3 * span.stop] = block
         for total, part in zip(totals, statistics, strict=True):
             total += part
     return rows, totals
+
+
+def _groups(runs: Sequence[slice], n_tasks: int) -> list[Sequence[slice]]:
+    """Join neighbours to about so many tasks: each sends a matrix of shape (r, r) back."""
+    size = -(-len(runs) // n_tasks)
+    return [runs[start : start + size] for start in range(0, len(runs), size)]
+
+
+def _room(
+    n_molecules: int, basis: Basis, labels: Sequence[ChargeLabels], rows: Any
+) -> tuple[Any, list[ChargeStatistics]]:
+    """Allocate the rows, where none are given, and statistics of no molecules."""
+    r = basis.n_columns
+    rows = basis.backend.xp.empty((3 * n_molecules, r)) if rows is None else rows
+    return rows, [ChargeStatistics.zero(r, basis.backend) for _ in labels]
 
 
 def accumulate_wanted(
@@ -166,6 +206,7 @@ def accumulate_wanted(
     wanted: Sequence[FloatArray | None],
     weights: FloatArray,
     n_jobs: int | None = None,
+    rows: Any = None,
 ) -> tuple[Any, list[ChargeStatistics | None]]:
     """Accumulate dipole rows, and the statistics of each set of charges that is not None.
 
@@ -178,6 +219,8 @@ def accumulate_wanted(
         One array given twice is accumulated once.
     weights : ndarray of shape (n_molecules,)
     n_jobs : int, default=None
+    rows : array of shape (3 n_molecules, r), default=None
+        Where to write the dipole rows.
 
     Returns
     -------
@@ -189,20 +232,29 @@ def accumulate_wanted(
         if charges is not None and not any(charges is other for other in distinct):
             distinct.append(charges)
     sets = [ChargeLabels.of(charges, molecules, weights) for charges in distinct]
-    rows, statistics = accumulate(molecules, basis, sets, n_jobs)
+    rows, statistics = accumulate(molecules, basis, sets, n_jobs, rows)
     found = {id(charges): part for charges, part in zip(distinct, statistics, strict=True)}
     return rows, [None if charges is None else found[id(charges)] for charges in wanted]
 
 
-def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int = BLOCK_BYTES) -> list[slice]:
-    """Cut molecules into runs whose descriptors take about so many bytes, one molecule at least."""
-    return cut(molecules.offsets, max(n_bytes // bytes_per_atom, 1))
+def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int | None = None) -> list[slice]:
+    """Cut molecules into runs whose descriptors take about so many bytes, one molecule at least.
+
+    None takes `BLOCK_BYTES`, and larger runs where the descriptors are in memory anyway.
+    """
+    if n_bytes is None and not isinstance(molecules.features, OnDemandFeatures):
+        return cut(molecules.offsets, BLOCK_ATOMS)
+    return cut(molecules.offsets, max((n_bytes or BLOCK_BYTES) // bytes_per_atom, 1))
 
 
 def block_statistics(
-    molecules: Molecules, basis: Basis, labels: Sequence[ChargeLabels] = ()
+    molecules: Molecules,
+    basis: Basis,
+    labels: Sequence[ChargeLabels] = (),
+    runs: Sequence[slice] | None = None,
+    rows: Any = None,
 ) -> tuple[Any, list[ChargeStatistics]]:
-    """Compute the dipole rows and the charge statistics of one block of molecules.
+    """Compute the dipole rows and the charge statistics of some molecules, block by block.
 
     Parameters
     ----------
@@ -211,92 +263,109 @@ def block_statistics(
     basis : Basis
     labels : sequence of ChargeLabels, default=()
         Of these molecules.
+    runs : sequence of slice, default=None
+        The blocks. Rounding depends on them: a worker is told them.
+    rows : array of shape (3 n_molecules, r), default=None
+        Where to write the dipole rows.
 
     Returns
     -------
     rows : array of shape (3 n_molecules, r), debye / e
     statistics : list of ChargeStatistics
     """
+    rows, totals = _room(len(molecules), basis, labels, rows)
+    for run in blocks(molecules, basis.bytes_per_atom) if runs is None else runs:
+        parts = [part.block(molecules, run) for part in labels]
+        add_block(molecules[run], basis, parts, rows, run.start, totals)
+    return rows, totals
+
+
+def add_block(
+    molecules: Molecules,
+    basis: Basis,
+    labels: Sequence[ChargeLabels],
+    rows: Any,
+    first: int,
+    totals: Sequence[ChargeStatistics],
+) -> None:
+    """Write the dipole rows of one block and add its charge statistics.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Described.
+    basis : Basis
+    labels : sequence of ChargeLabels
+        Of these molecules.
+    rows : array of shape (3 N, r), debye / e
+        Of all molecules; rows of this block are filled.
+    first : int
+        First molecule of the block among all N.
+    totals : sequence of ChargeStatistics
+        One for each set of labels; added to.
+    """
     assert molecules.features is not None, "described molecules expected"
-    xp, n = basis.backend.xp, len(molecules)
-    scales = molecules.features.scales
-    rows = xp.zeros((3 * n, basis.n_columns))
-    sums = xp.zeros((n, basis.n_columns)) if labels else None
-    statistics = [ChargeStatistics.zero(basis.n_columns, basis.backend) for _ in labels]
+    molecules = molecules.replace(features=molecules.features.compute())
+    xp = basis.backend.xp
+    sums = xp.empty((len(molecules), basis.n_columns)) if labels else None
+    n_threads = count_threads() if basis.backend.on_host else 1
+
+    def piece(run: slice) -> list[list[_ElementSums]]:
+        parts = [part.block(molecules, run) for part in labels]
+        part_sums = None if sums is None else sums[run]
+        part_rows = rows[3 * (first + run.start) : 3 * (first + run.stop)]
+        return _evaluate(molecules[run], basis, parts, part_rows, part_sums)
+
+    for found in in_order(piece, cut(molecules.offsets, PIECE_ATOMS), n_threads):
+        for part in found:
+            for total, (columns, gram, moment) in zip(totals, part, strict=True):
+                total.gram[columns, columns] += gram
+                total.moment[columns] += moment
+    for label, total in zip(labels, totals, strict=True):
+        # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
+        scaled = sums * xp.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
+        total.gram -= scaled.T @ scaled
+        total.square += float(label.weights[molecules.molecule_index] @ label.charges**2)
+        total.weight += float(label.weights @ molecules.natoms)
+
+
+def _evaluate(
+    molecules: Molecules,
+    basis: Basis,
+    labels: Sequence[ChargeLabels],
+    rows: Any,
+    sums: Any,
+) -> list[list[_ElementSums]]:
+    """Fill rows and sums over molecules; return Phi^T Phi and Phi^T p by element and labels."""
+    assert molecules.features is not None
+    scales, found = molecules.features.scales, []
+    absent = [basis.elements[z].columns for z in set(basis.elements) - set(molecules.elements)]
+    for columns in absent:
+        rows[:, columns] = 0.0
+        if sums is not None:
+            sums[:, columns] = 0.0
     for block in element_blocks(molecules, basis.backend):
         columns = basis.elements[block.number].columns
-        phi = basis.evaluate(block.number, [scale[block.atoms] for scale in scales])
+        phi = basis.evaluate(block.number, (scale[block.atoms] for scale in scales))
         rows[:, columns] = block.moment @ phi
         if sums is not None:
             sums[:, columns] = block.member @ phi
         owners = molecules.molecule_index[block.atoms]
-        for part, target in zip(labels, statistics, strict=True):
-            weights = xp.asarray(part.weights[owners])[:, None]
-            charges = xp.asarray(part.charges[block.atoms])
-            target.gram[columns, columns] = (weights * phi).T @ phi
-            target.moment[columns] = charges @ (weights * phi)
-    for part, target in zip(labels, statistics, strict=True):
-        # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
-        scaled = sums * xp.asarray(np.sqrt(part.weights / molecules.natoms))[:, None]
-        target.gram -= scaled.T @ scaled
-        target.square = float(part.weights[molecules.molecule_index] @ part.charges**2)
-        target.weight = float(part.weights @ molecules.natoms)
-    return rows, statistics
-
-
-def default_n_inducing(molecules: Molecules, backend: Backend = NUMPY) -> int:
-    """Inducing environments for data of this size: 100 times the root of the molecules' number.
-
-    At most all atoms, 6,000, and what fits into `MEMORY_SHARE` of the free memory.
-    """
-    usual = min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000)
-    fitting = _largest(len(molecules), int(usual), MEMORY_SHARE * backend.free_memory())
-    if fitting < int(usual):
-        warnings.warn(
-            f"n_inducing: the free memory allows {fitting} inducing environments instead of the "
-            f"usual {int(usual)}; the model will be less accurate. Free memory, or set n_inducing.",
-            stacklevel=3,
+        found.append(
+            [
+                (columns, *_moments(phi, part.weights[owners], part.charges[block.atoms], basis))
+                for part in labels
+            ]
         )
-    return max(min(int(usual), fitting), 1)
+    return found
 
 
-def require_memory(n_molecules: int, n_columns: int, backend: Backend, n_matrices: int = 4) -> None:
-    """Refuse a fit whose matrices would not fit in memory, before any is allocated.
-
-    Parameters
-    ----------
-    n_molecules : int
-        N: the dipole rows take 24 N r bytes.
-    n_columns : int
-        r
-    backend : Backend
-    n_matrices : int, default=4
-        Matrices of 8 r^2 bytes held at once; a fit has those of charges, passes, factor and sums.
-
-    Raises
-    ------
-    InputError
-        Names the largest number of inducing environments that would fit.
-    """
-    free = backend.free_memory()
-    needed = _forecast(n_molecules, n_columns, n_matrices)
-    if needed <= free:
-        return
-    largest = _largest(n_molecules, n_columns, free, n_matrices)
-    advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
-    raise InputError(
-        f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "
-        f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
-        f"free. {advice}."
-    )
-
-
-def _largest(n_molecules: int, n_columns: int, free: float, n_matrices: int = 4) -> int:
-    """Largest number of columns, up to a given one, whose matrices fit."""
-    columns = np.arange(n_columns + 1)
-    return int(columns[_forecast(n_molecules, columns, n_matrices) <= free].max(initial=0))
-
-
-def _forecast(n_molecules: int, n_columns: Any, n_matrices: int) -> Any:
-    r = n_columns * 1.0
-    return 24 * n_molecules * r + 8 * n_matrices * r**2 + 2 * BLOCK_BYTES
+def _moments(phi: Any, weights: FloatArray, charges: FloatArray, basis: Basis) -> tuple[Any, Any]:
+    """Return Phi^T c Phi and Phi^T c p of the atoms of one element."""
+    xp = basis.backend.xp
+    moment = xp.asarray(weights * charges) @ phi
+    if len(weights) and (weights == weights[0]).all():  # no copy of phi
+        return weights[0] * (phi.T @ phi), moment
+    # Of this form NumPy computes one triangle only.
+    scaled = phi * xp.asarray(np.sqrt(weights))[:, None]
+    return scaled.T @ scaled, moment

@@ -353,3 +353,16 @@ def test_debug_shows_where_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("DIPKIT_DEBUG", "1")
     result = run("info", "absent.xyz", code=1)
     assert isinstance(result.exception, dipkit.DipkitError)
+
+
+def test_fit_within_a_memory_budget(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "m.dipkit"
+    small = ("--n-inducing", 20, "--alpha", 1e-2, "--device", "cpu")
+    result = run("fit", data, "-o", output, *small, "--memory-budget", "6GB", "--json")
+    assert "dipole rows in memory; peak" in result.stderr
+    assert json.loads(result.stdout)["memory"]["budget_gb"] == 6.0
+    assert "memory_budget: expected bytes" in refused(
+        "fit", data, "-o", output, "--memory-budget", "much"
+    )
+    message = refused("fit", data, "-o", output, *small, "--memory-budget", "1MB")
+    assert "the budget is 0.001 GB" in message

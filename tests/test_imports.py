@@ -15,12 +15,32 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 # not import each other in a circle. The second set of a layer holds the private parts of the first.
 LAYERS = (
     {"exceptions", "units", "features", "_backend"}
-    | {"_checks", "_elements", "_files", "_frozen", "_keys", "_label_checks", "_ragged", "_shared"}
-    | {"_html", "_plain"},
+    | {
+        "_checks",
+        "_elements",
+        "_files",
+        "_frozen",
+        "_keys",
+        "_label_checks",
+        "_ragged",
+        "_scratch",
+        "_shared",
+    }
+    | {"_html", "_plain", "_sparse_products", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "lockstep", "statistics", "soap", "io", "labels", "datasets"}
-    | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"},
-    {"regression"} | {"_described", "_fit_labels", "_parameters", "_settings"},
+    | {
+        "_ase_files",
+        "_atoms",
+        "_describe",
+        "_memory",
+        "_npz",
+        "_power_spectrum",
+        "_qm9",
+        "_records",
+        "starts",
+    },
+    {"regression"} | {"_described", "_fit_labels", "_fit_statistics", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
     | {"_outputs", "_study", "_training", "_trials"},
@@ -40,6 +60,7 @@ DOORS = {
     "pyscf": "labels",
     "skops": "persistence",
     "tblite": "labels",
+    "threadpoolctl": "_threads",
     "typer": "cli",
 }
 

@@ -146,3 +146,14 @@ def test_is_an_estimator(kernel: EnvironmentKernel) -> None:
     assert copy.set_params(**{name: 4.5}).get_params() == {name: 4.5}
     check_no_attributes_set_in_init(type(kernel).__name__, kernel)
     check_parameters_default_constructible(type(kernel).__name__, kernel)
+
+
+def test_the_wider_precision_counts(kernel: EnvironmentKernel) -> None:
+    x, z = ([part.astype(np.float32) for part in scales(n)] for n in (30, 20))
+    exact = kernel([part.astype(float) for part in x], [part.astype(float) for part in z], WEIGHTS)
+    for precise in range(len(z)):
+        mixed = [part.astype(float) if s == precise else part for s, part in enumerate(z)]
+        found = kernel(x, mixed, WEIGHTS)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, exact, rtol=1e-5)
+    assert kernel(x, z, WEIGHTS).dtype == np.float32

@@ -9,11 +9,13 @@ from ase.io import write
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
+import dipkit
 from dipkit import DipoleKernelRidge, SOAPTransformer, as_molecules, predict_all
 from dipkit._atoms import to_atoms
 from dipkit.design import molecule_sums
 from dipkit.exceptions import InputError
 from dipkit.molecules import Molecules
+from dipkit.predicting import predict_parts
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,42 @@ def test_unseen_elements(model: Pipeline) -> None:
 def test_single_atoms_have_no_dipole(model: Pipeline) -> None:
     found = predict_all(model, as_molecules(molecule("O")))
     np.testing.assert_array_equal(found.magnitude, 0.0)
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".db", ".npz"])
+def test_parts_of_a_file_are_the_whole(
+    model: Pipeline, bare: Molecules, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dipkit.predicting, "PART_MOLECULES", 4)
+    path = tmp_path / f"ten{suffix}"
+    dipkit.write(path, bare)
+    parts = list(predict_parts(model, path))
+    assert [len(part.molecules) for part in parts] == [4, 4, 2]
+    expected = predict_all(model, path)
+    assert [name for part in parts for name in part.molecules.names] == list(
+        expected.molecules.names
+    )
+    np.testing.assert_allclose(
+        np.concatenate([part.dipole for part in parts]), expected.dipole, atol=1e-5
+    )
+    assert model[0].on_demand != True  # noqa: E712
+
+
+def test_unnamed_molecules_are_numbered_through(
+    model: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dipkit.predicting, "PART_MOLECULES", 2)
+    write(tmp_path / "three.xyz", [molecule("H2O"), molecule("NH3"), molecule("CH4")])
+    names = [list(part.molecules.names) for part in predict_parts(model, tmp_path / "three.xyz")]
+    assert names == [["0", "1"], ["2"]]
+
+
+def test_an_error_in_a_later_part_names_the_molecule(
+    model: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dipkit.predicting, "PART_MOLECULES", 2)
+    periodic = molecule("CH4", vacuum=3.0)
+    periodic.pbc = True
+    write(tmp_path / "three.xyz", [molecule("H2O"), molecule("NH3"), periodic])
+    with pytest.raises(InputError, match=r"three\.xyz: molecule 2 .* periodic"):
+        list(predict_parts(model, tmp_path / "three.xyz"))

@@ -744,5 +744,5 @@ def test_memory_that_does_not_suffice(
     toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dipkit.regression.Backend, "free_memory", lambda self: 1000)
-    with pytest.raises(InputError, match="n_inducing: 2 molecules with"):
+    with pytest.raises(InputError, match="memory_budget: 2 molecules with"):
         ridge().fit(toy(sizes=(3, 4)), [1.0, 2.0])

@@ -102,6 +102,22 @@ def test_equals_dscribe(frames):
         np.testing.assert_allclose(values, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("rbf", ["polynomial", "gto"])
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize(("n_max", "l_max"), [(1, 0), (2, 7), (9, 3)])
+def test_tables_equal_dscribe(frames, rbf, sigma, n_max, l_max):
+    from dscribe.descriptors import SOAP
+
+    scale = SOAPScale(2.7, n_max, l_max, sigma, rbf)
+    parts = SOAPTransformer((scale,), species=["H", "C", "N", "O", "F"]).fit_transform(frames)
+    soap = SOAP(species=["H", "C", "N", "O", "F"], r_cut=2.7, n_max=n_max, l_max=l_max,
+                sigma=sigma, rbf=rbf)  # fmt: skip
+    expected = np.concatenate(soap.create(frames))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    # Elements that do not occur, and those out of reach, have columns of zeros.
+    np.testing.assert_allclose(parts.features.scales[0], expected, atol=1e-6)
+
+
 def test_lone_atom_has_a_descriptor():
     features = SOAPTransformer(SCALES).fit_transform([Atoms("H")]).features
     np.testing.assert_allclose([np.linalg.norm(scale) for scale in features.scales], 1, rtol=1e-6)
@@ -144,9 +160,9 @@ def test_processes_change_no_bit(transformer, frames):
 def test_follows_parallel_config(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     asked = []
-    run = dipkit._describe._run
+    run = dipkit._tasks.run
     monkeypatch.setattr(
-        dipkit._describe, "_run", lambda tasks, n_jobs: asked.append(n_jobs) or run(tasks, n_jobs)
+        dipkit._tasks, "run", lambda tasks, n_jobs: asked.append(n_jobs) or run(tasks, n_jobs)
     )
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert_equal(transformer.transform(frames).features, expected)
@@ -218,10 +234,8 @@ def test_cut_respects_the_limit():
 def test_cache_is_found_again_with_other_labels(frames, tmp_path, monkeypatch):
     transformer = SOAPTransformer(SCALES, memory=tmp_path / "cache")
     calls = []
-    compute = dipkit.soap._power_spectrum
-    monkeypatch.setattr(
-        dipkit.soap, "_power_spectrum", lambda *args: calls.append(1) or compute(*args)
-    )
+    compute = dipkit.soap.spectra
+    monkeypatch.setattr(dipkit.soap, "spectra", lambda *args: calls.append(1) or compute(*args))
     one = transformer.fit_transform(frames).features
     assert len(calls) == len(SCALES)
     for frame in frames:
@@ -263,7 +277,7 @@ def test_on_demand_equals_eager(transformer, frames, lazy):
 
 @pytest.mark.parametrize("block", [5, 1000])
 def test_on_demand_picks_single_atoms(transformer, frames, lazy, monkeypatch, block):
-    monkeypatch.setattr(dipkit.features, "_BLOCK_ATOMS", block)
+    monkeypatch.setattr(dipkit.features, "BLOCK_ATOMS", block)
     eager = transformer.transform(frames).features
     atoms = np.array([30, 2, 2, 17, 5])
     assert_equal(lazy.features.take(atoms), eager.take(atoms))
@@ -275,10 +289,10 @@ def test_on_demand_picks_single_atoms(transformer, frames, lazy, monkeypatch, bl
 
 def test_on_demand_computes_only_what_is_read(lazy, monkeypatch):
     described = []
-    compute = dipkit.soap._power_spectrum
+    compute = dipkit.soap.spectra
     monkeypatch.setattr(
         dipkit.soap,
-        "_power_spectrum",
+        "spectra",
         lambda numbers, *rest: described.append(len(numbers)) or compute(numbers, *rest),
     )
     block = lazy[3:5]
@@ -439,12 +453,14 @@ def test_periodic_cell_is_refused(transformer):
 
 
 def test_missing_descriptor_is_an_error(transformer, frames, monkeypatch):
-    def without_one(numbers, positions, offsets, soap):
-        rows = np.ones((len(numbers), soap.get_number_of_features()), np.float32)
+    compute = dipkit.soap.spectra
+
+    def without_one(*arguments):
+        rows = compute(*arguments)
         rows[4] = np.nan
         return rows
 
-    monkeypatch.setattr(dipkit.soap, "_power_spectrum", without_one)
+    monkeypatch.setattr(dipkit.soap, "spectra", without_one)
     with pytest.raises(InputError, match=r"scale0: atom 1 of molecule 1 .* 0 other atoms"):
         transformer.transform(frames)
 

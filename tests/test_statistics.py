@@ -224,9 +224,40 @@ def test_centred_labels_sum_to_zero(molecules: Molecules, labels: ChargeLabels) 
 def test_memory_is_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     free = 2**30
     monkeypatch.setattr(dipkit.statistics.Backend, "free_memory", lambda self: free)
-    require_memory(1_000, 500, NUMPY)
+    require_memory(1_000, 500, NUMPY, n_matrices=4)
     with pytest.raises(InputError, match=r"n_inducing: 1000 molecules with 20000 basis") as caught:
-        require_memory(1_000, 20_000, NUMPY)
+        require_memory(1_000, 20_000, NUMPY, n_matrices=4)
     fits = int(str(caught.value).split("n_inducing <= ")[1].split(",")[0])
     assert 500 < fits < 20_000
-    require_memory(1_000, fits, NUMPY)  # what the message promises holds
+    require_memory(1_000, fits, NUMPY, n_matrices=4)  # what the message promises holds
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_pieces_on_threads_give_the_same_bits(
+    molecules: Molecules,
+    basis: Basis,
+    labels: ChargeLabels,
+    n_threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dipkit.statistics, "PIECE_ATOMS", 6)
+    rows, (serial,) = accumulate(molecules, basis, [labels])
+    monkeypatch.setattr(dipkit.statistics, "count_threads", lambda: n_threads)
+    threaded_rows, (threaded,) = accumulate(molecules, basis, [labels])
+    np.testing.assert_array_equal(threaded_rows, rows)
+    assert_equal(threaded, serial, rtol=1e-15)
+
+
+def test_rows_may_be_given(molecules: Molecules, basis: Basis) -> None:
+    expected, _ = accumulate(molecules, basis)
+    rows = np.full_like(expected, np.nan)
+    found, _ = accumulate(molecules, basis, rows=rows)
+    assert found is rows
+    np.testing.assert_array_equal(rows, expected)
+
+
+def test_processes_give_the_same(molecules: Molecules, basis: Basis, labels: ChargeLabels) -> None:
+    rows, (serial,) = accumulate(molecules, basis, [labels])
+    parallel_rows, (parallel,) = accumulate(molecules, basis, [labels], n_jobs=2)
+    np.testing.assert_allclose(parallel_rows, rows, atol=1e-4)
+    assert_equal(parallel, serial, rtol=1e-5)

@@ -1,0 +1,204 @@
+"""Accumulation and prediction, stage by stage, against the fewest operations.
+
+    python benchmarks/efficiency.py --data qm9.npz --molecules 20000 --inducing 2000
+
+The floor of a stage is its number of operations over the rate of the matrix product that does
+them, measured in the same run at the shapes in question. Operations are counted with the blocks of
+elements used: an atom meets the environments of its own element only, and a symmetric product
+costs half. Descriptors are computed once for `--described` molecules and repeated; computing them
+is no part of the accumulation. Processor seconds are shown beside seconds: where other programs
+share the machine, they tell more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg.blas
+from _common import draw, setting
+from threadpoolctl import threadpool_limits
+
+from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, to_atoms
+from dipkit._memory import PIECE_ATOMS
+from dipkit._threads import count_threads
+from dipkit.design import element_blocks
+from dipkit.inducing import Basis, build_basis, choose_environments
+from dipkit.kernels import PowerKernel
+from dipkit.statistics import ChargeLabels, accumulate
+
+REPEAT = 3
+
+
+@dataclass
+class Stage:
+    """Operations of a stage, its floor and its time, in seconds of one core."""
+
+    name: str
+    operations: float
+    floor: float
+    measured: float
+
+    def row(self) -> str:
+        """One line of the table."""
+        ratio = f"{self.floor / self.measured:6.2f}" if self.measured else "     -"
+        return (
+            f"{self.name:<22} {self.operations / 1e12:8.3f} {self.floor:9.2f} "
+            f"{self.measured:9.2f} {ratio}"
+        )
+
+
+def best(function: Callable[[], Any]) -> float:
+    """Shortest processor time of some calls, the first one aside."""
+    function()
+    times = []
+    for _ in range(REPEAT):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return max(min(times), 1e-9)
+
+
+def product_rates(n: int, d: int, m: int, r: int) -> dict[str, float]:
+    """Operations a second of one core, of the products of n atoms and m environments."""
+    rng = np.random.default_rng(0)
+    x, z = rng.random((n, d), dtype=np.float32), rng.random((m, d), dtype=np.float32)
+    k, whitening = rng.random((n, m)), rng.random((m, r))
+    phi = k @ whitening
+    gram = np.zeros((r, r), order="F")
+
+    def syrk() -> None:
+        scipy.linalg.blas.dsyrk(1.0, phi.T, beta=1.0, c=gram, overwrite_c=1)
+
+    with threadpool_limits(1):
+        return {
+            "sgemm": 2 * n * d * m / best(lambda: x @ z.T),
+            "dgemm": 2 * n * m * r / best(lambda: k @ whitening),
+            "dsyrk": n * r * r / best(syrk),
+        }
+
+
+def stages(described: Molecules, basis: Basis, repeats: float) -> list[Stage]:
+    """Time each stage for each element, on one thread and a piece of the usual size at a time."""
+    features = described.features
+    assert features is not None
+    names = ("kernel", "whitening", "rows, sums", "charge Gram")
+    operations, floors, measured = (dict.fromkeys(names, 0.0) for _ in range(3))
+    for block in element_blocks(described):
+        element = basis.elements[block.number]
+        m, r = element.whitening.shape
+        n = len(block.atoms)
+        share = n / described.n_atoms
+        atoms = block.atoms[: max(int(PIECE_ATOMS * share), 1)]
+        scale = repeats * n / len(atoms)
+        rates = product_rates(len(atoms), features.widths[0], m, r)
+        x = [part[atoms] for part in features.scales]
+        k = basis.kernel(x, element.environments, basis.weights).astype(np.float64)
+        phi = k @ element.whitening
+        maps = [matrix[:, : len(atoms)] for matrix in (block.moment, block.member)]
+        maps = [matrix[: 3 * 75 if i == 0 else 75] for i, matrix in enumerate(maps)]
+        work = {
+            "kernel": (
+                2.0 * sum(features.widths) * m,
+                rates["sgemm"],
+                lambda x=x, e=element: basis.kernel(x, e.environments, basis.weights),
+            ),
+            "whitening": (2.0 * m * r, rates["dgemm"], lambda k=k, e=element: k @ e.whitening),
+            "rows, sums": (8.0 * r, rates["dgemm"], lambda p=phi, a=maps: [b @ p for b in a]),
+            "charge Gram": (1.0 * r * r, rates["dsyrk"], lambda p=phi: p.T @ p),
+        }
+        with threadpool_limits(1):
+            for name, (per_atom, rate, function) in work.items():
+                operations[name] += per_atom * n * repeats
+                floors[name] += per_atom * n * repeats / rate
+                measured[name] += best(function) * scale
+    r = basis.n_columns
+    sums = np.random.default_rng(0).random((min(len(described), 2048), r))
+    rate = product_rates(256, 256, r, r)["dsyrk"]
+    with threadpool_limits(1):
+        seconds = best(lambda: sums.T @ sums) * len(described) / len(sums) * repeats
+    total = float(len(described) * r * r * repeats)
+    found = [Stage(name, operations[name], floors[name], measured[name]) for name in names]
+    return [*found, Stage("Gram of sums", total, total / rate, seconds)]
+
+
+def accumulation(described: Molecules, basis: Basis, times: int) -> tuple[float, float]:
+    """Seconds and processor seconds of the real thing, run over the molecules several times."""
+    labels = ChargeLabels.of(described.charges, described, np.ones(len(described)))
+    start = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        accumulate(described, basis, [labels])
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def by_dscribe(molecules: Molecules, soap: SOAPTransformer) -> None:
+    """Compute the descriptors with dscribe alone, in one process."""
+    from dscribe.descriptors import SOAP
+
+    frames, names = to_atoms(molecules), ("r_cut", "n_max", "l_max", "sigma", "rbf")
+    for scale in soap.scales_:
+        options = {name: getattr(scale, name) for name in names}
+        SOAP(species=soap.species_.tolist(), **options).create(frames, n_jobs=1)
+
+
+def prediction(molecules: Molecules, n_train: int) -> None:
+    """Compare predictions of new molecules with their descriptors alone, on one core each."""
+    train, new = molecules[:n_train], molecules[n_train:].replace(features=None)
+    soap = SOAPTransformer(n_jobs=1).fit(train.replace(features=None))
+    with threadpool_limits(1):
+        ridge = DipoleKernelRidge().fit(train)
+        seconds = {
+            "dscribe alone": best(lambda: by_dscribe(new, soap)),
+            "dipkit's descriptors": best(lambda: soap.transform(new)),
+            "prediction in all": best(lambda: ridge.predict(soap.transform(new))),
+        }
+    print(
+        f"\nprediction, {len(new)} molecules, {new.n_atoms} atoms, model of {n_train} molecules, "
+        f"{len(ridge.dual_coef_)} environments; processor time of one core"
+    )
+    for name, value in seconds.items():
+        ratio = value / seconds["dscribe alone"]
+        print(f"{name:<22} {1e6 * value / new.n_atoms:7.0f} us an atom  {ratio:5.2f}")
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
+    parser.add_argument("--molecules", type=int, default=20_000)
+    parser.add_argument("--described", type=int, default=2000, help="described once, then repeated")
+    parser.add_argument("--inducing", type=int, default=2000)
+    parser.add_argument("--train", type=int, default=1000, help="molecules of the predicting model")
+    args = parser.parse_args()
+    print(setting())
+    n = min(args.described, args.molecules)
+    molecules, _ = draw(read(args.data), n, 1, 0, tune=True)
+    described = SOAPTransformer(on_demand=False).fit_transform(molecules)
+    assert described.features is not None
+    kernel, weights = PowerKernel(), described.features.weights
+    chosen = choose_environments(described, args.inducing, kernel, np.random.default_rng(0))
+    basis = build_basis(chosen, kernel, weights, 1e-8)
+    times = max(round(args.molecules / n), 1)
+    print(
+        f"{times} x {n} molecules, {times * described.n_atoms} atoms, {args.inducing} environments,"
+        f" {basis.n_columns} columns, {count_threads()} threads"
+    )
+    seconds, processor = accumulation(described, basis, times)
+    found = stages(described, basis, times)
+    print(f"{'stage':<22} {'10^12 op':>8} {'floor, s':>9} {'taken, s':>9}  ratio  (one core)")
+    for stage in found:
+        print(stage.row())
+    operations, floor = (sum(getattr(s, name) for s in found) for name in ("operations", "floor"))
+    print(Stage("accumulate, cores' sum", operations, floor, processor).row())
+    print(
+        f"accumulate took {seconds:.2f} s, and {floor / count_threads() / seconds:.2f} is the ratio"
+    )
+    prediction(described, min(args.train, n // 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""All that a fit needs of its molecules: dipole rows, charge statistics, labels. It can grow.
+
+Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._fit_labels import FitLabels
+from ._scratch import allocate_rows
+from .design import constant_dipoles
+from .inducing import Basis
+from .molecules import Molecules
+from .objective import DipoleTarget
+from .starts import start_charges
+from .statistics import ChargeStatistics, accumulate_wanted
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FitStatistics:
+    """Statistics of the molecules of a fit.
+
+    Parameters
+    ----------
+    basis : Basis
+    rows : array of shape (3 n_molecules, r), debye / e
+    constant : ndarray of shape (n_molecules, 3), debye
+        The part of the dipoles without weights.
+    labels : FitLabels
+        Its molecules carry no descriptors.
+    charges : ChargeStatistics or None
+        Of the reference charges, where they were wanted.
+    guess : ChargeStatistics or None
+        Of the charges guessed from electronegativities, where they were wanted.
+    """
+
+    basis: Basis
+    rows: Any
+    constant: FloatArray
+    labels: FitLabels
+    charges: ChargeStatistics | None
+    guess: ChargeStatistics | None
+
+    def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
+        """Return the statistics of the molecules of both; the matrices of this one are added to."""
+        n, r = len(self.rows), self.basis.n_columns
+        rows = allocate_rows((n + len(other.rows), r), on_disk, self.basis.backend.xp)
+        rows[:n], rows[n:] = self.rows, other.rows
+        return FitStatistics(
+            self.basis,
+            rows,
+            np.concatenate([self.constant, other.constant]),
+            join_labels(self.labels, other.labels),
+            _joined(self.charges, other.charges),
+            _joined(self.guess, other.guess),
+        )
+
+
+def gather(
+    molecules: Molecules,
+    labels: FitLabels,
+    basis: Basis,
+    with_charges: bool,
+    with_guess: bool,
+    on_disk: bool = False,
+    n_jobs: int | None = None,
+) -> FitStatistics:
+    """Compute the statistics of described molecules.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Described.
+    labels : FitLabels
+    basis : Basis
+    with_charges, with_guess : bool
+        Whether the charge statistics of the labels, and of the guess, are wanted.
+    on_disk : bool, default=False
+        Whether the dipole rows go to a file.
+    n_jobs : int, default=None
+    """
+    wanted = (
+        labels.charges if with_charges else None,
+        start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
+    )
+    shape = (3 * len(molecules), basis.n_columns)
+    rows, (charges, guess) = accumulate_wanted(
+        molecules,
+        basis,
+        wanted,
+        labels.target.weights,
+        n_jobs,
+        allocate_rows(shape, on_disk, basis.backend.xp),
+    )
+    bare = replace(labels, molecules=labels.molecules.replace(features=None))
+    return FitStatistics(basis, rows, constant_dipoles(molecules), bare, charges, guess)
+
+
+def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
+    """Labels of the molecules of both."""
+    target = DipoleTarget(
+        *(
+            np.concatenate([getattr(part.target, name) for part in (one, two)])
+            for name in ("magnitudes", "vectors", "weights")
+        )
+    )
+    molecules = Molecules.concatenate(
+        [part.molecules.replace(features=None) for part in (one, two)]
+    )
+    return FitLabels(target, np.concatenate([one.charges, two.charges]), molecules)
+
+
+def _joined(one: ChargeStatistics | None, two: ChargeStatistics | None) -> ChargeStatistics | None:
+    """Sum; molecules without such charges have no statistics of them."""
+    if one is None or two is None:
+        return one or two
+    one += two
+    return one
