@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,8 +172,12 @@ def open_storage(storage: Any) -> Any:
     if text.startswith("journal:"):
         return JournalStorage(JournalFileBackend(_checked_path(text.removeprefix("journal:"))))
     url = text if "://" in text else f"sqlite:///{_checked_path(text)}"
-    lock = {"connect_args": {"timeout": SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
-    return RDBStorage(url, engine_kwargs=lock)
+    if url.startswith("sqlite"):
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT}})
+    from sqlalchemy.pool import NullPool
+
+    # Trials take seconds and ask rarely: connections are not kept, so that none is left open.
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
 
 
 def _checked_path(text: str) -> str:
@@ -303,6 +308,32 @@ def report(trial: Any, score: float, step: int) -> None:
     trial.report(score, step)
     if trial.should_prune():
         raise optuna.TrialPruned
+
+
+def optuna_figures(study: optuna.Study) -> dict[str, Any]:
+    """Optuna's own plots of a study by caption, as matplotlib figures that pyplot has forgotten."""
+    import optuna
+    from matplotlib import pyplot, rc_context
+    from optuna.visualization import matplotlib as plots
+
+    figures: dict[str, Any] = {}
+    with warnings.catch_warnings(), rc_context():  # Optuna sets a style for all figures to come
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        axes = plots.plot_optimization_history(study, target_name="score: minus error (D)")
+        figures["History of the search"] = axes.figure
+        scored = completed(study)
+        # Importances need trials that differ, in parameters and in scores.
+        if (
+            len({tuple(t.params.items()) for t in scored}) > 1
+            and len({t.value for t in scored}) > 1
+        ):
+            axes = plots.plot_param_importances(study)
+            figures["Importance of the parameters"] = axes.figure
+    for figure in figures.values():
+        figure.set_layout_engine("constrained")
+        figure.set_size_inches(9.0, 4.0)
+        pyplot.close(figure)
+    return figures
 
 
 def fixed_trial(trial: Any) -> Any:

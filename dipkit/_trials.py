@@ -20,16 +20,17 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import Pipeline
 
-from . import _study
+from . import _study, _tasks
+from ._backend import host_memory
 from ._fit_labels import FitLabels
 from ._study import Space, TrialFailure
 from .exceptions import DipkitError, InputError
-from .features import Features, OnDemandFeatures
+from .features import Features
 from .folds import Fold, FoldedProblem
 from .metrics import mae_scorer, rmse_scorer
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
-from .soap import SOAPTransformer
+from .soap import SOAPScale, SOAPTransformer
 
 FloatArray = NDArray[np.float64]
 
@@ -39,8 +40,8 @@ SCORINGS: dict[str, tuple[Any, Callable[[FloatArray], FloatArray]]] = {
 }
 # Errors of a trial's parameters: recorded with their reason, and the study goes on.
 FAILURES = (DipkitError, ArithmeticError, np.linalg.LinAlgError, ValueError, MemoryError)
-# Sets of descriptors kept between trials.
-N_CACHED = 4
+# Share of the free memory that descriptors kept between trials may take.
+CACHE_SHARE = 0.25
 
 
 def make_scorer(scoring: Any, estimator: Any) -> Callable[..., float]:
@@ -114,7 +115,10 @@ def _splitter(cv: Any, groups: Any) -> Any:
 
 
 class Descriptors:
-    """Described molecules of the last few settings; the weights of scales are put in afterwards.
+    """Described molecules; descriptors of the scales used last are kept between trials.
+
+    Scales are kept one by one: a trial that changes one of them computes that one. Weights of
+    scales are put in afterwards.
 
     Parameters
     ----------
@@ -123,7 +127,7 @@ class Descriptors:
 
     def __init__(self, molecules: Molecules):
         self.molecules = molecules
-        self._kept: OrderedDict[str, tuple[Any, ...]] = OrderedDict()
+        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, head: Any) -> tuple[Any, Molecules]:
@@ -139,20 +143,36 @@ class Descriptors:
         if len(head.steps) > 1 or not isinstance(head[0], SOAPTransformer):
             return head, head.fit_transform(self.molecules)
         soap = head[0].fit(self.molecules)  # checks parameters, describes nothing
-        key = joblib.hash((soap.species_, [scale.key() for scale in soap.scales_]))
+        if soap.forecast_bytes(self.molecules) > CACHE_SHARE * host_memory():
+            return head, soap.transform(self.molecules)
+        scales = tuple(self._scale(soap, scale) for scale in soap.scales_)
+        features = Features(scales, tuple(scale.weight for scale in soap.scales_))
+        return head, self.molecules.replace(features=features)
+
+    def _scale(self, soap: SOAPTransformer, scale: SOAPScale) -> NDArray[np.float32]:
+        """Descriptors of one scale (n_atoms, d_s), computed where they are not kept."""
+        key = joblib.hash((soap.species_, scale.key()))
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is not None:
-            features = Features(kept, tuple(scale.weight for scale in soap.scales_))
-            return head, self.molecules.replace(features=features)
-        described = soap.fit_transform(self.molecules)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        alone = clone(soap).set_params(scales=(clone(scale),), on_demand=False)
+        described = alone.fit_transform(self.molecules)
         assert described.features is not None
-        if not isinstance(described.features, OnDemandFeatures):
-            with self._lock:
-                self._kept[key] = described.features.scales
-                while len(self._kept) > N_CACHED:
-                    self._kept.popitem(last=False)
-        return head, described
+        with self._lock:
+            self._kept[key] = described.features.scales[0]
+            limit = CACHE_SHARE * host_memory()
+            while sum(kept.nbytes for kept in self._kept.values()) > limit:
+                self._kept.popitem(last=False)
+        return described.features.scales[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what is kept and the lock behind: a worker process begins anew."""
+        return {"molecules": self.molecules}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin anew."""
+        self.__init__(state["molecules"])  # type: ignore[misc]
 
 
 class Task:
@@ -219,7 +239,7 @@ class Task:
     def fit_all(self, params: Mapping[str, Any]) -> Any:
         """Fit the estimator with these parameters to all molecules."""
         head, described, last = self._prepare(params)
-        fitted = self._fit(last, described, np.arange(len(described)))
+        fitted = _fit(last, described, self.labels.target.weights)
         if not isinstance(self.estimator, Pipeline):
             return fitted
         return Pipeline([*head.steps, (self.estimator.steps[-1][0], fitted)])
@@ -240,11 +260,15 @@ class Task:
         """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""
         _, described, last = self._prepare(params)
         if self.grid is None:
-            for train, test in self.folds:
-                fitted = self._fit(last, described, train)
-                held_out = described[test]
-                score = self.scorer(fitted, held_out, held_out.dipole_magnitude)
-                yield np.asarray(score, dtype=float)
+            weights = self.labels.target.weights
+            yield from _tasks.run(
+                [
+                    joblib.delayed(_fold_score)(last, described, weights, fold, self.scorer)
+                    for fold in self.folds
+                ],
+                n_jobs=None,
+                ordered=True,
+            )
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
@@ -269,12 +293,27 @@ class Task:
         curve = {"alpha": list(alphas), "charge_weight": list(weights), "score": means.tolist()}
         trial.set_user_attr("grid", curve)
 
-    def _fit(self, last: Any, described: Molecules, members: NDArray[np.intp]) -> Any:
-        part, weights = described[members], self.labels.target.weights[members]
-        # Labels ride on the molecules; other estimators than ours want magnitudes.
-        y = None if isinstance(last, DipoleKernelRidge) else part.dipole_magnitude
-        keywords = {} if (weights == 1).all() else {"sample_weight": weights}
-        return clone(last).fit(part, y, **keywords)
+
+def _fit(last: Any, described: Molecules, weights: FloatArray) -> Any:
+    """Fit a clone of the last step to all of some molecules."""
+    # Labels ride on the molecules; other estimators than ours want magnitudes.
+    y = None if isinstance(last, DipoleKernelRidge) else described.dipole_magnitude
+    keywords = {} if (weights == 1).all() else {"sample_weight": weights}
+    return clone(last).fit(described, y, **keywords)
+
+
+def _fold_score(
+    last: Any,
+    described: Molecules,
+    weights: FloatArray,
+    fold: Fold,
+    scorer: Callable[..., float],
+) -> FloatArray:
+    """Fit to the training part and score the held-out part: a joblib task, shape ()."""
+    train, test = fold
+    fitted = _fit(last, described[train], weights[train])
+    held_out = described[test]
+    return np.asarray(scorer(fitted, held_out, held_out.dipole_magnitude), dtype=float)
 
 
 def cv_results(trials: Sequence[Any], task: Task) -> dict[str, Any]:

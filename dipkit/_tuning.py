@@ -63,7 +63,7 @@ def tune_model(
     settings: Mapping[str, Any],
     holdout: bool,
     busy: Callable[[str], AbstractContextManager[Any]],
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[DipoleSearchCV, Any, dict[str, Any]]:
     """Search, measure on molecules kept out, and fit the best parameters to all molecules.
 
     Parameters
@@ -78,7 +78,10 @@ def tune_model(
 
     Returns
     -------
+    search : DipoleSearchCV
+        Fitted to the molecules that were not kept out.
     model : Pipeline
+        Fitted to all.
     summary : dict
     """
     if not molecules.has_magnitude.any():
@@ -102,7 +105,7 @@ def tune_model(
         summary["optimism_debye"] = (report["mae_debye"] or 0.0) + search.best_score_
         with busy("fitting to all molecules"):
             model = clone(model).fit(molecules)
-    return model, summary
+    return search, model, summary
 
 
 class LiveTable:

@@ -173,6 +173,10 @@ def tune(
     jobs: Annotated[int, typer.Option(help="Trials at once.")] = 1,
     space: Annotated[Path | None, typer.Option(help="Search space, JSON.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="HTML page with pictures of the study to write."),
+    ] = None,
     holdout: Annotated[
         bool, typer.Option(help="Keep a fifth of the molecules to measure on.")
     ] = True,
@@ -184,17 +188,24 @@ def tune(
     from ._outputs import check_output
     from ._tuning import read_space, tune_model
     from .persistence import save_model
+    from .report import require_matplotlib
+    from .study_report import write_study_report
 
     check_output(output)
+    if report is not None:
+        check_output(report, (".html",))
+        require_matplotlib()
     settings: dict[str, Any] = {"space": read_space(space), "n_trials": trials, "cv": cv}
     settings |= {"storage": storage, "study_name": study, "timeout": timeout}
     settings |= {"n_jobs": jobs, "random_state": seed}
     start = time.perf_counter()
-    model, report = tune_model(_read(data, dipole, charges), settings, holdout, _busy)
+    search, model, summary = tune_model(_read(data, dipole, charges), settings, holdout, _busy)
     with _busy("saving"):
         save_model(model, output)
+        if report is not None:
+            write_study_report(report, search.study_, summary)
     seconds = time.perf_counter() - start
-    _show({"model": str(output), **report, "seconds": seconds}, as_json, err=True)
+    _show({"model": str(output), **summary, "seconds": seconds}, as_json, err=True)
 
 
 @app.command()

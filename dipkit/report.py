@@ -66,7 +66,7 @@ def plot_parity(
     true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
     if true.ndim != 1:
         raise InputError(f"true: expected magnitudes of shape (n_molecules,), got {true.shape}.")
-    figure = _figure(9.0, 4.6)
+    figure = new_figure(9.0, 4.6)
     parity, errors = figure.subplots(1, 2)
     _draw_parity(parity, true, predicted)
     parity.set(xlabel=f"|μ| {label} (D)", ylabel="|μ| predicted (D)")
@@ -97,7 +97,7 @@ def plot_learning_curve(
     matplotlib.figure.Figure
     """
     sizes = np.asarray(sizes)
-    figure = _figure(6.6, 4.6)
+    figure = new_figure(6.6, 4.6)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
         values = np.asarray(values, np.float64).reshape(len(sizes), -1)
@@ -131,7 +131,7 @@ def plot_convergence(result: Any, *, title: str = "") -> Figure:
     history = result.history_ if hasattr(result, "history_") else result.history
     history = np.asarray(history, np.float64)
     excess = (history - history[-1]) / max(abs(history[-1]), np.finfo(float).tiny)
-    figure = _figure(6.0, 4.0)
+    figure = new_figure(6.0, 4.0)
     axes = figure.subplots()
     # The last value itself has no place on a logarithmic axis.
     drawn = excess > 0
@@ -186,11 +186,28 @@ def _inline(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches, apart from pyplot."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_curves(axes: Axes, curves: Sequence[tuple[Any, Any]], labels: Sequence[str]) -> None:
+    """Draw the first of some curves over the others, which are pale.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    curves : sequence of (x, y)
+    labels : sequence of str
+        Of the first, and of the others together.
+    """
+    for index, (x, y) in reversed(list(enumerate(curves))):
+        first, label = index == 0, labels[min(index, 1)] if index < 2 else None
+        style: dict[str, Any] = {"color": BLUE, "marker": "o"} if first else {"color": GREY}
+        axes.plot(x, y, label=label, lw=2 if first else 1, alpha=1 if first else 0.5, **style)
 
 
 def _draw_parity(axes: Axes, true: FloatArray, predicted: FloatArray) -> None:

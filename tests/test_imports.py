@@ -44,7 +44,7 @@ LAYERS = (
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
     | {"_outputs", "_study", "_training", "_trials"},
-    {"demo", "_tuning"},
+    {"demo", "_tuning", "study_report"},
     {"cli"},
     {"__init__", "__main__"},
 )

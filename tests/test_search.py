@@ -1,13 +1,21 @@
 """Hyperparameter search: the grid over folds, studies, standard searches, the command."""
 
+import functools
 import json
 import os
+import pwd
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
+import joblib
+import matplotlib
 import numpy as np
 import optuna
 import pytest
@@ -24,6 +32,7 @@ from typer.testing import CliRunner
 import dipkit
 from dipkit import DipoleKernelRidge, DipoleSearchCV, SOAPScale, SOAPTransformer
 from dipkit._fit_labels import read_labels
+from dipkit._study import open_storage
 from dipkit._tuning import LiveTable, part
 from dipkit.cli import app
 from dipkit.datasets import load_organics
@@ -31,6 +40,7 @@ from dipkit.exceptions import InputError
 from dipkit.folds import FoldedProblem, cross_validate_grid
 from dipkit.metrics import mae_scorer
 from dipkit.search import default_space, space_from_json
+from dipkit.study_report import grid_errors, plot_study
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -243,17 +253,43 @@ def test_groups_stay_together(molecules):
         assert not set(formulas[train]) & set(formulas[test])
 
 
-def test_descriptors_are_computed_once_per_setting(molecules, monkeypatch):
+def test_descriptors_are_computed_once_per_setting_of_a_scale(molecules, monkeypatch):
     calls = []
     original = SOAPTransformer.fit_transform
 
     def counted(self, *args, **kwargs):
-        calls.append(1)
+        calls.append([scale.r_cut for scale in self.scales])
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(SOAPTransformer, "fit_transform", counted)
     small_search(n_trials=3).fit(molecules)  # only weights and the kernel differ
-    assert len(calls) == 1
+    assert calls == [[2.2], [3.5]]
+    calls.clear()
+    space = {"soaptransformer__scale1__r_cut": CategoricalDistribution([3.0, 3.5])}
+    sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
+    small_search(space, sampler=sampler, n_trials=3).fit(molecules)
+    assert sorted(calls) == [[2.2], [3.0], [3.5]]
+
+
+def test_descriptors_that_are_not_kept_give_the_same(searched, molecules, monkeypatch):
+    monkeypatch.setattr("dipkit._trials.CACHE_SHARE", 0.0)
+    again = small_search(n_trials=2, refit=False).fit(molecules)
+    first = searched.cv_results_["mean_test_score"][:2]
+    np.testing.assert_allclose(again.cv_results_["mean_test_score"], first, rtol=1e-6)
+
+
+def test_folds_report_to_the_pruner(molecules):
+    class PruneAll(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number > 0 and len(trial.intermediate_values) == 2
+
+    for grid in ({"alpha": ALPHAS}, False):
+        space = SMALL | {"dipolekernelridge__alpha": FloatDistribution(1e-4, 1e-2, log=True)}
+        search = small_search(space, grid=grid, pruner=PruneAll(), n_trials=2, refit=False)
+        first, second = search.fit(molecules).study_.trials
+        assert list(first.intermediate_values) == [0, 1, 2]
+        assert first.intermediate_values[2] == pytest.approx(first.value)
+        assert second.state == TrialState.PRUNED
 
 
 # Bad input
@@ -342,12 +378,54 @@ def start_worker(storage: str, n_trials: int, seed: int, pause: float = 0.0) -> 
 
 
 def states(storage: str) -> list[str]:
-    study = optuna.load_study(study_name="dipkit", storage=f"sqlite:///{storage}")
+    study = optuna.load_study(study_name="dipkit", storage=open_storage(storage))
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-def test_killed_run_resumes(molecules, tmp_path):
-    storage = str(tmp_path / "study.db")
+@pytest.fixture(params=["sqlite", "journal", "postgresql"])
+def storage(request, tmp_path):
+    """Each kind of storage in turn, as a user names it; PostgreSQL where it is installed."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql")
+    return str(tmp_path / "study.db") if request.param == "sqlite" else f"journal:{tmp_path}/log"
+
+
+@pytest.fixture
+def postgresql():
+    """A PostgreSQL server of its own on a free port, stopped and removed afterwards."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")) or [shutil.which("pg_ctl")]
+    if found[-1] is None:
+        pytest.skip("no PostgreSQL server is installed")
+    programs = Path(found[-1]).parent
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The server refuses to run as root: then it runs as the user that comes with its package.
+    user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
+    as_user = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid}
+
+    def run(program, *arguments):
+        command = [str(programs / program), "-D", str(folder / "data"), *arguments]
+        done = subprocess.run(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **as_user
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        run("initdb", "-U", "dipkit", "-A", "trust", "--no-sync")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://dipkit@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+def test_killed_run_resumes(molecules, storage):
     worker = start_worker(storage, 100, 0, pause=0.3)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -367,8 +445,7 @@ def test_killed_run_resumes(molecules, tmp_path):
     assert resumed.n_trials_ == done + 2
 
 
-def test_two_processes_share_a_study(molecules, tmp_path):
-    storage = str(tmp_path / "study.db")
+def test_two_processes_share_a_study(molecules, storage):
     small_search(storage=storage, n_trials=1, refit=False).fit(molecules)
     workers = [start_worker(storage, 7, seed, pause=0.2) for seed in (1, 2)]
     outputs = [worker.communicate(timeout=200)[0] for worker in workers]
@@ -381,6 +458,54 @@ def test_threads(molecules):
 
 
 # Standard tools
+
+
+def process_and_score(folder: Path, estimator, X, y) -> float:
+    """Leave a file named after process and thread in a folder, to show where folds ran."""
+    (folder / f"{os.getpid()}-{threading.get_ident()}").touch()
+    return mae_scorer(estimator, X, y)
+
+
+@pytest.fixture(params=["loky", "threading", "dask"])
+def backend(request, monkeypatch):
+    """Each joblib backend as the active one."""
+    if request.param != "dask":
+        with joblib.parallel_config(backend=request.param, n_jobs=2):
+            yield request.param
+        return
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "tests"))  # for workers to find the scorer
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        yield request.param
+
+
+def workers(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {f"{os.getpid()}-{threading.get_ident()}"}
+
+
+def test_folds_run_on_the_active_backend(molecules, backend, tmp_path):
+    scoring = functools.partial(process_and_score, tmp_path)
+    search = small_search(scoring=scoring, n_trials=1, cv=4, refit=False).fit(molecules)
+    in_threads = {worker.startswith(f"{os.getpid()}-") for worker in workers(tmp_path)}
+    assert in_threads == {backend == "threading"}
+    with joblib.parallel_config(backend="sequential"):
+        here = small_search(scoring=scoring, n_trials=1, cv=4, refit=False).fit(molecules)
+    assert search.best_score_ == pytest.approx(here.best_score_, rel=1e-4)
+
+
+def test_grid_search_of_scikit_learn_on_the_active_backend(molecules, backend, tmp_path):
+    grid = {"dipolekernelridge__alpha": ALPHAS}
+    scoring = functools.partial(process_and_score, tmp_path)
+    search = GridSearchCV(small_model(), grid, scoring=scoring, cv=2, refit=False)
+    search.fit(molecules[:24], molecules[:24].dipole_magnitude)
+    assert workers(tmp_path)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 def test_grid_search_of_scikit_learn(molecules):
@@ -467,6 +592,29 @@ def test_command(folder):
     assert model[-1].label_summary_["n_molecules"] == 36
     assert json.loads(tune(folder, "--trials", 2, *shared).stdout)["trials"] == 2
     assert json.loads(tune(folder, "--trials", 3, *shared).stdout)["trials"] == 3
+
+
+def test_command_writes_a_page_with_pictures(folder):
+    page = folder / "study.html"
+    tune(folder, "--trials", 3, "--space", folder / "space.json", "--report", page)
+    text = page.read_text()
+    assert text.count("data:image/png") == 3
+    assert "molecules kept out" in text
+
+
+def test_study_in_pictures(searched):
+    figures = plot_study(searched.study_)
+    assert next(iter(figures)) == "History of the search"
+    assert len(figures) == 3
+    best = searched.study_.best_trial
+    for name, values in (("alpha", ALPHAS), ("charge_weight", WEIGHTS)):
+        found, errors = grid_errors(best, name)
+        assert found == values
+        assert min(errors) == pytest.approx(-best.value)
+    with pytest.raises(InputError, match="charge_weight"):
+        grid_errors(best, "degree")
+    # Optuna sets a style: it does not stay.
+    assert matplotlib.rcParams["axes.facecolor"] == "white"
 
 
 def test_command_refuses_a_bad_space(folder):
