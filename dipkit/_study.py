@@ -42,6 +42,13 @@ def float_range(low: float, high: float, step: float | None = None, log: bool = 
     return FloatDistribution(low, high, step=step, log=log)
 
 
+def int_range(low: int, high: int) -> Any:
+    """Optuna's distribution of whole numbers, even in their logarithm."""
+    from optuna.distributions import IntDistribution
+
+    return IntDistribution(low, high, log=True)
+
+
 def space_from_json(text: str) -> dict[str, Any]:
     """Read a space from JSON.
 

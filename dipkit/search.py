@@ -31,7 +31,9 @@ __all__ = ["DipoleSearchCV", "default_grid", "default_space", "space_from_json"]
 FloatArray = NDArray[np.float64]
 
 
-def default_space(penalties: bool = False, charges: bool = True) -> dict[str, Any]:
+def default_space(
+    penalties: bool = False, charges: bool = True, n_molecules: int | None = None
+) -> dict[str, Any]:
     """Return the usual search space of `default_model`, to be edited at will.
 
     Parameters
@@ -41,6 +43,9 @@ def default_space(penalties: bool = False, charges: bool = True) -> dict[str, An
         them: it scores a grid of both at each trial.
     charges : bool, default=True
         Whether there are reference charges to weigh.
+    n_molecules : int, default=None
+        Molecules in all. Where given, the number of inducing environments is drawn as well, from
+        50 to 200 times its root; without, it stays at the model's choice, 100 times the root.
 
     Returns
     -------
@@ -62,6 +67,9 @@ def default_space(penalties: bool = False, charges: bool = True) -> dict[str, An
         "soaptransformer__scale1__r_cut": real(3.0, 5.0, step=0.5),
         "soaptransformer__scale1__weight": real(2e-4, 5e-2, log=True),
     }
+    if n_molecules is not None:
+        low, high = (max(round(factor * n_molecules**0.5), 1) for factor in (50, 200))
+        space["dipolekernelridge__n_inducing"] = _study.int_range(low, high)
     if penalties:
         space["dipolekernelridge__alpha"] = real(1e-6, 1e-2, log=True)
         if charges:
