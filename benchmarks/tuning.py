@@ -1,6 +1,6 @@
 """What a search finds on QM9: tuned against untuned, the optimism of its score, the lambda curve.
 
-    python benchmarks/tuning.py search --data qm9.npz --sizes 200,1000 --seeds 3 --output docs/benchmarks
+    python benchmarks/tuning.py search --data qm9.npz --sizes 200,1000 --output docs/benchmarks
     python benchmarks/tuning.py curves --data qm9.npz --output docs/benchmarks
 
 `search` runs a study for each size and seed, with `--workers` processes of one thread each on one
@@ -126,8 +126,8 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
 def table_of_searches(results: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: one row a study, and means over seeds."""
     lines = [
-        "| N | seed | trials | minutes | inner, untuned | inner, tuned | test, untuned | test, tuned"
-        " | change | optimism |",
+        "| N | seed | trials | minutes | inner, untuned | inner, tuned | "
+        "test, untuned | test, tuned | change | optimism |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for n in dict.fromkeys(r["n"] for r in results):

@@ -359,11 +359,17 @@ def default_sampler(seed: int | None, n_before: int = 0) -> Any:
     return TPESampler(seed=seed)
 
 
-def default_pruner() -> Any:
-    """Stop what is worse than the median after a fold, once ten trials are there to compare."""
-    from optuna.pruners import MedianPruner
+def default_pruner(folds_apart: bool) -> Any:
+    """Stop what is worse than the median after a fold, once ten trials are there to compare.
 
-    return MedianPruner(n_startup_trials=10, n_warmup_steps=1)
+    Parameters
+    ----------
+    folds_apart : bool
+        Whether folds are computed one after the other: else there is nothing to stop.
+    """
+    from optuna.pruners import MedianPruner, NopPruner
+
+    return MedianPruner(n_startup_trials=10, n_warmup_steps=1) if folds_apart else NopPruner()
 
 
 def enqueue(study: optuna.Study, space: Space, current: Mapping[str, Any]) -> None:

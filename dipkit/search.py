@@ -108,7 +108,8 @@ class DipoleSearchCV(BaseEstimator):
     scoring : {"mae", "rmse"}, str or callable, default="mae"
         Error of the magnitudes; or what scikit-learn takes, higher is better.
     sampler, pruner : optuna objects, default=None
-        None is the TPE sampler, and the median pruner after ten trials.
+        None is the TPE sampler, and the median pruner after ten trials; with a grid no pruner,
+        since all folds of a trial are done at once there.
     storage : str, path or optuna storage, default=None
         ``"study.db"`` (SQLite), ``"journal:FILE"`` or any URL of Optuna; None keeps the study in
         memory.
@@ -274,7 +275,9 @@ class DipoleSearchCV(BaseEstimator):
             cv=joblib.hash(task.folds),
             data=joblib.hash(task.data()),
         )
-        pruner = _study.default_pruner() if self.pruner is None else self.pruner
+        pruner = self.pruner
+        if pruner is None:
+            pruner = _study.default_pruner(folds_apart=task.grid is None)
         self.study_ = _study.open_study(self.storage, self.study_name, self.sampler, pruner, about)
         if self.sampler is None:
             seed = None
