@@ -220,7 +220,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
-        self._statistics: FitStatistics | None = None
+        self.__dict__.pop("_statistics", None)
         check_settings(self)
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)

@@ -39,5 +39,5 @@ def test_a_row_that_is_zero() -> None:
 def test_groups_cover_all_rows_once() -> None:
     x = descriptors(500, 2)
     found = list(groups(x))
-    assert len(found) > 3
+    assert len(found) > 1
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(500))
