@@ -199,7 +199,7 @@ def main() -> None:
     print(
         f"accumulate took {seconds:.2f} s, and {floor / count_threads() / seconds:.2f} is the ratio"
     )
-    prediction(described, min(args.train, n // 2))
+    prediction(described, min(args.train, n - n // 4))
 
 
 if __name__ == "__main__":

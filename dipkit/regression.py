@@ -507,7 +507,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             mine = self.inducing_numbers_ == number
             run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
             features = [
-                backend.asarray(np.asfortranarray(scale[run], np.float64) if heavy else scale[run])
+                backend.asarray(np.asfortranarray(scale[run], np.float64 if heavy else np.float32))
                 for scale, heavy in zip(self.inducing_features_, precise, strict=True)
             ]
             parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
