@@ -27,7 +27,9 @@ from ._fit_statistics import FitStatistics, gather, join_labels
 from ._memory import default_n_inducing, parse_bytes, plan_fit
 from ._scratch import ScratchRows
 from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
+from ._threads import count_threads, in_order
 from .design import conserve_charge, dipoles
+from .features import cut
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
@@ -41,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 # Share of the kernel below which a scale is computed in float32 when predicting.
 LIGHT = 0.01
+# Atoms predicted at once: enough to share columns that are not zero, few enough for the cache.
+PREDICTED_AT_ONCE = 4096
 
 
 class DipoleKernelRidge(RegressorMixin, BaseEstimator):
@@ -216,7 +220,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
-        self._statistics: FitStatistics | None = None
+        self.__dict__.pop("_statistics", None)
         check_settings(self)
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
@@ -306,7 +310,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         charges = np.empty(molecules.n_atoms)
         for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
             atoms = slice(molecules.offsets[run.start], molecules.offsets[run.stop])
-            charges[atoms] = self._raw_charges(molecules[run], coefficients, backend)
+            charges[atoms] = self._charges_of_block(molecules[run], coefficients, backend)
         return conserve_charge(charges, molecules)
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
@@ -503,11 +507,27 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             mine = self.inducing_numbers_ == number
             run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
             features = [
-                backend.asarray(np.asfortranarray(scale[run], np.float64) if heavy else scale[run])
+                backend.asarray(np.asfortranarray(scale[run], np.float64 if heavy else np.float32))
                 for scale, heavy in zip(self.inducing_features_, precise, strict=True)
             ]
             parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
         return parts
+
+    def _charges_of_block(
+        self,
+        block: Molecules,
+        coefficients: dict[int, tuple[list[Any], Any, float]],
+        backend: Backend,
+    ) -> FloatArray:
+        """Go over a block in pieces, on threads where there are cores."""
+        assert block.features is not None
+        block = block.replace(features=block.features.compute())
+        pieces = [block[run] for run in cut(block.offsets, PREDICTED_AT_ONCE)]
+        n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
+        found = in_order(
+            lambda piece: self._raw_charges(piece, coefficients, backend), pieces, n_threads
+        )
+        return np.concatenate(list(found))
 
     def _raw_charges(
         self,
@@ -515,7 +535,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         coefficients: dict[int, tuple[list[Any], Any, float]],
         backend: Backend,
     ) -> FloatArray:
-        """Charges of a block before charge conservation, shape (n_atoms,), e."""
+        """Charges of a piece before charge conservation, shape (n_atoms,), e."""
         assert block.features is not None
         scales = block.features.scales
         charges = np.empty(block.n_atoms)
