@@ -62,7 +62,7 @@ app = typer.Typer(
 DataArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="Molecules: .xyz, .npz, .db, raw QM9 files.", show_default=False
+        metavar="DATA", help="Molecules: .xyz, .npz, .db, .sdf, raw QM9 files.", show_default=False
     ),
 ]
 ModelArgument = Annotated[

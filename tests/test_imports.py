@@ -18,8 +18,18 @@ LAYERS = (
     | {"_checks", "_elements", "_files", "_frozen", "_keys", "_label_checks", "_ragged", "_shared"}
     | {"_html", "_plain"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
-    {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
-    | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"},
+    {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets", "uncertainty"}
+    | {
+        "_ase_files",
+        "_atoms",
+        "_champs",
+        "_describe",
+        "_npz",
+        "_qm9",
+        "_records",
+        "_sdf",
+        "starts",
+    },
     {"regression"} | {"_described", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
