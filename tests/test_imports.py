@@ -16,20 +16,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 LAYERS = (
     {"exceptions", "units", "features", "_backend"}
     | {"_checks", "_elements", "_files", "_frozen", "_keys", "_label_checks", "_ragged", "_shared"}
-    | {"_html", "_plain"},
+    | {"_download", "_html", "_plain"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
-    {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets", "uncertainty"}
-    | {
-        "_ase_files",
-        "_atoms",
-        "_champs",
-        "_describe",
-        "_npz",
-        "_qm9",
-        "_records",
-        "_sdf",
-        "starts",
-    },
+    {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
+    | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"}
+    | {"uncertainty", "_champs", "_sdf"},
     {"regression"} | {"_described", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
@@ -46,14 +37,15 @@ DOORS = {
     "dscribe": "soap",
     "matplotlib": "report",
     "optuna": "_study",
-    "pooch": "datasets",
+    "pooch": "_download",
     "pyscf": "labels",
+    "requests": "_download",
     "skops": "persistence",
     "tblite": "labels",
     "typer": "cli",
 }
 
-NOT_AT_IMPORT = {"cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "tblite"}
+NOT_AT_IMPORT = {"cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "requests", "tblite"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
