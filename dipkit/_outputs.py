@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
 CSV_COLUMNS = ("name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z")
+# Where standard deviations were predicted.
+STD_COLUMN = "dipole_std_debye"
 
 
 class _Probe(Exception):
@@ -61,23 +63,29 @@ def write_predictions(path: PathLike, prediction: Any) -> None:
         ``.csv``: one row a molecule, dipoles in debye. ``.xyz``: geometries with charges and
         dipole vectors that ASE reads back.
     prediction : Prediction
-        Of `predict_all`.
+        Of `predict_all`; standard deviations are written where there are any.
     """
     file = Path(path)
     if file.suffix.lower() == ".csv":
         _write_csv(file, prediction)
     else:
         molecules, dipole, charges = prediction.molecules, prediction.dipole, prediction.charges
-        write_atoms(file, predictions_to_atoms(molecules, dipole, charges))
+        frames = predictions_to_atoms(molecules, dipole, charges)
+        if prediction.std is not None:
+            for frame, std in zip(frames, prediction.std.tolist(), strict=True):
+                frame.info[STD_COLUMN] = std
+        write_atoms(file, frames)
 
 
 def _write_csv(file: Path, prediction: Any) -> None:
-    rows = zip(prediction.molecules.names, prediction.magnitude, prediction.dipole, strict=True)
+    columns, numbers = list(CSV_COLUMNS), [prediction.magnitude, *prediction.dipole.T]
+    if prediction.std is not None:
+        columns, numbers = [*columns, STD_COLUMN], [*numbers, prediction.std]
     with atomic_write(file) as temporary, temporary.open("w", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for name, magnitude, vector in rows:
-            writer.writerow([name, *(f"{value:.6f}" for value in (magnitude, *vector))])
+        writer.writerow(columns)
+        for name, *values in zip(prediction.molecules.names, *numbers, strict=True):
+            writer.writerow([name, *(f"{value:.6f}" for value in values)])
 
 
 def rich_table(table: Table) -> rich.table.Table:

@@ -194,19 +194,26 @@ def predict(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .csv or .xyz", show_default=False)
     ],
+    std: Annotated[
+        bool | None,
+        typer.Option(
+            "--std/--no-std", help="Standard deviations.", show_default="where the model keeps them"
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict magnitudes, vectors and charges; labels in DATA are not read."""
     from ._outputs import PREDICTION_SUFFIXES, check_output, write_predictions
     from .io import as_molecules
     from .persistence import load_model
-    from .predicting import predict_all
+    from .predicting import keeps_std, predict_all
 
     check_output(output, PREDICTION_SUFFIXES)
     loaded = load_model(model)
     with _busy("reading"):
         molecules = as_molecules(data, labels=False)
-    write_predictions(output, predict_all(loaded, molecules))
+    with_std = keeps_std(loaded) if std is None else std
+    write_predictions(output, predict_all(loaded, molecules, return_std=with_std))
     _show({"output": str(output), "molecules": len(molecules)}, as_json, err=True)
 
 

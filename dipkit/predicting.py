@@ -31,11 +31,14 @@ class Prediction:
         They sum to the total charge of each molecule.
     dipole : ndarray of shape (n_molecules, 3), debye
         About the centre of mass where a molecule is charged.
+    std : ndarray of shape (n_molecules,), debye, or None
+        Standard deviations of the magnitudes' errors, where they were asked for.
     """
 
     molecules: Molecules
     charges: FloatArray
     dipole: FloatArray
+    std: FloatArray | None = None
 
     @property
     def magnitude(self) -> FloatArray:
@@ -69,7 +72,7 @@ def default_model(**parameters: Any) -> Pipeline:
     return make_pipeline(SOAPTransformer(), DipoleKernelRidge(**parameters))
 
 
-def predict_all(model: Any, X: Any) -> Prediction:
+def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
     """Predict charges, dipole vectors and magnitudes with a fitted pipeline.
 
     Parameters
@@ -78,6 +81,8 @@ def predict_all(model: Any, X: Any) -> Prediction:
         A pipeline that ends in a `DipoleKernelRidge`, or that alone with described molecules.
     X : Molecules, list of ase.Atoms, ase.Atoms or path
         What `as_molecules` takes; labels are not read.
+    return_std : bool, default=False
+        Tell standard deviations of the magnitudes too.
 
     Returns
     -------
@@ -86,7 +91,8 @@ def predict_all(model: Any, X: Any) -> Prediction:
     Raises
     ------
     InputError
-        If the model is of another kind, or the molecules hold elements it has not seen.
+        If the model is of another kind, the molecules hold elements it has not seen, or it kept
+        no standard deviations (see `DipoleKernelRidge.predict`).
 
     Examples
     --------
@@ -106,6 +112,19 @@ def predict_all(model: Any, X: Any) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    charges = estimator.predict_charges(described)
+    if return_std:
+        charges, std = estimator.predict_charges_and_std(described)
+    else:
+        charges, std = estimator.predict_charges(described), None
     bare = molecules.replace(features=None)
-    return Prediction(bare, charges, dipoles(charges, bare))
+    return Prediction(bare, charges, dipoles(charges, bare), std)
+
+
+def keeps_std(model: Any) -> bool:
+    """Tell whether a fitted model can tell standard deviations; older ones kept none.
+
+    Parameters
+    ----------
+    model : Pipeline or DipoleKernelRidge
+    """
+    return hasattr(model[-1] if isinstance(model, Pipeline) else model, "std_coef_")

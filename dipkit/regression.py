@@ -38,6 +38,7 @@ from .statistics import (
     default_n_inducing,
     require_memory,
 )
+from .uncertainty import PredictedSpread, fit_spread
 
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Why the passes ended.
     label_summary_ : dict
         Molecules and labels used in fit.
+    std_coef_, std_intercept_, std_whitening_, std_novelty_, std_floor_
+        What standard deviations are computed from, see `dipkit.uncertainty.Spread`.
 
     References
     ----------
@@ -245,20 +248,37 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         )
         result = self._solve(objective, start, rng)
         self._store(result, basis, labels, charge_weight)
+        fit_spread(objective, result.weights, basis, molecules, rng).store(self)
         return self
 
-    def predict(self, X: Molecules) -> FloatArray:
+    def predict(
+        self, X: Molecules, return_std: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Predict dipole magnitudes.
 
         Parameters
         ----------
         X : Molecules
             Described by the transformer that described the training molecules.
+        return_std : bool, default=False
+            Return standard deviations too.
 
         Returns
         -------
-        ndarray of shape (n_molecules,), debye
+        magnitudes : ndarray of shape (n_molecules,), debye
+        std : ndarray of shape (n_molecules,), debye
+            Only with ``return_std=True``: of the error of each magnitude, the noise of labels
+            included. One holds about 68 % of the errors, 1.96 about 95 %.
+
+        Raises
+        ------
+        InputError
+            If `X` is not described, holds elements unseen in fit, or the model was saved by a
+            version that kept no standard deviations.
         """
+        if return_std:
+            charges, std = self.predict_charges_and_std(X)
+            return np.linalg.norm(dipoles(charges, X), axis=1), std
         magnitudes: FloatArray = np.linalg.norm(self.predict_dipole(X), axis=1)
         return magnitudes
 
@@ -279,17 +299,21 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_atoms,), e
             Of all molecules, concatenated as in ``X.numbers``.
         """
-        check_is_fitted(self)
-        molecules = require_described(X)
-        widths = [scale.shape[1] for scale in self.inducing_features_]
-        require_known(molecules, self.elements_, widths)
-        backend = get_backend(self.device)
-        coefficients = self._coefficients(backend)
-        charges = np.empty(molecules.n_atoms)
-        for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
-            atoms = slice(molecules.offsets[run.start], molecules.offsets[run.stop])
-            charges[atoms] = self._raw_charges(molecules[run], coefficients, backend)
-        return conserve_charge(charges, molecules)
+        return self._walk(X)[0]
+
+    def predict_charges_and_std(self, X: Molecules) -> tuple[FloatArray, FloatArray]:
+        """Predict atomic charges and the standard deviations of the magnitudes, in one walk.
+
+        Returns
+        -------
+        charges : ndarray of shape (n_atoms,), e
+            As `predict_charges` gives them.
+        std : ndarray of shape (n_molecules,), debye
+            As `predict` gives them with ``return_std=True``.
+        """
+        charges, std = self._walk(X, with_std=True)
+        assert std is not None
+        return charges, std
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination R^2 of the magnitudes.
@@ -402,6 +426,24 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     # Steps of predict
 
+    def _walk(self, X: Molecules, with_std: bool = False) -> tuple[FloatArray, FloatArray | None]:
+        """Charges, and standard deviations where they are wanted, block by block."""
+        check_is_fitted(self)
+        molecules = require_described(X)
+        widths = [scale.shape[1] for scale in self.inducing_features_]
+        require_known(molecules, self.elements_, widths)
+        backend = get_backend(self.device)
+        coefficients = self._coefficients(backend)
+        spread = PredictedSpread(self, backend) if with_std else None
+        charges, std = np.empty(molecules.n_atoms), np.empty(len(molecules))
+        for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
+            atoms, block = slice(*molecules.offsets[[run.start, run.stop]]), molecules[run]
+            raw = self._raw_charges(block, coefficients, backend, spread)
+            charges[atoms] = conserve_charge(raw, block)
+            if spread is not None:
+                std[run] = spread.finish(block, dipoles(charges[atoms], block))
+        return charges, std if with_std else None
+
     def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
         """By element: descriptors of its environments, their coefficients and its constant."""
         parts, intercepts = {}, self.intercept_.tolist()
@@ -419,6 +461,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         block: Molecules,
         coefficients: dict[int, tuple[list[Any], Any, float]],
         backend: Backend,
+        spread: PredictedSpread | None,
     ) -> FloatArray:
         """Charges of a block before charge conservation, shape (n_atoms,), e."""
         assert block.features is not None
@@ -432,6 +475,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             x = [backend.asarray(scale[atoms], np.float64) for scale in scales]
             k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
             charges[atoms] = backend.to_host(k @ coefficient) + intercept
+            if spread is not None:
+                spread.add(number, atoms, k)
         return charges
 
     def __sklearn_tags__(self) -> Any:
