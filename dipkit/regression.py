@@ -30,6 +30,7 @@ from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
 from .objective import JointObjective, make_loss
 from .solvers import SolveResult, Status, solve_annealed
+from .spread import PredictedSpread
 from .starts import charge_start, random_start, start_charges
 from .statistics import (
     ChargeStatistics,
@@ -38,7 +39,7 @@ from .statistics import (
     default_n_inducing,
     require_memory,
 )
-from .uncertainty import PredictedSpread, fit_spread
+from .uncertainty import fit_spread
 
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
@@ -123,8 +124,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Why the passes ended.
     label_summary_ : dict
         Molecules and labels used in fit.
-    std_coef_, std_intercept_, std_whitening_, std_novelty_, std_floor_
-        What standard deviations are computed from, see `dipkit.uncertainty.Spread`.
+    std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
+        What standard deviations are computed from, see `dipkit.spread.Spread`.
 
     References
     ----------

@@ -8,70 +8,38 @@ g_A = D_A^T u_A, u_A the direction of its dipole; the curvature of J is H = sum_
 
 The first term is what the labels leave open within the basis, kept as `N_SAMPLES` draws from it.
 nu_A is the part of the kernel that the basis does not hold, which grows far from the inducing
-environments. s makes the errors of training molecules, each left out, as wide as told.
+environments, up to a ceiling: the charge of no atom is less certain than the corrections to the
+prior are large. s makes the errors of training molecules, each left out, as wide as told.
 
-Symbols: N labelled molecules, dipole rows D (3 N, r) in debye / e, S samples. How predictions
-are made is in `regression.py`.
+Symbols: N labelled molecules, dipole rows D (3 N, r) in debye / e, S samples. What is kept
+and how it is used is in `spread.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._backend import Backend
-from .design import molecule_sums
-from .exceptions import InputError
+from .design import conserve_charge, molecule_sums
 from .inducing import Basis
 from .molecules import Molecules
 from .objective import ROWS_AT_ONCE, JointObjective
 from .solvers import FactorizationError
-from .units import DEBYE_PER_E_ANGSTROM
+from .spread import Spread, directed_arms, directions, residual_kernel
 
 FloatArray = NDArray[np.float64]
 
 # Draws that stand for the covariance: the standard deviation is off by 1/16 of itself.
 N_SAMPLES = 128
-# Training molecules whose left-out errors set the scale; more would cost more than a third of fit.
-N_CALIBRATION = 300
+# Training molecules whose left-out errors set the scale, and those of them whose kernel is computed
+# anew for that: with more, fit would take more than a tenth longer.
+N_CALIBRATION, N_NOVELTY = 300, 100
 # b: variance of a label that no further data would explain, in units of s^2.
 NOISE_FLOOR = 0.1
 # One standard deviation and 1.96 of them hold these shares of a normal distribution.
 SHARES, WIDTHS = (0.6827, 0.95), (1.0, 1.96)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What `predict` needs for standard deviations; all of it on the host.
-
-    Parameters
-    ----------
-    coefficients : ndarray of shape (M, S), e
-        Kernel coefficients of the draws, of mean zero, divided by the root of S.
-    intercepts : ndarray of shape (n_elements, S), e
-        Their constants.
-    whitening : list of ndarray of shape (M_e, r_e), float32
-        For each element.
-    novelty : float, e
-        Charge that an environment unlike all inducing ones may deviate by.
-    floor : float, debye
-        Standard deviation of the best known magnitude.
-    """
-
-    coefficients: FloatArray
-    intercepts: FloatArray
-    whitening: list[NDArray[np.float32]]
-    novelty: float
-    floor: float
-
-    def store(self, model: Any) -> None:
-        """Make these the fitted attributes ``std_*_`` of an estimator."""
-        model.std_coef_, model.std_intercept_ = self.coefficients, self.intercepts
-        model.std_whitening_ = self.whitening
-        model.std_novelty_, model.std_floor_ = self.novelty, self.floor
 
 
 def fit_spread(
@@ -103,10 +71,8 @@ def fit_spread(
     FactorizationError
         If the curvature cannot be factored.
     """
-    backend = objective.backend
+    backend, n_labelled = objective.backend, int((objective.weights > 0).sum())
     mu = objective.dipoles(objective.at(weights))
-    labelled = backend.to_host(objective.weights) > 0
-    n_labelled = int(labelled.sum())
     try:
         factor = backend.factor(_curvature(objective, mu))
     except np.linalg.LinAlgError as error:
@@ -115,16 +81,10 @@ def fit_spread(
         ) from error
     normal = backend.asarray(rng.standard_normal((len(weights), N_SAMPLES)))
     samples = backend.solve_transposed(factor, normal) / np.sqrt(n_labelled * N_SAMPLES)
-
-    usable = np.flatnonzero(labelled & (molecules.natoms > 1))
-    if len(usable) > N_CALIBRATION:
-        usable = np.sort(rng.choice(usable, N_CALIBRATION, replace=False))
-    errors, variances = _left_out(objective, mu, factor, usable, n_labelled)
-    some = molecules[usable]
-    novelty = _novelty(some, basis)
-    arms = directed_arms(some, backend.to_host(mu)[usable])
-    variances += molecule_sums(arms**2 * novelty, some.offsets) / (n_labelled * objective.alpha)
-    scale = _scale(errors, np.sqrt(variances + NOISE_FLOOR))
+    chosen = _choose(backend.to_host(objective.weights), molecules, rng)
+    left_out = _left_out(objective, mu, factor, chosen, n_labelled)
+    shift = weights - objective.prior
+    scale, ceiling = _calibrate(objective, mu, molecules, chosen, left_out, basis, shift)
     coefficients, intercepts = basis.dual_of_many(scale * samples)
     return Spread(
         coefficients=coefficients,
@@ -134,111 +94,9 @@ def fit_spread(
             for element in basis.elements.values()
         ],
         novelty=float(scale / np.sqrt(n_labelled * objective.alpha)),
+        ceiling=ceiling,
         floor=float(scale * np.sqrt(NOISE_FLOOR)),
     )
-
-
-class PredictedSpread:
-    """Gathers what a block of molecules says of its standard deviations, element by element.
-
-    Parameters
-    ----------
-    model : DipoleKernelRidge
-        Fitted.
-    backend : Backend
-
-    Raises
-    ------
-    InputError
-        If the model was saved by a version that kept no standard deviations.
-    """
-
-    def __init__(self, model: Any, backend: Backend) -> None:
-        if not hasattr(model, "std_coef_"):
-            raise InputError(
-                "return_std: this model was fitted by an older dipkit, which kept nothing to tell "
-                "standard deviations from. Fit it again, or predict without them."
-            )
-        self.backend, self.novelty_charge = backend, float(model.std_novelty_)
-        self.floor, self.n_samples = float(model.std_floor_), model.std_coef_.shape[1]
-        self.elements = {}
-        for place, number in enumerate(model.elements_.tolist()):
-            mine = model.inducing_numbers_ == number
-            arrays = (
-                model.std_coef_[mine],
-                model.std_intercept_[place],
-                model.std_whitening_[place].astype(np.float64),
-            )
-            self.elements[number] = [backend.asarray(array) for array in arrays]
-        self.parts: list[tuple[NDArray[np.intp], FloatArray, FloatArray]] = []
-
-    def add(self, number: int, atoms: NDArray[np.intp], k: Any) -> None:
-        """Take the kernel (n_e, M_e) of the block's atoms of one element."""
-        coefficients, constants, whitening = self.elements[number]
-        to_host = self.backend.to_host
-        share = residual_kernel(to_host(k @ whitening))
-        drawn = to_host(k @ coefficients + constants)
-        self.parts.append((atoms, drawn, self.novelty_charge * np.sqrt(share)))
-
-    def finish(self, block: Molecules, dipoles: FloatArray) -> FloatArray:
-        """Return the standard deviations of the block (n_molecules,), debye, and forget it (9).
-
-        Single atoms, which have no dipole whatever their charge, have none.
-        """
-        samples = np.empty((block.n_atoms, self.n_samples))
-        novelty = np.empty(block.n_atoms)
-        for atoms, drawn, charge in self.parts:
-            samples[atoms], novelty[atoms] = drawn, charge
-        self.parts = []
-        arms = directed_arms(block, dipoles)
-        drawn = molecule_sums(arms[:, None] * samples, block.offsets)
-        variance = (drawn**2).sum(axis=1) + self.floor**2
-        variance += molecule_sums((arms * novelty) ** 2, block.offsets)
-        std: FloatArray = np.where(block.natoms > 1, np.sqrt(variance), 0.0)
-        return std
-
-
-def residual_kernel(phi: Any) -> FloatArray:
-    """k(x, x) - phi(x) . phi(x), the share of environments that the basis does not hold.
-
-    Parameters
-    ----------
-    phi : ndarray of shape (n, r)
-        Whitened kernel values, without the constant column.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        From 0, at inducing environments, to 1.
-    """
-    share: FloatArray = np.clip(1.0 - np.einsum("ij,ij->i", phi, phi), 0.0, 1.0)
-    return share
-
-
-def directed_arms(molecules: Molecules, dipoles: FloatArray) -> FloatArray:
-    """Derive the magnitudes by the raw charges: arms from the centroid along the dipole.
-
-    Parameters
-    ----------
-    molecules : Molecules
-    dipoles : ndarray of shape (n_molecules, 3), debye
-
-    Returns
-    -------
-    ndarray of shape (n_atoms,), debye / e
-    """
-    index = molecules.molecule_index
-    centroid = molecule_sums(molecules.positions, molecules.offsets) / molecules.natoms[:, None]
-    arms = (molecules.positions - centroid[index]) * directions(dipoles)[index]
-    directed: FloatArray = DEBYE_PER_E_ANGSTROM * arms.sum(axis=1)
-    return directed
-
-
-def directions(dipoles: FloatArray) -> FloatArray:
-    """Return unit vectors along the dipoles (n_molecules, 3); along z where there is none."""
-    norm = np.linalg.norm(dipoles, axis=1, keepdims=True)
-    safe = np.where(norm > 0, norm, 1.0)
-    return np.where(norm > 0, dipoles / safe, np.array([0.0, 0.0, 1.0]))
 
 
 def _curvature(objective: JointObjective, mu: Any) -> Any:
@@ -295,6 +153,45 @@ def _left_out(
     return np.abs((unit * error).sum(axis=1)), np.maximum(variance, 0.0)
 
 
+def _choose(
+    weights: FloatArray, molecules: Molecules, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Labelled molecules to calibrate with; single atoms tell nothing."""
+    usable = np.flatnonzero((weights > 0) & (molecules.natoms > 1))
+    if len(usable) > N_CALIBRATION:
+        usable = np.sort(rng.choice(usable, N_CALIBRATION, replace=False))
+    return usable
+
+
+def _calibrate(
+    objective: JointObjective,
+    mu: Any,
+    molecules: Molecules,
+    chosen: NDArray[np.intp],
+    left_out: tuple[FloatArray, FloatArray],
+    basis: Basis,
+    shift: Any,
+) -> tuple[float, float]:
+    """Scale of the standard deviations, and ceiling of the novelty's charge, e.
+
+    The novelty is computed for some of the molecules: they tell how much smaller the scale is
+    where it is counted than where it is not.
+    """
+    errors, variances = left_out
+    scale = _scale(errors, np.sqrt(variances + NOISE_FLOOR))
+    some = slice(None, None, max(3, len(chosen) // N_NOVELTY))
+    part = molecules[chosen[some]]
+    novelty, corrections = _environments(part, basis, shift)
+    arms = directed_arms(part, objective.backend.to_host(mu)[chosen[some]])
+    n_labelled = int((objective.weights > 0).sum())
+    beyond = molecule_sums(arms**2 * novelty, part.offsets) / (n_labelled * objective.alpha)
+    without = _scale(errors[some], np.sqrt(variances[some] + NOISE_FLOOR))
+    counted = _scale(errors[some], np.sqrt(variances[some] + beyond + NOISE_FLOOR))
+    if without > 0:
+        scale *= counted / without
+    return scale, float(np.sqrt(np.mean(corrections**2)))
+
+
 def _scale(errors: FloatArray, widths: FloatArray) -> float:
     """Scale by which the widths hold both shares of the errors as nearly as one number can.
 
@@ -305,13 +202,14 @@ def _scale(errors: FloatArray, widths: FloatArray) -> float:
     return float(np.sqrt(needed.prod()))
 
 
-def _novelty(molecules: Molecules, basis: Basis) -> FloatArray:
-    """Residual kernel of each atom (n_atoms,)."""
+def _environments(molecules: Molecules, basis: Basis, shift: Any) -> tuple[FloatArray, FloatArray]:
+    """Residual kernel of each atom, and the charge by which the model departs from its prior, e."""
     assert molecules.features is not None
-    scales = molecules.features.scales
-    novelty = np.empty(molecules.n_atoms)
+    scales, to_host = molecules.features.scales, basis.backend.to_host
+    novelty, corrections = np.empty(molecules.n_atoms), np.empty(molecules.n_atoms)
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
         phi = basis.evaluate(number, [scale[atoms] for scale in scales])
-        novelty[atoms] = residual_kernel(basis.backend.to_host(phi[:, :-1]))
-    return novelty
+        novelty[atoms] = residual_kernel(to_host(phi[:, :-1]))
+        corrections[atoms] = to_host(phi @ shift[basis.elements[number].columns])
+    return novelty, conserve_charge(corrections, molecules.replace(total_charge=None))

@@ -20,7 +20,7 @@ LAYERS = (
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
     | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"}
-    | {"uncertainty", "_champs", "_sdf"},
+    | {"spread", "uncertainty", "_champs", "_sdf"},
     {"regression"} | {"_described", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}

@@ -11,7 +11,7 @@ from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 import dipkit.regression
-from dipkit import DipoleKernelRidge, load_model, predict_all, save_model
+from dipkit import DipoleKernelRidge, load_model, predict_all, save_model, spread
 from dipkit import uncertainty as unc
 from dipkit._outputs import write_predictions
 from dipkit.design import constant_dipoles
@@ -62,7 +62,7 @@ def test_leaving_out_equals_solving_again(n_vectors: int) -> None:
     # A linear problem whose residuals are those of the objective at its own solution.
     w = rng.normal(size=r)
     mu = objective.dipoles(objective.at(w))
-    unit = unc.directions(mu)
+    unit = spread.directions(mu)
     held = [np.eye(3) if a < n_vectors else unit[a][None] for a in range(n)]
     residual = mu - objective.target_vectors(mu)
     hessian = 0.1 * np.eye(r)
@@ -87,7 +87,7 @@ def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> Non
     caught: list[Any] = []
     original = unc.fit_spread
 
-    def catch(*args: Any) -> unc.Spread:
+    def catch(*args: Any) -> spread.Spread:
         caught.extend(args)
         return original(*args)
 
@@ -99,7 +99,7 @@ def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> Non
     mu = objective.dipoles(objective.at(weights))
     inverse = np.linalg.inv(unc._curvature(objective, mu)) / 30
     scale = model.std_floor_ / np.sqrt(unc.NOISE_FLOOR)
-    gradient = np.einsum("ac,acr->ar", unc.directions(mu), objective.rows.reshape(30, 3, -1))
+    gradient = np.einsum("ac,acr->ar", spread.directions(mu), objective.rows.reshape(30, 3, -1))
     expected = scale**2 * np.einsum("ar,rs,as->a", gradient, inverse, gradient)
     model.std_novelty_ = model.std_floor_ = 0.0
     found = model.predict(described[:30], return_std=True)[1] ** 2
@@ -167,7 +167,7 @@ def test_novelty_vanishes_at_inducing_environments(
     model.std_novelty_ = 0.0
     without = model.predict(described[:6], return_std=True)[1]
     np.testing.assert_allclose(with_novelty, without, rtol=0.05)
-    assert unc.residual_kernel(np.array([[1.0, 0.0], [0.6, 0.0], [1.0, 1.0]])).tolist() == [
+    assert spread.residual_kernel(np.array([[1.0, 0.0], [0.6, 0.0], [1.0, 1.0]])).tolist() == [
         0.0,
         pytest.approx(0.64),
         0.0,

@@ -1,0 +1,160 @@
+"""What a fitted model keeps to tell standard deviations, and how a prediction tells them (9).
+
+Symbols: n atoms, M inducing environments, S draws; charges in e, dipoles in debye. How the draws
+and their scale come about is in `uncertainty.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._backend import Backend
+from .design import molecule_sums
+from .exceptions import InputError
+from .molecules import Molecules
+from .units import DEBYE_PER_E_ANGSTROM
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What `predict` needs for standard deviations; all of it on the host.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (M, S), e
+        Kernel coefficients of the draws, of mean zero, divided by the root of S.
+    intercepts : ndarray of shape (n_elements, S), e
+        Their constants.
+    whitening : list of ndarray of shape (M_e, r_e), float32
+        For each element.
+    novelty : float, e
+        Charge that an environment unlike all inducing ones may deviate by, by the kernel.
+    ceiling : float, e
+        What that charge is limited to.
+    floor : float, debye
+        Standard deviation of the best known magnitude.
+    """
+
+    coefficients: FloatArray
+    intercepts: FloatArray
+    whitening: list[NDArray[np.float32]]
+    novelty: float
+    ceiling: float
+    floor: float
+
+    def store(self, model: Any) -> None:
+        """Make these the fitted attributes ``std_*_`` of an estimator."""
+        model.std_coef_, model.std_intercept_ = self.coefficients, self.intercepts
+        model.std_whitening_ = self.whitening
+        model.std_novelty_, model.std_ceiling_ = self.novelty, self.ceiling
+        model.std_floor_ = self.floor
+
+
+class PredictedSpread:
+    """Gathers what a block of molecules says of its standard deviations, element by element.
+
+    Parameters
+    ----------
+    model : DipoleKernelRidge
+        Fitted.
+    backend : Backend
+
+    Raises
+    ------
+    InputError
+        If the model was saved by a version that kept no standard deviations.
+    """
+
+    def __init__(self, model: Any, backend: Backend) -> None:
+        if not hasattr(model, "std_coef_"):
+            raise InputError(
+                "return_std: this model was fitted by an older dipkit, which kept nothing to tell "
+                "standard deviations from. Fit it again, or predict without them."
+            )
+        self.backend, self.floor = backend, float(model.std_floor_)
+        self.novelty, self.ceiling = float(model.std_novelty_), float(model.std_ceiling_)
+        self.n_samples = model.std_coef_.shape[1]
+        self.elements = {}
+        for place, number in enumerate(model.elements_.tolist()):
+            mine = model.inducing_numbers_ == number
+            arrays = (
+                model.std_coef_[mine],
+                model.std_intercept_[place],
+                model.std_whitening_[place].astype(np.float64),
+            )
+            self.elements[number] = [backend.asarray(array) for array in arrays]
+        self.parts: list[tuple[NDArray[np.intp], FloatArray, FloatArray]] = []
+
+    def add(self, number: int, atoms: NDArray[np.intp], k: Any) -> None:
+        """Take the kernel (n_e, M_e) of the block's atoms of one element."""
+        coefficients, constants, whitening = self.elements[number]
+        to_host = self.backend.to_host
+        novelty = self.novelty * np.sqrt(residual_kernel(to_host(k @ whitening)))
+        drawn = to_host(k @ coefficients + constants)
+        self.parts.append((atoms, drawn, np.minimum(novelty, self.ceiling)))
+
+    def finish(self, block: Molecules, dipoles: FloatArray) -> FloatArray:
+        """Return the standard deviations of the block (n_molecules,), debye, and forget it (9).
+
+        Single atoms, which have no dipole whatever their charge, have none.
+        """
+        samples = np.empty((block.n_atoms, self.n_samples))
+        novelty = np.empty(block.n_atoms)
+        for atoms, drawn, charge in self.parts:
+            samples[atoms], novelty[atoms] = drawn, charge
+        self.parts = []
+        arms = directed_arms(block, dipoles)
+        drawn = molecule_sums(arms[:, None] * samples, block.offsets)
+        variance = (drawn**2).sum(axis=1) + self.floor**2
+        variance += molecule_sums((arms * novelty) ** 2, block.offsets)
+        std: FloatArray = np.where(block.natoms > 1, np.sqrt(variance), 0.0)
+        return std
+
+
+def residual_kernel(phi: Any) -> FloatArray:
+    """k(x, x) - phi(x) . phi(x), the share of environments that the basis does not hold.
+
+    Parameters
+    ----------
+    phi : ndarray of shape (n, r)
+        Whitened kernel values, without the constant column.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        From 0, at inducing environments, to 1.
+    """
+    share: FloatArray = np.clip(1.0 - np.einsum("ij,ij->i", phi, phi), 0.0, 1.0)
+    return share
+
+
+def directed_arms(molecules: Molecules, dipoles: FloatArray) -> FloatArray:
+    """Derive the magnitudes by the raw charges: arms from the centroid along the dipole.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    dipoles : ndarray of shape (n_molecules, 3), debye
+
+    Returns
+    -------
+    ndarray of shape (n_atoms,), debye / e
+    """
+    index = molecules.molecule_index
+    centroid = molecule_sums(molecules.positions, molecules.offsets) / molecules.natoms[:, None]
+    arms = (molecules.positions - centroid[index]) * directions(dipoles)[index]
+    directed: FloatArray = DEBYE_PER_E_ANGSTROM * arms.sum(axis=1)
+    return directed
+
+
+def directions(dipoles: FloatArray) -> FloatArray:
+    """Return unit vectors along the dipoles (n_molecules, 3); along z where there is none."""
+    norm = np.linalg.norm(dipoles, axis=1, keepdims=True)
+    safe = np.where(norm > 0, norm, 1.0)
+    return np.where(norm > 0, dipoles / safe, np.array([0.0, 0.0, 1.0]))
