@@ -63,6 +63,27 @@ def dipoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
     return DEBYE_PER_E_ANGSTROM * moments
 
 
+def quadrupoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
+    """Traceless quadrupole moments of atomic charges about the centres of mass (11).
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n_atoms,), e
+    molecules : Molecules
+
+    Returns
+    -------
+    ndarray of shape (n_molecules, 3, 3), debye*angstrom
+        Buckingham's convention, sum_i q_i (3 r r^T - r^2 1) / 2: symmetric, without trace.
+    """
+    arms = molecules.positions - molecules.centers_of_mass()[molecules.molecule_index]
+    products = arms[:, :, None] * arms[:, None]
+    second = molecule_sums(charges[:, None, None] * products, molecules.offsets)
+    trace = np.trace(second, axis1=1, axis2=2)
+    moments: FloatArray = 1.5 * second - 0.5 * trace[:, None, None] * np.eye(3)
+    return DEBYE_PER_E_ANGSTROM * moments
+
+
 def constant_dipoles(molecules: Molecules) -> FloatArray:
     """Dipoles of the total charge spread evenly over the atoms: the part of (3) without weights.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .design import dipoles
+from .design import dipoles, quadrupoles
 from .exceptions import InputError
 from .io import as_molecules
 from .molecules import Molecules
@@ -45,6 +45,11 @@ class Prediction:
         """Dipole magnitudes (n_molecules,), debye."""
         magnitudes: FloatArray = np.linalg.norm(self.dipole, axis=1)
         return magnitudes
+
+    @property
+    def quadrupole(self) -> FloatArray:
+        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the charges (11)."""
+        return quadrupoles(self.charges, self.molecules)
 
     def charges_of(self, index: int) -> FloatArray:
         """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""

@@ -24,7 +24,7 @@ from ._backend import Backend, get_backend
 from ._described import require_described, require_known
 from ._fit_labels import FitLabels, read_labels
 from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
-from .design import conserve_charge, constant_dipoles, dipoles
+from .design import conserve_charge, constant_dipoles, dipoles, quadrupoles
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
@@ -291,6 +291,18 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_molecules, 3), debye
         """
         return dipoles(self.predict_charges(X), X)
+
+    def predict_quadrupole(self, X: Molecules) -> FloatArray:
+        """Predict traceless quadrupole moments about the centres of mass, from the charges.
+
+        They were never learned from: charges made to reproduce dipoles are what they rest on.
+
+        Returns
+        -------
+        ndarray of shape (n_molecules, 3, 3), debye*angstrom
+            In Buckingham's convention (11).
+        """
+        return quadrupoles(self.predict_charges(X), X)
 
     def predict_charges(self, X: Molecules) -> FloatArray:
         """Predict atomic charges; they sum to the total charge of each molecule.

@@ -20,6 +20,9 @@ from .units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]
 
+# A dipole shorter than this, debye, has no direction: an error along any axis lengthens it.
+MIN_DIRECTED_DIPOLE = 0.01
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -109,12 +112,24 @@ class PredictedSpread:
         for atoms, drawn, charge in self.parts:
             samples[atoms], novelty[atoms] = drawn, charge
         self.parts = []
-        arms = directed_arms(block, dipoles)
-        drawn = molecule_sums(arms[:, None] * samples, block.offsets)
-        variance = (drawn**2).sum(axis=1) + self.floor**2
-        variance += molecule_sums((arms * novelty) ** 2, block.offsets)
-        std: FloatArray = np.where(block.natoms > 1, np.sqrt(variance), 0.0)
+        variance = _variance(block, directions(dipoles), samples, novelty)
+        short = np.linalg.norm(dipoles, axis=1) < MIN_DIRECTED_DIPOLE
+        if short.any():
+            axes = [np.tile(axis, (len(block), 1)) for axis in np.eye(3)]
+            every = sum(_variance(block, axis, samples, novelty) for axis in axes)
+            variance = np.where(short, every, variance)
+        std: FloatArray = np.where(block.natoms > 1, np.sqrt(variance + self.floor**2), 0.0)
         return std
+
+
+def _variance(
+    block: Molecules, unit: FloatArray, samples: FloatArray, novelty: FloatArray
+) -> FloatArray:
+    """Variance of the dipoles along unit vectors (n_molecules, 3), debye^2."""
+    arms = directed_arms(block, unit)
+    drawn = molecule_sums(arms[:, None] * samples, block.offsets)
+    variance: FloatArray = (drawn**2).sum(axis=1)
+    return variance + molecule_sums((arms * novelty) ** 2, block.offsets)
 
 
 def residual_kernel(phi: Any) -> FloatArray:
@@ -134,13 +149,13 @@ def residual_kernel(phi: Any) -> FloatArray:
     return share
 
 
-def directed_arms(molecules: Molecules, dipoles: FloatArray) -> FloatArray:
-    """Derive the magnitudes by the raw charges: arms from the centroid along the dipole.
+def directed_arms(molecules: Molecules, unit: FloatArray) -> FloatArray:
+    """Derive the dipoles along unit vectors by the raw charges: arms from the centroid.
 
     Parameters
     ----------
     molecules : Molecules
-    dipoles : ndarray of shape (n_molecules, 3), debye
+    unit : ndarray of shape (n_molecules, 3)
 
     Returns
     -------
@@ -148,7 +163,7 @@ def directed_arms(molecules: Molecules, dipoles: FloatArray) -> FloatArray:
     """
     index = molecules.molecule_index
     centroid = molecule_sums(molecules.positions, molecules.offsets) / molecules.natoms[:, None]
-    arms = (molecules.positions - centroid[index]) * directions(dipoles)[index]
+    arms = (molecules.positions - centroid[index]) * unit[index]
     directed: FloatArray = DEBYE_PER_E_ANGSTROM * arms.sum(axis=1)
     return directed
 

@@ -182,7 +182,7 @@ def _calibrate(
     some = slice(None, None, max(3, len(chosen) // N_NOVELTY))
     part = molecules[chosen[some]]
     novelty, corrections = _environments(part, basis, shift)
-    arms = directed_arms(part, objective.backend.to_host(mu)[chosen[some]])
+    arms = directed_arms(part, directions(objective.backend.to_host(mu)[chosen[some]]))
     n_labelled = int((objective.weights > 0).sum())
     beyond = molecule_sums(arms**2 * novelty, part.offsets) / (n_labelled * objective.alpha)
     without = _scale(errors[some], np.sqrt(variances[some] + NOISE_FLOOR))

@@ -143,6 +143,23 @@ def test_turning_and_moving_changes_nothing(
     np.testing.assert_allclose(fitted.predict(moved, return_std=True)[1], expected, rtol=1e-9)
 
 
+def test_a_dipole_of_zero_may_grow_along_any_axis(toy: Callable[..., Molecules]) -> None:
+    molecules = toy(sizes=(4, 5))
+    rng = np.random.default_rng(0)
+    samples, novelty = rng.normal(size=(9, 50)), rng.random(9)
+    axes = [np.tile(axis, (2, 1)) for axis in np.eye(3)]
+    along = [spread._variance(molecules, axis, samples, novelty) for axis in axes]
+    told = spread.PredictedSpread.__new__(spread.PredictedSpread)
+    told.floor, told.n_samples = 0.0, 50
+    for dipoles, expected in (
+        (np.zeros((2, 3)), sum(along)),
+        (np.tile([0.0, 0.0, 2.0], (2, 1)), along[2]),
+        (np.array([[0.0, 0.0, 0.0], [0.0, 3.0, 0.0]]), [sum(along)[0], along[1][1]]),
+    ):
+        told.parts = [(np.arange(9), samples, novelty)]
+        np.testing.assert_allclose(told.finish(molecules, dipoles) ** 2, expected)
+
+
 def test_far_environments_are_less_certain(fitted: DipoleKernelRidge, described: Molecules) -> None:
     """Descriptors like nothing seen: the draws know nothing there, the novelty does."""
     assert described.features is not None
