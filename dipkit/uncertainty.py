@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .design import conserve_charge, molecule_sums
-from .inducing import Basis
+from .inducing import BIAS, Basis
 from .molecules import Molecules
 from .objective import ROWS_AT_ONCE, JointObjective
 from .solvers import FactorizationError
@@ -38,8 +38,12 @@ N_SAMPLES = 128
 N_CALIBRATION, N_NOVELTY = 300, 100
 # b: variance of a label that no further data would explain, in units of s^2.
 NOISE_FLOOR = 0.1
-# One standard deviation and 1.96 of them hold these shares of a normal distribution.
-SHARES, WIDTHS = (0.6827, 0.95), (1.0, 1.96)
+# One standard deviation and 1.96 of them hold these shares of a normal distribution. The scale is
+# the mean of what either would need, with these weights.
+SHARES, WIDTHS, SHARE_WEIGHTS = (0.6827, 0.95), (1.0, 1.96), (2 / 3, 1 / 3)
+# Errors by (10) are of first order: from few labels, a solution without one would move further.
+# Their variance grows by this over the number of labels.
+FIRST_ORDER_LOSS = 20.0
 
 
 def fit_spread(
@@ -74,7 +78,7 @@ def fit_spread(
     backend, n_labelled = objective.backend, int((objective.weights > 0).sum())
     mu = objective.dipoles(objective.at(weights))
     try:
-        factor = backend.factor(_curvature(objective, mu))
+        factor = backend.factor(_with_constants(_curvature(objective, mu), objective.alpha, basis))
     except np.linalg.LinAlgError as error:
         raise FactorizationError(
             f"alpha: the curvature at the solution cannot be factored ({error}). Raise alpha."
@@ -120,6 +124,18 @@ def _curvature(objective: JointObjective, mu: Any) -> Any:
     if objective.charges is not None:
         matrix += objective.charge_scale * objective.charges.gram
     xp.einsum("ii->i", matrix)[...] += objective.alpha
+    return matrix
+
+
+def _with_constants(matrix: Any, alpha: float, basis: Basis) -> Any:
+    """Hold the constants of the elements like any other charge; changes the matrix.
+
+    The penalty hardly touches them, so that the constant of an element seen once or twice would
+    be uncertain by several e.
+    """
+    for element in basis.elements.values():
+        constant = element.columns.stop - 1
+        matrix[constant, constant] += alpha * (BIAS**2 - 1)
     return matrix
 
 
@@ -189,6 +205,7 @@ def _calibrate(
     counted = _scale(errors[some], np.sqrt(variances[some] + beyond + NOISE_FLOOR))
     if without > 0:
         scale *= counted / without
+    scale *= float(np.sqrt(1 + FIRST_ORDER_LOSS / n_labelled))
     return scale, float(np.sqrt(np.mean(corrections**2)))
 
 
@@ -196,10 +213,10 @@ def _scale(errors: FloatArray, widths: FloatArray) -> float:
     """Scale by which the widths hold both shares of the errors as nearly as one number can.
 
     Errors have heavier tails than a normal distribution: what holds 68 % with one width needs
-    more than 1.96 of them for 95 %. The scale is the geometric mean of what either would need.
+    more than 1.96 of them for 95 %. The scale is a geometric mean of what either would need.
     """
     needed = np.quantile(errors / widths, SHARES) / np.array(WIDTHS)
-    return float(np.sqrt(needed.prod()))
+    return float(np.prod(needed ** np.array(SHARE_WEIGHTS)))
 
 
 def _environments(molecules: Molecules, basis: Basis, shift: Any) -> tuple[FloatArray, FloatArray]:
