@@ -378,6 +378,41 @@ def power_spectrum(
         return _power_spectrum(numbers, positions, offsets, _dscribe_soap(species, parameters))
 
 
+def spectrum_derivatives(
+    numbers: NDArray[np.int64],
+    positions: FloatArray,
+    species: tuple[int, ...],
+    parameters: tuple[Any, ...],
+) -> tuple[FloatArray, FloatArray]:
+    """Compute the power spectra of one molecule and their derivatives by the positions.
+
+    They are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central differences of
+    1e-4 angstrom.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_atoms,)
+    positions : ndarray of shape (n_atoms, 3), angstrom
+    species : tuple of int
+    parameters : tuple
+        `SOAPScale.key`.
+
+    Returns
+    -------
+    spectrum : ndarray of shape (n_atoms, d), float64
+        Not of unit length.
+    derivatives : ndarray of shape (n_atoms, n_atoms, 3, d), 1/angstrom
+        Of the spectrum of the first index by the position of the second; an atom's own
+        environment moves with it.
+    """
+    from ase import Atoms
+
+    with threadpool_limits(1):
+        soap = _dscribe_soap(species, parameters)
+        derivatives, spectrum = soap.derivatives(Atoms(numbers, positions), attach=True)
+    return np.asarray(spectrum, np.float64), np.asarray(derivatives, np.float64)
+
+
 def _power_spectrum(
     numbers: NDArray[np.int64], positions: FloatArray, offsets: NDArray[np.int64], soap: Any
 ) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ LAYERS = (
     | {"spread", "uncertainty", "_champs", "_sdf"},
     {"regression"} | {"_described", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
-    {"search", "persistence", "calculator", "report"}
+    {"search", "persistence", "calculator", "derivatives", "report"}
     | {"_outputs", "_study", "_training", "_trials"},
     {"demo", "_tuning"},
     {"cli"},
