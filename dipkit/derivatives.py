@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from ._backend import NUMPY
 from ._elements import atomic_masses
-from .design import conserve_charge
+from .design import centred
 from .exceptions import InputError
 from .io import as_molecules
 from .molecules import Molecules
@@ -116,10 +116,7 @@ def _of_charges(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules)
         pull = weight * _pull(ridge, one, x, inducing.astype(np.float64))
         pull -= x * np.einsum("id,id->i", x, pull)[:, None]
         raw += np.einsum("ijbd,id->ijb", moved, pull / length)
-    flat = raw.reshape(one.n_atoms, -1)
-    neutral = one.replace(total_charge=None)
-    columns = [conserve_charge(column, neutral) for column in flat.T]
-    return np.stack(columns, axis=1).reshape(raw.shape)
+    return centred(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
 
 
 def _pull(

@@ -29,6 +29,24 @@ def molecule_sums(values: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
     return sums
 
 
+def centred(values: FloatArray, molecules: Molecules) -> FloatArray:
+    """Apply the projector P: take the mean over each molecule's atoms away (2).
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_atoms,) or (n_atoms, k)
+    molecules : Molecules
+
+    Returns
+    -------
+    ndarray of the same shape
+    """
+    sums = molecule_sums(values, molecules.offsets)
+    means = (sums.T / molecules.natoms).T
+    result: FloatArray = values - means[molecules.molecule_index]
+    return result
+
+
 def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
     """Apply the projector P and add Q_A / n_A, so that charges sum to the total charge (2).
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .design import conserve_charge, molecule_sums
+from .design import centred, molecule_sums
 from .inducing import BIAS, Basis
 from .molecules import Molecules
 from .objective import ROWS_AT_ONCE, JointObjective
@@ -229,4 +229,4 @@ def _environments(molecules: Molecules, basis: Basis, shift: Any) -> tuple[Float
         phi = basis.evaluate(number, [scale[atoms] for scale in scales])
         novelty[atoms] = residual_kernel(to_host(phi[:, :-1]))
         corrections[atoms] = to_host(phi @ shift[basis.elements[number].columns])
-    return novelty, conserve_charge(corrections, molecules.replace(total_charge=None))
+    return novelty, centred(corrections, molecules)

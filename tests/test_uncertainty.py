@@ -14,7 +14,7 @@ import dipkit.regression
 from dipkit import DipoleKernelRidge, load_model, predict_all, save_model, spread
 from dipkit import uncertainty as unc
 from dipkit._outputs import write_predictions
-from dipkit.design import constant_dipoles
+from dipkit.design import conserve_charge, constant_dipoles
 from dipkit.exceptions import InputError
 from dipkit.features import Features
 from dipkit.io import read
@@ -216,6 +216,16 @@ def test_molecules_without_dipole_labels_do_not_calibrate(described: Molecules) 
     some = some.replace(features=described.features)
     std = DipoleKernelRidge(n_inducing=60).fit(some).predict(described, return_std=True)[1]
     assert np.isfinite(std).all()
+
+
+def test_ions_with_charge_labels(toy: Callable[..., Molecules]) -> None:
+    molecules = toy()
+    charges = conserve_charge(np.random.default_rng(0).normal(size=molecules.n_atoms), molecules)
+    molecules = molecules.replace(charges=charges)
+    assert molecules.total_charge.any()
+    some = molecules[molecules.natoms > 1]
+    std = DipoleKernelRidge().fit(some, np.ones(len(some))).predict(some, return_std=True)[1]
+    assert (std > 0).all()
 
 
 def test_it_is_repeatable(described: Molecules) -> None:
