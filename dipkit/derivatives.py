@@ -1,12 +1,8 @@
 """Derivatives of predicted charges and dipoles by the positions of the atoms.
 
-Symbols: a molecule of n atoms; descriptors p_i (n, d_s) at scale s and x_i = p_i / |p_i|, kernel
-k(t) of t = x . z with inducing environments z_m of coefficients c_m, scale weights a_s that sum
-to 1. The raw charge v_i = sum_m c_m sum_s a_s k(x_i . z_m) + constant has the derivative
-
-    dv_i = sum_s y_i . dp_i / |p_i|,   y_i = g_i - x_i (x_i . g_i),   g_i = a_s sum_m c_m k'(t) z_m
-
-and q = P v + Q/n, mu = f sum_i q_i (r_i - c) follow. Derivatives of p are dscribe's (`soap.py`).
+Symbols: a molecule of n atoms; power spectra p_i (n, d_s) at scale s and x_i = p_i / |p_i|, charges
+in e, dipoles in debye. Equations (12) and (13) of the theory page; derivatives of p are dscribe's
+(`soap.py`).
 """
 
 from __future__ import annotations
@@ -105,7 +101,7 @@ def _steps(model: Any) -> tuple[SOAPTransformer, DipoleKernelRidge]:
 
 
 def _of_charges(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
-    """Derive the charges of one molecule by its positions (n, n, 3), e / angstrom."""
+    """Derive the charges of one molecule by its positions (n, n, 3), e / angstrom (12)."""
     raw = np.zeros((one.n_atoms, one.n_atoms, 3))
     keys, species = [scale.key() for scale in soap.scales_], tuple(soap.species_.tolist())
     weights = ridge.scale_weights_ / ridge.scale_weights_.sum()
@@ -122,7 +118,7 @@ def _of_charges(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules)
 def _pull(
     ridge: DipoleKernelRidge, one: Molecules, x: FloatArray, inducing: FloatArray
 ) -> FloatArray:
-    """Derive the raw charges by descriptors of unit length (n, d), scale weight apart."""
+    """Derive the raw charges by descriptors of unit length: g_i of (12), without a_s (n, d)."""
     pull = np.empty_like(x)
     for number in one.elements:
         atoms, mine = one.numbers == number, ridge.inducing_numbers_ == number
@@ -132,7 +128,7 @@ def _pull(
 
 
 def _of_dipole(charges: FloatArray, moved: FloatArray, one: Molecules) -> FloatArray:
-    """Derive the dipole of one molecule by its positions (n, 3, 3), debye / angstrom.
+    """Derive the dipole of one molecule by its positions (n, 3, 3), debye / angstrom (13).
 
     The charges move along, and with them the centre of mass where they do not sum to zero.
     """
