@@ -64,9 +64,9 @@ def fetch_qm9(cache: PathLike | None = None, uncharacterized: bool = False) -> M
 
     Notes
     -----
-    The checksums are those that figshare publishes for its files. Please cite R. Ramakrishnan,
-    P. O. Dral, M. Rupp and O. A. von Lilienfeld, Sci. Data 1, 140022 (2014). The data are in the
-    public domain (CC0).
+    The checksums are those of figshare's listing, as several public projects quote them. The data
+    are in the public domain (CC0); please cite R. Ramakrishnan, P. O. Dral, M. Rupp and O. A. von
+    Lilienfeld, Sci. Data 1, 140022 (2014).
     """
     archive = fetch(QM9_ARCHIVE, cache)
     flat = archive.with_name(_QM9_READ)
