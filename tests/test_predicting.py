@@ -15,7 +15,7 @@ import dipkit
 from dipkit import DipoleKernelRidge, SOAPTransformer, as_molecules, predict_all, save_model
 from dipkit._atoms import to_atoms
 from dipkit.datasets import load_organics
-from dipkit.design import molecule_sums
+from dipkit.design import molecule_sums, quadrupoles
 from dipkit.exceptions import InputError
 from dipkit.molecules import Molecules
 from dipkit.predicting import predict_parts
@@ -85,6 +85,17 @@ def test_labels_are_not_read(model: Pipeline) -> None:
     water.set_array("mulliken", np.array([9.0, 9.0, 9.0]))
     np.testing.assert_array_equal(predict_all(model, water).charges, expected.charges)
     np.testing.assert_array_equal(model.predict([water]), expected.magnitude)
+
+
+def test_quadrupoles_follow_from_the_charges(
+    model: Pipeline, bare: Molecules, described: Molecules
+) -> None:
+    found = predict_all(model, bare)
+    assert found.quadrupole.shape == (len(bare), 3, 3)
+    np.testing.assert_allclose(
+        found.quadrupole, model[-1].predict_quadrupole(described)[:10], atol=1e-5
+    )
+    np.testing.assert_array_equal(found.quadrupole, quadrupoles(found.charges, bare))
 
 
 def test_total_charges_are_kept(model: Pipeline) -> None:
