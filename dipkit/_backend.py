@@ -90,6 +90,16 @@ class Backend:
         half = solve_triangular(factor, right, lower=True)
         return solve_triangular(factor, half, trans="T", lower=True)
 
+    def solve_transposed(self, factor: Any, right: Any) -> Any:
+        """Solve L^T x = right with a factor L from `factor`."""
+        if self.name == "numpy":
+            return scipy.linalg.solve_triangular(
+                factor, right, trans="T", lower=True, check_finite=False
+            )
+        from cupyx.scipy.linalg import solve_triangular
+
+        return solve_triangular(factor, right, trans="T", lower=True)
+
     def free_memory(self) -> int:
         """Bytes free on the device now."""
         if self.name == "numpy":

@@ -19,6 +19,7 @@ from .molecules import Molecules
 from .objective import DipoleTarget
 from .starts import start_charges
 from .statistics import ChargeStatistics, accumulate_wanted
+from .uncertainty import CalibrationSample
 
 FloatArray = NDArray[np.float64]
 
@@ -39,6 +40,8 @@ class FitStatistics:
         Of the reference charges, where they were wanted.
     guess : ChargeStatistics or None
         Of the charges guessed from electronegativities, where they were wanted.
+    sample : CalibrationSample
+        To set the scale of standard deviations.
     """
 
     basis: Basis
@@ -47,6 +50,7 @@ class FitStatistics:
     labels: FitLabels
     charges: ChargeStatistics | None
     guess: ChargeStatistics | None
+    sample: CalibrationSample
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
         """Return the statistics of the molecules of both; the matrices of this one are added to."""
@@ -60,6 +64,7 @@ class FitStatistics:
             join_labels(self.labels, other.labels),
             _joined(self.charges, other.charges),
             _joined(self.guess, other.guess),
+            self.sample.joined(other.sample, len(self.constant)),
         )
 
 
@@ -67,6 +72,7 @@ def gather(
     molecules: Molecules,
     labels: FitLabels,
     basis: Basis,
+    rng: np.random.Generator,
     with_charges: bool,
     with_guess: bool,
     on_disk: bool = False,
@@ -80,6 +86,8 @@ def gather(
         Described.
     labels : FitLabels
     basis : Basis
+    rng : numpy.random.Generator
+        Chooses molecules to calibrate standard deviations with.
     with_charges, with_guess : bool
         Whether the charge statistics of the labels, and of the guess, are wanted.
     on_disk : bool, default=False
@@ -100,7 +108,8 @@ def gather(
         allocate_rows(shape, on_disk, basis.backend.xp),
     )
     bare = replace(labels, molecules=labels.molecules.replace(features=None))
-    return FitStatistics(basis, rows, constant_dipoles(molecules), bare, charges, guess)
+    sample = CalibrationSample.of(molecules, labels.target, rng)
+    return FitStatistics(basis, rows, constant_dipoles(molecules), bare, charges, guess, sample)
 
 
 def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:

@@ -40,6 +40,10 @@ BUDGET_SHARE = 0.8
 ROWS_AT_ONCE = 8192
 # Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two on their way.
 N_MATRICES = 6
+# Draws that stand for the covariance, see `uncertainty`: the standard deviation is off by 1/16.
+N_SAMPLES = 128
+# Molecules that set the scale of standard deviations, and those of them with descriptors.
+SPREAD_MOLECULES = (300, 100)
 # What the allocator and libraries take besides.
 SLACK_BYTES = 48 * 2**20
 
@@ -190,7 +194,12 @@ def _forecast(molecules: Molecules, r: int) -> tuple[int, int, int]:
         choosing += 8 * features.BLOCK_ATOMS * sum(widths)
     accumulating = piece + 16 * in_block * r
     solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
-    return held, max(accumulating, solving, choosing), 24 * n * r
+    n_left_out, n_described = (min(n, most) for most in SPREAD_MOLECULES)
+    in_sample = int(n_described * per_molecule)
+    held += 4 * in_sample * sum(widths)
+    # Rows of molecules left out, draws, their solutions; kernel of those with descriptors.
+    telling = 32 * r * (3 * n_left_out + N_SAMPLES) + in_sample * (4 * sum(widths) + 24 * r)
+    return held, max(accumulating, solving, telling, choosing), 24 * n * r
 
 
 def _largest_that(fits: Callable[[int], bool], upper: int) -> int:

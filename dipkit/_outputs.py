@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
 CSV_COLUMNS = ("name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z")
+# Where standard deviations were predicted.
+STD_COLUMN = "dipole_std_debye"
 
 
 class _Probe(Exception):
@@ -62,7 +64,7 @@ def write_predictions(path: PathLike, prediction: Any) -> None:
         ``.csv``: one row a molecule, dipoles in debye. ``.xyz``: geometries with charges and
         dipole vectors that ASE reads back.
     prediction : Prediction
-        Of `predict_all`.
+        Of `predict_all`; standard deviations are written where there are any.
     """
     stream_predictions(path, [prediction])
 
@@ -91,22 +93,32 @@ def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
     if file.suffix.lower() == ".csv":
         _write_csv(file, counted())
     else:
-        parts = (
-            predictions_to_atoms(part.molecules, part.dipole, part.charges) for part in counted()
-        )
-        write_atoms(file, chain.from_iterable(parts))
+        write_atoms(file, chain.from_iterable(_frames(part) for part in counted()))
     return sum(sizes)
+
+
+def _frames(prediction: Any) -> Iterator[Any]:
+    """Geometries with what was predicted of them."""
+    molecules, std = prediction.molecules, prediction.std
+    frames = predictions_to_atoms(molecules, prediction.dipole, prediction.charges)
+    for index, frame in enumerate(frames):
+        if std is not None:
+            frame.info[STD_COLUMN] = float(std[index])
+        yield frame
 
 
 def _write_csv(file: Path, predictions: Iterable[Any]) -> None:
     with atomic_write(file) as temporary, temporary.open("w", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
+        writer, columns = csv.writer(handle, lineterminator="\n"), None
         for part in predictions:
-            for name, magnitude, vector in zip(
-                part.molecules.names, part.magnitude, part.dipole, strict=True
-            ):
-                writer.writerow([name, *(f"{value:.6f}" for value in (magnitude, *vector))])
+            numbers = [part.magnitude, *part.dipole.T]
+            if part.std is not None:
+                numbers.append(part.std)
+            if columns is None:
+                columns = (*CSV_COLUMNS, STD_COLUMN)[: 1 + len(numbers)]
+                writer.writerow(columns)
+            for name, *values in zip(part.molecules.names, *numbers, strict=True):
+                writer.writerow([name, *(f"{value:.6f}" for value in values)])
 
 
 def rich_table(table: Table) -> rich.table.Table:

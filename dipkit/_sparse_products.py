@@ -28,17 +28,18 @@ def dot(x: Any, z: Any, on_host: bool = True) -> Any:
     ----------
     x : array of shape (n, d)
     z : array of shape (M, d)
-        Best in Fortran order.
+        In Fortran order, to say that it will meet many x: its columns are then quick to pick.
+        Else everything is multiplied.
     on_host : bool, default=True
-        False multiplies everything: on a GPU that is quicker than to sort, as it is on the host
-        in single precision.
+        False multiplies everything: on a GPU that is quicker than to sort.
 
     Returns
     -------
     array of shape (n, M)
     """
-    single = z.dtype == np.float32
-    if single or not on_host or x.shape[1] < 2 * N_PROBES or len(x) < LEAST_ROWS:
+    if not on_host or not z.T.flags.c_contiguous:
+        return x @ z.T
+    if x.shape[1] < 2 * N_PROBES or len(x) < LEAST_ROWS:
         return x @ z.T
     result = np.empty((len(x), len(z)), np.result_type(x, z))
     for rows in groups(x):

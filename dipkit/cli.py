@@ -64,7 +64,7 @@ app = typer.Typer(
 DataArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="Molecules: .xyz, .npz, .db, raw QM9 files.", show_default=False
+        metavar="DATA", help="Molecules: .xyz, .npz, .db, .sdf, raw QM9 files.", show_default=False
     ),
 ]
 ModelArgument = Annotated[
@@ -215,17 +215,24 @@ def predict(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .csv or .xyz", show_default=False)
     ],
+    std: Annotated[
+        bool | None,
+        typer.Option(
+            "--std/--no-std", help="Standard deviations.", show_default="where the model keeps them"
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict magnitudes, vectors and charges; labels in DATA are not read."""
     from ._outputs import PREDICTION_SUFFIXES, check_output, stream_predictions
     from .persistence import load_model
-    from .predicting import predict_parts
+    from .predicting import keeps_std, predict_parts
 
     check_output(output, PREDICTION_SUFFIXES)
     loaded = load_model(model)
+    with_std = keeps_std(loaded) if std is None else std
     with _busy("predicting"):
-        n_molecules = stream_predictions(output, predict_parts(loaded, data))
+        n_molecules = stream_predictions(output, predict_parts(loaded, data, with_std))
     _show({"output": str(output), "molecules": n_molecules}, as_json, err=True)
 
 

@@ -29,6 +29,24 @@ def molecule_sums(values: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
     return sums
 
 
+def centred(values: FloatArray, molecules: Molecules) -> FloatArray:
+    """Apply the projector P: take the mean over each molecule's atoms away (2).
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_atoms,) or (n_atoms, k)
+    molecules : Molecules
+
+    Returns
+    -------
+    ndarray of the same shape
+    """
+    sums = molecule_sums(values, molecules.offsets)
+    means = (sums.T / molecules.natoms).T
+    result: FloatArray = values - means[molecules.molecule_index]
+    return result
+
+
 def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
     """Apply the projector P and add Q_A / n_A, so that charges sum to the total charge (2).
 
@@ -60,6 +78,27 @@ def dipoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
     """
     arms = molecules.positions - molecules.centers_of_mass()[molecules.molecule_index]
     moments = molecule_sums(charges[:, None] * arms, molecules.offsets)
+    return DEBYE_PER_E_ANGSTROM * moments
+
+
+def quadrupoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
+    """Traceless quadrupole moments of atomic charges about the centres of mass (11).
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n_atoms,), e
+    molecules : Molecules
+
+    Returns
+    -------
+    ndarray of shape (n_molecules, 3, 3), debye*angstrom
+        Buckingham's convention, sum_i q_i (3 r r^T - r^2 1) / 2: symmetric, without trace.
+    """
+    arms = molecules.positions - molecules.centers_of_mass()[molecules.molecule_index]
+    products = arms[:, :, None] * arms[:, None]
+    second = molecule_sums(charges[:, None, None] * products, molecules.offsets)
+    trace = np.trace(second, axis1=1, axis2=2)
+    moments: FloatArray = 1.5 * second - 0.5 * trace[:, None, None] * np.eye(3)
     return DEBYE_PER_E_ANGSTROM * moments
 
 

@@ -22,3 +22,7 @@ class MissingDependencyError(DipkitError, ImportError):
 
 class DeviceError(DipkitError, RuntimeError):
     """The requested device is absent or cannot be used."""
+
+
+class DownloadError(DipkitError, OSError):
+    """A file could not be fetched, or came damaged."""

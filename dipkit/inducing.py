@@ -107,6 +107,24 @@ class Basis:
             folded[number] = (coefficients, float(BIAS * part[-1]))
         return folded
 
+    def dual_of_many(self, w: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Fold several sets of weights at once.
+
+        Parameters
+        ----------
+        w : array of shape (r, S)
+
+        Returns
+        -------
+        coefficients : ndarray of shape (M, S), e
+            Elements one after the other.
+        constants : ndarray of shape (n_elements, S), e
+        """
+        to_host, parts = self.backend.to_host, list(self.elements.values())
+        coefficients = [to_host(part.whitening @ w[part.columns][:-1]) for part in parts]
+        constants = [to_host(BIAS * w[part.columns][-1]) for part in parts]
+        return np.concatenate(coefficients), np.array(constants)
+
 
 def build_basis(
     environments: Mapping[int, tuple[NDArray[np.float32], ...]],

@@ -7,7 +7,9 @@ suffix                            format
 ``.db``, ``.json``                ASE database
 ``.npz``                          flat arrays, see `dipkit._npz`
 ``.tar``, ``.tar.bz2``, ...       archive of raw QM9 files, streamed
-a folder                          raw QM9 files ``*.xyz``
+``.sdf``, ``.sd``, ``.mol``       V2000 records, QMugs among them, see `dipkit._sdf`
+``structures.csv``                CSV files of CHAMPS, see `dipkit._champs`
+a folder                          CSV files of CHAMPS, SD files, or raw QM9 files ``*.xyz``
 ================================  ==================================================
 
 Labels are looked for under these keys, the first one present counts:
@@ -35,7 +37,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from . import _ase_files, _npz, _qm9
+from . import _ase_files, _champs, _npz, _qm9, _sdf
 from ._atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
 from ._files import PathLike, atomic_write, existing_file
 from ._records import LabelKeys
@@ -54,7 +56,10 @@ __all__ = [
     "write_atoms",
 ]
 
-_READABLE = ".xyz, .extxyz, .db, .json, .npz, .tar(.bz2, .gz, .xz), or a folder of raw QM9 files"
+_READABLE = (
+    ".xyz, .extxyz, .db, .json, .npz, .sdf, .mol, .tar(.bz2, .gz, .xz), structures.csv, or a "
+    "folder of raw QM9 files, SD files or the CSV files of CHAMPS"
+)
 _WRITABLE = ".xyz, .extxyz, .db, .json, .npz"
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
 _DATABASE_SUFFIXES = (".db", ".json")
@@ -198,7 +203,9 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
 
 def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
     suffix = file.suffix.lower()
-    if file.is_dir() or _qm9.is_archive(file):
+    if file.is_dir():
+        return _folder_reader(file)
+    if _qm9.is_archive(file):
         return _qm9.read_qm9
     if suffix in _XYZ_SUFFIXES:
         return _qm9.read_qm9 if _qm9.is_raw_file(file) else _read_xyz
@@ -206,7 +213,17 @@ def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
         return _read_database
     if suffix == ".npz":
         return _npz.read_npz
+    if suffix in _sdf.SUFFIXES:
+        return _sdf.read_sdf
+    if file.name == _champs.STRUCTURES:
+        return _champs.read_champs
     raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Readable: {_READABLE}.")
+
+
+def _folder_reader(folder: Path) -> Callable[[Path, LabelKeys], Molecules]:
+    if (folder / _champs.STRUCTURES).exists():
+        return _champs.read_champs
+    return _sdf.read_sdf if _sdf.has_sdf(folder) else _qm9.read_qm9
 
 
 def _read_xyz(path: Path, keys: LabelKeys) -> Molecules:

@@ -42,6 +42,24 @@ class EnvironmentKernel(BaseEstimator):
         array of shape (n, M)
         """
 
+    def derivative(self, t: Any, backend: Backend) -> Any:
+        """Derive the kernel by the dot products; only derivatives of dipoles need it.
+
+        Parameters
+        ----------
+        t : array of shape (n, M)
+            Dot products; may be overwritten.
+        backend : Backend
+
+        Returns
+        -------
+        array of shape (n, M)
+        """
+        raise InputError(
+            f"kernel: {type(self).__name__} has no derivative. Write its method derivative(t, "
+            "backend), or take differences of predictions."
+        )
+
     def check(self) -> None:
         """Refuse parameters that give no kernel."""
 
@@ -112,6 +130,10 @@ class PowerKernel(EnvironmentKernel):
         xp.maximum(t, 0, out=t)
         return t if self.degree == 1 else xp.power(t, t.dtype.type(self.degree), out=t)
 
+    def derivative(self, t: Any, backend: Backend) -> Any:
+        """Return degree max(t, 0) ** (degree - 1)."""
+        return self.degree * backend.xp.maximum(t, 0) ** (self.degree - 1)
+
 
 class GaussianKernel(EnvironmentKernel):
     """k(t) = exp(-2 gamma (1 - t)), which is Gaussian in the distance of unit-length descriptors.
@@ -135,3 +157,7 @@ class GaussianKernel(EnvironmentKernel):
         t -= 1
         t *= 2 * self.gamma
         return xp.exp(t, out=t)
+
+    def derivative(self, t: Any, backend: Backend) -> Any:
+        """Return 2 gamma times the kernel."""
+        return 2 * self.gamma * self.of_dot_products(t, backend)

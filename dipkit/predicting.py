@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ._files import PathLike
-from .design import dipoles
+from .design import quadrupoles
 from .exceptions import InputError
 from .io import as_molecules, read_parts
 from .molecules import Molecules
@@ -37,17 +37,25 @@ class Prediction:
         They sum to the total charge of each molecule.
     dipole : ndarray of shape (n_molecules, 3), debye
         About the centre of mass where a molecule is charged.
+    std : ndarray of shape (n_molecules,), debye, or None
+        Standard deviations of the magnitudes' errors, where they were asked for.
     """
 
     molecules: Molecules
     charges: FloatArray
     dipole: FloatArray
+    std: FloatArray | None = None
 
     @property
     def magnitude(self) -> FloatArray:
         """Dipole magnitudes (n_molecules,), debye."""
         magnitudes: FloatArray = np.linalg.norm(self.dipole, axis=1)
         return magnitudes
+
+    @property
+    def quadrupole(self) -> FloatArray:
+        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the charges (11)."""
+        return quadrupoles(self.charges, self.molecules)
 
     def charges_of(self, index: int) -> FloatArray:
         """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""
@@ -75,7 +83,7 @@ def default_model(**parameters: Any) -> Pipeline:
     return make_pipeline(SOAPTransformer(), DipoleKernelRidge(**parameters))
 
 
-def predict_parts(model: Any, path: PathLike) -> Iterator[Prediction]:
+def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Iterator[Prediction]:
     """Predict the molecules of a file part by part, with memory that does not grow with the file.
 
     Parameters
@@ -84,6 +92,8 @@ def predict_parts(model: Any, path: PathLike) -> Iterator[Prediction]:
         As in `predict_all`.
     path : str or path
         Extended XYZ and ASE databases are streamed; see `dipkit.io.read_parts`.
+    return_std : bool, default=False
+        Tell standard deviations of the magnitudes too.
 
     Yields
     ------
@@ -91,7 +101,7 @@ def predict_parts(model: Any, path: PathLike) -> Iterator[Prediction]:
         Of some thousand molecules each, in order.
     """
     for molecules in read_parts(path, PART_MOLECULES):
-        yield predict_all(_on_demand(model), molecules)
+        yield predict_all(_on_demand(model), molecules, return_std)
 
 
 def _on_demand(model: Any) -> Any:
@@ -106,7 +116,7 @@ def _on_demand(model: Any) -> Any:
     return Pipeline(steps)
 
 
-def predict_all(model: Any, X: Any) -> Prediction:
+def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
     """Predict charges, dipole vectors and magnitudes with a fitted pipeline.
 
     Parameters
@@ -115,6 +125,8 @@ def predict_all(model: Any, X: Any) -> Prediction:
         A pipeline that ends in a `DipoleKernelRidge`, or that alone with described molecules.
     X : Molecules, list of ase.Atoms, ase.Atoms or path
         What `as_molecules` takes; labels are not read.
+    return_std : bool, default=False
+        Tell standard deviations of the magnitudes too.
 
     Returns
     -------
@@ -123,7 +135,8 @@ def predict_all(model: Any, X: Any) -> Prediction:
     Raises
     ------
     InputError
-        If the model is of another kind, or the molecules hold elements it has not seen.
+        If the model is of another kind, the molecules hold elements it has not seen, or it kept
+        no standard deviations (see `DipoleKernelRidge.predict`).
 
     Examples
     --------
@@ -143,6 +156,15 @@ def predict_all(model: Any, X: Any) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    charges = estimator.predict_charges(described)
-    bare = molecules.replace(features=None)
-    return Prediction(bare, charges, dipoles(charges, bare))
+    charges, dipole, std = estimator.predict_together(described, return_std)
+    return Prediction(molecules.replace(features=None), charges, dipole, std)
+
+
+def keeps_std(model: Any) -> bool:
+    """Tell whether a fitted model can tell standard deviations; older ones kept none.
+
+    Parameters
+    ----------
+    model : Pipeline or DipoleKernelRidge
+    """
+    return hasattr(model[-1] if isinstance(model, Pipeline) else model, "std_coef_")

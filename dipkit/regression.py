@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -27,20 +27,26 @@ from ._fit_statistics import FitStatistics, gather, join_labels
 from ._memory import default_n_inducing, parse_bytes, plan_fit
 from ._scratch import ScratchRows
 from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
-from .design import conserve_charge, dipoles
+from ._threads import count_threads, in_order
+from .design import conserve_charge, dipoles, quadrupoles
+from .features import cut
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
 from .objective import JointObjective, make_loss
 from .solvers import SolveResult, Status, solve_annealed
+from .spread import DrawnCharges, PredictedSpread, clear_spread
 from .starts import charge_start, random_start
 from .statistics import ChargeStatistics, blocks
+from .uncertainty import fit_spread
 
 FloatArray = NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
 # Share of the kernel below which a scale is computed in float32 when predicting.
 LIGHT = 0.01
+# Atoms predicted at once: enough to share columns that are not zero, few enough for the cache.
+PREDICTED_AT_ONCE = 4096
 
 
 class DipoleKernelRidge(RegressorMixin, BaseEstimator):
@@ -128,6 +134,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Molecules and labels used in fit.
     memory_plan_ : dict
         Forecast of the memory of the fit.
+    std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
+        What standard deviations are computed from, see `dipkit.spread.Spread`.
 
     References
     ----------
@@ -216,7 +224,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
-        self._statistics: FitStatistics | None = None
+        self.__dict__.pop("_statistics", None)
         check_settings(self)
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
@@ -265,20 +273,34 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self._statistics = statistics
         return self
 
-    def predict(self, X: Molecules) -> FloatArray:
+    def predict(
+        self, X: Molecules, return_std: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Predict dipole magnitudes.
 
         Parameters
         ----------
         X : Molecules
             Described by the transformer that described the training molecules.
+        return_std : bool, default=False
+            Return standard deviations too.
 
         Returns
         -------
-        ndarray of shape (n_molecules,), debye
+        magnitudes : ndarray of shape (n_molecules,), debye
+        std : ndarray of shape (n_molecules,), debye
+            Only with ``return_std=True``: of the error of each magnitude, the noise of labels
+            included. One holds about 68 % of the errors, 1.96 about 95 %.
+
+        Raises
+        ------
+        InputError
+            If `X` is not described, holds elements unseen in fit, or the model was saved by a
+            version that kept no standard deviations.
         """
-        magnitudes: FloatArray = np.linalg.norm(self.predict_dipole(X), axis=1)
-        return magnitudes
+        _, dipole, std = self._walk(X, return_std)
+        magnitudes: FloatArray = np.linalg.norm(dipole, axis=1)
+        return magnitudes if std is None else (magnitudes, std)
 
     def predict_dipole(self, X: Molecules) -> FloatArray:
         """Predict dipole vectors, about the centre of mass where a molecule is charged.
@@ -287,7 +309,19 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n_molecules, 3), debye
         """
-        return dipoles(self.predict_charges(X), X)
+        return self._walk(X)[1]
+
+    def predict_quadrupole(self, X: Molecules) -> FloatArray:
+        """Predict traceless quadrupole moments about the centres of mass, from the charges.
+
+        They were never learned from: charges made to reproduce dipoles are what they rest on.
+
+        Returns
+        -------
+        ndarray of shape (n_molecules, 3, 3), debye*angstrom
+            In Buckingham's convention (11).
+        """
+        return quadrupoles(self.predict_charges(X), X)
 
     def predict_charges(self, X: Molecules) -> FloatArray:
         """Predict atomic charges; they sum to the total charge of each molecule.
@@ -297,17 +331,28 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_atoms,), e
             Of all molecules, concatenated as in ``X.numbers``.
         """
-        check_is_fitted(self)
-        molecules = require_described(X)
-        widths = [scale.shape[1] for scale in self.inducing_features_]
-        require_known(molecules, self.elements_, widths)
-        backend = get_backend(self.device)
-        coefficients = self._coefficients(backend)
-        charges = np.empty(molecules.n_atoms)
-        for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
-            atoms = slice(molecules.offsets[run.start], molecules.offsets[run.stop])
-            charges[atoms] = self._raw_charges(molecules[run], coefficients, backend)
-        return conserve_charge(charges, molecules)
+        return self._walk(X)[0]
+
+    def predict_together(
+        self, X: Molecules, return_std: bool = False
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Predict charges, dipole vectors and standard deviations in one walk.
+
+        Parameters
+        ----------
+        X : Molecules
+        return_std : bool, default=False
+
+        Returns
+        -------
+        charges : ndarray of shape (n_atoms,), e
+            As `predict_charges` gives them.
+        dipole : ndarray of shape (n_molecules, 3), debye
+            As `predict_dipole` gives them.
+        std : ndarray of shape (n_molecules,), debye, or None
+            As `predict` gives them with ``return_std=True``; else None.
+        """
+        return self._walk(X, return_std)
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination R^2 of the magnitudes.
@@ -389,6 +434,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             molecules,
             labels,
             basis,
+            self._generator(2),
             with_charges=init == "charges" or charge_weight > 0 or (keep and labels.has_charges),
             with_guess=init == "electronegativity",
             on_disk=plan.rows_on_disk,
@@ -407,6 +453,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             molecules,
             labels,
             before.basis,
+            self._generator(2, len(before.constant)),
             with_charges=labels.has_charges,
             with_guess=init == "electronegativity",
             on_disk=on_disk,
@@ -433,11 +480,20 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
         result = self._solve(objective, starts.get(init), self._generator(1))
         self._store(result, statistics.basis, labels, charge_weight)
+        clear_spread(self)
+        if len(statistics.sample.places):
+            fit_spread(
+                objective,
+                result.weights,
+                statistics.basis,
+                statistics.sample,
+                self._generator(3),
+            ).store(self)
 
-    def _generator(self, stream: int = 0) -> np.random.Generator:
-        """Random numbers of the choice of environments (0) or of random starts (1)."""
+    def _generator(self, *stream: int) -> np.random.Generator:
+        """Random numbers: of the environments, of random starts (1), of the spread (2 and 3)."""
         seed = check_random_state(self.random_state or 0).randint(2**31)
-        return np.random.default_rng(seed if stream == 0 else [seed, stream])
+        return np.random.default_rng([seed, *stream] if stream else seed)
 
     def _solve(
         self,
@@ -493,6 +549,33 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     # Steps of predict
 
+    def _walk(
+        self, X: Molecules, with_std: bool = False
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Charges, dipoles, and standard deviations where they are wanted, block by block."""
+        check_is_fitted(self)
+        molecules = require_described(X)
+        widths = [scale.shape[1] for scale in self.inducing_features_]
+        require_known(molecules, self.elements_, widths)
+        backend = get_backend(self.device)
+        spread = PredictedSpread(self, backend) if with_std else None
+        coefficients = self._coefficients(backend)
+
+        def predict(piece: Molecules) -> tuple[FloatArray, FloatArray, FloatArray]:
+            raw, drawn = self._raw_charges(piece, coefficients, backend, spread)
+            charges = conserve_charge(raw, piece)
+            dipole = dipoles(charges, piece)
+            std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
+            return charges, dipole, std
+
+        n = len(molecules)
+        charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
+        for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
+            atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
+            found = zip(*_in_pieces(predict, molecules[run], backend), strict=True)
+            charges[atoms], dipole[run], std[run] = (np.concatenate(parts) for parts in found)
+        return charges, dipole, std if with_std else None
+
     def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
         """By element: descriptors of its environments, their coefficients and its constant."""
         parts, intercepts = {}, self.intercept_.tolist()
@@ -503,7 +586,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             mine = self.inducing_numbers_ == number
             run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
             features = [
-                backend.asarray(np.asfortranarray(scale[run], np.float64) if heavy else scale[run])
+                backend.asarray(np.asfortranarray(scale[run], np.float64 if heavy else np.float32))
                 for scale, heavy in zip(self.inducing_features_, precise, strict=True)
             ]
             parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
@@ -511,21 +594,24 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     def _raw_charges(
         self,
-        block: Molecules,
+        piece: Molecules,
         coefficients: dict[int, tuple[list[Any], Any, float]],
         backend: Backend,
-    ) -> FloatArray:
-        """Charges of a block before charge conservation, shape (n_atoms,), e."""
-        assert block.features is not None
-        scales = block.features.scales
-        charges = np.empty(block.n_atoms)
-        for number in block.elements.tolist():
-            atoms = np.flatnonzero(block.numbers == number)
+        spread: PredictedSpread | None,
+    ) -> tuple[FloatArray, list[DrawnCharges]]:
+        """Charges before charge conservation (n_atoms,), e, and draws where they are wanted."""
+        assert piece.features is not None
+        scales, drawn = piece.features.scales, []
+        charges = np.empty(piece.n_atoms)
+        for number in piece.elements.tolist():
+            atoms = np.flatnonzero(piece.numbers == number)
             features, coefficient, intercept = coefficients[number]
             x = (backend.asarray(scale[atoms]) for scale in scales)
             k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
             charges[atoms] = backend.to_host(k @ coefficient) + intercept
-        return charges
+            if spread is not None:
+                drawn.append(spread.draw(number, atoms, k))
+        return charges, drawn
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what only `partial_fit` needs: it is large, and lives on a device."""
@@ -539,3 +625,14 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = False
         tags.target_tags.required = False
         return tags
+
+
+def _in_pieces(
+    predict: Callable[[Molecules], tuple[FloatArray, ...]], block: Molecules, backend: Backend
+) -> Iterator[tuple[FloatArray, ...]]:
+    """Go over a block in pieces, on threads where there are cores."""
+    assert block.features is not None
+    block = block.replace(features=block.features.compute())
+    pieces = [block[run] for run in cut(block.offsets, PREDICTED_AT_ONCE)]
+    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
+    return in_order(predict, pieces, n_threads)

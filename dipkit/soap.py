@@ -404,6 +404,41 @@ def _radial_table(parameters: tuple[Any, ...]) -> RadialTable:
     return tabulate(points, weights, functions, sigma, reach)
 
 
+def spectrum_derivatives(
+    numbers: NDArray[np.int64],
+    positions: FloatArray,
+    species: tuple[int, ...],
+    parameters: tuple[Any, ...],
+) -> tuple[FloatArray, FloatArray]:
+    """Compute the power spectra of one molecule and their derivatives by the positions.
+
+    They are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central differences of
+    1e-4 angstrom.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_atoms,)
+    positions : ndarray of shape (n_atoms, 3), angstrom
+    species : tuple of int
+    parameters : tuple
+        `SOAPScale.key`.
+
+    Returns
+    -------
+    spectrum : ndarray of shape (n_atoms, d), float64
+        Not of unit length.
+    derivatives : ndarray of shape (n_atoms, n_atoms, 3, d), 1/angstrom
+        Of the spectrum of the first index by the position of the second; an atom's own
+        environment moves with it.
+    """
+    from ase import Atoms
+
+    with one_blas_thread():
+        soap = _dscribe_soap(species, parameters)
+        derivatives, spectrum = soap.derivatives(Atoms(numbers, positions), attach=True)
+    return np.asarray(spectrum, np.float64), np.asarray(derivatives, np.float64)
+
+
 @functools.lru_cache(maxsize=32)
 def _dscribe_soap(species: tuple[int, ...], parameters: tuple[Any, ...]) -> Any:
     from dscribe.descriptors import SOAP

@@ -185,6 +185,10 @@ class DeviceBackend(Backend):
         assert isinstance(right, DeviceArray)
         return to_device(NUMPY.solve(factor.view(np.ndarray), right.view(np.ndarray)))
 
+    def solve_transposed(self, factor: Any, right: Any) -> Any:
+        assert isinstance(right, DeviceArray)
+        return to_device(NUMPY.solve_transposed(factor.view(np.ndarray), right.view(np.ndarray)))
+
     def free_memory(self) -> int:
         return NUMPY.free_memory()
 
@@ -208,13 +212,17 @@ def test_nothing_moves_between_devices_behind_the_door(
     molecules = labelled(toy)
     model = DipoleKernelRidge(loss=loss, init=init, device="cpu", max_iter=1000)
     expected = model.fit(molecules).predict_dipole(molecules)
+    expected_std = model.predict(molecules, return_std=True)[1]
     sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
     backend = DeviceBackend("device", DeviceModule(), sparse)
     monkeypatch.setattr(dipkit.regression, "get_backend", lambda device: backend)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
     assert {type(scale) for scale in model.inducing_features_} == {np.ndarray}
+    assert type(model.std_coef_) is type(model.std_whitening_[0]) is np.ndarray
     np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=1e-8)
+    std = model.predict(molecules, return_std=True)[1]
+    np.testing.assert_allclose(std, expected_std, rtol=1e-3)
 
 
 @pytest.mark.parametrize("vectors", [True, False])

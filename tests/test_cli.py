@@ -130,7 +130,8 @@ def test_predict_csv_and_xyz(model: Path, molecules: Molecules, tmp_path: Path) 
     assert run("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.csv").stdout == ""
     with open(tmp_path / "out.csv", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert list(rows[0]) == ["name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z"]
+    columns = ["name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z"]
+    assert list(rows[0]) == [*columns, "dipole_std_debye"]
     assert [row["name"] for row in rows] == molecules.names[30:].tolist()
     vectors = np.array([[row[f"dipole_{axis}"] for axis in "xyz"] for row in rows], float)
     np.testing.assert_allclose(vectors, expected.dipole, atol=1e-5)
@@ -144,6 +145,23 @@ def test_predict_csv_and_xyz(model: Path, molecules: Molecules, tmp_path: Path) 
     np.testing.assert_allclose(dipoles * 4.803204712570263, expected.dipole, atol=1e-5)
     charges = np.concatenate([frame.get_charges() for frame in read])
     np.testing.assert_allclose(charges, expected.charges, atol=1e-6)
+    stds = [float(row["dipole_std_debye"]) for row in rows]
+    assert [frame.info["dipole_std_debye"] for frame in read] == pytest.approx(stds, abs=1e-5)
+
+    run("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "bare.csv", "--no-std")
+    assert (tmp_path / "bare.csv").read_text().splitlines()[0] == ",".join(columns)
+
+
+def test_predict_with_an_older_model(model: Path, molecules: Molecules, tmp_path: Path) -> None:
+    older = dipkit.load_model(model)
+    for name in [name for name in vars(older[-1]) if name.startswith("std_")]:
+        delattr(older[-1], name)
+    dipkit.save_model(older, tmp_path / "older.dipkit")
+    dipkit.write(tmp_path / "new.npz", molecules[30:])
+    arguments = (tmp_path / "older.dipkit", tmp_path / "new.npz", "-o", tmp_path / "out.csv")
+    run("predict", *arguments)
+    assert "std" not in (tmp_path / "out.csv").read_text()
+    assert "fitted by an older dipkit" in run("predict", *arguments, "--std", code=2).stderr
 
 
 def test_evaluate(model: Path, test_data: Path) -> None:

@@ -26,23 +26,27 @@ LAYERS = (
         "_scratch",
         "_shared",
     }
-    | {"_html", "_plain", "_sparse_products", "_tasks", "_threads"},
+    | {"_download", "_html", "_plain", "_sparse_products", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "lockstep", "statistics", "soap", "io", "labels", "datasets"}
     | {
         "_ase_files",
         "_atoms",
+        "_champs",
         "_describe",
         "_memory",
         "_npz",
         "_power_spectrum",
         "_qm9",
         "_records",
+        "_sdf",
+        "spread",
         "starts",
+        "uncertainty",
     },
     {"regression"} | {"_described", "_fit_labels", "_fit_statistics", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
-    {"search", "persistence", "calculator", "report"}
+    {"search", "persistence", "calculator", "derivatives", "report"}
     | {"_outputs", "_study", "_training", "_trials"},
     {"demo", "_tuning", "study_report"},
     {"cli"},
@@ -56,15 +60,16 @@ DOORS = {
     "dscribe": "soap",
     "matplotlib": "report",
     "optuna": "_study",
-    "pooch": "datasets",
+    "pooch": "_download",
     "pyscf": "labels",
+    "requests": "_download",
     "skops": "persistence",
     "tblite": "labels",
     "threadpoolctl": "_threads",
     "typer": "cli",
 }
 
-NOT_AT_IMPORT = {"cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "tblite"}
+NOT_AT_IMPORT = {"cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "requests", "tblite"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

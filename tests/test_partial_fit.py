@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 import dipkit.regression
+import dipkit.uncertainty
 from dipkit import DipoleKernelRidge, load_model, save_model
+from dipkit._fit_labels import read_labels
 from dipkit.exceptions import InputError
 from dipkit.kernels import PowerKernel
 from dipkit.molecules import Molecules
+from dipkit.objective import DipoleTarget
+from dipkit.uncertainty import CalibrationSample
 
 
 class ExactKernel(PowerKernel):
@@ -124,7 +128,7 @@ def test_environments_stay(described: Molecules) -> None:
 def test_fit_starts_anew(described: Molecules) -> None:
     model = ridge().partial_fit(described[:20]).fit(described[20:])
     np.testing.assert_array_equal(model.dual_coef_, ridge().fit(described[20:]).dual_coef_)
-    assert model._statistics is None
+    assert not hasattr(model, "_statistics")
 
 
 def test_a_failed_part_changes_nothing(described: Molecules) -> None:
@@ -151,3 +155,43 @@ def test_statistics_are_not_saved(described: Molecules, tmp_path: Path) -> None:
     for other in (copy, load_model(tmp_path / "model.dipkit")):
         assert not hasattr(other, "_statistics")
         np.testing.assert_array_equal(other.predict(described), model.predict(described))
+
+
+def test_standard_deviations_are_those_of_all_molecules(described: Molecules) -> None:
+    """The scale comes from molecules of all parts: within what the choice of them changes."""
+    first, second = described[:25], described[25:]
+    parts = in_parts(ridge(), first)
+    alone = parts.predict(described, return_std=True)[1]
+    std = in_parts(parts, second).predict(described, return_std=True)[1]
+    whole = all_at_once(ridge(), first, described).predict(described, return_std=True)[1]
+    assert np.median(np.abs(std / whole - 1)) < 0.15
+    assert np.median(np.abs(alone / whole - 1)) > 0.05
+
+
+def test_samples_of_parts_are_one_of_the_whole(
+    described: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dipkit.uncertainty, "N_CALIBRATION", 12)
+    monkeypatch.setattr(dipkit.uncertainty, "N_NOVELTY", 4)
+    target = read_labels(described, None, None, None).target
+    keys = np.random.default_rng(0).random(40)
+
+    class Keys:
+        def __init__(self, part: slice) -> None:
+            self.random = lambda n: keys[part]
+
+    def sample(part: slice) -> CalibrationSample:
+        names = ("magnitudes", "vectors", "weights")
+        some = DipoleTarget(*(getattr(target, name)[part] for name in names))
+        return CalibrationSample.of(described[part], some, Keys(part))  # type: ignore[arg-type]
+
+    whole = sample(slice(0, 40))
+    joined = sample(slice(0, 18)).joined(sample(slice(18, 40)), 18)
+    np.testing.assert_array_equal(whole.places, np.argsort(keys)[:12])
+    np.testing.assert_array_equal(joined.places, whole.places)
+    np.testing.assert_array_equal(joined.keys, whole.keys)
+    assert list(joined.described.names) == list(whole.described.names)
+    assert list(whole.described.names) == [described.names[i] for i in whole.places[:4]]
+    np.testing.assert_array_equal(
+        joined.described.features.scales[0], whole.described.features.scales[0]
+    )

@@ -1,5 +1,7 @@
 """`predict_all` gives what the estimator's methods give, whatever the molecules come as."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import dipkit
-from dipkit import DipoleKernelRidge, SOAPTransformer, as_molecules, predict_all
+from dipkit import DipoleKernelRidge, SOAPTransformer, as_molecules, predict_all, save_model
 from dipkit._atoms import to_atoms
-from dipkit.design import molecule_sums
+from dipkit.datasets import load_organics
+from dipkit.design import molecule_sums, quadrupoles
 from dipkit.exceptions import InputError
 from dipkit.molecules import Molecules
 from dipkit.predicting import predict_parts
@@ -84,6 +87,17 @@ def test_labels_are_not_read(model: Pipeline) -> None:
     np.testing.assert_array_equal(model.predict([water]), expected.magnitude)
 
 
+def test_quadrupoles_follow_from_the_charges(
+    model: Pipeline, bare: Molecules, described: Molecules
+) -> None:
+    found = predict_all(model, bare)
+    assert found.quadrupole.shape == (len(bare), 3, 3)
+    np.testing.assert_allclose(
+        found.quadrupole, model[-1].predict_quadrupole(described)[:10], atol=1e-5
+    )
+    np.testing.assert_array_equal(found.quadrupole, quadrupoles(found.charges, bare))
+
+
 def test_total_charges_are_kept(model: Pipeline) -> None:
     methanol = molecule("CH3OH")
     methanol.info["charge"] = 1.0
@@ -143,3 +157,35 @@ def test_an_error_in_a_later_part_names_the_molecule(
     write(tmp_path / "three.xyz", [molecule("H2O"), molecule("NH3"), periodic])
     with pytest.raises(InputError, match=r"three\.xyz: molecule 2 .* periodic"):
         list(predict_parts(model, tmp_path / "three.xyz"))
+
+
+PROGRAM = """
+import sys
+import dipkit.predicting
+from dipkit import load_model, predict_all
+from dipkit._outputs import stream_predictions
+
+dipkit.predicting.PART_MOLECULES = 150
+model = load_model(sys.argv[1])
+n = stream_predictions(sys.argv[3], dipkit.predicting.predict_parts(model, sys.argv[2]))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(n, int(peak.split()[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_file(model: Pipeline, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.dipkit")
+    (tmp_path / "predict.py").write_text(PROGRAM)
+    few = to_atoms(load_organics()[:40].replace(charges=None))
+    found = {}
+    for n in (320, 2400):
+        write(tmp_path / f"{n}.xyz", few * (n // 40))
+        command = [tmp_path / "predict.py", tmp_path / "model.dipkit", tmp_path / f"{n}.xyz"]
+        done = subprocess.run(
+            [sys.executable, *map(str, command), str(tmp_path / f"{n}.csv")],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        counted, found[n] = (int(word) for word in done.stdout.split())
+        assert counted == n
+    assert found[2400] < found[320] + 20_000  # KiB

@@ -1,0 +1,27 @@
+"""A fitted model as an ASE calculator: the dipole of methanol while its O-H bond is stretched.
+
+python examples/calculator.py
+"""
+
+import os
+
+import numpy as np
+from ase.build import molecule
+
+from dipkit import default_model
+from dipkit.calculator import DipkitCalculator
+from dipkit.datasets import load_organics
+
+n = 60 if "DIPKIT_EXAMPLES_QUICK" in os.environ else None
+model = default_model().fit(load_organics()[:n])
+
+atoms = molecule("CH3OH")
+atoms.calc = DipkitCalculator(model)
+for symbol, charge in zip(atoms.symbols, atoms.get_charges(), strict=True):
+    print(f"{symbol}  {charge:+.3f} e")
+
+# ASE's unit is e*angstrom. The model knows relaxed geometries alone: far from them it guesses.
+for length in (0.92, 0.97, 1.02):
+    atoms.set_distance(1, 3, length, fix=0)
+    dipole = atoms.get_dipole_moment()
+    print(f"O-H {length:.2f} angstrom: dipole {dipole.round(3)}, {np.linalg.norm(dipole):.3f} e*A")
