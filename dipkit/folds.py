@@ -1,10 +1,12 @@
 """Cross-validation over a grid of (alpha, lambda) for one setting of everything else.
 
 One basis serves all folds: inducing environments are chosen among all molecules, without a look
-at any label. Then the dipole rows D (3N, r) hold the predictions of every molecule, mu = mu0 + D w,
-and sums over the molecules of a fold are those over all less those over the held-out ones: the
-whole grid costs each kernel value once. All folds and all lambdas advance together (`lockstep.py`)
-while alpha falls, each minimum starting the next.
+at any label. The weights of a fold stay out of what the environments of its held-out molecules add
+to those of the others, lest a sharp kernel look better than it is for molecules it has not seen.
+The dipole rows D (3N, r) hold the predictions of every molecule, mu = mu0 + D w, and sums over the
+molecules of a fold are those over all less those over the held-out ones: the whole grid costs each
+kernel value once. All folds and all lambdas advance together (`lockstep.py`) while alpha falls,
+each minimum starting the next.
 Symbols: N molecules, k folds, grid of n_alphas x n_weights, errors |mu| - m in debye.
 """
 
@@ -26,7 +28,7 @@ from ._parameters import check_number
 from ._settings import check_settings, resolve_init
 from .design import constant_dipoles
 from .exceptions import InputError
-from .inducing import build_basis, choose_environments
+from .inducing import Basis, build_basis, choose_atoms
 from .kernels import PowerKernel
 from .lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
 from .molecules import Molecules
@@ -51,6 +53,8 @@ GRID_TOL = 2e-4
 GRID_PASSES = 25
 # Two neighbouring alphas share a factorisation, in between, where they are no farther apart.
 SHARED_RATIO = 4.0
+# Penalty on barred directions in a fold's own matrix, relative to its largest diagonal element.
+BARRED = 1e3
 # Directions of the normal matrix below this share of the smallest alpha are dropped where that pays
 # (few rows, many columns): the ridge holds their weights at the prior.
 NEGLIGIBLE = 3e-2
@@ -145,12 +149,13 @@ class FoldedProblem:
         self.magnitudes = np.where(np.isnan(lengths), target.magnitudes, lengths)
         self.labelled = np.where(np.isnan(self.magnitudes), 0.0, target.weights)
         self.weights = self._training_weights()
-        self.basis = _choose_basis(molecules, ridge)
+        self.basis, self.owners = _choose_basis(molecules, ridge)
         sets = self._charge_sets()
         # Charges, dipoles and factors of every fold.
         n_matrices = (len(sets) + 1) * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
         require_memory(len(molecules), self.basis.n_columns, self.basis.backend, n_matrices)
         self.constant = constant_dipoles(molecules)
+        self.barred = [self._barred(k) for k in range(len(self.folds))]
         self._accumulate(sets)
         if reduce and 2 * len(self.rows) < self.basis.n_columns:
             self._reduce()
@@ -183,7 +188,7 @@ class FoldedProblem:
         """Yield, while alpha falls, its index, (lambda, fold) of each line, and all |mu|."""
         points = np.indices((len(self.charge_weights), len(self.folds))).reshape(2, -1).T
         objective = self._objective(points)
-        start = self._starts()
+        start = self._starts(objective)
         if self.ridge.prior == "start":
             objective = objective.with_prior(start[points[:, 1]])
         W = self._annealed(objective, start)[points[:, 1]]
@@ -240,6 +245,13 @@ class FoldedProblem:
             if charges.weight > 0:
                 matrix += charges.gram * (charge_weight / charges.weight)
         self.basis.backend.xp.einsum("ii->i", matrix)[...] += alpha
+        return matrix if fold is None else self._without_barred(matrix, fold)
+
+    def _without_barred(self, matrix: Any, fold: int) -> Any:
+        """Add a penalty, in place, that holds the barred directions of a fold at zero."""
+        directions = self.barred[fold]
+        size = BARRED * float(matrix.diagonal().max())
+        matrix += (size * directions) @ directions.T
         return matrix
 
     def _objective(self, points: NDArray[np.intp]) -> LockstepObjective:
@@ -253,12 +265,38 @@ class FoldedProblem:
             charge_weight=self.charge_weights[points[:, 0]],
             loss=self.loss,
             backend=self.basis.backend,
+            barred=self.barred,
         )
 
-    def _starts(self) -> Any:
+    def _starts(self, objective: LockstepObjective) -> Any:
         """Return starting weights of each fold (k, r), from the charges of its training part."""
-        first, backend = self.charges[0], self.basis.backend
-        return backend.xp.stack([charge_start(first.total - held, backend) for held in first.held])
+        first, backend, starts = self.charges[0], self.basis.backend, []
+        for k, held in enumerate(first.held):
+            part = first.total - held
+            part.gram = self._without_barred(part.gram, k)
+            starts.append(charge_start(part, backend))
+        folds = np.arange(len(self.folds))
+        return objective.take(np.searchsorted(objective.fold, folds)).allowed(
+            backend.xp.stack(starts)
+        )
+
+    def _barred(self, k: int) -> Any:
+        """Directions (r, m) that only environments of molecules outside a fold's training part add.
+
+        A function of the span that vanishes at all other environments of an element has weights in
+        the span of the rows W_z of the whitening, z the environments outside.
+        """
+        backend, columns = self.basis.backend, []
+        for number, element in self.basis.elements.items():
+            outside = ~np.isin(self.owners[number], self.folds[k][0])
+            rows = backend.to_host(element.whitening)[outside]
+            directions, triangle, _ = scipy.linalg.qr(rows.T, mode="economic", pivoting=True)
+            size = np.abs(triangle.diagonal())
+            rank = int((size > 1e-10 * size[:1]).sum()) if len(size) else 0
+            block = np.zeros((self.basis.n_columns, rank))
+            block[element.columns.start : element.columns.stop - 1] = directions[:, :rank]
+            columns.append(block)
+        return backend.asarray(np.concatenate(columns, axis=1))
 
     def _training_weights(self) -> FloatArray:
         """Weights s_A (k, N), zero for molecules held out of a fold and for those without label."""
@@ -307,6 +345,10 @@ class FoldedProblem:
         values, vectors = scipy.linalg.eigh(backend.to_host(matrix), driver="evd")
         turn = backend.asarray(np.ascontiguousarray(vectors[:, values > NEGLIGIBLE * alpha]))
         self.rows = self.rows @ turn
+        self.barred = [
+            backend.asarray(scipy.linalg.orth(backend.to_host(turn.T @ part), rcond=1e-6))
+            for part in self.barred
+        ]
         for folded in self.charges:
             for part in (folded.total, *folded.held):
                 part.gram, part.moment = turn.T @ (part.gram @ turn), turn.T @ part.moment
@@ -367,13 +409,17 @@ def _check(
     check_settings(ridge)
 
 
-def _choose_basis(molecules: Molecules, ridge: DipoleKernelRidge) -> Any:
-    """Choose the basis that a fit to all molecules would take."""
+def _choose_basis(
+    molecules: Molecules, ridge: DipoleKernelRidge
+) -> tuple[Basis, dict[int, NDArray[np.intp]]]:
+    """Choose the basis of a fit to all molecules, and say by element whose environments it has."""
     assert molecules.features is not None, "described molecules expected"
     rng = np.random.default_rng(check_random_state(ridge.random_state or 0).randint(2**31))
     kernel = PowerKernel() if ridge.kernel is None else clone(ridge.kernel)
     kernel.check()
     n_inducing = ridge.n_inducing or default_n_inducing(molecules)
-    environments = choose_environments(molecules, n_inducing, kernel, rng)
+    chosen = choose_atoms(molecules, n_inducing, kernel, rng)
+    environments = {number: scales for number, (_, scales) in chosen.items()}
+    owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
     weights, backend = molecules.features.weights, get_backend(ridge.device)
-    return build_basis(environments, kernel, weights, ridge.eigenvalue_cut, backend)
+    return build_basis(environments, kernel, weights, ridge.eigenvalue_cut, backend), owners

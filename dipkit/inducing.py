@@ -283,6 +283,28 @@ def choose_environments(
     dict
         By atomic number: descriptors of the environments, one array per scale.
     """
+    chosen = choose_atoms(molecules, n_inducing, kernel, rng)
+    return {number: scales for number, (_, scales) in chosen.items()}
+
+
+def choose_atoms(
+    molecules: Molecules,
+    n_inducing: int,
+    kernel: EnvironmentKernel,
+    rng: np.random.Generator,
+) -> dict[int, tuple[NDArray[np.intp], tuple[NDArray[np.float32], ...]]]:
+    """Choose inducing environments as `choose_environments`, and tell whose they are.
+
+    Parameters
+    ----------
+    molecules, n_inducing, kernel, rng
+        As there.
+
+    Returns
+    -------
+    dict
+        By atomic number: positions of the atoms (M_e,) and their descriptors.
+    """
     assert molecules.features is not None
     numbers, counts = np.unique(molecules.numbers, return_counts=True)
     quota = share_out(dict(zip(numbers.tolist(), counts.tolist(), strict=True)), n_inducing)
@@ -290,12 +312,13 @@ def choose_environments(
     chosen = {}
     for number, m in quota.items():
         # One element at a time: descriptors of all candidates at once may not fit in memory.
-        scales = molecules.features.take(_draw(molecules.numbers == number, m, rng)).scales
-        if m < len(scales[0]):
+        atoms = _draw(molecules.numbers == number, m, rng)
+        scales = molecules.features.take(atoms).scales
+        if m < len(atoms):
             similarity = kernel([scales[main]], [scales[main]], [1.0])
             points = np.sort(farthest_points(similarity, m))
-            scales = tuple(scale[points] for scale in scales)
-        chosen[number] = scales
+            atoms, scales = atoms[points], tuple(scale[points] for scale in scales)
+        chosen[number] = atoms, scales
     return chosen
 
 

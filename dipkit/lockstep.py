@@ -115,6 +115,8 @@ class LockstepObjective:
         lambda.
     loss : Loss
     backend : Backend
+    barred : sequence of array of shape (r, m_k), default=()
+        Orthonormal directions that the weights of each fold stay out of; empty bars none.
     """
 
     def __init__(
@@ -128,8 +130,10 @@ class LockstepObjective:
         charge_weight: FloatArray,
         loss: Loss,
         backend: Backend,
+        barred: Sequence[Any] = (),
     ):
         xp = backend.xp
+        self.barred = barred
         self.rows, self.charges, self.loss, self.backend = rows, charges, loss, backend
         self.fold, self.charge_weight, self.alpha = fold, charge_weight, 1.0
         # A vector is a magnitude of 0 measured from the label: one formula serves both.
@@ -164,6 +168,13 @@ class LockstepObjective:
         other.has_charges = bool((other.scale > 0).any())
         return other
 
+    def allowed(self, W: Any) -> Any:
+        """Take out of each line (B, r) what its fold bars; changes it in place."""
+        for k in np.unique(self.fold) if self.barred else ():
+            mine, directions = np.flatnonzero(self.fold == k), self.barred[k]
+            W[mine] -= (W[mine] @ directions) @ directions.T
+        return W
+
     def products(self, W: Any) -> tuple[Any, Any]:
         """D w (B, n_molecules, 3) in debye, and C^T C w (B, r)."""
         moment = (W @ self.rows.T).reshape(len(W), -1, 3)
@@ -186,7 +197,7 @@ class LockstepObjective:
         return Place(W, moment, charge, off, norm, e, value)
 
     def half_gradient(self, place: Place) -> Any:
-        """Half of dJ/dW (B, r)."""
+        """Half of dJ/dW (B, r), in the directions that are not barred."""
         xp, norm = self.backend.xp, place.norm[..., None]
         # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
         direction = xp.where(
@@ -197,7 +208,7 @@ class LockstepObjective:
         gradient += self.alpha * (place.W - self.prior)
         if self.has_charges:
             gradient += self.scale[:, None] * (place.charge - self.moments)
-        return gradient
+        return self.allowed(gradient)
 
     def slope_along(
         self, place: Place, step: Any, d_moment: Any, d_charge: Any
@@ -308,6 +319,7 @@ def solve_in_step(
     walk = _Walk(objective, start, memory)
     for _ in range(max_iter):
         step = factors.solve(walk.gradient, walk.objective.fold, walk.objective.charge_weight)
+        step = walk.objective.allowed(step)
         gain = (walk.gradient * step).sum(axis=-1)
         left = objective.backend.to_host(gain > tol * walk.place.value)
         if not left.all():

@@ -83,7 +83,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         start is never a prior.
     n_restarts : int, default=1
         Random starts tried; the one with the lowest objective is kept.
-    annealing : sequence of float, default=(1000, 100, 10)
+    annealing : sequence of float, default=(1e5, 1e4, 1000, 100, 10)
         Multiples of alpha under which passes run first: the minimum is followed while the ridge
         penalty falls. With it the start hardly matters; ``()`` starts at alpha.
     max_iter : int, default=500
@@ -163,7 +163,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         init: str = "auto",
         prior: str = "start",
         n_restarts: int = 1,
-        annealing: Sequence[float] = (1000.0, 100.0, 10.0),
+        annealing: Sequence[float] = (1e5, 1e4, 1000.0, 100.0, 10.0),
         max_iter: int = 500,
         tol: float = 1e-6,
         acceleration: int = 8,

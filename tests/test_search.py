@@ -76,20 +76,28 @@ def searched(molecules) -> DipoleSearchCV:
 
 
 def refit_predictions(problem, train, test, alpha, charge_weight):
-    """Fit one fold anew in the basis of all molecules: that of a model that saw them all."""
+    """Fit one fold anew, in the basis of those environments that its training molecules have."""
     from dipkit._settings import resolve_init
     from dipkit.design import constant_dipoles
+    from dipkit.inducing import build_basis
     from dipkit.objective import DipoleTarget, JointObjective, make_loss
     from dipkit.solvers import solve_annealed
     from dipkit.starts import charge_start, start_charges
     from dipkit.statistics import ChargeLabels, accumulate
 
     molecules, ridge = problem.labels.molecules[train], problem.ridge
+    environments = {}
+    for number, element in problem.basis.elements.items():
+        kept = np.isin(problem.owners[number], train)
+        environments[number] = tuple(scale[kept] for scale in element.environments)
+    basis = build_basis(
+        environments, problem.basis.kernel, problem.basis.weights, ridge.eigenvalue_cut
+    )
     labels = read_labels(molecules, None, None, problem.labels.target.weights[train])
     start = start_charges(molecules, labels.charges, resolve_init(ridge.init, labels))
     term = labels.charges if charge_weight > 0 else start
     sets = [ChargeLabels.of(part, molecules, labels.target.weights) for part in (start, term)]
-    rows, (start, term) = accumulate(molecules, problem.basis, sets)
+    rows, (start, term) = accumulate(molecules, basis, sets)
     target = DipoleTarget(labels.target.magnitudes, labels.target.vectors, labels.target.weights)
     objective = JointObjective(
         rows, constant_dipoles(molecules), target, term, alpha, charge_weight,
@@ -99,7 +107,7 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     if ridge.prior == "start":
         objective = objective.with_prior(w)
     result = solve_annealed(objective, w, ridge.annealing, tol=1e-12)
-    held, _ = accumulate(problem.labels.molecules[test], problem.basis)
+    held, _ = accumulate(problem.labels.molecules[test], basis)
     return constant_dipoles(problem.labels.molecules[test]) + (held @ result.weights).reshape(-1, 3)
 
 
@@ -108,8 +116,8 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
 @pytest.mark.parametrize("splitter", [KFold(3), ShuffleSplit(2, test_size=0.3, random_state=0)])
 def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weight, splitter):
     """With vectors J is convex: both must end in one minimum, whatever the rounding."""
-    # A high cut: rounding of float32 kernels differs between block sizes, and is whitened along.
-    ridge = DipoleKernelRidge(n_inducing=40, eigenvalue_cut=1e-4, **parameters)
+    # No direction falls below the cut: it would do so at other places in the basis of a fold.
+    ridge = DipoleKernelRidge(n_inducing=40, eigenvalue_cut=1e-8, **parameters)
     weights = 1.0 + np.arange(len(described)) % 3
     folds = list(splitter.split(np.arange(len(described))))
     labels = read_labels(described, None, None, weights)
@@ -119,7 +127,7 @@ def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weig
         mu = refit_predictions(problem, train, test, 1e-3, charge_weight)
         expected = np.linalg.norm(mu, axis=1) - described.dipole_magnitude[test]
         # Small groups of molecules round more: the folds of ShuffleSplit cut into many.
-        atol = 1e-5 if isinstance(splitter, KFold) else 5e-3
+        atol = 1e-3 if isinstance(splitter, KFold) else 5e-3
         np.testing.assert_allclose(errors[0, 0], expected, atol=atol)
 
 
