@@ -7,9 +7,6 @@ change a bit of the result. What is computed for a chunk is not here (`soap.py`)
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,10 +14,10 @@ from typing import Any
 
 import joblib
 import numpy as np
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from ._checks import Locator
+from ._parallel import active_jobs, progress, run_tasks
 from ._shared import SharedArray
 from .exceptions import InputError
 from .features import check_memory, cut, forecast_bytes
@@ -30,7 +27,6 @@ CHUNK_ATOMS = 1024
 # Starting processes and importing dscribe in them costs seconds: less work is done here.
 PARALLEL_SECONDS = 6.0
 _PROBE_MOLECULES = 4
-_CHUNKS_A_ROUND = 64
 
 FloatArray = NDArray[np.float32]
 
@@ -122,8 +118,8 @@ class SOAPDescriber:
             joblib.delayed(self.describe_chunk)(molecules[chunk], _rows(molecules, chunk), outputs)
             for chunk in chunks
         ]
-        with _progress(len(chunks), self.verbose) as advance:
-            for rows, sent in _run(tasks, n_jobs):
+        with progress("descriptors", len(chunks), self.verbose) as advance:
+            for rows, sent in run_tasks(tasks, n_jobs):
                 for output, values in zip(outputs, sent, strict=True):
                     if values is not None:
                         output.write(rows, values)
@@ -135,11 +131,8 @@ class SOAPDescriber:
             return 1
         if self.n_jobs is not None:
             return self.n_jobs
-        backend, n_jobs = get_active_backend()
-        if n_jobs is not None or backend.default_n_jobs != 1:
-            return int(backend.default_n_jobs if n_jobs is None else n_jobs)
-        if backend.nesting_level or joblib.cpu_count() == 1:
-            return 1
+        if (asked := active_jobs()) is not None:
+            return asked
         return -1 if self._forecast_seconds(molecules) > PARALLEL_SECONDS else 1
 
     def _forecast_seconds(self, molecules: Molecules) -> float:
@@ -157,22 +150,6 @@ def _rows(molecules: Molecules, chunk: slice) -> slice:
     return slice(int(molecules.offsets[chunk.start]), int(molecules.offsets[chunk.stop]))
 
 
-def _run(tasks: list[Any], n_jobs: int) -> Iterator[Any]:
-    """Run tasks and yield their results, as soon as the backend can."""
-    if n_jobs == 1:
-        yield from (function(*args, **kwargs) for function, args, kwargs in tasks)
-        return
-    try:
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    except ValueError:  # Dask, for one, returns lists: in rounds, so that they stay short
-        parallel = joblib.Parallel(n_jobs=n_jobs)
-        size = _CHUNKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
-        for start in range(0, len(tasks), size):
-            yield from parallel(tasks[start : start + size])
-        return
-    yield from parallel(tasks)
-
-
 def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:
     """Every atom has a descriptor; one without is NaN throughout."""
     for scale, array in enumerate(arrays):
@@ -183,20 +160,3 @@ def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:
                 f"scale{scale}: {atom} has no finite, non-zero descriptor, nor have "
                 f"{int(bad.sum()) - 1} other atoms. Change r_cut, sigma or n_max of this scale."
             )
-
-
-@contextlib.contextmanager
-def _progress(n_chunks: int, verbose: bool | str) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; hand out the function that moves it by one chunk."""
-    in_worker = multiprocessing.current_process().name != "MainProcess"
-    wanted = sys.stderr.isatty() if verbose == "auto" else verbose
-    if not wanted or in_worker or n_chunks <= 1:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=console.is_terminal) as bar:
-        task = bar.add_task("descriptors", total=n_chunks)
-        yield lambda: bar.advance(task)

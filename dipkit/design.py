@@ -29,8 +29,8 @@ def molecule_sums(values: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
     return sums
 
 
-def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
-    """Apply the projector P and add Q_A / n_A, so that charges sum to the total charge (2).
+def project(charges: FloatArray, molecules: Molecules) -> FloatArray:
+    """Apply the projector P of (2): take away the mean over each molecule.
 
     Parameters
     ----------
@@ -41,9 +41,24 @@ def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
     -------
     ndarray of shape (n_atoms,), e
     """
-    excess = molecule_sums(charges, molecules.offsets) - molecules.total_charge
-    conserved: FloatArray = charges - (excess / molecules.natoms)[molecules.molecule_index]
-    return conserved
+    excess = molecule_sums(charges, molecules.offsets) / molecules.natoms
+    projected: FloatArray = charges - excess[molecules.molecule_index]
+    return projected
+
+
+def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
+    """Apply P and add Q_A / n_A, so that charges sum to the total charge (1).
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n_atoms,), e
+    molecules : Molecules
+
+    Returns
+    -------
+    ndarray of shape (n_atoms,), e
+    """
+    return project(charges, molecules) + even_charges(molecules)
 
 
 def dipoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
@@ -63,16 +78,47 @@ def dipoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
     return DEBYE_PER_E_ANGSTROM * moments
 
 
+def even_charges(molecules: Molecules) -> FloatArray:
+    """Total charges spread evenly over the atoms (n_atoms,), e."""
+    even: FloatArray = (molecules.total_charge / molecules.natoms)[molecules.molecule_index]
+    return even
+
+
+def even_dipoles(molecules: Molecules) -> FloatArray:
+    """Dipoles of the evenly spread charges (n_molecules, 3), debye; zero for neutral molecules."""
+    return dipoles(even_charges(molecules), molecules)
+
+
 def constant_dipoles(molecules: Molecules) -> FloatArray:
-    """Dipoles of the total charge spread evenly over the atoms: the part of (3) without weights.
+    """Part of the dipoles without weights: that of (3), or mu_b of (9) with a baseline.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Prepared: they carry a baseline only where the model has one.
 
     Returns
     -------
     ndarray of shape (n_molecules, 3), debye
-        Zero for neutral molecules.
     """
-    even = molecules.total_charge / molecules.natoms
-    return dipoles(even[molecules.molecule_index], molecules)
+    dipole = molecules.baseline_dipole
+    return even_dipoles(molecules) if dipole is None else dipole
+
+
+def constant_charges(molecules: Molecules) -> FloatArray:
+    """Part of the charges without weights: Q/n of (1), or q_b of (9) with baseline charges.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Prepared, as for `constant_dipoles`.
+
+    Returns
+    -------
+    ndarray of shape (n_atoms,), e
+    """
+    charges = molecules.baseline_charges
+    return even_charges(molecules) if charges is None else charges
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ._backend import get_backend
+from ._baseline import baseline_of, prepare_labels
 from ._fit_labels import FitLabels, read_labels
 from ._parameters import check_number
 from ._settings import check_settings, resolve_init
@@ -143,6 +144,8 @@ class FoldedProblem:
         if max(charge_weights) > 0 and not labels.has_charges:
             raise InputError("charge_weight: above 0 it needs charge labels; there are none.")
         check_settings(ridge)
+        # Held-out molecules take part in the one scale of a baseline, as they do in the basis.
+        labels, _ = prepare_labels(labels, baseline_of(ridge))
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
         self.ridge, self.labels, self.folds = ridge, labels, list(folds)
         self.loss = make_loss(ridge.loss, ridge.huber_threshold)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .design import dipoles
 from .exceptions import InputError
 from .io import as_molecules
 from .molecules import Molecules
@@ -106,6 +105,5 @@ def predict_all(model: Any, X: Any) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    charges = estimator.predict_charges(described)
-    bare = molecules.replace(features=None)
-    return Prediction(bare, charges, dipoles(charges, bare))
+    charges, dipole = estimator.predict_both(described)
+    return Prediction(molecules.replace(features=None), charges, dipole)

@@ -21,10 +21,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._backend import Backend, get_backend
+from ._baseline import baseline_of, prepare_labels
 from ._described import require_described, require_known
 from ._fit_labels import FitLabels, read_labels
 from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
-from .design import conserve_charge, constant_dipoles, dipoles
+from .design import constant_charges, constant_dipoles, dipoles, project
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
@@ -53,10 +54,12 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     ----------
     alpha : float or "auto", default="auto"
         Ridge penalty, debye^2. ``"auto"`` is 0.02 over the number of molecules with a dipole
-        label: the data terms are means, and the penalty fades as they firm up.
+        label: the data terms are means, and the penalty fades as they firm up. With a baseline it
+        is 30 over the square of that number.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
-        charges, else 0. With 0, charges that are there still choose the start.
+        charges, else 0; with a baseline it is 0. With 0, charges that are there still choose the
+        start.
     kernel : EnvironmentKernel, default=None
         Kernel between environments; None is ``PowerKernel()``.
     n_inducing : int, default=None
@@ -67,10 +70,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         in every pass.
     huber_threshold : float, default=0.2
         Residual where Huber's loss turns linear, debye.
-    init : {"auto", "charges", "electronegativity", "random"}, default="auto"
-        Start of the passes. ``"auto"``: the charges where there are any, else charges guessed
-        from electronegativities. ``"random"`` mostly ends in a poor minimum and is there to
-        reproduce what others do.
+    init : {"auto", "charges", "electronegativity", "zero", "random"}, default="auto"
+        Start of the passes. ``"auto"``: no correction of a baseline, else the charges where there
+        are any, else charges guessed from electronegativities. ``"random"`` mostly ends in a poor
+        minimum and is there to reproduce what others do.
     prior : {"start", "zero"}, default="start"
         What the ridge penalty shrinks towards: the model of the starting charges, which keeps
         predictions sensible far from the training molecules, or no charges at all. A random
@@ -95,6 +98,13 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         all cores for its matrix products.
     random_state : int, RandomState or None, default=None
         Draws inducing candidates and random starts. None always draws the same ones.
+    baseline : {None, "none", "given", "gfn2"}, default=None
+        Cheap calculation that the model corrects (9). ``"gfn2"``: GFN2-xTB, run for the training
+        molecules and again for those to predict, about 10 ms each. ``"given"``: what the molecules
+        carry as ``baseline_dipole`` and ``baseline_charges``. Molecules without a result are left
+        out of fit, and get NaN in prediction, with a warning.
+    baseline_memory : joblib.Memory, str or path, default=None
+        Keeps the results of the calculation on disk.
 
     Attributes
     ----------
@@ -122,6 +132,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Why the passes ended.
     label_summary_ : dict
         Molecules and labels used in fit.
+    baseline_scale_ : float
+        Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
 
     References
     ----------
@@ -157,6 +169,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         device: str = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
+        baseline: str | None = None,
+        baseline_memory: Any = None,
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -175,6 +189,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.baseline = baseline
+        self.baseline_memory = baseline_memory
 
     def fit(
         self,
@@ -213,6 +229,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         rng = np.random.default_rng(check_random_state(self.random_state or 0).randint(2**31))
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
+        labels, self.baseline_scale_ = prepare_labels(labels, baseline_of(self))
+        molecules = labels.molecules
         charge_weight = resolve_charge_weight(self.charge_weight, labels)
         init = resolve_init(self.init, labels)
 
@@ -227,7 +245,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         )
         require_memory(len(molecules), basis.n_columns, backend)
         wanted = (
-            start_charges(molecules, labels.charges, init),
+            None if init == "zero" else start_charges(molecules, labels.charges, init),
             labels.charges if charge_weight > 0 else None,
         )
         rows, (start, term) = accumulate_wanted(
@@ -243,7 +261,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             loss=make_loss(self.loss, self.huber_threshold),
             backend=backend,
         )
-        result = self._solve(objective, start, rng)
+        result = self._solve(objective, start, init, rng)
         self._store(result, basis, labels, charge_weight)
         return self
 
@@ -268,8 +286,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_molecules, 3), debye
+            NaN where the baseline failed.
         """
-        return dipoles(self.predict_charges(X), X)
+        return self.predict_both(X)[1]
 
     def predict_charges(self, X: Molecules) -> FloatArray:
         """Predict atomic charges; they sum to the total charge of each molecule.
@@ -277,10 +296,31 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_atoms,), e
-            Of all molecules, concatenated as in ``X.numbers``.
+            Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
+        """
+        return self.predict_both(X)[0]
+
+    def predict_both(self, X: Molecules) -> tuple[FloatArray, FloatArray]:
+        """Predict charges and dipole vectors in one walk.
+
+        Without a baseline the dipoles are those of the charges. With one they also hold the part
+        of the baseline's dipole that is not in its charges (9).
+
+        Returns
+        -------
+        charges : ndarray of shape (n_atoms,), e
+        dipole : ndarray of shape (n_molecules, 3), debye
         """
         check_is_fitted(self)
-        molecules = require_described(X)
+        molecules, known = baseline_of(self).prepare(require_described(X), self.baseline_scale_)
+        correction = project(self._raw_charges_of(molecules), molecules)
+        dipole = dipoles(correction, molecules) + constant_dipoles(molecules)
+        charges = correction + constant_charges(molecules)
+        charges[~known[molecules.molecule_index]] = np.nan
+        return charges, dipole
+
+    def _raw_charges_of(self, molecules: Molecules) -> FloatArray:
+        """Charges Phi w of prepared molecules, block by block, shape (n_atoms,), e."""
         widths = [scale.shape[1] for scale in self.inducing_features_]
         require_known(molecules, self.elements_, widths)
         backend = get_backend(self.device)
@@ -289,7 +329,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
             atoms = slice(molecules.offsets[run.start], molecules.offsets[run.stop])
             charges[atoms] = self._raw_charges(molecules[run], coefficients, backend)
-        return conserve_charge(charges, molecules)
+        return charges
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination R^2 of the magnitudes.
@@ -352,10 +392,13 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self,
         objective: JointObjective,
         start: ChargeStatistics | None,
+        init: str,
         rng: np.random.Generator,
     ) -> SolveResult:
         """Run the passes from one start, or from random ones and keep the lowest objective."""
-        if start is None:
+        if init == "zero":
+            weights = [objective.prior]
+        elif start is None:
             weights = [random_start(objective, rng) for _ in range(self.n_restarts)]
         else:
             weights = [charge_start(objective, start)]

@@ -19,8 +19,9 @@ LAYERS = (
     | {"_html", "_plain"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
-    | {"_ase_files", "_atoms", "_describe", "_npz", "_qm9", "_records", "starts"},
-    {"regression"} | {"_described", "_fit_labels", "_parameters", "_settings"},
+    | {"_ase_files", "_atoms", "_calculate", "_charge_features", "_describe", "_npz", "_parallel"}
+    | {"_qm9", "_records", "starts"},
+    {"regression"} | {"_baseline", "_described", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
     | {"_outputs", "_study", "_training", "_trials"},

@@ -144,9 +144,11 @@ def test_processes_change_no_bit(transformer, frames):
 def test_follows_parallel_config(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     asked = []
-    run = dipkit._describe._run
+    run = dipkit._describe.run_tasks
     monkeypatch.setattr(
-        dipkit._describe, "_run", lambda tasks, n_jobs: asked.append(n_jobs) or run(tasks, n_jobs)
+        dipkit._describe,
+        "run_tasks",
+        lambda tasks, n_jobs: asked.append(n_jobs) or run(tasks, n_jobs),
     )
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert_equal(transformer.transform(frames).features, expected)
