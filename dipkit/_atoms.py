@@ -176,7 +176,8 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
     Returns
     -------
     list of ase.Atoms
-        Each answers get_dipole_moment() (e*angstrom) and get_charges() (e).
+        Each answers get_dipole_moment() (e*angstrom) and get_charges() (e), but where the
+        prediction is NaN: these carry none.
     """
     dipoles, charges = np.asarray(dipoles, np.float64), np.asarray(charges, np.float64)
     expected = (len(molecules), 3), (molecules.n_atoms,)
@@ -186,7 +187,8 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
             f"{dipoles.shape} and {charges.shape}."
         )
     frames = [_bare_atoms(molecules, index) for index in range(len(molecules))]
-    for index, frame in enumerate(frames):
+    for index in np.flatnonzero(~np.isnan(dipoles[:, 0])).tolist():
+        frame = frames[index]
         frame.info["dipole_debye"] = float(np.linalg.norm(dipoles[index]))
         _attach(frame, dipoles[index], charges[_atoms(molecules, index)])
     return frames

@@ -54,6 +54,7 @@ def check_settings(ridge: Any) -> None:
         )
     if not ridge.eigenvalue_cut < 1:
         raise InputError(f"eigenvalue_cut: expected a share below 1, got {ridge.eigenvalue_cut!r}.")
+    check_number("direction_weight", ridge.direction_weight, above=None)
     if ridge.baseline not in BASELINES:
         raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
     make_loss(ridge.loss, ridge.huber_threshold)
@@ -93,6 +94,11 @@ def resolve_charge_weight(charge_weight: float | str, labels: FitLabels) -> floa
             'name their key, or go on without them: charge_weight="auto" or 0.'
         )
     return weight
+
+
+def resolve_direction_weight(direction_weight: float, labels: FitLabels) -> float:
+    """Kappa to use: without a baseline there is no direction to keep to."""
+    return float(direction_weight) if has_baseline(labels) else 0.0
 
 
 def resolve_init(init: str, labels: FitLabels) -> str:

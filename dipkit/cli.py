@@ -25,6 +25,7 @@ from .exceptions import DipkitError
 INTERRUPTED, USER_ERROR = 130, 2
 
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+Baseline = StrEnum("Baseline", ["none", "given", "gfn2"])
 # Base of all usage errors, from whichever package this typer takes click.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -75,6 +76,10 @@ ChargesOption = Annotated[
     str | None, typer.Option("--charges", metavar="KEY", help="Key of the reference charges.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+BaselineOption = Annotated[
+    Baseline,
+    typer.Option(help="Cheap calculation to correct: GFN2-xTB, or what the molecules carry."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
 
 
@@ -120,6 +125,7 @@ def fit(
     n_inducing: Annotated[
         int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
     ] = None,
+    baseline: BaselineOption = Baseline.none,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
@@ -135,6 +141,7 @@ def fit(
     parameters: dict[str, Any] = {"device": device.value, "random_state": seed}
     given = {"charge_weight": charge_weight, "alpha": alpha, "n_inducing": n_inducing}
     parameters |= {name: value for name, value in given.items() if value is not None}
+    parameters["baseline"] = baseline.value
     start = time.perf_counter()
     molecules = _read(data, dipole, charges)
     model, report = fit_model(molecules, parameters, _busy)

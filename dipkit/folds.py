@@ -21,9 +21,10 @@ from sklearn.utils import check_random_state
 
 from ._backend import get_backend
 from ._baseline import baseline_of, prepare_labels
+from ._direction import with_direction
 from ._fit_labels import FitLabels, read_labels
 from ._parameters import check_number
-from ._settings import check_settings, resolve_init
+from ._settings import check_settings, resolve_direction_weight, resolve_init
 from .design import constant_dipoles
 from .exceptions import InputError
 from .inducing import build_basis, choose_environments
@@ -230,14 +231,20 @@ class FoldedProblem:
         self, k: int, matrix: Any, charges: ChargeStatistics, charge_weight: float
     ) -> JointObjective:
         """Objective over all rows, the weight of the held-out ones being zero."""
-        target, weights = self.labels.target, self._training_weights(k)
+        labels = self.labels.target
+        target = DipoleTarget(labels.magnitudes, labels.vectors, self._training_weights(k))
+        backend = self.basis.backend
+        kappa = resolve_direction_weight(self.ridge.direction_weight, self.labels)
+        term, term_weight = with_direction(
+            charges, charge_weight, self.rows, self.constant, target, kappa, backend
+        )
         return JointObjective(
             self.rows,
             self.constant,
-            DipoleTarget(target.magnitudes, target.vectors, weights),
-            charges,
+            target,
+            term,
             alpha=1.0,
-            charge_weight=charge_weight,
+            charge_weight=term_weight,
             loss=self.loss,
             backend=self.basis.backend,
             dipole_matrix=matrix,

@@ -27,9 +27,9 @@ class Prediction:
     molecules : Molecules
         The molecules, without features.
     charges : ndarray of shape (n_atoms,), e
-        They sum to the total charge of each molecule.
+        They sum to the total charge of each molecule. NaN where the model's baseline failed.
     dipole : ndarray of shape (n_molecules, 3), debye
-        About the centre of mass where a molecule is charged.
+        About the centre of mass where a molecule is charged. NaN where the baseline failed.
     """
 
     molecules: Molecules

@@ -23,8 +23,15 @@ from sklearn.utils.validation import check_is_fitted
 from ._backend import Backend, get_backend
 from ._baseline import baseline_of, prepare_labels
 from ._described import require_described, require_known
+from ._direction import with_direction
 from ._fit_labels import FitLabels, read_labels
-from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
+from ._settings import (
+    check_settings,
+    resolve_alpha,
+    resolve_charge_weight,
+    resolve_direction_weight,
+    resolve_init,
+)
 from .design import constant_charges, constant_dipoles, dipoles, project
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
@@ -105,6 +112,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         out of fit, and get NaN in prediction, with a warning.
     baseline_memory : joblib.Memory, str or path, default=None
         Keeps the results of the calculation on disk.
+    direction_weight : float, default=0.02
+        Weight kappa of the components of a dipole across its baseline (11), where the magnitude
+        alone is known. Without a baseline it has no effect.
 
     Attributes
     ----------
@@ -171,6 +181,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         random_state: Any = None,
         baseline: str | None = None,
         baseline_memory: Any = None,
+        direction_weight: float = 0.02,
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -191,6 +202,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.baseline = baseline
         self.baseline_memory = baseline_memory
+        self.direction_weight = direction_weight
 
     def fit(
         self,
@@ -251,13 +263,18 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         rows, (start, term) = accumulate_wanted(
             molecules, basis, wanted, labels.target.weights, self.n_jobs
         )
+        constant = constant_dipoles(molecules)
+        kappa = resolve_direction_weight(self.direction_weight, labels)
+        term, term_weight = with_direction(
+            term, charge_weight, rows, constant, labels.target, kappa, backend
+        )
         objective = JointObjective(
             rows,
-            constant_dipoles(molecules),
+            constant,
             labels.target,
             term,
             alpha=self.alpha_,
-            charge_weight=charge_weight,
+            charge_weight=term_weight,
             loss=make_loss(self.loss, self.huber_threshold),
             backend=backend,
         )
@@ -338,7 +355,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ----------
         X : Molecules
         y : array-like of shape (n_molecules,), debye, default=None
-            None takes the magnitudes of the molecules, and leaves out those without.
+            None takes the magnitudes of the molecules, and leaves out those without. Molecules that
+            cannot be predicted (NaN) are left out as well.
         sample_weight : array-like of shape (n_molecules,), default=None
 
         Returns
@@ -355,7 +373,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         magnitudes = np.asarray(y, dtype=float)
         if magnitudes.ndim == 2:
             magnitudes = np.linalg.norm(magnitudes, axis=1)
-        return float(r2_score(magnitudes, self.predict(molecules), sample_weight=sample_weight))
+        predicted = self.predict(molecules)
+        done = ~np.isnan(predicted)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[done]
+        return float(r2_score(magnitudes[done], predicted[done], sample_weight=weight))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; those of the usual kernel too where ``kernel=None``.

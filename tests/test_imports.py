@@ -19,9 +19,11 @@ LAYERS = (
     | {"_html", "_plain"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
-    | {"_ase_files", "_atoms", "_calculate", "_charge_features", "_describe", "_npz", "_parallel"}
+    | {"_ase_files", "_atoms", "_calculate", "_charge_features", "_describe", "_electrons"}
+    | {"_gaussian_basis", "_mean_field", "_npz", "_parallel", "_xtb"}
     | {"_qm9", "_records", "starts"},
-    {"regression"} | {"_baseline", "_described", "_fit_labels", "_parameters", "_settings"},
+    {"regression"}
+    | {"_baseline", "_described", "_direction", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
     | {"_outputs", "_study", "_training", "_trials"},
@@ -38,9 +40,9 @@ DOORS = {
     "matplotlib": "report",
     "optuna": "_study",
     "pooch": "datasets",
-    "pyscf": "labels",
+    "pyscf": "_mean_field",
     "skops": "persistence",
-    "tblite": "labels",
+    "tblite": "_xtb",
     "typer": "cli",
 }
 
