@@ -23,7 +23,17 @@ from sklearn.utils.validation import check_memory
 from ._parallel import active_jobs, progress, run_tasks
 from .molecules import Molecules
 
-__all__ = ["Calculated", "Calculation", "CalculationError", "Method", "calculate", "warn_failures"]
+__all__ = [
+    "Calculated",
+    "Calculation",
+    "CalculationError",
+    "Method",
+    "calculate",
+    "calculate_chunk",
+    "calculation_key",
+    "geometry",
+    "warn_failures",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -127,14 +137,14 @@ def calculate(
     -------
     Calculated
     """
-    keys = [_key(method, molecules, index) for index in range(len(molecules))]
+    keys = [calculation_key(method, molecules, index) for index in range(len(molecules))]
     missing = np.flatnonzero([key not in _RECENT.results for key in keys])
     known = {key: _RECENT.results[key] for key in keys if key in _RECENT.results}
     failures: dict[int, str] = {}
     chunks = _cut(missing)
     run = _calculator(memory)
     n_jobs = _count_jobs(method, molecules, missing, n_jobs)
-    tasks = [joblib.delayed(run)(method, *_geometry(molecules, chunk)) for chunk in chunks]
+    tasks = [joblib.delayed(run)(method, *geometry(molecules, chunk)) for chunk in chunks]
     tasks = [joblib.delayed(_numbered)(index, task) for index, task in enumerate(tasks)]
     with progress(what, len(chunks), verbose) as advance:
         for index, results in run_tasks(tasks, n_jobs):
@@ -208,12 +218,14 @@ def _cut(index: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return [index[i : i + CHUNK_MOLECULES] for i in range(0, len(index), CHUNK_MOLECULES)]
 
 
-def _geometry(molecules: Molecules, chunk: Any) -> tuple[Any, ...]:
+def geometry(molecules: Molecules, chunk: Any) -> tuple[Any, ...]:
+    """Return what `calculate_chunk` asks of these molecules."""
     part = molecules[chunk]
     return part.numbers, part.positions, part.offsets, part.total_charge
 
 
-def _key(method: Method, molecules: Molecules, index: int) -> bytes:
+def calculation_key(method: Method, molecules: Molecules, index: int) -> bytes:
+    """Name a calculation of a molecule by its method and geometry."""
     atoms = slice(int(molecules.offsets[index]), int(molecules.offsets[index + 1]))
     digest = hashlib.blake2b(repr(method).encode(), digest_size=16)
     for values in (molecules.numbers[atoms], molecules.positions[atoms]):
@@ -233,7 +245,7 @@ def _count_jobs(
         return asked
     probe = missing[:: max(len(missing) // 4, 1)][:4]
     start = time.perf_counter()
-    calculate_chunk(method, *_geometry(molecules, probe))
+    calculate_chunk(method, *geometry(molecules, probe))
     seconds = (time.perf_counter() - start) / len(probe)
     return -1 if seconds * len(missing) > PARALLEL_SECONDS else 1
 

@@ -69,8 +69,16 @@ def read_npz(path: Path, keys: LabelKeys) -> Molecules:
     )
 
 
-def write_npz(path: Path, molecules: Molecules) -> None:
-    """Write molecules in the flat layout; features are not kept."""
+def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None = None) -> None:
+    """Write molecules in the flat layout; features are not kept.
+
+    Parameters
+    ----------
+    path : Path
+    molecules : Molecules
+    info : mapping of str to str, default=None
+        Said of every molecule, as arrays of shape (n_molecules,).
+    """
     arrays: dict[str, Any] = {
         "natoms": molecules.natoms,
         "numbers": molecules.numbers,
@@ -89,6 +97,7 @@ def write_npz(path: Path, molecules: Molecules) -> None:
         known = getattr(molecules, has)
         if known.any():
             arrays |= {key: value} if known.all() else {key: value, has: known}
+    arrays |= {key: np.full(len(molecules), value) for key, value in (info or {}).items()}
     present = {key: value for key, value in arrays.items() if value is not None}
     with atomic_write(path) as temporary:
         np.savez_compressed(temporary, **present)

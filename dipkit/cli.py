@@ -251,6 +251,49 @@ def info(
 
 
 @app.command()
+def label(
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File of molecules to write.", show_default=False)
+    ],
+    method: Annotated[
+        str,
+        typer.Option(help="gfn2, hf/BASIS or FUNCTIONAL/BASIS: b3lyp/6-31g(2df,p)."),
+    ],
+    charges_scheme: Annotated[
+        str, typer.Option(help="Charges from PySCF: mulliken or meta-lowdin.")
+    ] = "mulliken",
+    multiplicity: Annotated[
+        str, typer.Option(help="Of every molecule; 'lowest' is 1, or 2 for odd electrons.")
+    ] = "1",
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """Calculate dipoles and charges; a run that was killed goes on where it was."""
+    from ._labelling import label_file
+    from ._outputs import MOLECULE_SUFFIXES, check_output
+    from .io import as_molecules
+    from .labels import parse_method
+
+    check_output(output, MOLECULE_SUFFIXES)
+    spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
+    calculation = parse_method(method, charges_scheme, spin)
+    with _busy("reading"):
+        molecules = as_molecules(data, labels=False)
+    start = time.perf_counter()
+    result = label_file(molecules, calculation, output, jobs)
+    report = {
+        "output": str(output),
+        "molecules": len(result.molecules),
+        "resumed": result.resumed,
+        "failed": result.failures,
+        **calculation.provenance(),
+        "seconds": time.perf_counter() - start,
+    }
+    _show(report, as_json, err=True)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", show_default=False)],

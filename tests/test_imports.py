@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 LAYERS = (
     {"exceptions", "units", "features", "_backend"}
     | {"_checks", "_elements", "_files", "_frozen", "_keys", "_label_checks", "_ragged", "_shared"}
-    | {"_html", "_plain"},
+    | {"_html", "_journal", "_plain"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
     | {"_ase_files", "_atoms", "_calculate", "_charge_features", "_describe", "_electrons"}
@@ -26,7 +26,7 @@ LAYERS = (
     | {"_baseline", "_described", "_direction", "_fit_labels", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "report"}
-    | {"_outputs", "_study", "_training", "_trials"},
+    | {"_labelling", "_outputs", "_study", "_training", "_trials"},
     {"demo", "_tuning"},
     {"cli"},
     {"__init__", "__main__"},
