@@ -41,13 +41,14 @@ def load(name: str) -> Any:
 
 def provenance(program: str, method: str, basis: str, scheme: str) -> dict[str, str]:
     """Say where labels come from, in words that a file can keep."""
-    return {
+    words = {
         "label_program": program,
         "label_version": version(program),
         "label_method": method,
         "label_basis": basis,
         "label_charges": scheme,
     }
+    return {key: word for key, word in words.items() if word}
 
 
 def centred(numbers: IntArray, positions: FloatArray) -> FloatArray:

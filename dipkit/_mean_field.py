@@ -6,6 +6,7 @@ This is the door for PySCF, which is loaded when first used.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,12 +136,11 @@ class MeanField:
         library = load("pyscf.gto.basis")
         gaussian = self.basis == GAUSSIAN_BASIS
         extra = polarization(symbol) if gaussian else []
+        name = CORE_BASIS if gaussian else self.basis
         try:
-            shells = (
-                None
-                if extra is None
-                else library.load(CORE_BASIS if gaussian else self.basis, symbol)
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # advice to install another package
+                shells = None if extra is None else library.load(name, symbol)
         except (KeyError, RuntimeError, ValueError, OSError) as error:
             raise self._no_basis(symbol) from error
         if not shells:

@@ -13,7 +13,7 @@ from .exceptions import InputError
 from .io import as_molecules
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
-from .soap import SOAPTransformer
+from .soap import SOAPTransformer, baseline_scales
 
 FloatArray = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def default_model(**parameters: Any) -> Pipeline:
     Parameters
     ----------
     **parameters
-        Passed to `DipoleKernelRidge`.
+        Passed to `DipoleKernelRidge`. With a ``baseline`` the scales are weighted for it.
 
     Returns
     -------
@@ -65,7 +65,9 @@ def default_model(**parameters: Any) -> Pipeline:
     >>> list(default_model(alpha=1e-4).named_steps)
     ['soaptransformer', 'dipolekernelridge']
     """
-    return make_pipeline(SOAPTransformer(), DipoleKernelRidge(**parameters))
+    ridge = DipoleKernelRidge(**parameters)
+    scales = None if ridge.baseline in (None, "none") else baseline_scales()
+    return make_pipeline(SOAPTransformer(scales), ridge)
 
 
 def predict_all(model: Any, X: Any) -> Prediction:

@@ -417,6 +417,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         rng: np.random.Generator,
     ) -> SolveResult:
         """Run the passes from one start, or from random ones and keep the lowest objective."""
+        # A strong penalty leads to no correction, where this start is already.
+        factors = () if init == "zero" else self.annealing
         if init == "zero":
             weights = [objective.prior]
         elif start is None:
@@ -426,7 +428,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             if self.prior == "start":
                 objective = objective.with_prior(weights[0])
         results = [
-            solve_annealed(objective, w, self.annealing, self.max_iter, self.tol, self.acceleration)
+            solve_annealed(objective, w, factors, self.max_iter, self.tol, self.acceleration)
             for w in weights
         ]
         result = min(results, key=lambda candidate: candidate.objective)
