@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._files import atomic_write
+from ._keys import SCHEME_KEY, warn_mixed_schemes
 from ._records import LabelKeys
 from .exceptions import FileFormatError, InputError
 from .molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
@@ -139,6 +141,8 @@ def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
     """Find labels as keyword arguments of `Molecules`."""
     magnitude, vector = _dipoles(arrays, keys.dipole)
     charges = _first(arrays, (keys.charges,) if keys.charges else CHARGES_KEYS)
+    if charges is not None and SCHEME_KEY in arrays:
+        warn_mixed_schemes(Counter(arrays[SCHEME_KEY].astype(np.str_).tolist()))
     natoms = arrays["natoms"]
     has_charges = arrays.get("has_charges")
     if has_charges is not None:
@@ -160,6 +164,11 @@ def _dipoles(arrays: Arrays, key: str | None) -> tuple[Any, Any]:
         named = arrays[key]
         return (None, named) if named.ndim == 2 else (named, None)
     magnitude, vector = _first(arrays, DIPOLE_KEYS), _first(arrays, VECTOR_KEYS)
+    if magnitude is not None and magnitude.ndim == 2:
+        raise InputError(
+            "dipole_debye: expected one magnitude in debye for each molecule, got shape "
+            f"{magnitude.shape}. Vectors go under 'dipole', in e*angstrom."
+        )
     if vector is not None and vector.ndim == 1:
         if magnitude is None:
             raise InputError(

@@ -19,7 +19,9 @@ from .objective import make_loss
 # alpha="auto" is this over the number of dipole labels, debye^2.
 AUTO_ALPHA = 0.02
 # With a baseline it is this over the square of that number: the penalty has less to hold.
-BASELINE_ALPHA = 30.0
+BASELINE_ALPHA = 40.0
+# direction_weight="auto" is this over the number of dipole labels.
+BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
 DEFAULT_CHARGE_WEIGHT = 1e-3
 INITS = ("auto", "charges", "electronegativity", "zero", "random")
@@ -54,7 +56,8 @@ def check_settings(ridge: Any) -> None:
         )
     if not ridge.eigenvalue_cut < 1:
         raise InputError(f"eigenvalue_cut: expected a share below 1, got {ridge.eigenvalue_cut!r}.")
-    check_number("direction_weight", ridge.direction_weight, above=None)
+    if ridge.direction_weight != "auto":
+        check_number("direction_weight", ridge.direction_weight, above=None)
     if ridge.baseline not in BASELINES:
         raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
     make_loss(ridge.loss, ridge.huber_threshold)
@@ -96,9 +99,13 @@ def resolve_charge_weight(charge_weight: float | str, labels: FitLabels) -> floa
     return weight
 
 
-def resolve_direction_weight(direction_weight: float, labels: FitLabels) -> float:
+def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -> float:
     """Kappa to use: without a baseline there is no direction to keep to."""
-    return float(direction_weight) if has_baseline(labels) else 0.0
+    if not has_baseline(labels):
+        return 0.0
+    if direction_weight == "auto":
+        return BASELINE_DIRECTION / labels.n_dipoles
+    return float(direction_weight)
 
 
 def resolve_init(init: str, labels: FitLabels) -> str:

@@ -62,7 +62,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     alpha : float or "auto", default="auto"
         Ridge penalty, debye^2. ``"auto"`` is 0.02 over the number of molecules with a dipole
         label: the data terms are means, and the penalty fades as they firm up. With a baseline it
-        is 30 over the square of that number.
+        is 40 over the square of that number.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
         charges, else 0; with a baseline it is 0. With 0, charges that are there still choose the
@@ -112,9 +112,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         out of fit, and get NaN in prediction, with a warning.
     baseline_memory : joblib.Memory, str or path, default=None
         Keeps the results of the calculation on disk.
-    direction_weight : float, default=0.02
+    direction_weight : float or "auto", default="auto"
         Weight kappa of the components of a dipole across its baseline (11), where the magnitude
-        alone is known. Without a baseline it has no effect.
+        alone is known. ``"auto"`` is 4 over the number of dipole labels. Without a baseline it
+        has no effect.
 
     Attributes
     ----------
@@ -181,7 +182,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         random_state: Any = None,
         baseline: str | None = None,
         baseline_memory: Any = None,
-        direction_weight: float = 0.02,
+        direction_weight: float | str = "auto",
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight

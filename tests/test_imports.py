@@ -15,7 +15,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 # not import each other in a circle. The second set of a layer holds the private parts of the first.
 LAYERS = (
     {"exceptions", "units", "features", "_backend"}
-    | {"_checks", "_elements", "_files", "_frozen", "_keys", "_label_checks", "_ragged", "_shared"}
+    | {
+        "_checks",
+        "_elements",
+        "_files",
+        "_frozen",
+        "_keys",
+        "_label_checks",
+        "_label_units",
+        "_ragged",
+        "_shared",
+    }
     | {"_html", "_journal", "_plain"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
     {"objective", "solvers", "statistics", "soap", "io", "labels", "datasets"}
