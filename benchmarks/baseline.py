@@ -2,8 +2,8 @@
 
     python benchmarks/baseline.py --data qm9.npz --cache gfn2.npz --sizes 200,1000,5000 --seeds 3
 
-Draws are those of `learning_curve.py`, so that its rows are without the baseline what these are
-with it. GFN2-xTB is run once for each molecule and kept in the file named by `--cache`; models get
+Draws are those of `learning_curve.py` for the same largest size, so that its rows are without the
+baseline what these are with it; `--largest` keeps to them where only smaller sizes are fitted. GFN2-xTB is run once for each molecule and kept in the file named by `--cache`; models get
 it from there (`baseline="given"`), which changes no number. With `--tune` the test molecules come
 from the development part, for comparing settings.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import sys
 import time
 import warnings
 from importlib.metadata import version
@@ -56,7 +57,8 @@ def with_gfn2(molecules: Molecules, cache: Path) -> Molecules:
 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
     """Fit and test at all sizes; the training sets of a seed are nested."""
-    train, test = draw(pool, max(args.sizes), args.test, seed, args.tune)
+    train, test = draw(pool, args.largest, args.test, seed, args.tune)
+    train = train[: max(args.sizes)]
     # The names of the pool are unique, so that one file serves all seeds.
     everything = with_gfn2(Molecules.concatenate([train, test]), args.cache)
     everything = everything.replace(charges=None)
@@ -70,7 +72,7 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
     def add(size: int, model: str, magnitudes: Any, seconds: float = np.nan) -> None:
         report = error_report(test.dipole_magnitude, magnitudes)
         rows.append({"seed": seed, "size": size, "model": model, "seconds": seconds, **report})
-        print(f"  {size:6d}  {model:<36} {report['mae_debye']:.4f} D  {seconds:6.1f} s", flush=True)
+        print(f"  {size:6d}  {model:<36} {report['mae_debye']:.4f} D  {seconds:6.1f} s")
 
     bare = np.linalg.norm(test.baseline_dipole, axis=1)
     for size in args.sizes:
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
     parser.add_argument("--cache", required=True, type=Path, help="file for GFN2-xTB, .npz")
     parser.add_argument("--sizes", default="200,1000,5000")
+    parser.add_argument("--largest", type=int, default=5000, help="training molecules drawn")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--test", type=int, default=1000, help="test molecules of each seed")
     parser.add_argument("--tune", action="store_true", help="leave the test part alone")
@@ -138,6 +141,7 @@ def main() -> None:
     # Now: the tree may change while this runs.
     args.setting = f"{setting()}, tblite {version('tblite')}"
     warnings.simplefilter("ignore")
+    sys.stdout.reconfigure(line_buffering=True)
     pool = read(args.data)
     rows: list[Row] = []
     for seed in range(args.seeds):

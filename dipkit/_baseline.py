@@ -86,7 +86,7 @@ class Baseline:
         known = _has(attached)
         if self.name == "given":
             missing = np.flatnonzero(~known)
-            warn_failures("there is no baseline_dipole", molecules, missing, "Their rows are NaN.")
+            warn_failures(_FAILED["given"], molecules, missing, "Their rows are NaN.")
         return _scaled(attached, scale), known
 
 
@@ -116,13 +116,13 @@ def prepare_labels(labels: FitLabels, baseline: Baseline) -> tuple[FitLabels, fl
     attached = baseline.attach(labels.molecules)
     known = _has(attached)
     labels = _unlabelled(replace(labels, molecules=attached), known)
-    if baseline.name == "given":
-        warn_failures(_FAILED["given"], attached, np.flatnonzero(~known), "They are left out.")
     if not labels.n_dipoles:
         raise InputError(
             f"baseline: {_FAILED[baseline.name]} for any of the molecules with a dipole label. "
             'Correct their geometries and charges, or use baseline="none".'
         )
+    if baseline.name == "given":
+        warn_failures(_FAILED["given"], attached, np.flatnonzero(~known), "They are left out.")
     scale = fit_scale(labels)
     molecules = _scaled(labels.molecules, scale)
     rest = labels.charges

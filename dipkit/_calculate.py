@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_memory
+from threadpoolctl import threadpool_limits
 
 from ._parallel import active_jobs, progress, run_tasks
 from .molecules import Molecules
@@ -166,15 +167,13 @@ def calculate_chunk(
     total_charge: FloatArray,
 ) -> list[Calculation | str]:
     """Calculate some molecules one by one; a failure leaves its reason in place of a result."""
-    results: list[Calculation | str] = []
-    for start, stop, charge in zip(offsets[:-1], offsets[1:], total_charge, strict=True):
-        try:
-            results.append(
-                method.calculate(numbers[start:stop], positions[start:stop], float(charge))
-            )
-        except CalculationError as error:
-            results.append(str(error))
-    return results
+    pieces = zip(offsets[:-1].tolist(), offsets[1:].tolist(), total_charge.tolist(), strict=True)
+    # Molecules are small and many: one thread each, or they wait for each other.
+    with threadpool_limits(1):
+        return [
+            _one(method, numbers[start:stop], positions[start:stop], charge)
+            for start, stop, charge in pieces
+        ]
 
 
 def warn_failures(what: str, molecules: Molecules, failed: Any, outcome: str) -> None:
@@ -199,6 +198,15 @@ def warn_failures(what: str, molecules: Molecules, failed: Any, outcome: str) ->
         f"{what} for {len(failed)} of {len(molecules)} molecules: {names}{more}. {outcome}",
         stacklevel=3,
     )
+
+
+def _one(
+    method: Method, numbers: IntArray, positions: FloatArray, charge: float
+) -> Calculation | str:
+    try:
+        return method.calculate(numbers, positions, charge)
+    except CalculationError as error:
+        return str(error)
 
 
 def _numbered(index: int, task: Any) -> tuple[int, list[Calculation | str]]:

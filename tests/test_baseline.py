@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold, cross_val_predict
 
-import dipkit._baseline
 from dipkit import DipoleKernelRidge, Molecules, default_model, load_model, predict_all, save_model
-from dipkit._baseline import Baseline, fit_scale
+from dipkit._backend import NUMPY
+from dipkit._baseline import Baseline, baseline_of, fit_scale, prepare_labels
 from dipkit._charge_features import SHARE, ChargeFeatures, with_charge_columns
 from dipkit._direction import with_direction
 from dipkit._fit_labels import FitLabels, read_labels
@@ -68,12 +68,12 @@ def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
     ridge.set_params(alpha=1e9).fit(molecules)
     b = ridge.baseline_scale_
     expected = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
-    np.testing.assert_allclose(ridge.predict_dipole(molecules), expected, atol=1e-6)
+    np.testing.assert_allclose(ridge.predict_dipole(molecules), expected, atol=1e-4)
 
 
 def test_translation_moves_nothing(ridge, molecules) -> None:
     ridge.fit(molecules)
-    moved = molecules.replace(positions=molecules.positions + [5.0, -3, 2]).replace(
+    moved = molecules.replace(positions=molecules.positions + np.array([5.0, -3, 2])).replace(
         features=molecules.features,
         baseline_dipole=molecules.baseline_dipole,
         baseline_charges=molecules.baseline_charges,
@@ -116,7 +116,8 @@ def test_charges_of_the_baseline_may_be_missing(ridge, molecules) -> None:
 
 
 def test_reference_charges_become_what_is_left_of_them(ridge, molecules) -> None:
-    known = molecules.replace(charges=molecules.baseline_charges)
+    norm = np.linalg.norm(molecules.baseline_dipole, axis=1)  # so that the scale is 1
+    known = molecules.replace(charges=molecules.baseline_charges, dipole_magnitude=norm)
     ridge.set_params(charge_weight=1e6, alpha=1e-9).fit(known)
     left = ridge.predict_charges(known) - known.baseline_charges
     assert np.abs(left).max() < 1e-2
@@ -133,7 +134,7 @@ def test_charge_columns_keep_unit_length_and_follow_the_charge(toy) -> None:
         np.testing.assert_allclose(np.linalg.norm(scale, axis=1), 1, atol=1e-6)
         cosine = np.cos(4.0 * (charges[:, None] - charges))
         expected = (1 - SHARE) * plain @ plain.T + SHARE * cosine
-        np.testing.assert_allclose(scale @ scale.T, expected, atol=1e-6)
+        np.testing.assert_allclose(scale @ scale.T, expected, atol=1e-4)
 
 
 def test_charge_features_take_and_join(toy) -> None:
@@ -153,7 +154,7 @@ def test_pull_is_the_length_across_the_baseline() -> None:
     vectors = np.full((4, 3), np.nan)
     vectors[3] = 1.0  # known as a vector: nothing is open there
     target = DipoleTarget(np.array([1.0, 2, np.nan, 3]), vectors, np.array([1.0, 2, 5, 3]))
-    term, weight = with_direction(None, 0.0, rows, constant, target, 0.1, backend=numpy_backend())
+    term, weight = with_direction(None, 0.0, rows, constant, target, 0.1, NUMPY)
     w = rng.standard_normal(5)
     mu = (rows @ w).reshape(4, 3)
     u = constant / np.linalg.norm(constant, axis=1, keepdims=True)
@@ -168,17 +169,11 @@ def test_pull_adds_to_a_charge_term() -> None:
     charges = ChargeStatistics(c.T @ c, rng.standard_normal(5), 2.0, 7.0)
     target = DipoleTarget(np.ones(4), np.full((4, 3), np.nan), np.ones(4))
     arguments = (rng.standard_normal((12, 5)), rng.standard_normal((4, 3)), target)
-    alone, _ = with_direction(None, 0.0, *arguments, 0.1, numpy_backend())
-    both, weight = with_direction(charges, 0.3, *arguments, 0.1, numpy_backend())
+    alone, _ = with_direction(None, 0.0, *arguments, 0.1, NUMPY)
+    both, weight = with_direction(charges, 0.3, *arguments, 0.1, NUMPY)
     np.testing.assert_allclose(weight * both.gram, alone.gram + 0.3 / 7 * charges.gram)
     np.testing.assert_allclose(weight * both.moment, 0.3 / 7 * charges.moment)
-    assert with_direction(charges, 0.3, *arguments, 0.0, numpy_backend()) == (charges, 0.3)
-
-
-def numpy_backend():
-    from dipkit._backend import NUMPY
-
-    return NUMPY
+    assert with_direction(charges, 0.3, *arguments, 0.0, NUMPY) == (charges, 0.3)
 
 
 # Molecules without a baseline
@@ -215,9 +210,10 @@ def test_no_baseline_at_all_is_an_error(ridge, molecules) -> None:
 
 
 def test_labels_without_any_baseline_are_an_error(ridge, gap) -> None:
+    magnitudes = np.where(np.isin(np.arange(12), [1, 4]), 1.0, np.nan)
+    labelled = gap.replace(dipole_magnitude=magnitudes)
     with pytest.raises(InputError, match="no baseline_dipole for any of the molecules with"):
-        magnitudes = np.where(np.isin(np.arange(12), [1, 4]), 1.0, np.nan)
-        ridge.fit(gap.replace(dipole_magnitude=magnitudes))
+        ridge.fit(labelled)
 
 
 def test_unknown_names_are_refused(ridge, molecules) -> None:
@@ -241,25 +237,21 @@ def test_scores_leave_out_what_cannot_be_predicted(ridge, gap) -> None:
 # The rest of the library
 
 
-def test_folds_by_difference_equal_fits(ridge, molecules) -> None:
+def test_folds_by_difference_equal_fits(ridge, molecules, monkeypatch) -> None:
     folds = list(KFold(3).split(molecules))
+    ridge.set_params(alpha=1e-3, tol=1e-9, direction_weight=0.3)
     found = cross_validate_grid(molecules, alphas=[1e-3], folds=folds, ridge=ridge, tol=1e-9)
-    # A fold knows the scale and the environments of all molecules; so do these fits.
-    ridge.set_params(alpha=1e-3, tol=1e-9, direction_weight=4 / 12)
+    # Folds share the scale and the environments of all molecules; so do these fits.
+    prepared = prepare_labels(read_labels(molecules, None, None, None), baseline_of(ridge))
+
+    def prepare(labels: FitLabels, _: Baseline) -> tuple[FitLabels, float]:
+        return FitLabels(labels.target, prepared[0].charges, prepared[0].molecules), prepared[1]
+
+    monkeypatch.setattr("dipkit.regression.prepare_labels", prepare)
     for (train, test), errors in zip(folds, found, strict=True):
-        weights = np.isin(np.arange(12), train).astype(float)
-        scale = fit_scale(read_labels(molecules, None, None, None))
-        labels = dipkit._baseline.prepare_labels
-        try:
-            dipkit.regression.prepare_labels = lambda given, baseline: (
-                labels(given, baseline)[0],
-                scale,
-            )
-            ridge.fit(molecules, sample_weight=weights)
-        finally:
-            dipkit.regression.prepare_labels = labels
-        predicted = ridge.predict(molecules[test])
-        del errors, predicted
+        ridge.fit(molecules, sample_weight=np.isin(np.arange(12), train).astype(float))
+        error = np.abs(ridge.predict(molecules[test]) - molecules.dipole_magnitude[test]).mean()
+        assert errors[0, 0] == pytest.approx(error, rel=1e-2)
 
 
 def test_cross_validation_of_a_pipeline(described) -> None:
@@ -307,7 +299,9 @@ def test_gfn2_goes_on_without_molecules_that_fail(monkeypatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = default_model(baseline="gfn2", n_inducing=100).fit(molecules)
-    broken = molecules[:3].replace(total_charge=[0, 0.5, 0])
+    broken = molecules[:3].replace(
+        total_charge=[0, 0.5, 0], baseline_dipole=None, baseline_charges=None
+    )
     with pytest.warns(UserWarning, match="GFN2-xTB gave no result for 1 of 3 molecules"):
         magnitudes = model.predict(broken)
     assert np.isnan(magnitudes).tolist() == [False, True, False]
@@ -315,7 +309,7 @@ def test_gfn2_goes_on_without_molecules_that_fail(monkeypatch) -> None:
 
 def test_labels_are_kept_in_order(molecules) -> None:
     labels = read_labels(molecules, None, None, None)
-    prepared, scale = dipkit._baseline.prepare_labels(labels, Baseline("given"))
+    prepared, scale = prepare_labels(labels, Baseline("given"))
     assert isinstance(prepared, FitLabels)
     assert len(prepared.molecules) == len(molecules)
     assert scale == fit_scale(labels)
