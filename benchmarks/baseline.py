@@ -3,9 +3,10 @@
     python benchmarks/baseline.py --data qm9.npz --cache gfn2.npz --sizes 200,1000,5000 --seeds 3
 
 Draws are those of `learning_curve.py` for the same largest size, so that its rows are without the
-baseline what these are with it; `--largest` keeps to them where only smaller sizes are fitted. GFN2-xTB is run once for each molecule and kept in the file named by `--cache`; models get
-it from there (`baseline="given"`), which changes no number. With `--tune` the test molecules come
-from the development part, for comparing settings.
+baseline what these are with it; `--largest` keeps to them where only smaller sizes are fitted.
+GFN2-xTB is run once for each molecule and kept in the file named by `--cache`; models get it from
+there (`baseline="given"`), which changes no number. With `--tune` the test molecules come from the
+development part, for comparing settings.
 """
 
 from __future__ import annotations

@@ -39,12 +39,11 @@ class Journal:
             self._handle = self.path.open("a+b")
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}.") from error
-        self._handle.seek(0)
-        content = self._handle.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._handle.truncate(len(whole))
-        for number, line in enumerate(whole.splitlines(), start=1):
-            self._take(number, line)
+        try:
+            self._read()
+        except FileFormatError:
+            self._handle.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,6 +60,14 @@ class Journal:
     def remove(self) -> None:
         """Remove the file: its content is in the output now."""
         self.path.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        self._handle.seek(0)
+        content = self._handle.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            self._take(number, line)
+        self._handle.truncate(len(whole))
 
     def _take(self, number: int, line: bytes) -> None:
         try:

@@ -1,13 +1,25 @@
 """A model that corrects a baseline: identities of (9) to (11), failures, the whole way round."""
 
+import json
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from test_cli import run
 
-from dipkit import DipoleKernelRidge, Molecules, default_model, load_model, predict_all, save_model
+import dipkit
+from dipkit import (
+    DipoleKernelRidge,
+    DipoleSearchCV,
+    Molecules,
+    default_model,
+    load_model,
+    predict_all,
+    save_model,
+)
 from dipkit._backend import NUMPY
 from dipkit._baseline import Baseline, baseline_of, fit_scale, prepare_labels
 from dipkit._charge_features import SHARE, ChargeFeatures, with_charge_columns
@@ -260,6 +272,37 @@ def test_cross_validation_of_a_pipeline(described) -> None:
     model.set_params(soaptransformer__n_jobs=1)
     found = cross_val_predict(model, bare, bare.dipole_magnitude, cv=2)
     assert np.isfinite(found).all()
+
+
+def test_search_over_a_baseline(described, coarse_soap) -> None:
+    bare = add_baseline(described.replace(features=None, charges=None, dipole_vector=None))
+    estimator = make_pipeline(coarse_soap, DipoleKernelRidge(baseline="given", n_inducing=40))
+    search = DipoleSearchCV(estimator, n_trials=1, cv=2, random_state=0).fit(bare)
+    assert np.isfinite(search.best_score_)
+    assert search.best_estimator_[-1].baseline == "given"
+    assert np.isfinite(search.predict(bare)).all()
+
+
+@pytest.mark.filterwarnings("ignore:there is no baseline_dipole")
+def test_command_from_file_to_file(tmp_path) -> None:
+    molecules = add_baseline(load_organics()[:25])
+    missing = molecules.baseline_dipole.copy()
+    missing[3] = np.nan
+    dipkit.write(tmp_path / "train.npz", molecules)
+    model, output = tmp_path / "model.dipkit", tmp_path / "out.xyz"
+    arguments = ("fit", tmp_path / "train.npz", "-o", model, "--baseline", "given", "--json")
+    report = json.loads(run(*arguments, "--n-inducing", 50).stdout)
+    assert report["parameters"]["baseline"] == "given"
+    assert report["baseline_scale"] > 0
+    about = json.loads(run("info", model, "--json").stdout)
+    assert about["fit"]["baseline_scale"] == report["baseline_scale"]
+    new = molecules.replace(baseline_dipole=missing)
+    dipkit.write(tmp_path / "new.xyz", new[:5])
+    run("predict", model, tmp_path / "new.xyz", "-o", output)
+    found = dipkit.read(output)
+    assert found.has_vector.tolist() == [True, True, True, False, True]
+    scores = json.loads(run("evaluate", model, tmp_path / "new.xyz", "--json").stdout)
+    assert (scores["n"], scores["n_failed"]) == (4, 1)
 
 
 def test_a_saved_model_predicts_the_same_bits(ridge, molecules, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.db import connect
 from ase.io import read as ase_read
 from test_cli import refused, run
 
@@ -129,6 +130,9 @@ def test_whole_labels_in_every_format(data, organics, tmp_path, suffix) -> None:
     assert not (tmp_path / f"out{suffix}.journal").exists()
     if suffix == ".npz":
         assert set(np.load(output)["label_method"]) == {"GFN2-xTB"}
+    elif suffix == ".db":
+        with connect(output) as database:
+            assert {row.data["label_method"] for row in database.select()} == {"GFN2-xTB"}
     else:
         assert {atoms.info["label_method"] for atoms in ase_read(output, ":")} == {"GFN2-xTB"}
 
