@@ -32,7 +32,7 @@ __all__ = ["BASELINES", "Baseline", "baseline_of", "prepare_labels"]
 FloatArray = NDArray[np.float64]
 
 BASELINES = (None, "none", "given", "gfn2")
-_FAILED = {"gfn2": "GFN2-xTB gave no result", "given": "there is no baseline_dipole"}
+_FAILED = {"gfn2": "GFN2-xTB gave no result", "given": "there is no baseline"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Baseline:
             )
         return molecules
 
-    def prepare(self, molecules: Molecules, scale: float) -> tuple[Molecules, NDArray[np.bool_]]:
+    def prepare(
+        self, molecules: Molecules, scale: float, with_charges: bool
+    ) -> tuple[Molecules, NDArray[np.bool_]]:
         """Return molecules ready to predict, and which of them have a result.
 
         Parameters
@@ -79,10 +81,24 @@ class Baseline:
         molecules : Molecules
         scale : float
             b, from `fit_scale`.
+        with_charges : bool
+            Whether the molecules of fit had baseline charges.
+
+        Raises
+        ------
+        InputError
+            If these molecules have none.
         """
         if self.name == "none":
             return _without(molecules), np.ones(len(molecules), dtype=bool)
         attached = self.attach(molecules)
+        if not with_charges:
+            attached = attached.replace(baseline_charges=None)
+        elif attached.baseline_charges is None:
+            raise InputError(
+                "X: the molecules of fit had baseline_charges, these have none. Give them, or fit "
+                "without."
+            )
         known = _has(attached)
         if self.name == "given":
             missing = np.flatnonzero(~known)
@@ -151,8 +167,12 @@ def fit_scale(labels: FitLabels) -> float:
 
 
 def _has(molecules: Molecules) -> NDArray[np.bool_]:
-    dipole = molecules.baseline_dipole
-    return np.zeros(len(molecules), dtype=bool) if dipole is None else ~np.isnan(dipole[:, 0])
+    """Molecules with a baseline dipole, and with its charges where any molecule has them."""
+    dipole, charges = molecules.baseline_dipole, molecules.baseline_charges
+    if dipole is None:
+        return np.zeros(len(molecules), dtype=bool)
+    has = ~np.isnan(dipole[:, 0])
+    return has if charges is None else has & ~np.isnan(charges[molecules.offsets[:-1]])
 
 
 def _without(molecules: Molecules) -> Molecules:

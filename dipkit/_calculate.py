@@ -252,6 +252,7 @@ def _count_jobs(
     if (asked := active_jobs()) is not None:
         return asked
     probe = missing[:: max(len(missing) // 4, 1)][:4]
+    calculate_chunk(method, *geometry(molecules, probe[:1]))  # loads what is needed
     start = time.perf_counter()
     calculate_chunk(method, *geometry(molecules, probe))
     seconds = (time.perf_counter() - start) / len(probe)

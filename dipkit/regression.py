@@ -145,6 +145,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Molecules and labels used in fit.
     baseline_scale_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
+    baseline_charges_ : bool
+        Whether the baseline has charges.
 
     References
     ----------
@@ -244,6 +246,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         labels = read_labels(molecules, y, charges, sample_weight)
         labels, self.baseline_scale_ = prepare_labels(labels, baseline_of(self))
         molecules = labels.molecules
+        self.baseline_charges_ = molecules.baseline_charges is not None
         charge_weight = resolve_charge_weight(self.charge_weight, labels)
         init = resolve_init(self.init, labels)
 
@@ -330,7 +333,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         dipole : ndarray of shape (n_molecules, 3), debye
         """
         check_is_fitted(self)
-        molecules, known = baseline_of(self).prepare(require_described(X), self.baseline_scale_)
+        molecules, known = baseline_of(self).prepare(
+            require_described(X), self.baseline_scale_, self.baseline_charges_
+        )
         correction = project(self._raw_charges_of(molecules), molecules)
         dipole = dipoles(correction, molecules) + constant_dipoles(molecules)
         charges = correction + constant_charges(molecules)

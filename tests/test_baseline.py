@@ -127,6 +127,14 @@ def test_charges_of_the_baseline_may_be_missing(ridge, molecules) -> None:
     assert np.isfinite(dipole).all()
 
 
+def test_charges_that_only_fit_had_are_asked_for(ridge, molecules) -> None:
+    some = molecules.replace(baseline_charges=None)
+    with pytest.raises(InputError, match="the molecules of fit had baseline_charges"):
+        ridge.fit(molecules).predict(some)
+    expected = ridge.fit(some).predict_dipole(some)
+    np.testing.assert_array_equal(ridge.predict_dipole(molecules), expected)
+
+
 def test_reference_charges_become_what_is_left_of_them(ridge, molecules) -> None:
     norm = np.linalg.norm(molecules.baseline_dipole, axis=1)  # so that the scale is 1
     known = molecules.replace(charges=molecules.baseline_charges, dipole_magnitude=norm)
@@ -202,7 +210,7 @@ def gap(molecules) -> Molecules:
 
 
 def test_missing_rows_teach_nothing_and_predict_nan(ridge, molecules, gap) -> None:
-    with pytest.warns(UserWarning, match=r"no baseline_dipole for 2 of 12 .* left out"):
+    with pytest.warns(UserWarning, match=r"no baseline for 2 of 12 .* left out"):
         ridge.fit(gap)
     with pytest.warns(UserWarning, match=r"for 2 of 12 molecules: 1 \(1\), 4 \(4\). .*NaN"):
         charges, dipole = ridge.predict_both(gap)
@@ -224,7 +232,7 @@ def test_no_baseline_at_all_is_an_error(ridge, molecules) -> None:
 def test_labels_without_any_baseline_are_an_error(ridge, gap) -> None:
     magnitudes = np.where(np.isin(np.arange(12), [1, 4]), 1.0, np.nan)
     labelled = gap.replace(dipole_magnitude=magnitudes)
-    with pytest.raises(InputError, match="no baseline_dipole for any of the molecules with"):
+    with pytest.raises(InputError, match="no baseline for any of the molecules with"):
         ridge.fit(labelled)
 
 
@@ -235,7 +243,7 @@ def test_unknown_names_are_refused(ridge, molecules) -> None:
         ridge.set_params(baseline="given", direction_weight=-1).fit(molecules)
 
 
-@pytest.mark.filterwarnings("ignore:there is no baseline_dipole")
+@pytest.mark.filterwarnings("ignore:there is no baseline")
 def test_scores_leave_out_what_cannot_be_predicted(ridge, gap) -> None:
     ridge.fit(gap)
     good = gap[[0, 2, 3, 5, 6, 7, 8, 9, 10, 11]]
@@ -283,7 +291,7 @@ def test_search_over_a_baseline(described, coarse_soap) -> None:
     assert np.isfinite(search.predict(bare)).all()
 
 
-@pytest.mark.filterwarnings("ignore:there is no baseline_dipole")
+@pytest.mark.filterwarnings("ignore:there is no baseline")
 def test_command_from_file_to_file(tmp_path) -> None:
     molecules = add_baseline(load_organics()[:25])
     missing = molecules.baseline_dipole.copy()
@@ -327,7 +335,7 @@ def test_gfn2_from_geometries_to_dipoles(monkeypatch) -> None:
     bare = test.replace(dipole_magnitude=None, dipole_vector=None, charges=None)
     prediction = predict_all(model, bare)
     error = np.abs(prediction.magnitude - test.dipole_magnitude)
-    scaled = Baseline("gfn2").prepare(bare, ridge.baseline_scale_)[0].baseline_dipole
+    scaled = Baseline("gfn2").prepare(bare, ridge.baseline_scale_, True)[0].baseline_dipole
     assert error.mean() < np.abs(np.linalg.norm(scaled, axis=1) - test.dipole_magnitude).mean()
     # Directions were never taught, and are right all the same.
     cosine = (prediction.dipole * test.dipole_vector).sum(axis=1)
