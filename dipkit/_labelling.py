@@ -84,7 +84,12 @@ def label(
     molecules: Molecules, method: GFN2 | MeanField, journal: Journal, n_jobs: int = -1
 ) -> Labelled:
     """Calculate what the journal does not hold yet; see `label_file`."""
-    keys = [calculation_key(method, molecules, index).hex() for index in range(len(molecules))]
+    # Another version of a program starts anew: what the output says of its origin must be true.
+    origin = " ".join(method.provenance().values())
+    keys = [
+        f"{origin} {calculation_key(method, molecules, index).hex()}"
+        for index in range(len(molecules))
+    ]
     left = np.flatnonzero([key not in journal.entries for key in keys])
     # GFN2-xTB takes milliseconds, less than to send a molecule; a functional takes seconds.
     size = CHUNK_MOLECULES if isinstance(method, GFN2) else 1
