@@ -42,6 +42,13 @@ def float_range(low: float, high: float, step: float | None = None, log: bool = 
     return FloatDistribution(low, high, step=step, log=log)
 
 
+def int_range(low: int, high: int) -> Any:
+    """Optuna's distribution of whole numbers, even in their logarithm."""
+    from optuna.distributions import IntDistribution
+
+    return IntDistribution(low, high, log=True)
+
+
 def space_from_json(text: str) -> dict[str, Any]:
     """Read a space from JSON.
 
@@ -352,11 +359,17 @@ def default_sampler(seed: int | None, n_before: int = 0) -> Any:
     return TPESampler(seed=seed)
 
 
-def default_pruner() -> Any:
-    """Stop what is worse than the median after a fold, once ten trials are there to compare."""
-    from optuna.pruners import MedianPruner
+def default_pruner(folds_apart: bool) -> Any:
+    """Stop what is worse than the median after a fold, once ten trials are there to compare.
 
-    return MedianPruner(n_startup_trials=10, n_warmup_steps=1)
+    Parameters
+    ----------
+    folds_apart : bool
+        Whether folds are computed one after the other: else there is nothing to stop.
+    """
+    from optuna.pruners import MedianPruner, NopPruner
+
+    return MedianPruner(n_startup_trials=10, n_warmup_steps=1) if folds_apart else NopPruner()
 
 
 def enqueue(study: optuna.Study, space: Space, current: Mapping[str, Any]) -> None:

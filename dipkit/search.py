@@ -31,7 +31,9 @@ __all__ = ["DipoleSearchCV", "default_grid", "default_space", "space_from_json"]
 FloatArray = NDArray[np.float64]
 
 
-def default_space(penalties: bool = False, charges: bool = True) -> dict[str, Any]:
+def default_space(
+    penalties: bool = False, charges: bool = True, n_molecules: int | None = None
+) -> dict[str, Any]:
     """Return the usual search space of `default_model`, to be edited at will.
 
     Parameters
@@ -41,6 +43,9 @@ def default_space(penalties: bool = False, charges: bool = True) -> dict[str, An
         them: it scores a grid of both at each trial.
     charges : bool, default=True
         Whether there are reference charges to weigh.
+    n_molecules : int, default=None
+        Molecules in all. Where given, the number of inducing environments is drawn as well, from
+        50 to 200 times its root; without, it stays at the model's choice, 100 times the root.
 
     Returns
     -------
@@ -62,6 +67,9 @@ def default_space(penalties: bool = False, charges: bool = True) -> dict[str, An
         "soaptransformer__scale1__r_cut": real(3.0, 5.0, step=0.5),
         "soaptransformer__scale1__weight": real(2e-4, 5e-2, log=True),
     }
+    if n_molecules is not None:
+        low, high = (max(round(factor * n_molecules**0.5), 1) for factor in (50, 200))
+        space["dipolekernelridge__n_inducing"] = _study.int_range(low, high)
     if penalties:
         space["dipolekernelridge__alpha"] = real(1e-6, 1e-2, log=True)
         if charges:
@@ -100,7 +108,8 @@ class DipoleSearchCV(BaseEstimator):
     scoring : {"mae", "rmse"}, str or callable, default="mae"
         Error of the magnitudes; or what scikit-learn takes, higher is better.
     sampler, pruner : optuna objects, default=None
-        None is the TPE sampler, and the median pruner after ten trials.
+        None is the TPE sampler, and the median pruner after ten trials; with a grid no pruner,
+        since all folds of a trial are done at once there.
     storage : str, path or optuna storage, default=None
         ``"study.db"`` (SQLite), ``"journal:FILE"`` or any URL of Optuna; None keeps the study in
         memory.
@@ -266,7 +275,9 @@ class DipoleSearchCV(BaseEstimator):
             cv=joblib.hash(task.folds),
             data=joblib.hash(task.data()),
         )
-        pruner = _study.default_pruner() if self.pruner is None else self.pruner
+        pruner = self.pruner
+        if pruner is None:
+            pruner = _study.default_pruner(folds_apart=task.grid is None)
         self.study_ = _study.open_study(self.storage, self.study_name, self.sampler, pruner, about)
         if self.sampler is None:
             seed = None

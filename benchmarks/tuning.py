@@ -1,0 +1,239 @@
+"""What a search finds on QM9: tuned against untuned, the optimism of its score, the lambda curve.
+
+    python benchmarks/tuning.py search --data qm9.npz --sizes 200,1000 --output docs/benchmarks
+    python benchmarks/tuning.py curves --data qm9.npz --output docs/benchmarks
+
+`search` runs a study for each size and seed, with `--workers` processes of one thread each on one
+SQLite file; an interrupted run goes on where it was. Training molecules come from the development
+part of the data. Test molecules come from its test part and are looked at once, after the
+search; `--tune` takes them from the development part as well. `curves` scores a grid of (alpha,
+lambda) in 5 folds with everything else at its default; no test molecule is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import draw, setting
+from sklearn.model_selection import KFold
+
+from dipkit import DipoleSearchCV, Molecules, SOAPTransformer, default_model, read
+from dipkit.folds import cross_validate_grid
+
+N_TEST = 1000
+ALPHAS = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6]
+LAMBDAS = [0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+
+
+def searched(train: Molecules, storage: Path, trials: int, seed: int | None, refit: bool) -> Any:
+    """Run a study, or go on with it."""
+    search = DipoleSearchCV(
+        default_model(device="cpu"),
+        n_trials=trials,
+        storage=storage,
+        random_state=seed,
+        refit=refit,
+    )
+    return search.fit(train)
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Take part in one study: what a worker process does."""
+    n, seed = arguments.sizes[0], arguments.seeds
+    train, _ = draw(arguments.molecules, n, N_TEST, seed, arguments.tune)
+    searched(train, arguments.study, arguments.trials, arguments.worker, refit=False)
+
+
+def start_workers(arguments: argparse.Namespace, n: int, seed: int, study: Path) -> None:
+    """Run the worker processes of a study until all have ended."""
+    common = [
+        sys.executable, __file__, "work", "--data", arguments.data, "--sizes", str(n),
+        "--seeds", str(seed), "--trials", str(arguments.trials), "--study", str(study),
+        *(["--tune"] if arguments.tune else []),
+    ]  # fmt: skip
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+    workers = []
+    for worker in range(arguments.workers):
+        command = [*common, "--worker", str(1000 * seed + worker)]
+        workers.append(subprocess.Popen(command, env=os.environ | threads))
+        time.sleep(5)  # the first one makes the study
+    for process in workers:
+        if process.wait():
+            raise RuntimeError(f"a worker of {study} failed")
+
+
+def search(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Search, then measure the tuned and the untuned model on the test molecules."""
+    results = []
+    for n in arguments.sizes:
+        for seed in range(arguments.seeds):
+            results.append(one_search(arguments, n, seed))
+            print(json.dumps(results[-1]), flush=True)
+    return {"searches": results}
+
+
+def one_search(arguments: argparse.Namespace, n: int, seed: int) -> dict[str, Any]:
+    """Search for one training set."""
+    train, test = draw(arguments.molecules, n, N_TEST, seed, arguments.tune)
+    study = arguments.studies / f"tuning-{n}-{seed}{'-tune' if arguments.tune else ''}.db"
+    before = time.perf_counter()
+    start_workers(arguments, n, seed, study)
+    seconds = time.perf_counter() - before
+    found = searched(train, study, arguments.trials, None, refit=True)
+    untuned = default_model().fit(train)
+    first = found.study_.trials[0]
+    errors = {
+        name: np.abs(model.predict(test) - test.dipole_magnitude)
+        for name, model in (("tuned", found.best_estimator_), ("untuned", untuned))
+    }
+    return {
+        "n": n,
+        "seed": seed,
+        "trials": found.n_trials_,
+        "seconds": seconds,
+        "inner_untuned": -float(first.value),
+        "inner_tuned": -found.best_score_,
+        **{f"test_{name}": float(e.mean()) for name, e in errors.items()},
+        **{f"median_{name}": float(np.median(e)) for name, e in errors.items()},
+        "best_params": found.best_params_,
+    }
+
+
+def curves(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Cross-validated error over lambda, alpha at its best, for each size and seed."""
+    found = []
+    for n in arguments.sizes:
+        for seed in range(arguments.seeds):
+            train, _ = draw(arguments.molecules, n, N_TEST, seed, tune=True)
+            described = SOAPTransformer().fit_transform(train)
+            folds = list(KFold(5, shuffle=True, random_state=0).split(np.arange(n)))
+            errors = cross_validate_grid(
+                described, alphas=ALPHAS, charge_weights=LAMBDAS, folds=folds
+            ).mean(axis=0)
+            found.append({"n": n, "seed": seed, "errors": errors.tolist()})
+            print(n, seed, np.nanmin(errors, axis=0).round(4).tolist(), flush=True)
+    return {"curves": found}
+
+
+def table_of_searches(results: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines: one row a study, and means over seeds."""
+    lines = [
+        "| N | seed | trials | minutes | inner, untuned | inner, tuned | "
+        "test, untuned | test, tuned | change | optimism |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for n in dict.fromkeys(r["n"] for r in results):
+        mine = [r for r in results if r["n"] == n]
+        numbers = ("inner_untuned", "inner_tuned", "test_untuned", "test_tuned", "seconds")
+        mean = {key: float(np.mean([r[key] for r in mine])) for key in numbers}
+        for r in [*mine, mean | {"seed": "mean", "trials": ""}] if len(mine) > 1 else mine:
+            change = 100 * (r["test_tuned"] / r["test_untuned"] - 1)
+            lines.append(
+                f"| {n:,} | {r['seed']} | {r['trials']} | {r['seconds'] / 60:.1f} | "
+                f"{r['inner_untuned']:.3f} | {r['inner_tuned']:.3f} | {r['test_untuned']:.3f} | "
+                f"{r['test_tuned']:.3f} | {change:+.1f} % | "
+                f"{r['test_tuned'] - r['inner_tuned']:+.3f} |"
+            )
+    return lines
+
+
+def table_of_best(results: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines: the best parameters of each study."""
+    names = list(results[0]["best_params"])
+    short = [
+        name.replace("dipolekernelridge__", "").replace("soaptransformer__", "") for name in names
+    ]
+    lines = [f"| N | seed | {' | '.join(short)} |", "|---" * (len(names) + 2) + "|"]
+    for r in results:
+        values = " | ".join(f"{r['best_params'][name]:.4g}" for name in names)
+        lines.append(f"| {r['n']:,} | {r['seed']} | {values} |")
+    return lines
+
+
+def table_of_curves(found: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines: mean over seeds of the error at the best alpha, by lambda."""
+    lines = [
+        "| N | " + " | ".join(f"λ = {value:g}" for value in LAMBDAS) + " | best α |",
+        "|---" * (len(LAMBDAS) + 2) + "|",
+    ]
+    for n in dict.fromkeys(c["n"] for c in found):
+        errors = np.array([c["errors"] for c in found if c["n"] == n])
+        mean = errors.mean(axis=0)  # (alpha, lambda)
+        spread = errors.min(axis=1).std(axis=0, ddof=1) if len(errors) > 1 else None
+        best = mean.min(axis=0)
+        cells = [
+            f"{value:.3f}" + ("" if spread is None else f" ± {spread[j]:.3f}")
+            for j, value in enumerate(best)
+        ]
+        alpha = ALPHAS[int(np.unravel_index(mean.argmin(), mean.shape)[0])]
+        lines.append(f"| {n:,} | {' | '.join(cells)} | {alpha:g} |")
+    return lines
+
+
+def picture(found: list[dict[str, Any]], path: Path) -> None:
+    """Draw the lambda curves."""
+    from dipkit.report import new_figure, save_figure
+
+    figure = new_figure(6.6, 4.4)
+    axes = figure.subplots()
+    for n in dict.fromkeys(c["n"] for c in found):
+        best = np.array([c["errors"] for c in found if c["n"] == n]).min(axis=1)
+        axes.errorbar(
+            LAMBDAS, best.mean(axis=0), best.std(axis=0, ddof=min(1, len(best) - 1)),
+            marker="o", capsize=3, label=f"{n:,} molecules",
+        )  # fmt: skip
+    axes.set_xscale("symlog", linthresh=1e-4)
+    axes.set(xlabel="charge weight λ (D²/e²)", ylabel="cross-validated MAE (D)", ylim=(0, None))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    """Run one part, print its tables, write them beside the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["search", "curves", "work"])
+    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
+    parser.add_argument("--sizes", default=None)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--tune", action="store_true", help="leave the test part alone")
+    parser.add_argument("--studies", type=Path, default=Path("."), help="folder of the studies")
+    parser.add_argument("--output", type=Path, help="folder for tuning-PART.json and .md")
+    parser.add_argument("--study", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = arguments.sizes or ("100,200,500,1000" if arguments.part == "curves" else "200,1000")
+    arguments.sizes = [int(size) for size in sizes.split(",")]
+    arguments.molecules = read(arguments.data)
+    if arguments.part == "work":
+        work(arguments)
+        return
+    about = setting()
+    if arguments.part == "curves":
+        result = curves(arguments)
+        lines = table_of_curves(result["curves"])
+    else:
+        result = search(arguments)
+        lines = [*table_of_searches(result["searches"]), "", *table_of_best(result["searches"])]
+    lines = [*lines, "", about]
+    print("\n".join(lines))
+    if arguments.output:
+        stem = arguments.output / f"tuning-{arguments.part}"
+        stem.with_suffix(".json").write_text(json.dumps(result | {"setting": about}, indent=1))
+        stem.with_suffix(".table.md").write_text("\n".join(lines) + "\n")
+        if arguments.part == "curves":
+            picture(result["curves"], stem.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
