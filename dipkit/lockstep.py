@@ -173,7 +173,7 @@ class LockstepObjective:
 
     def products(self, W: Any) -> tuple[Any, Any]:
         """D w (B, n_molecules, 3) in debye, and lambda C^T C w / n_c of all terms (B, r)."""
-        moment, charge = (W @ self.rows.T).reshape(len(W), -1, 3), self.backend.xp.zeros_like(W)
+        moment, charge = (W @ self.rows.T).reshape(len(W), -1, 3), self.backend.xp.zeros(W.shape)
         for part, scale in self.terms:
             if (scale > 0).any():
                 charge += scale[:, None] * part.product(W, self.fold)
