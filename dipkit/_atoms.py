@@ -7,6 +7,7 @@ and in ``calc.results`` (unless the atoms have moved since). No calculation is e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
+from ._keys import SCHEME_KEY, warn_mixed_schemes
 from ._records import LabelKeys, Record, assemble
 from .exceptions import InputError
 from .molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
@@ -43,6 +45,7 @@ class AtomsReader:
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
+        self.schemes: Counter[str] = Counter()
 
     def add(self, atoms: Atoms) -> None:
         """Read one molecule."""
@@ -62,12 +65,15 @@ class AtomsReader:
         if self.keys.wanted:
             record.magnitude, record.vector = self._dipole(values, where)
             record.charges = self._charges(values, len(atoms), where)
+            if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
+                self.schemes[str(scheme)] += 1
         self._baseline(record, values, where)
         self.records.append(record)
 
     def molecules(self) -> Molecules:
         """Assemble what was read."""
         self.keys.check_found(self.found, self.present)
+        warn_mixed_schemes(self.schemes)
         return assemble(self.records, self.present)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
@@ -89,6 +95,13 @@ class AtomsReader:
         magnitude = None
         for key in DIPOLE_KEYS:
             if key in values:
+                if np.size(values[key]) == 3:
+                    raise InputError(
+                        f"{where}: {key!r} holds 3 numbers: expected 1, a magnitude in debye. If "
+                        "it is a vector, give it in e*angstrom under 'dipole', or name the key "
+                        f"(a vector in e*angstrom is then read): dipole_key={key!r} "
+                        f"(--dipole {key})."
+                    )
                 magnitude = float(_numbers(values[key], (1,), key, where)[0])
                 break
         vector = _first(values, VECTOR_KEYS)
@@ -178,7 +191,8 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
     Returns
     -------
     list of ase.Atoms
-        Each answers get_dipole_moment() (e*angstrom) and get_charges() (e).
+        Each answers get_dipole_moment() (e*angstrom) and get_charges() (e), but where the
+        prediction is NaN: these carry none.
     """
     dipoles, charges = np.asarray(dipoles, np.float64), np.asarray(charges, np.float64)
     expected = (len(molecules), 3), (molecules.n_atoms,)
@@ -188,7 +202,8 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
             f"{dipoles.shape} and {charges.shape}."
         )
     frames = [_bare_atoms(molecules, index) for index in range(len(molecules))]
-    for index, frame in enumerate(frames):
+    for index in np.flatnonzero(~np.isnan(dipoles[:, 0])).tolist():
+        frame = frames[index]
         frame.info["dipole_debye"] = float(np.linalg.norm(dipoles[index]))
         _attach(frame, dipoles[index], charges[_atoms(molecules, index)])
     return frames

@@ -7,9 +7,6 @@ change a bit of the result. What is computed for a chunk is not here (`soap.py`)
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +14,6 @@ from typing import Any
 
 import joblib
 import numpy as np
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from . import _tasks
@@ -125,7 +121,7 @@ class SOAPDescriber:
             joblib.delayed(self.describe_chunk)(molecules[chunk], _rows(molecules, chunk), outputs)
             for chunk in chunks
         ]
-        with _progress(len(chunks), self.verbose) as advance:
+        with _tasks.progress("descriptors", len(chunks), self.verbose) as advance:
             for rows, sent in _tasks.run(tasks, n_jobs):
                 for output, values in zip(outputs, sent, strict=True):
                     if values is not None:
@@ -138,11 +134,8 @@ class SOAPDescriber:
             return 1
         if self.n_jobs is not None:
             return self.n_jobs
-        backend, n_jobs = get_active_backend()
-        if n_jobs is not None or backend.default_n_jobs != 1:
-            return int(backend.default_n_jobs if n_jobs is None else n_jobs)
-        if backend.nesting_level or joblib.cpu_count() == 1:
-            return 1
+        if (asked := _tasks.active_jobs()) is not None:
+            return asked
         return -1 if self._forecast_seconds(molecules) > PARALLEL_SECONDS else 1
 
     def _forecast_seconds(self, molecules: Molecules) -> float:
@@ -170,20 +163,3 @@ def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:
                 f"scale{scale}: {atom} has no finite, non-zero descriptor, nor have "
                 f"{int(bad.sum()) - 1} other atoms. Change r_cut, sigma or n_max of this scale."
             )
-
-
-@contextlib.contextmanager
-def _progress(n_chunks: int, verbose: bool | str) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; hand out the function that moves it by one chunk."""
-    in_worker = multiprocessing.current_process().name != "MainProcess"
-    wanted = sys.stderr.isatty() if verbose == "auto" else verbose
-    if not wanted or in_worker or n_chunks <= 1:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=console.is_terminal) as bar:
-        task = bar.add_task("descriptors", total=n_chunks)
-        yield lambda: bar.advance(task)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._label_units import warn_units
 from .exceptions import InputError
 from .molecules import Molecules, missing_labels_error
 from .objective import DipoleTarget
@@ -84,6 +85,7 @@ def read_labels(molecules: Molecules, y: Any, charges: Any, sample_weight: Any) 
     if not labelled.any():
         raise missing_labels_error("dipole", molecules.source_keys)
     _warn_single_atoms(molecules, labelled)
+    warn_units(np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes))
     if not (labelled & (weights > 0)).any():
         raise InputError("sample_weight: every molecule with a dipole label has weight 0.")
     if charges is not None:

@@ -69,7 +69,6 @@ class FitStatistics:
 
 
 def gather(
-    molecules: Molecules,
     labels: FitLabels,
     basis: Basis,
     rng: np.random.Generator,
@@ -82,9 +81,8 @@ def gather(
 
     Parameters
     ----------
-    molecules : Molecules
-        Described.
     labels : FitLabels
+        Prepared; its molecules are described.
     basis : Basis
     rng : numpy.random.Generator
         Chooses molecules to calibrate standard deviations with.
@@ -94,6 +92,7 @@ def gather(
         Whether the dipole rows go to a file.
     n_jobs : int, default=None
     """
+    molecules = labels.molecules
     wanted = (
         labels.charges if with_charges else None,
         start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
@@ -107,7 +106,7 @@ def gather(
         n_jobs,
         allocate_rows(shape, on_disk, basis.backend.xp),
     )
-    bare = replace(labels, molecules=labels.molecules.replace(features=None))
+    bare = replace(labels, molecules=molecules.replace(features=None))
     sample = CalibrationSample.of(molecules, labels.target, rng)
     return FitStatistics(basis, rows, constant_dipoles(molecules), bare, charges, guess, sample)
 

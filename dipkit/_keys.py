@@ -5,6 +5,9 @@ How each key is read, and in which unit, is told in `io.py`.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+
 from .exceptions import InputError
 
 # Dipole magnitude, debye.
@@ -15,6 +18,27 @@ VECTOR_KEYS = ("dipole",)
 CHARGES_KEYS = ("mulliken", "mulliken_charges", "charges")
 # Total charge of the molecule, e.
 TOTAL_CHARGE_KEYS = ("charge", "total_charge")
+
+
+# Name of the scheme of the charges, as `dipkit label` writes it.
+SCHEME_KEY = "label_charges"
+
+
+def warn_mixed_schemes(schemes: Mapping[str, int]) -> None:
+    """Warn where charges of several schemes would be learned as if they were one.
+
+    Parameters
+    ----------
+    schemes : mapping
+        Molecules by name of the scheme, where the file tells it.
+    """
+    if len(schemes) > 1:
+        found = ", ".join(f"{name} ({count})" for name, count in sorted(schemes.items()))
+        warnings.warn(
+            f"charges: {SCHEME_KEY} names several schemes: {found} molecules. Their charges differ "
+            "in meaning: keep one scheme, or go on without charges by charge_weight=0.",
+            stacklevel=4,
+        )
 
 
 def missing_labels_error(kind: str, source_keys: tuple[str, ...]) -> InputError:

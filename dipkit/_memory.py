@@ -21,7 +21,6 @@ from . import features
 from ._backend import NUMPY, Backend, process_memory
 from ._threads import count_threads
 from .exceptions import InputError
-from .features import OnDemandFeatures
 from .molecules import Molecules
 
 logger = logging.getLogger(__name__)
@@ -188,7 +187,7 @@ def _forecast(molecules: Molecules, r: int) -> tuple[int, int, int]:
     choosing = 4 * candidates * (candidates + sum(widths)) + 8 * r * sum(widths)
     per_molecule = max(molecules.n_atoms / n, 1)
     in_block = int(min(n, BLOCK_ATOMS / per_molecule))
-    if isinstance(molecules.features, OnDemandFeatures):
+    if not molecules.features.in_memory:
         in_block = int(min(n, BLOCK_BYTES / (4 * sum(widths)) / per_molecule))
         piece += 2 * BLOCK_BYTES
         choosing += 8 * features.BLOCK_ATOMS * sum(widths)

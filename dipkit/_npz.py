@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._files import atomic_write
+from ._keys import SCHEME_KEY, warn_mixed_schemes
 from ._records import LabelKeys
 from .exceptions import FileFormatError, InputError
 from .molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
@@ -69,8 +71,16 @@ def read_npz(path: Path, keys: LabelKeys) -> Molecules:
     )
 
 
-def write_npz(path: Path, molecules: Molecules) -> None:
-    """Write molecules in the flat layout; features are not kept."""
+def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None = None) -> None:
+    """Write molecules in the flat layout; features are not kept.
+
+    Parameters
+    ----------
+    path : Path
+    molecules : Molecules
+    info : mapping of str to str, default=None
+        Said of every molecule, as arrays of shape (n_molecules,).
+    """
     arrays: dict[str, Any] = {
         "natoms": molecules.natoms,
         "numbers": molecules.numbers,
@@ -89,6 +99,7 @@ def write_npz(path: Path, molecules: Molecules) -> None:
         known = getattr(molecules, has)
         if known.any():
             arrays |= {key: value} if known.all() else {key: value, has: known}
+    arrays |= {key: np.full(len(molecules), value) for key, value in (info or {}).items()}
     present = {key: value for key, value in arrays.items() if value is not None}
     with atomic_write(path) as temporary:
         np.savez_compressed(temporary, **present)
@@ -130,6 +141,8 @@ def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
     """Find labels as keyword arguments of `Molecules`."""
     magnitude, vector = _dipoles(arrays, keys.dipole)
     charges = _first(arrays, (keys.charges,) if keys.charges else CHARGES_KEYS)
+    if charges is not None and SCHEME_KEY in arrays:
+        warn_mixed_schemes(Counter(arrays[SCHEME_KEY].astype(np.str_).tolist()))
     natoms = arrays["natoms"]
     has_charges = arrays.get("has_charges")
     if has_charges is not None:
@@ -151,6 +164,11 @@ def _dipoles(arrays: Arrays, key: str | None) -> tuple[Any, Any]:
         named = arrays[key]
         return (None, named) if named.ndim == 2 else (named, None)
     magnitude, vector = _first(arrays, DIPOLE_KEYS), _first(arrays, VECTOR_KEYS)
+    if magnitude is not None and magnitude.ndim == 2:
+        raise InputError(
+            "dipole_debye: expected one magnitude in debye for each molecule, got shape "
+            f"{magnitude.shape}. Vectors go under 'dipole', in e*angstrom."
+        )
     if vector is not None and vector.ndim == 1:
         if magnitude is None:
             raise InputError(

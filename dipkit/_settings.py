@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ._baseline import BASELINES
 from ._fit_labels import FitLabels
 from ._parameters import check_number, check_whole
 from .exceptions import InputError
@@ -17,9 +18,13 @@ from .objective import make_loss
 
 # alpha="auto" is this over the number of dipole labels, debye^2.
 AUTO_ALPHA = 0.02
+# With a baseline it is this over the square of that number: the penalty has less to hold.
+BASELINE_ALPHA = 40.0
+# direction_weight="auto" is this over the number of dipole labels.
+BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
 DEFAULT_CHARGE_WEIGHT = 1e-3
-INITS = ("auto", "charges", "electronegativity", "random")
+INITS = ("auto", "charges", "electronegativity", "zero", "random")
 
 
 def check_settings(ridge: Any) -> None:
@@ -51,6 +56,10 @@ def check_settings(ridge: Any) -> None:
         )
     if not ridge.eigenvalue_cut < 1:
         raise InputError(f"eigenvalue_cut: expected a share below 1, got {ridge.eigenvalue_cut!r}.")
+    if ridge.direction_weight != "auto":
+        check_number("direction_weight", ridge.direction_weight, above=None)
+    if ridge.baseline not in BASELINES:
+        raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
     make_loss(ridge.loss, ridge.huber_threshold)
     try:
         check_random_state(ridge.random_state)
@@ -61,15 +70,24 @@ def check_settings(ridge: Any) -> None:
         ) from None
 
 
+def has_baseline(labels: FitLabels) -> bool:
+    """Whether these labels were prepared for a model with a baseline."""
+    return labels.molecules.baseline_dipole is not None
+
+
 def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
     """Ridge penalty to use, debye^2."""
-    return AUTO_ALPHA / labels.n_dipoles if alpha == "auto" else float(alpha)
+    if alpha != "auto":
+        return float(alpha)
+    n = labels.n_dipoles
+    return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
 
 
 def resolve_charge_weight(charge_weight: float | str, labels: FitLabels) -> float:
     """Lambda to use, debye^2 / e^2; above 0 it needs charge labels."""
     if charge_weight == "auto":
-        return DEFAULT_CHARGE_WEIGHT if labels.has_charges else 0.0
+        use = labels.has_charges and not has_baseline(labels)
+        return DEFAULT_CHARGE_WEIGHT if use else 0.0
     weight = float(charge_weight)
     if weight > 0 and not labels.has_charges:
         found = ", ".join(labels.molecules.source_keys) or "none"
@@ -81,8 +99,19 @@ def resolve_charge_weight(charge_weight: float | str, labels: FitLabels) -> floa
     return weight
 
 
+def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -> float:
+    """Kappa to use: without a baseline there is no direction to keep to."""
+    if not has_baseline(labels):
+        return 0.0
+    if direction_weight == "auto":
+        return BASELINE_DIRECTION / labels.n_dipoles
+    return float(direction_weight)
+
+
 def resolve_init(init: str, labels: FitLabels) -> str:
     """Start to use; that from charges needs charge labels."""
+    if init == "auto" and has_baseline(labels):
+        return "zero"
     if init == "auto":
         return "charges" if labels.has_charges else "electronegativity"
     if init == "charges" and not labels.has_charges:

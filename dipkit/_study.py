@@ -320,11 +320,12 @@ def report(trial: Any, score: float, step: int) -> None:
 def optuna_figures(study: optuna.Study) -> dict[str, Any]:
     """Optuna's own plots of a study by caption, as matplotlib figures that pyplot has forgotten."""
     import optuna
-    from matplotlib import pyplot, rc_context
     from optuna.visualization import matplotlib as plots
 
+    from .report import borrowed_pyplot
+
     figures: dict[str, Any] = {}
-    with warnings.catch_warnings(), rc_context():  # Optuna sets a style for all figures to come
+    with warnings.catch_warnings(), borrowed_pyplot():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         axes = plots.plot_optimization_history(study, target_name="score: minus error (D)")
         figures["History of the search"] = axes.figure
@@ -339,7 +340,6 @@ def optuna_figures(study: optuna.Study) -> dict[str, Any]:
     for figure in figures.values():
         figure.set_layout_engine("constrained")
         figure.set_size_inches(9.0, 4.0)
-        pyplot.close(figure)
     return figures
 
 

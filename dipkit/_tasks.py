@@ -1,11 +1,14 @@
-"""Running joblib tasks on whatever backend is active, results as they come.
+"""Running joblib tasks on whatever backend is active, results as they come, with a bar to watch.
 
 `joblib.parallel_config` says where: processes of this machine, threads, or a Dask cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
@@ -47,3 +50,40 @@ def count_workers(n_jobs: int | None) -> int:
     if n_jobs is None and configured is None and backend.default_n_jobs == 1:
         return 1
     return int(joblib.effective_n_jobs(n_jobs))
+
+
+def active_jobs() -> int | None:
+    """Return the processes that the active joblib backend asks for, None where nobody asked."""
+    backend, n_jobs = get_active_backend()
+    if n_jobs is not None or backend.default_n_jobs != 1:
+        return int(backend.default_n_jobs if n_jobs is None else n_jobs)
+    if backend.nesting_level or joblib.cpu_count() == 1:
+        return 1
+    return None
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, verbose: bool | str) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal; hand out the function that moves it by one step.
+
+    Parameters
+    ----------
+    what : str
+        Stands before the bar.
+    total : int
+        Steps; a single one needs no bar.
+    verbose : bool or "auto"
+        ``"auto"`` shows it on a terminal only.
+    """
+    in_worker = multiprocessing.current_process().name != "MainProcess"
+    wanted = sys.stderr.isatty() if verbose == "auto" else verbose
+    if not wanted or in_worker or total <= 1:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)

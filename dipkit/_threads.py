@@ -47,6 +47,11 @@ def one_blas_thread() -> Iterator[None]:
         _limited = False
 
 
+def one_thread() -> Any:
+    """Keep BLAS and OpenMP to one thread each while a ``with`` block lasts."""
+    return threadpoolctl.threadpool_limits(1)
+
+
 def count_threads() -> int:
     """Threads that BLAS may use here; one where others already share the cores."""
     if _limited:

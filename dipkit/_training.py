@@ -61,6 +61,7 @@ def fit_model(
         "parameters": plain(ridge.get_params(deep=False)),
         "alpha": ridge.alpha_,
         "charge_weight": ridge.charge_weight_,
+        "baseline_scale": ridge.baseline_scale_,
         "passes": ridge.n_iter_,
         "status": ridge.status_,
         "memory": ridge.memory_plan_,
@@ -85,4 +86,7 @@ def _training_error(ridge: Any, described: Molecules) -> Report:
     """Error of the magnitudes, over some of the molecules where there are many."""
     known = np.flatnonzero(described.has_magnitude)
     some = described[known[:: -(-len(known) // N_MEASURED)]]
-    return error_report(some.dipole_magnitude, ridge.predict(some))
+    predicted = ridge.predict(some)
+    # Molecules without a baseline took no part in the fit either.
+    done = ~np.isnan(predicted)
+    return error_report(some.dipole_magnitude[done], predicted[done])

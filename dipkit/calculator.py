@@ -9,10 +9,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import (
+    CalculationFailed,
+    Calculator,
+    PropertyNotImplementedError,
+    all_changes,
+)
+from sklearn.pipeline import Pipeline
 
 from ._keys import TOTAL_CHARGE_KEYS
+from .exceptions import InputError
 from .persistence import load_model
 from .predicting import predict_all
 from .units import DEBYE_PER_E_ANGSTROM
@@ -33,8 +41,12 @@ class DipkitCalculator(Calculator):
 
     Raises
     ------
+    InputError
+        If the model corrects dipoles that molecules carry.
     PropertyNotImplementedError
         On asking for energies, forces or other properties.
+    CalculationFailed
+        Where the calculation of the model's baseline fails.
 
     Examples
     --------
@@ -57,6 +69,11 @@ class DipkitCalculator(Calculator):
     def __init__(self, model: Any, **parameters: Any):
         super().__init__(**parameters)  # type: ignore[no-untyped-call]
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
+        if getattr(_last_step(self.model), "baseline", None) == "given":
+            raise InputError(
+                'model: its baseline is "given", dipoles that stay behind when atoms move. Use a '
+                'model with baseline="gfn2", which is computed anew, or without a baseline.'
+            )
         self._total_charge: Any = None
 
     def calculate(
@@ -78,6 +95,11 @@ class DipkitCalculator(Calculator):
         bare: Atoms = self.atoms.copy()  # type: ignore[union-attr]  # the line above sets them
         self._total_charge = _total_charge(bare)
         prediction = predict_all(self.model, bare)
+        if np.isnan(prediction.dipole).any():
+            raise CalculationFailed(
+                "baseline: the calculation that the model corrects gave no result for this "
+                "geometry, see the warning. Correct the geometry or its total charge."
+            )
         self.results = {
             "charges": prediction.charges,
             "dipole": prediction.dipole[0] / DEBYE_PER_E_ANGSTROM,
@@ -120,3 +142,7 @@ class DipkitCalculator(Calculator):
 
 def _total_charge(atoms: Atoms) -> Any:
     return next((atoms.info[key] for key in TOTAL_CHARGE_KEYS if key in atoms.info), 0)
+
+
+def _last_step(model: Any) -> Any:
+    return model[-1] if isinstance(model, Pipeline) else model

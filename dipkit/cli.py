@@ -27,6 +27,7 @@ from .exceptions import DipkitError
 INTERRUPTED, USER_ERROR = 130, 2
 
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+Baseline = StrEnum("Baseline", ["none", "given", "gfn2"])
 # Base of all usage errors, from whichever package this typer takes click.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -77,6 +78,10 @@ ChargesOption = Annotated[
     str | None, typer.Option("--charges", metavar="KEY", help="Key of the reference charges.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+BaselineOption = Annotated[
+    Baseline,
+    typer.Option(help="Cheap calculation to correct: GFN2-xTB, or what the molecules carry."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
 
 
@@ -125,6 +130,7 @@ def fit(
     memory_budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
     ] = None,
+    baseline: BaselineOption = Baseline.none,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
@@ -144,6 +150,7 @@ def fit(
     given: dict[str, Any] = {"charge_weight": charge_weight, "alpha": alpha}
     given |= {"n_inducing": n_inducing, "memory_budget": memory_budget}
     parameters |= {name: value for name, value in given.items() if value is not None}
+    parameters["baseline"] = baseline.value
     start = time.perf_counter()
     molecules = _read(data, dipole, charges)
     with _log_of("dipkit._memory"):
@@ -267,6 +274,49 @@ def info(
     # By its name a model is one even where it is cut: the error is then that of a model.
     about = read_metadata(file) if is_model(file) or file.suffix == ".dipkit" else None
     _show(about or _read(file, dipole, charges).summary().as_dict(), as_json)
+
+
+@app.command()
+def label(
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File of molecules to write.", show_default=False)
+    ],
+    method: Annotated[
+        str,
+        typer.Option(help="gfn2, hf/BASIS or FUNCTIONAL/BASIS: b3lyp/6-31g(2df,p)."),
+    ],
+    charges_scheme: Annotated[
+        str, typer.Option(help="Charges from PySCF: mulliken or meta-lowdin.")
+    ] = "mulliken",
+    multiplicity: Annotated[
+        str, typer.Option(help="Of every molecule; 'lowest' is 1, or 2 for odd electrons.")
+    ] = "1",
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """Calculate dipoles and charges; a run that was killed goes on where it was."""
+    from ._labelling import label_file
+    from ._outputs import MOLECULE_SUFFIXES, check_output
+    from .io import as_molecules
+    from .labels import parse_method
+
+    check_output(output, MOLECULE_SUFFIXES)
+    spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
+    calculation = parse_method(method, charges_scheme, spin)
+    with _busy("reading"):
+        molecules = as_molecules(data, labels=False)
+    start = time.perf_counter()
+    result = label_file(molecules, calculation, output, jobs)
+    report = {
+        "output": str(output),
+        "molecules": len(result.molecules),
+        "resumed": result.resumed,
+        "failed": result.failures,
+        **calculation.provenance(),
+        "seconds": time.perf_counter() - start,
+    }
+    _show(report, as_json, err=True)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Derivatives of predicted charges and dipoles by the positions of the atoms.
 
 Symbols: a molecule of n atoms; power spectra p_i (n, d_s) at scale s and x_i = p_i / |p_i|, charges
-in e, dipoles in debye. Equations (12) and (13) of the theory page; derivatives of p are dscribe's
+in e, dipoles in debye. Equations (15) and (16) of the theory page; derivatives of p are dscribe's
 (`soap.py`).
 """
 
@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from ._backend import NUMPY
 from ._elements import atomic_masses
-from .design import centred
+from .design import project
 from .exceptions import InputError
 from .io import as_molecules
 from .molecules import Molecules
@@ -97,11 +97,16 @@ def _steps(model: Any) -> tuple[SOAPTransformer, DipoleKernelRidge]:
             "model: expected a pipeline of a SOAPTransformer and a DipoleKernelRidge, got "
             f"{' and '.join(type(step).__name__ for step in steps)}."
         )
+    if ridge.baseline not in (None, "none"):
+        raise InputError(
+            f"model: its baseline, {ridge.baseline!r}, would have to be derived as well. Take "
+            "differences of predictions, or a model without a baseline."
+        )
     return soap, ridge
 
 
 def _of_charges(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
-    """Derive the charges of one molecule by its positions (n, n, 3), e / angstrom (12)."""
+    """Derive the charges of one molecule by its positions (n, n, 3), e / angstrom (15)."""
     raw = np.zeros((one.n_atoms, one.n_atoms, 3))
     keys, species = [scale.key() for scale in soap.scales_], tuple(soap.species_.tolist())
     weights = ridge.scale_weights_ / ridge.scale_weights_.sum()
@@ -112,13 +117,13 @@ def _of_charges(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules)
         pull = weight * _pull(ridge, one, x, inducing.astype(np.float64))
         pull -= x * np.einsum("id,id->i", x, pull)[:, None]
         raw += np.einsum("ijbd,id->ijb", moved, pull / length)
-    return centred(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
+    return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
 
 
 def _pull(
     ridge: DipoleKernelRidge, one: Molecules, x: FloatArray, inducing: FloatArray
 ) -> FloatArray:
-    """Derive the raw charges by descriptors of unit length: g_i of (12), without a_s (n, d)."""
+    """Derive the raw charges by descriptors of unit length: g_i of (15), without a_s (n, d)."""
     pull = np.empty_like(x)
     for number in one.elements:
         atoms, mine = one.numbers == number, ridge.inducing_numbers_ == number
@@ -128,7 +133,7 @@ def _pull(
 
 
 def _of_dipole(charges: FloatArray, moved: FloatArray, one: Molecules) -> FloatArray:
-    """Derive the dipole of one molecule by its positions (n, 3, 3), debye / angstrom (13).
+    """Derive the dipole of one molecule by its positions (n, 3, 3), debye / angstrom (16).
 
     The charges move along, and with them the centre of mass where they do not sum to zero.
     """

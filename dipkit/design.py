@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._backend import NUMPY, Backend
+from .exceptions import InputError
 from .molecules import Molecules
 from .units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]
+
+# Dipoles closer to those of the charges than this, debye, are made of them.
+MADE_OF_CHARGES = 1e-6
 
 
 def molecule_sums(values: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
@@ -29,8 +33,8 @@ def molecule_sums(values: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
     return sums
 
 
-def centred(values: FloatArray, molecules: Molecules) -> FloatArray:
-    """Apply the projector P: take the mean over each molecule's atoms away (2).
+def project(values: FloatArray, molecules: Molecules) -> FloatArray:
+    """Apply the projector P of (2): take away the mean over each molecule.
 
     Parameters
     ----------
@@ -43,12 +47,12 @@ def centred(values: FloatArray, molecules: Molecules) -> FloatArray:
     """
     sums = molecule_sums(values, molecules.offsets)
     means = (sums.T / molecules.natoms).T
-    result: FloatArray = values - means[molecules.molecule_index]
-    return result
+    projected: FloatArray = values - means[molecules.molecule_index]
+    return projected
 
 
 def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
-    """Apply the projector P and add Q_A / n_A, so that charges sum to the total charge (2).
+    """Apply P and add Q_A / n_A, so that charges sum to the total charge (1).
 
     Parameters
     ----------
@@ -59,9 +63,7 @@ def conserve_charge(charges: FloatArray, molecules: Molecules) -> FloatArray:
     -------
     ndarray of shape (n_atoms,), e
     """
-    excess = molecule_sums(charges, molecules.offsets) - molecules.total_charge
-    conserved: FloatArray = charges - (excess / molecules.natoms)[molecules.molecule_index]
-    return conserved
+    return project(charges, molecules) + even_charges(molecules)
 
 
 def dipoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
@@ -82,7 +84,7 @@ def dipoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
 
 
 def quadrupoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
-    """Traceless quadrupole moments of atomic charges about the centres of mass (11).
+    """Traceless quadrupole moments of atomic charges about the centres of mass (14).
 
     Parameters
     ----------
@@ -102,16 +104,70 @@ def quadrupoles(charges: FloatArray, molecules: Molecules) -> FloatArray:
     return DEBYE_PER_E_ANGSTROM * moments
 
 
+def require_made_of_charges(dipole: FloatArray, charges: FloatArray, molecules: Molecules) -> None:
+    """Refuse higher moments of charges that do not make the dipoles.
+
+    Parameters
+    ----------
+    dipole : ndarray of shape (n_molecules, 3), debye
+    charges : ndarray of shape (n_atoms,), e
+    molecules : Molecules
+
+    Raises
+    ------
+    InputError
+        If charges and dipoles differ: a baseline may hold more than charges.
+    """
+    off = np.abs(dipoles(charges, molecules) - dipole).max(initial=0.0)
+    if not off < MADE_OF_CHARGES:
+        raise InputError(
+            "quadrupole: the predicted dipoles are not those of the predicted charges (they differ "
+            f"by up to {off:.2g} debye), since the model's baseline holds more than charges; "
+            "quadrupoles of the charges alone would leave that out. Use a model without a baseline."
+        )
+
+
+def even_charges(molecules: Molecules) -> FloatArray:
+    """Total charges spread evenly over the atoms (n_atoms,), e."""
+    even: FloatArray = (molecules.total_charge / molecules.natoms)[molecules.molecule_index]
+    return even
+
+
+def even_dipoles(molecules: Molecules) -> FloatArray:
+    """Dipoles of the evenly spread charges (n_molecules, 3), debye; zero for neutral molecules."""
+    return dipoles(even_charges(molecules), molecules)
+
+
 def constant_dipoles(molecules: Molecules) -> FloatArray:
-    """Dipoles of the total charge spread evenly over the atoms: the part of (3) without weights.
+    """Part of the dipoles without weights: that of (3), or mu_b of (9) with a baseline.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Prepared: they carry a baseline only where the model has one.
 
     Returns
     -------
     ndarray of shape (n_molecules, 3), debye
-        Zero for neutral molecules.
     """
-    even = molecules.total_charge / molecules.natoms
-    return dipoles(even[molecules.molecule_index], molecules)
+    dipole = molecules.baseline_dipole
+    return even_dipoles(molecules) if dipole is None else dipole
+
+
+def constant_charges(molecules: Molecules) -> FloatArray:
+    """Part of the charges without weights: Q/n of (1), or q_b of (9) with baseline charges.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Prepared, as for `constant_dipoles`.
+
+    Returns
+    -------
+    ndarray of shape (n_atoms,), e
+    """
+    charges = molecules.baseline_charges
+    return even_charges(molecules) if charges is None else charges
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,11 @@ class Features:
         """Columns d_s of each scale."""
         return tuple(scale.shape[1] for scale in self.scales)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether `compute` takes no memory besides."""
+        return True
+
     def compute(self) -> Features:
         """Return descriptors held in memory; here, these."""
         return self
@@ -161,6 +166,11 @@ class OnDemandFeatures(Features):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore from a pickle."""
         self.__dict__.update(state)
+
+    @property
+    def in_memory(self) -> bool:
+        """They are not: each block is computed when it is read."""
+        return False
 
     def compute(self) -> Features:
         """Return these descriptors held in memory.

@@ -23,16 +23,18 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ._backend import get_backend
+from ._baseline import baseline_of, prepare_labels
+from ._direction import direction_statistics
 from ._fit_labels import FitLabels, read_labels
 from ._parameters import check_number
-from ._settings import check_settings, resolve_init
+from ._settings import check_settings, resolve_direction_weight, resolve_init
 from .design import constant_dipoles
 from .exceptions import InputError
 from .inducing import Basis, build_basis, choose_atoms
 from .kernels import PowerKernel
 from .lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
 from .molecules import Molecules
-from .objective import make_loss, weighted_gram
+from .objective import DipoleTarget, make_loss, weighted_gram
 from .regression import DipoleKernelRidge
 from .solvers import STAGE_PASSES, STAGE_TOL
 from .starts import START_ALPHA, charge_start, start_charges
@@ -141,6 +143,9 @@ class FoldedProblem:
         reduce: bool = True,
     ):
         _check(labels, ridge, alphas, charge_weights)
+        # Held-out molecules take part in the one scale of a baseline, as they do in the basis.
+        labels, _ = prepare_labels(labels, baseline_of(ridge))
+        self.direction_weight = resolve_direction_weight(ridge.direction_weight, labels)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
         self.ridge, self.labels, self.folds = ridge, labels, list(folds)
         self.loss = make_loss(ridge.loss, ridge.huber_threshold)
@@ -152,11 +157,13 @@ class FoldedProblem:
         self.basis, self.owners = _choose_basis(molecules, ridge)
         sets = self._charge_sets()
         # Charges, dipoles and factors of every fold.
-        n_matrices = (len(sets) + 1) * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
+        kinds = len(sets) + 1 + (self.direction_weight > 0)
+        n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
         require_memory(len(molecules), self.basis.n_columns, self.basis.backend, n_matrices)
         self.constant = constant_dipoles(molecules)
         self.barred = [self._barred(k) for k in range(len(self.folds))]
         self._accumulate(sets)
+        self.direction = self._direction() if self.direction_weight > 0 else None
         if reduce and 2 * len(self.rows) < self.basis.n_columns:
             self._reduce()
         self._sum_dipoles()
@@ -214,7 +221,8 @@ class FoldedProblem:
         """
         largest = np.flatnonzero(objective.charge_weight == self.charge_weights.max())
         objective = objective.take(largest[: len(self.folds)])
-        for factor in self.ridge.annealing:
+        init = resolve_init(self.ridge.init, self.labels)
+        for factor in () if init == "zero" else self.ridge.annealing:
             at_stage = objective.with_alpha(factor * float(self.alphas.max()))
             factors = self._factor(at_stage, at_stage.alpha)
             W = self._solve(at_stage, factors, W, STAGE_TOL, STAGE_PASSES)
@@ -244,6 +252,10 @@ class FoldedProblem:
             charges = charges if fold is None else charges - self.charges[-1].held[fold]
             if charges.weight > 0:
                 matrix += charges.gram * (charge_weight / charges.weight)
+        if self.direction is not None:
+            pull = self.direction.total
+            pull = pull if fold is None else pull - self.direction.held[fold]
+            matrix += pull.gram * (self.direction_weight / pull.weight)
         self.basis.backend.xp.einsum("ii->i", matrix)[...] += alpha
         return matrix if fold is None else self._without_barred(matrix, fold)
 
@@ -266,7 +278,20 @@ class FoldedProblem:
             loss=self.loss,
             backend=self.basis.backend,
             barred=self.barred,
+            direction=self.direction,
+            direction_weight=self.direction_weight,
         )
+
+    def _direction(self) -> FoldedCharges:
+        """Sum the pull towards the baseline's directions, over all molecules and those held out."""
+        target, backend = self.labels.target, self.basis.backend
+
+        def pull(weights: FloatArray) -> ChargeStatistics:
+            some = DipoleTarget(target.magnitudes, target.vectors, weights)
+            return direction_statistics(self.rows, self.constant, some, backend)
+
+        held = [pull(np.where(inside, 0.0, self.labelled)) for inside in self.weights > 0]
+        return FoldedCharges(pull(self.labelled), held)
 
     def _starts(self, objective: LockstepObjective) -> Any:
         """Return starting weights of each fold (k, r), from the charges of its training part."""
@@ -340,6 +365,9 @@ class FoldedProblem:
         start, term = self.charges[0].total, self.charges[-1].total
         matrix = weighted_gram(self.rows, self.labelled / self.labelled.sum(), backend)
         matrix += term.gram * (self.charge_weights.max() / term.weight)
+        if self.direction is not None:
+            pull = self.direction.total
+            matrix += pull.gram * (self.direction_weight / pull.weight)
         # The start is fitted under a penalty of its own.
         matrix += start.gram * (alpha / START_ALPHA / start.weight)
         values, vectors = scipy.linalg.eigh(backend.to_host(matrix), driver="evd")
@@ -349,7 +377,7 @@ class FoldedProblem:
             backend.asarray(scipy.linalg.orth(backend.to_host(turn.T @ part), rcond=1e-6))
             for part in self.barred
         ]
-        for folded in self.charges:
+        for folded in [*self.charges, *([] if self.direction is None else [self.direction])]:
             for part in (folded.total, *folded.held):
                 part.gram, part.moment = turn.T @ (part.gram @ turn), turn.T @ part.moment
 

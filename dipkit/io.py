@@ -29,7 +29,7 @@ with the private modules behind it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -244,7 +244,7 @@ def _collect(frames: Iterable[Atoms], keys: LabelKeys) -> Molecules:
     return reader.molecules()
 
 
-def write(path: PathLike, molecules: Molecules) -> None:
+def write(path: PathLike, molecules: Molecules, *, info: Mapping[str, str] | None = None) -> None:
     """Write molecules and their labels; `read` gives them back. Features are not kept.
 
     Parameters
@@ -252,11 +252,17 @@ def write(path: PathLike, molecules: Molecules) -> None:
     path : str or path
         The suffix names the format: .xyz, .extxyz, .db, .json or .npz.
     molecules : Molecules
+    info : mapping of str to str, default=None
+        Said of every molecule: entries of ``atoms.info``, or arrays of that name in an npz file.
     """
+    info = info or {}
     if Path(path).suffix.lower() == ".npz":
-        _npz.write_npz(Path(path), molecules)
-    else:
-        write_atoms(path, to_atoms(molecules))
+        _npz.write_npz(Path(path), molecules, info)
+        return
+    frames = to_atoms(molecules)
+    for frame in frames:
+        frame.info.update(info)
+    write_atoms(path, frames)
 
 
 def write_atoms(path: PathLike, frames: Iterable[Atoms]) -> None:

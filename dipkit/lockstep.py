@@ -76,7 +76,7 @@ class Place:
     moment : array of shape (B, n_molecules, 3), debye
         D w, without the constant part.
     charge : array of shape (B, r)
-        C^T C w; zeros where no line has a charge term.
+        lambda C^T C w / n_c, and the same of other terms of that form; zeros where there is none.
     off, norm, e : arrays of shape (B, n_molecules, 3), (B, n_molecules), (B, n_molecules), debye
         mu - v with v the vector label or 0, its norm, and the residual: norm less magnitude.
     value : array of shape (B,), debye^2
@@ -117,6 +117,10 @@ class LockstepObjective:
     backend : Backend
     barred : sequence of array of shape (r, m_k), default=()
         Orthonormal directions that the weights of each fold stay out of; empty bars none.
+    direction : FoldedCharges, default=None
+        Statistics of the pull towards a baseline's directions, see `_direction.py`.
+    direction_weight : float, default=0.0
+        kappa.
     """
 
     def __init__(
@@ -131,10 +135,12 @@ class LockstepObjective:
         loss: Loss,
         backend: Backend,
         barred: Sequence[Any] = (),
+        direction: FoldedCharges | None = None,
+        direction_weight: float = 0.0,
     ):
         xp = backend.xp
         self.barred = barred
-        self.rows, self.charges, self.loss, self.backend = rows, charges, loss, backend
+        self.rows, self.loss, self.backend = rows, loss, backend
         self.fold, self.charge_weight, self.alpha = fold, charge_weight, 1.0
         # A vector is a magnitude of 0 measured from the label: one formula serves both.
         has_vector = ~np.isnan(target.vectors[:, 0])
@@ -142,11 +148,12 @@ class LockstepObjective:
         self.shift = xp.asarray(constant - np.nan_to_num(target.vectors))
         self.weights = xp.asarray((weights / weights.sum(axis=1, keepdims=True))[fold])
         self.prior = xp.zeros((len(fold), rows.shape[1]))
-        labelled, scale = charges.weights(fold), np.zeros(len(fold))
-        np.divide(charge_weight, labelled, out=scale, where=labelled > 0)
-        self.scale, self.has_charges = xp.asarray(scale), bool((scale > 0).any())
-        self.moments = charges.moments(fold, xp)
-        self.squares = xp.asarray(charges.squares(fold))
+        self.terms = [(charges, xp.asarray(_scale(charge_weight, charges.weights(fold))))]
+        if direction is not None:
+            kappa = np.full(len(fold), direction_weight)
+            self.terms.append((direction, xp.asarray(_scale(kappa, direction.weights(fold)))))
+        self.moments = sum(scale[:, None] * part.moments(fold, xp) for part, scale in self.terms)
+        self.squares = sum(scale * xp.asarray(part.squares(fold)) for part, scale in self.terms)
 
     def with_alpha(self, alpha: float) -> LockstepObjective:
         """Return the same objective under another ridge penalty."""
@@ -163,9 +170,9 @@ class LockstepObjective:
     def take(self, lines: Lines) -> LockstepObjective:
         """Return the objective of these lines alone."""
         other = copy.copy(self)
-        for name in ("fold", "charge_weight", "weights", "prior", "scale", "moments", "squares"):
+        for name in ("fold", "charge_weight", "weights", "prior", "moments", "squares"):
             setattr(other, name, getattr(self, name)[lines])
-        other.has_charges = bool((other.scale > 0).any())
+        other.terms = [(part, scale[lines]) for part, scale in self.terms]
         return other
 
     def allowed(self, W: Any) -> Any:
@@ -176,11 +183,12 @@ class LockstepObjective:
         return W
 
     def products(self, W: Any) -> tuple[Any, Any]:
-        """D w (B, n_molecules, 3) in debye, and C^T C w (B, r)."""
-        moment = (W @ self.rows.T).reshape(len(W), -1, 3)
-        if not self.has_charges:
-            return moment, self.backend.xp.zeros_like(W)
-        return moment, self.charges.product(W, self.fold)
+        """D w (B, n_molecules, 3) in debye, and lambda C^T C w / n_c of all terms (B, r)."""
+        moment, charge = (W @ self.rows.T).reshape(len(W), -1, 3), self.backend.xp.zeros(W.shape)
+        for part, scale in self.terms:
+            if (scale > 0).any():
+                charge += scale[:, None] * part.product(W, self.fold)
+        return moment, charge
 
     def at(self, W: Any, moment: Any, charge: Any) -> Place:
         """Evaluate J from weights and their products."""
@@ -191,9 +199,7 @@ class LockstepObjective:
         excess = W - self.prior
         value = (self.weights * self.loss.value(e, xp)).sum(axis=-1)
         value += self.alpha * (excess * excess).sum(axis=-1)
-        if self.has_charges:
-            fit = (W * (charge - 2 * self.moments)).sum(axis=-1) + self.squares
-            value += self.scale * fit
+        value += (W * (charge - 2 * self.moments)).sum(axis=-1) + self.squares
         return Place(W, moment, charge, off, norm, e, value)
 
     def half_gradient(self, place: Place) -> Any:
@@ -205,9 +211,7 @@ class LockstepObjective:
         )
         pull = (self.weights * self.loss.weight(place.e, xp) * place.e)[..., None] * direction
         gradient = pull.reshape(len(pull), -1) @ self.rows
-        gradient += self.alpha * (place.W - self.prior)
-        if self.has_charges:
-            gradient += self.scale[:, None] * (place.charge - self.moments)
+        gradient += self.alpha * (place.W - self.prior) + place.charge - self.moments
         return self.allowed(gradient)
 
     def slope_along(
@@ -222,9 +226,8 @@ class LockstepObjective:
         c = (d_moment * d_moment).sum(axis=-1)
         linear = self.alpha * ((place.W - self.prior) * step).sum(axis=-1)
         curve = self.alpha * (step * step).sum(axis=-1)
-        if self.has_charges:
-            linear += self.scale * ((place.charge - self.moments) * step).sum(axis=-1)
-            curve += self.scale * (d_charge * step).sum(axis=-1)
+        linear += ((place.charge - self.moments) * step).sum(axis=-1)
+        curve += (d_charge * step).sum(axis=-1)
 
         def slope(length: Any) -> Any:
             t = xp.asarray(length)[..., None]
@@ -234,6 +237,13 @@ class LockstepObjective:
             return dipole + linear + length * curve
 
         return slope
+
+
+def _scale(weight: FloatArray, labelled: FloatArray) -> FloatArray:
+    """Lambda / n_c, or 0 where there is no label."""
+    scale = np.zeros(len(weight))
+    np.divide(weight, labelled, out=scale, where=labelled > 0)
+    return scale
 
 
 class Factors:

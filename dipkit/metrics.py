@@ -98,6 +98,8 @@ def evaluate(model: Any, molecules: Any, prediction: Prediction | None = None) -
     -------
     dict
         Figures of `error_report`, of vectors where there are any, and of `charge_errors`.
+        Labelled molecules that the model could not predict (NaN) are left out and counted as
+        ``n_failed``.
 
     Raises
     ------
@@ -108,7 +110,15 @@ def evaluate(model: Any, molecules: Any, prediction: Prediction | None = None) -
     known, directed, charged = _where_labelled(molecules)
     if prediction is None:
         prediction = predict_all(model, molecules)
+    done = ~np.isnan(prediction.magnitude)
+    n_failed = int((known & ~done).sum())
+    known, directed = known & done, directed & done
+    charged &= done[molecules.molecule_index]
+    if not known.any():
+        raise InputError("model: it predicts none of the molecules that have a dipole label.")
     report = error_report(molecules.dipole_magnitude[known], prediction.magnitude[known])
+    if n_failed:
+        report["n_failed"] = n_failed
     if directed.any():
         vectors = molecules.dipole_vector[directed], prediction.dipole[directed]
         report |= _vector_errors(*vectors)
@@ -128,19 +138,23 @@ def mae_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
     y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, default=None
         Reference; None takes the labels that ride on the molecules.
 
+    Notes
+    -----
+    Molecules that the model could not predict (NaN) are left out.
+
     Examples
     --------
     ``cross_validate(model, molecules, scoring=mae_scorer)``, ``GridSearchCV(..., scoring=SCORERS,
     refit="neg_mae_debye")``
     """
     true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.abs(predicted - true).mean())
+    return -float(np.nanmean(np.abs(predicted - true)))
 
 
 def rmse_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
     """Score by the root mean square error of the magnitudes, negative, debye; see `mae_scorer`."""
     true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.sqrt(np.mean((predicted - true) ** 2)))
+    return -float(np.sqrt(np.nanmean((predicted - true) ** 2)))
 
 
 # For ``scoring=`` of scikit-learn where several figures are wanted, each under its name.

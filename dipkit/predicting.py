@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ._files import PathLike
-from .design import quadrupoles
+from .design import quadrupoles, require_made_of_charges
 from .exceptions import InputError
 from .io import as_molecules, read_parts
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
-from .soap import SOAPTransformer
+from .soap import SOAPTransformer, baseline_scales
 
 FloatArray = NDArray[np.float64]
 
@@ -34,9 +34,9 @@ class Prediction:
     molecules : Molecules
         The molecules, without features.
     charges : ndarray of shape (n_atoms,), e
-        They sum to the total charge of each molecule.
+        They sum to the total charge of each molecule. NaN where the model's baseline failed.
     dipole : ndarray of shape (n_molecules, 3), debye
-        About the centre of mass where a molecule is charged.
+        About the centre of mass where a molecule is charged. NaN where the baseline failed.
     std : ndarray of shape (n_molecules,), debye, or None
         Standard deviations of the magnitudes' errors, where they were asked for.
     """
@@ -54,7 +54,8 @@ class Prediction:
 
     @property
     def quadrupole(self) -> FloatArray:
-        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the charges (11)."""
+        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the charges (14)."""
+        require_made_of_charges(self.dipole, self.charges, self.molecules)
         return quadrupoles(self.charges, self.molecules)
 
     def charges_of(self, index: int) -> FloatArray:
@@ -68,7 +69,7 @@ def default_model(**parameters: Any) -> Pipeline:
     Parameters
     ----------
     **parameters
-        Passed to `DipoleKernelRidge`.
+        Passed to `DipoleKernelRidge`. With a ``baseline`` the scales are weighted for it.
 
     Returns
     -------
@@ -80,7 +81,9 @@ def default_model(**parameters: Any) -> Pipeline:
     >>> list(default_model(alpha=1e-4).named_steps)
     ['soaptransformer', 'dipolekernelridge']
     """
-    return make_pipeline(SOAPTransformer(), DipoleKernelRidge(**parameters))
+    ridge = DipoleKernelRidge(**parameters)
+    scales = None if ridge.baseline in (None, "none") else baseline_scales()
+    return make_pipeline(SOAPTransformer(scales), ridge)
 
 
 def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Iterator[Prediction]:

@@ -21,14 +21,29 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._backend import Backend, get_backend
+from ._baseline import baseline_of, prepare_labels, require_same_baseline
 from ._described import require_described, require_known
+from ._direction import with_direction
 from ._fit_labels import FitLabels, read_labels
 from ._fit_statistics import FitStatistics, gather, join_labels
 from ._memory import default_n_inducing, parse_bytes, plan_fit
 from ._scratch import ScratchRows
-from ._settings import check_settings, resolve_alpha, resolve_charge_weight, resolve_init
+from ._settings import (
+    check_settings,
+    resolve_alpha,
+    resolve_charge_weight,
+    resolve_direction_weight,
+    resolve_init,
+)
 from ._threads import count_threads, in_order
-from .design import conserve_charge, dipoles, quadrupoles
+from .design import (
+    constant_charges,
+    constant_dipoles,
+    dipoles,
+    project,
+    quadrupoles,
+    require_made_of_charges,
+)
 from .features import cut
 from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
 from .kernels import EnvironmentKernel, PowerKernel
@@ -59,10 +74,12 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     ----------
     alpha : float or "auto", default="auto"
         Ridge penalty, debye^2. ``"auto"`` is 0.02 over the number of molecules with a dipole
-        label: the data terms are means, and the penalty fades as they firm up.
+        label: the data terms are means, and the penalty fades as they firm up. With a baseline it
+        is 40 over the square of that number.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
-        charges, else 0. With 0, charges that are there still choose the start.
+        charges, else 0; with a baseline it is 0. With 0, charges that are there still choose the
+        start.
     kernel : EnvironmentKernel, default=None
         Kernel between environments; None is ``PowerKernel()``.
     n_inducing : int, default=None
@@ -73,10 +90,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         in every pass.
     huber_threshold : float, default=0.2
         Residual where Huber's loss turns linear, debye.
-    init : {"auto", "charges", "electronegativity", "random"}, default="auto"
-        Start of the passes. ``"auto"``: the charges where there are any, else charges guessed
-        from electronegativities. ``"random"`` mostly ends in a poor minimum and is there to
-        reproduce what others do.
+    init : {"auto", "charges", "electronegativity", "zero", "random"}, default="auto"
+        Start of the passes. ``"auto"``: no correction of a baseline, else the charges where there
+        are any, else charges guessed from electronegativities. ``"random"`` mostly ends in a poor
+        minimum and is there to reproduce what others do.
     prior : {"start", "zero"}, default="start"
         What the ridge penalty shrinks towards: the model of the starting charges, which keeps
         predictions sensible far from the training molecules, or no charges at all. A random
@@ -105,6 +122,17 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         in the folder for temporary files (``TMPDIR``).
     random_state : int, RandomState or None, default=None
         Draws inducing candidates and random starts. None always draws the same ones.
+    baseline : {None, "none", "given", "gfn2"}, default=None
+        Cheap calculation that the model corrects (9). ``"gfn2"``: GFN2-xTB, run for the training
+        molecules and again for those to predict, about 10 ms each. ``"given"``: what the molecules
+        carry as ``baseline_dipole`` and ``baseline_charges``. Molecules without a result are left
+        out of fit, and get NaN in prediction, with a warning.
+    baseline_memory : joblib.Memory, str or path, default=None
+        Keeps the results of the calculation on disk.
+    direction_weight : float or "auto", default="auto"
+        Weight kappa of the components of a dipole across its baseline (11), where the magnitude
+        alone is known. ``"auto"`` is 4 over the number of dipole labels. Without a baseline it
+        has no effect.
 
     Attributes
     ----------
@@ -136,6 +164,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Forecast of the memory of the fit.
     std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
         What standard deviations are computed from, see `dipkit.spread.Spread`.
+    baseline_scale_ : float
+        Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
+    baseline_charges_ : bool
+        Whether the baseline has charges.
 
     References
     ----------
@@ -172,6 +204,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         n_jobs: int | None = None,
         memory_budget: int | str | None = None,
         random_state: Any = None,
+        baseline: str | None = None,
+        baseline_memory: Any = None,
+        direction_weight: float | str = "auto",
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -191,6 +226,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.memory_budget = memory_budget
         self.random_state = random_state
+        self.baseline = baseline
+        self.baseline_memory = baseline_memory
+        self.direction_weight = direction_weight
 
     def fit(
         self,
@@ -228,7 +266,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         check_settings(self)
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
-        self._fit_statistics(self._first_statistics(molecules, labels, keep=False))
+        labels, scale = prepare_labels(labels, baseline_of(self))
+        statistics = self._first_statistics(labels, scale, keep=False)
+        self._fit_statistics(statistics)
         return self
 
     def partial_fit(
@@ -241,9 +281,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     ) -> Self:
         """Learn from more molecules besides those of all calls before.
 
-        The first call chooses the inducing environments, and later ones keep them: the model is
-        that of a fit to all molecules with these environments. The dipole rows of all molecules
-        stay in memory, but are neither pickled nor saved. After `fit` the first call starts anew.
+        The first call chooses the inducing environments, and the scale of a baseline, and later
+        ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
+        all molecules stay in memory, but are neither pickled nor saved. After `fit` the first call
+        starts anew.
 
         Parameters
         ----------
@@ -265,10 +306,12 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
         before = getattr(self, "_statistics", None)
+        scale = None if before is None else self.baseline_scale_
+        labels, scale = prepare_labels(labels, baseline_of(self), scale)
         if before is None:
-            statistics = self._first_statistics(molecules, labels, keep=True)
+            statistics = self._first_statistics(labels, scale, keep=True)
         else:
-            statistics = self._more_statistics(before, molecules, labels)
+            statistics = self._more_statistics(before, labels)
         self._fit_statistics(statistics)
         self._statistics = statistics
         return self
@@ -308,6 +351,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_molecules, 3), debye
+            NaN where the baseline failed.
         """
         return self._walk(X)[1]
 
@@ -319,9 +363,16 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_molecules, 3, 3), debye*angstrom
-            In Buckingham's convention (11).
+            In Buckingham's convention (14).
+
+        Raises
+        ------
+        InputError
+            If the charges do not make the dipoles, as with a baseline that holds more than charges.
         """
-        return quadrupoles(self.predict_charges(X), X)
+        charges, dipole, _ = self._walk(X)
+        require_made_of_charges(dipole, charges, X)
+        return quadrupoles(charges, X)
 
     def predict_charges(self, X: Molecules) -> FloatArray:
         """Predict atomic charges; they sum to the total charge of each molecule.
@@ -329,7 +380,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_atoms,), e
-            Of all molecules, concatenated as in ``X.numbers``.
+            Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
         """
         return self._walk(X)[0]
 
@@ -337,6 +388,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self, X: Molecules, return_std: bool = False
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Predict charges, dipole vectors and standard deviations in one walk.
+
+        Without a baseline the dipoles are those of the charges. With one they also hold the part
+        of the baseline's dipole that is not in its charges (9).
 
         Parameters
         ----------
@@ -361,7 +415,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ----------
         X : Molecules
         y : array-like of shape (n_molecules,), debye, default=None
-            None takes the magnitudes of the molecules, and leaves out those without.
+            None takes the magnitudes of the molecules, and leaves out those without. Molecules that
+            cannot be predicted (NaN) are left out as well.
         sample_weight : array-like of shape (n_molecules,), default=None
 
         Returns
@@ -378,7 +433,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         magnitudes = np.asarray(y, dtype=float)
         if magnitudes.ndim == 2:
             magnitudes = np.linalg.norm(magnitudes, axis=1)
-        return float(r2_score(magnitudes, self.predict(molecules), sample_weight=sample_weight))
+        predicted = self.predict(molecules)
+        done = ~np.isnan(predicted)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[done]
+        return float(r2_score(magnitudes[done], predicted[done], sample_weight=weight))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; those of the usual kernel too where ``kernel=None``.
@@ -411,11 +469,11 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
     # Steps of fit
 
-    def _first_statistics(
-        self, molecules: Molecules, labels: FitLabels, keep: bool
-    ) -> FitStatistics:
+    def _first_statistics(self, labels: FitLabels, scale: float, keep: bool) -> FitStatistics:
         """Choose inducing environments and compute the statistics; all kinds to be kept."""
-        backend = get_backend(self.device)
+        molecules, backend = labels.molecules, get_backend(self.device)
+        self.baseline_scale_ = scale
+        self.baseline_charges_ = molecules.baseline_charges is not None
         rng = self._generator()
         init = resolve_init(self.init, labels)
         charge_weight = resolve_charge_weight(self.charge_weight, labels)
@@ -431,7 +489,6 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             environments, self.kernel_, molecules.features.weights, self.eigenvalue_cut, backend
         )
         return gather(
-            molecules,
             labels,
             basis,
             self._generator(2),
@@ -441,16 +498,15 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             n_jobs=self.n_jobs,
         )
 
-    def _more_statistics(
-        self, before: FitStatistics, molecules: Molecules, labels: FitLabels
-    ) -> FitStatistics:
+    def _more_statistics(self, before: FitStatistics, labels: FitLabels) -> FitStatistics:
         """Statistics of the molecules before and of these."""
+        molecules = labels.molecules
+        require_same_baseline(before.labels.molecules, molecules)
         widths = [scale.shape[1] for scale in self.inducing_features_]
         require_known(molecules, self.elements_, widths)
         init = resolve_init(self.init, join_labels(before.labels, labels))
         on_disk = isinstance(before.rows, ScratchRows)
         more = gather(
-            molecules,
             labels,
             before.basis,
             self._generator(2, len(before.constant)),
@@ -466,19 +522,28 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         labels = statistics.labels
         charge_weight = resolve_charge_weight(self.charge_weight, labels)
         self.alpha_ = resolve_alpha(self.alpha, labels)
+        term, term_weight = with_direction(
+            statistics.charges if charge_weight > 0 else None,
+            charge_weight,
+            statistics.rows,
+            statistics.constant,
+            labels.target,
+            resolve_direction_weight(self.direction_weight, labels),
+            statistics.basis.backend,
+        )
         objective = JointObjective(
             statistics.rows,
             statistics.constant,
             labels.target,
-            statistics.charges if charge_weight > 0 else None,
+            term,
             alpha=self.alpha_,
-            charge_weight=charge_weight,
+            charge_weight=term_weight,
             loss=make_loss(self.loss, self.huber_threshold),
             backend=statistics.basis.backend,
         )
         init = resolve_init(self.init, labels)
         starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
-        result = self._solve(objective, starts.get(init), self._generator(1))
+        result = self._solve(objective, starts.get(init), init, self._generator(1))
         self._store(result, statistics.basis, labels, charge_weight)
         clear_spread(self)
         if len(statistics.sample.places):
@@ -499,17 +564,22 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self,
         objective: JointObjective,
         start: ChargeStatistics | None,
+        init: str,
         rng: np.random.Generator,
     ) -> SolveResult:
         """Run the passes from one start, or from random ones and keep the lowest objective."""
-        if start is None:
+        # A strong penalty leads to no correction, where this start is already.
+        factors = () if init == "zero" else self.annealing
+        if init == "zero":
+            weights = [objective.prior]
+        elif start is None:
             weights = [random_start(objective, rng) for _ in range(self.n_restarts)]
         else:
             weights = [charge_start(start, objective.backend)]
             if self.prior == "start":
                 objective = objective.with_prior(weights[0])
         results = [
-            solve_annealed(objective, w, self.annealing, self.max_iter, self.tol, self.acceleration)
+            solve_annealed(objective, w, factors, self.max_iter, self.tol, self.acceleration)
             for w in weights
         ]
         result = min(results, key=lambda candidate: candidate.objective)
@@ -554,7 +624,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Charges, dipoles, and standard deviations where they are wanted, block by block."""
         check_is_fitted(self)
-        molecules = require_described(X)
+        molecules, known = baseline_of(self).prepare(
+            require_described(X), self.baseline_scale_, self.baseline_charges_
+        )
         widths = [scale.shape[1] for scale in self.inducing_features_]
         require_known(molecules, self.elements_, widths)
         backend = get_backend(self.device)
@@ -563,10 +635,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
 
         def predict(piece: Molecules) -> tuple[FloatArray, FloatArray, FloatArray]:
             raw, drawn = self._raw_charges(piece, coefficients, backend, spread)
-            charges = conserve_charge(raw, piece)
-            dipole = dipoles(charges, piece)
+            correction = project(raw, piece)
+            dipole = dipoles(correction, piece) + constant_dipoles(piece)
             std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
-            return charges, dipole, std
+            return correction + constant_charges(piece), dipole, std
 
         n = len(molecules)
         charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
@@ -574,6 +646,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
             found = zip(*_in_pieces(predict, molecules[run], backend), strict=True)
             charges[atoms], dipole[run], std[run] = (np.concatenate(parts) for parts in found)
+        charges[~known[molecules.molecule_index]] = std[~known] = np.nan
         return charges, dipole, std if with_std else None
 
     def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:

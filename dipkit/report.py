@@ -6,7 +6,8 @@ Symbols: N molecules, magnitudes in debye.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,18 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError('plots need matplotlib: pip install "dipkit[plot]"') from error
+
+
+@contextmanager
+def borrowed_pyplot() -> Iterator[None]:
+    """Let another library draw with pyplot, which then has its style and its figures as before."""
+    from matplotlib import pyplot, rc_context
+
+    before = set(pyplot.get_fignums())
+    with rc_context():
+        yield
+    for number in set(pyplot.get_fignums()) - before:
+        pyplot.close(number)
 
 
 def plot_parity(

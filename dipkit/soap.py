@@ -31,7 +31,7 @@ from .features import Features, OnDemandFeatures, forecast_bytes
 from .io import as_molecules
 from .molecules import Molecules
 
-__all__ = ["SOAPScale", "SOAPTransformer", "default_scales"]
+__all__ = ["SOAPScale", "SOAPTransformer", "baseline_scales", "default_scales"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,6 +116,12 @@ def default_scales() -> tuple[SOAPScale, ...]:
         SOAPScale(3.5, 6, 4, 0.3, "gto", 0.0025),
         SOAPScale(5.0, 6, 4, 0.5, "gto", 0.001),
     )
+
+
+def baseline_scales() -> tuple[SOAPScale, ...]:
+    """Return the scales for a model that corrects a baseline: the outer ones weigh more."""
+    inner, middle, outer = default_scales()
+    return inner, middle.set_params(weight=0.02), outer.set_params(weight=0.006)
 
 
 class SOAPTransformer(TransformerMixin, BaseEstimator):

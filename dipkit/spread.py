@@ -1,4 +1,4 @@
-"""What a fitted model keeps to tell standard deviations, and how a prediction tells them (9).
+"""What a fitted model keeps to tell standard deviations, and how a prediction tells them (12).
 
 Symbols: n atoms, M inducing environments, S draws; charges in e, dipoles in debye. How the draws
 and their scale come about is in `uncertainty.py`.
@@ -114,7 +114,7 @@ class PredictedSpread:
     def std(
         self, block: Molecules, dipoles: FloatArray, drawn: Iterable[DrawnCharges]
     ) -> FloatArray:
-        """Return the standard deviations of some molecules (n_molecules,), debye (9).
+        """Return the standard deviations of some molecules (n_molecules,), debye (12).
 
         Single atoms, which have no dipole whatever their charge, have none.
 

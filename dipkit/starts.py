@@ -68,10 +68,18 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
 
 
 def start_charges(molecules: Molecules, charges: FloatArray, init: str) -> FloatArray | None:
-    """Charges (n_atoms,) to start from, e: the labels, the guess, or None for a random start."""
+    """Charges (n_atoms,) to start from, e: the labels, the guess, none, or None if random.
+
+    With a baseline, what the molecules carry of its charges is not to be learned again.
+    """
     if init == "random":
         return None
-    return charges if init == "charges" else electronegativity_charges(molecules)
+    if init == "zero":
+        return np.zeros(molecules.n_atoms)
+    if init == "charges":
+        return charges
+    guess = electronegativity_charges(molecules)
+    return guess if molecules.baseline_charges is None else guess - molecules.baseline_charges
 
 
 def charge_start(statistics: ChargeStatistics, backend: Backend) -> Any:

@@ -24,7 +24,7 @@ from ._backend import NUMPY, Backend
 from ._memory import BLOCK_ATOMS, BLOCK_BYTES, PIECE_ATOMS, default_n_inducing, require_memory
 from ._threads import count_threads, in_order
 from .design import element_blocks, molecule_sums
-from .features import OnDemandFeatures, cut
+from .features import cut
 from .inducing import Basis
 from .molecules import Molecules
 
@@ -242,7 +242,7 @@ def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int | None = None
 
     None takes `BLOCK_BYTES`, and larger runs where the descriptors are in memory anyway.
     """
-    if n_bytes is None and not isinstance(molecules.features, OnDemandFeatures):
+    if n_bytes is None and (molecules.features is None or molecules.features.in_memory):
         return cut(molecules.offsets, BLOCK_ATOMS)
     return cut(molecules.offsets, max((n_bytes or BLOCK_BYTES) // bytes_per_atom, 1))
 

@@ -2,7 +2,7 @@
 
 Near the solution the magnitude of a molecule is linear in the weights, with gradient
 g_A = D_A^T u_A, u_A the direction of its dipole; the curvature of J is H = sum_A s_A g_A g_A^T +
-(charge term) + alpha. Equations (9) and (10) of the theory page:
+(charge term) + alpha. Equations (12) and (13) of the theory page:
 
     std_A^2 = s^2 (g_A^T H^-1 g_A / N + nu_A / (N alpha) + b)
 
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._memory import N_SAMPLES, SPREAD_MOLECULES
-from .design import centred, molecule_sums
+from .design import molecule_sums, project
 from .inducing import BIAS, Basis
 from .molecules import Molecules
 from .objective import ROWS_AT_ONCE, DipoleTarget, JointObjective
@@ -41,7 +41,7 @@ NOISE_FLOOR = 0.1
 # One standard deviation and 1.96 of them hold these shares of a normal distribution. The scale is
 # the mean of what either would need, with these weights.
 SHARES, WIDTHS, SHARE_WEIGHTS = (0.6827, 0.95), (1.0, 1.96), (2 / 3, 1 / 3)
-# Errors by (10) are of first order: from few labels, a solution without one would move further.
+# Errors by (13) are of first order: from few labels, a solution without one would move further.
 # Their variance grows by this over the number of labels.
 FIRST_ORDER_LOSS = 20.0
 
@@ -201,7 +201,7 @@ def _with_constants(matrix: Any, alpha: float, basis: Basis) -> Any:
 def _left_out(
     objective: JointObjective, mu: Any, factor: Any, chosen: NDArray[np.intp], n_labelled: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Errors and variances of the magnitudes of some molecules, each without its own label (10).
+    """Errors and variances of the magnitudes of some molecules, each without its own label (13).
 
     With T = s_A D_A H^-1 D_A^T and U = u u^T (or 1 for a vector), leaving A out moves its dipole
     by (1 - T U)^-1 T U (mu - target).
@@ -278,4 +278,4 @@ def _environments(
         phi = basis.evaluate(number, [scale[atoms] for scale in scales])
         novelty[atoms] = residual_kernel(to_host(phi[:, :-1]))
         charges[atoms] = to_host(phi @ weights[basis.elements[number].columns])
-    return novelty, centred(charges, molecules)
+    return novelty, project(charges, molecules)

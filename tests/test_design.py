@@ -8,12 +8,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dipkit.design import (
-    centred,
     conserve_charge,
     constant_dipoles,
     dipoles,
     element_blocks,
     molecule_sums,
+    project,
     quadrupoles,
 )
 from dipkit.molecules import Molecules
@@ -49,11 +49,11 @@ def test_conserved_charges_sum_to_the_total(molecules: Molecules, charges: np.nd
 
 
 def test_the_projector_takes_means_away(molecules: Molecules, charges: np.ndarray) -> None:
-    found = centred(charges, molecules)
+    found = project(charges, molecules)
     neutral = molecules.replace(total_charge=None)
     np.testing.assert_allclose(found, conserve_charge(charges, neutral), atol=1e-14)
     both = np.stack([charges, 3 * charges], axis=1)
-    np.testing.assert_allclose(centred(both, molecules), np.stack([found, 3 * found], axis=1))
+    np.testing.assert_allclose(project(both, molecules), np.stack([found, 3 * found], axis=1))
 
 
 def test_dipoles_equal_a_plain_loop(molecules: Molecules, charges: np.ndarray) -> None:

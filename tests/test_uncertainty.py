@@ -82,7 +82,7 @@ def test_leaving_out_equals_solving_again(n_vectors: int) -> None:
 
 
 def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> None:
-    """With many draws, the first term of (9) is the quadratic form it stands for."""
+    """With many draws, the first term of (12) is the quadratic form it stands for."""
     caught: list[Any] = []
     original = unc.fit_spread
 
