@@ -37,7 +37,7 @@ from .molecules import Molecules
 from .objective import DipoleTarget, make_loss, weighted_gram
 from .regression import DipoleKernelRidge
 from .solvers import STAGE_PASSES, STAGE_TOL
-from .starts import START_ALPHA, charge_start, start_charges
+from .starts import charge_start, start_charges
 from .statistics import (
     ChargeLabels,
     ChargeStatistics,
@@ -57,9 +57,6 @@ GRID_PASSES = 25
 SHARED_RATIO = 4.0
 # Penalty on barred directions in a fold's own matrix, relative to its largest diagonal element.
 BARRED = 1e3
-# Directions of the normal matrix below this share of the smallest alpha are dropped where that pays
-# (few rows, many columns): the ridge holds their weights at the prior.
-NEGLIGIBLE = 3e-2
 
 
 def cross_validate_grid(
@@ -129,8 +126,6 @@ class FoldedProblem:
         Its alpha and charge weight are not read.
     folds : sequence of (train, test)
     alphas, charge_weights : sequence of float
-    reduce : bool, default=True
-        Whether to drop directions that hardly matter where that pays.
     """
 
     def __init__(
@@ -140,7 +135,6 @@ class FoldedProblem:
         folds: Sequence[Fold],
         alphas: Sequence[float],
         charge_weights: Sequence[float],
-        reduce: bool = True,
     ):
         _check(labels, ridge, alphas, charge_weights)
         # Held-out molecules take part in the one scale of a baseline, as they do in the basis.
@@ -164,8 +158,6 @@ class FoldedProblem:
         self.barred = [self._barred(k) for k in range(len(self.folds))]
         self._accumulate(sets)
         self.direction = self._direction() if self.direction_weight > 0 else None
-        if reduce and 2 * len(self.rows) < self.basis.n_columns:
-            self._reduce()
         self._sum_dipoles()
 
     def held_out_errors(self, tol: float = GRID_TOL, passes: int = GRID_PASSES) -> list[FloatArray]:
@@ -359,28 +351,6 @@ class FoldedProblem:
                 for target in (mine.total, *itertools.compress(mine.held, pattern)):
                     target += part
 
-    def _reduce(self) -> None:
-        """Turn to the directions that can move a weight under the smallest alpha."""
-        backend, alpha = self.basis.backend, float(self.alphas.min())
-        start, term = self.charges[0].total, self.charges[-1].total
-        matrix = weighted_gram(self.rows, self.labelled / self.labelled.sum(), backend)
-        matrix += term.gram * (self.charge_weights.max() / term.weight)
-        if self.direction is not None:
-            pull = self.direction.total
-            matrix += pull.gram * (self.direction_weight / pull.weight)
-        # The start is fitted under a penalty of its own.
-        matrix += start.gram * (alpha / START_ALPHA / start.weight)
-        values, vectors = scipy.linalg.eigh(backend.to_host(matrix), driver="evd")
-        turn = backend.asarray(np.ascontiguousarray(vectors[:, values > NEGLIGIBLE * alpha]))
-        self.rows = self.rows @ turn
-        self.barred = [
-            backend.asarray(scipy.linalg.orth(backend.to_host(turn.T @ part), rcond=1e-6))
-            for part in self.barred
-        ]
-        for folded in [*self.charges, *([] if self.direction is None else [self.direction])]:
-            for part in (folded.total, *folded.held):
-                part.gram, part.moment = turn.T @ (part.gram @ turn), turn.T @ part.moment
-
     def _sum_dipoles(self) -> None:
         """Gram matrices of the dipole rows: of all molecules and, where folds need them, of each.
 
@@ -388,7 +358,7 @@ class FoldedProblem:
         makes the problem of a fold quadratic: with its own matrix one pass solves it.
         """
         vectors = ~np.isnan(self.labels.target.vectors[:, 0])
-        self.own_factors = self.rows.shape[1] < self.basis.n_columns or bool(vectors.mean() > 0.5)
+        self.own_factors = bool(vectors.mean() > 0.5)
         backend, training = self.basis.backend, self.weights > 0
         self.dipole_total = weighted_gram(self.rows, self.labelled, backend)
         self.dipole_held = []

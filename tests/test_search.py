@@ -121,7 +121,7 @@ def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weig
     weights = 1.0 + np.arange(len(described)) % 3
     folds = list(splitter.split(np.arange(len(described))))
     labels = read_labels(described, None, None, weights)
-    problem = FoldedProblem(labels, ridge, folds, [1e-3], [charge_weight], reduce=False)
+    problem = FoldedProblem(labels, ridge, folds, [1e-3], [charge_weight])
     found = problem.held_out_errors(tol=1e-14, passes=500)
     for (train, test), errors in zip(folds, found, strict=True):
         mu = refit_predictions(problem, train, test, 1e-3, charge_weight)
@@ -140,22 +140,6 @@ def test_grid_does_not_depend_on_its_order(described):
     )
     assert up.shape == (3, 2, 2)
     np.testing.assert_array_equal(up, down[:, ::-1, ::-1])
-
-
-@pytest.mark.parametrize("init", ["charges", "electronegativity"])
-@pytest.mark.parametrize("charge_weights", [[0.0], [0.0, 1e-2]])
-def test_dropped_directions_hardly_matter(described, init, charge_weights):
-    ridge = DipoleKernelRidge(init=init)
-    labels = read_labels(described, None, None, None)
-    folds = list(KFold(3).split(np.arange(len(described))))
-    few = FoldedProblem(labels, ridge, folds, [1e-2, 1e-4], charge_weights)
-    every = FoldedProblem(labels, ridge, folds, [1e-2, 1e-4], charge_weights, reduce=False)
-    assert few.rows.shape[1] < every.rows.shape[1]
-    for errors in zip(
-        few.held_out_errors(1e-8, 500), every.held_out_errors(1e-8, 500), strict=True
-    ):
-        np.testing.assert_allclose(*errors, atol=1e-2)
-        np.testing.assert_allclose(*(np.abs(e).mean(axis=-1) for e in errors), rtol=5e-3)
 
 
 def test_grid_comes_near_separate_fits(described):
