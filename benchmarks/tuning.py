@@ -126,7 +126,7 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
 def table_of_searches(results: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: one row a study, and means over seeds."""
     lines = [
-        "| N | seed | trials | minutes | inner, untuned | inner, tuned | "
+        "| N | seed | trials | minutes | inner, first trial | inner, tuned | "
         "test, untuned | test, tuned | change | optimism |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -168,7 +168,7 @@ def table_of_curves(found: list[dict[str, Any]]) -> list[str]:
         errors = np.array([c["errors"] for c in found if c["n"] == n])
         mean = errors.mean(axis=0)  # (alpha, lambda)
         spread = errors.min(axis=1).std(axis=0, ddof=1) if len(errors) > 1 else None
-        best = mean.min(axis=0)
+        best = errors.min(axis=1).mean(axis=0)
         cells = [
             f"{value:.3f}" + ("" if spread is None else f" ± {spread[j]:.3f}")
             for j, value in enumerate(best)

@@ -148,13 +148,19 @@ def _draw(trial: Any, name: str, distribution: Any) -> Any:
 def identity(space: Space, **parts: Any) -> dict[str, str]:
     """Say in plain text what a study is about: its space and whatever else makes scores differ."""
     if callable(space):
-        name = getattr(space, "__qualname__", type(space).__qualname__)
-        described = {"callable": f"{getattr(space, '__module__', '')}.{name}"}
+        described = {"callable": name_of(space)}
     else:
         from optuna.distributions import distribution_to_json
 
         described = {name: distribution_to_json(space[name]) for name in sorted(space)}
     return {"space": _digest(described), **{name: _digest(part) for name, part in parts.items()}}
+
+
+def name_of(function: Any) -> str:
+    """Name a callable in the same way in every process."""
+    function = getattr(function, "func", function)  # of a partial
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', '')}.{name}"
 
 
 def _digest(value: Any) -> str:
@@ -276,6 +282,13 @@ def finished(study: optuna.Study) -> list[Any]:
     return cast("list[Any]", study.get_trials(deepcopy=False, states=_finished_states()))
 
 
+def has_scores(study: optuna.Study) -> bool:
+    """Tell whether any trial has a score."""
+    from optuna.trial import TrialState
+
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
 def completed(study: optuna.Study) -> list[Any]:
     """Trials with a score.
 
@@ -373,7 +386,7 @@ def default_pruner(folds_apart: bool) -> Any:
 
 
 def enqueue(study: optuna.Study, space: Space, current: Mapping[str, Any]) -> None:
-    """Try the parameters as they are first, so that a search never ends below them."""
+    """Try the parameters as they are first, those that the space names and holds."""
     if callable(space) or study.get_trials(deepcopy=False):
         return
     inside = {

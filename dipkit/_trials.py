@@ -247,7 +247,9 @@ class Task:
     def data(self) -> list[Any]:
         """Return all that a score depends on, for the identity of a study."""
         m, target = self.labels.molecules, self.labels.target
-        return [m.numbers, m.positions, m.offsets, m.dipole_magnitude, m.charges, target.weights]
+        labels = [m.dipole_magnitude, m.dipole_vector, m.charges, m.total_charge, target.weights]
+        baseline = [m.baseline_dipole, m.baseline_charges]
+        return [m.numbers, m.positions, m.offsets, *labels, *baseline]
 
     def _prepare(self, params: Mapping[str, Any]) -> tuple[Any, Molecules, Any]:
         model = clone(self.estimator).set_params(**params)
@@ -272,7 +274,9 @@ class Task:
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
-        for errors in problem.held_out_errors():
+        for fold, errors in enumerate(problem.held_out_errors()):
+            if not errors.shape[-1]:
+                raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
             yield SCORINGS[self.scoring][1](errors)
 
     def _grid_values(self, params: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]]:
@@ -322,12 +326,7 @@ def cv_results(trials: Sequence[Any], task: Task) -> dict[str, Any]:
     splits = np.array([trial.user_attrs["splits"] for trial in trials])
     means = np.array([trial.value for trial in trials])
     results: dict[str, Any] = {
-        f"param_{name}": np.ma.MaskedArray(
-            [each.get(name) for each in params],
-            mask=[name not in each for each in params],
-            dtype=object,
-        )
-        for name in sorted(set().union(*params))
+        f"param_{name}": _column(params, name) for name in sorted(set().union(*params))
     }
     results |= {f"split{k}_test_score": splits[:, k] for k in range(splits.shape[1])}
     order = np.argsort(-means, kind="stable")
@@ -339,3 +338,11 @@ def cv_results(trials: Sequence[Any], task: Task) -> dict[str, Any]:
         "rank_test_score": rank.astype(np.int32),
         "seconds": np.array([trial.user_attrs["seconds"] for trial in trials]),
     }
+
+
+def _column(params: Sequence[Mapping[str, Any]], name: str) -> Any:
+    """One parameter over the trials, masked where a trial has none; values may be sequences."""
+    values = np.empty(len(params), dtype=object)
+    for row, each in enumerate(params):
+        values[row] = each.get(name)
+    return np.ma.MaskedArray(values, mask=[name not in each for each in params])

@@ -26,6 +26,7 @@ from ._backend import get_backend
 from ._baseline import baseline_of, prepare_labels
 from ._direction import direction_statistics
 from ._fit_labels import FitLabels, read_labels
+from ._memory import parse_bytes
 from ._parameters import check_number
 from ._settings import check_settings, resolve_direction_weight, resolve_init
 from .design import constant_dipoles
@@ -110,9 +111,7 @@ def cross_validate_grid(
     labels = read_labels(described, y, charges, sample_weight)
     ridge = DipoleKernelRidge() if ridge is None else ridge
     problem = FoldedProblem(labels, ridge, folds, alphas, charge_weights)
-    errors = zip(problem.held_out_errors(tol), problem.folds, strict=True)
-    known = ~np.isnan(problem.magnitudes)
-    return np.array([np.abs(e[..., known[test]]).mean(axis=-1) for e, (_, test) in errors])
+    return np.array([np.abs(errors).mean(axis=-1) for errors in problem.held_out_errors(tol)])
 
 
 class FoldedProblem:
@@ -172,15 +171,16 @@ class FoldedProblem:
 
         Returns
         -------
-        list of ndarray of shape (n_alphas, n_weights, n_test), debye
-            One for each fold. NaN where there is no label, or the normal matrix could not be
-            factored.
+        list of ndarray of shape (n_alphas, n_weights, n_scored), debye
+            One for each fold, of its held-out molecules with a label (and a baseline, where the
+            model has one). NaN where the normal matrix could not be factored.
         """
         shape = len(self.alphas), len(self.charge_weights)
-        errors = [np.full((*shape, len(test)), np.nan) for _, test in self.folds]
+        scored = [test[~np.isnan(self.magnitudes[test])] for _, test in self.folds]
+        errors = [np.full((*shape, len(test)), np.nan) for test in scored]
         for i, points, magnitudes in self._walk(tol, passes):
             for magnitude, (j, k) in zip(magnitudes, points, strict=True):
-                errors[k][i, j] = (magnitude - self.magnitudes)[self.folds[k][1]]
+                errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
         return errors
 
     def _walk(self, tol: float, passes: int) -> Iterator[tuple[int, NDArray[np.intp], FloatArray]]:
@@ -217,6 +217,8 @@ class FoldedProblem:
         for factor in () if init == "zero" else self.ridge.annealing:
             at_stage = objective.with_alpha(factor * float(self.alphas.max()))
             factors = self._factor(at_stage, at_stage.alpha)
+            if not factors.good.all():
+                break  # nor could a weaker ridge be factored: the walk says so
             W = self._solve(at_stage, factors, W, STAGE_TOL, STAGE_PASSES)
         return W
 
@@ -290,28 +292,32 @@ class FoldedProblem:
         first, backend, starts = self.charges[0], self.basis.backend, []
         for k, held in enumerate(first.held):
             part = first.total - held
+            if part.weight <= 0:
+                raise InputError(
+                    f"cv: fold {k} trains on no molecule with charges to start from. Use "
+                    'init="electronegativity", or fewer folds.'
+                )
             part.gram = self._without_barred(part.gram, k)
             starts.append(charge_start(part, backend))
-        folds = np.arange(len(self.folds))
-        return objective.take(np.searchsorted(objective.fold, folds)).allowed(
-            backend.xp.stack(starts)
-        )
+        # The first k lines are the folds, in order.
+        return objective.take(np.arange(len(starts))).allowed(backend.xp.stack(starts))
 
     def _barred(self, k: int) -> Any:
         """Directions (r, m) that only environments of molecules outside a fold's training part add.
 
-        A function of the span that vanishes at all other environments of an element has weights in
-        the span of the rows W_z of the whitening, z the environments outside.
+        With whitening W = V L^-1/2 of an element, its environments have basis functions
+        K W = V L^1/2. What those of the training part do not reach, up to the eigenvalue cut, would
+        not be in a basis of their own.
         """
         backend, columns = self.basis.backend, []
         for number, element in self.basis.elements.items():
-            outside = ~np.isin(self.owners[number], self.folds[k][0])
-            rows = backend.to_host(element.whitening)[outside]
-            directions, triangle, _ = scipy.linalg.qr(rows.T, mode="economic", pivoting=True)
-            size = np.abs(triangle.diagonal())
-            rank = int((size > 1e-10 * size[:1]).sum()) if len(size) else 0
-            block = np.zeros((self.basis.n_columns, rank))
-            block[element.columns.start : element.columns.stop - 1] = directions[:, :rank]
+            whitening = backend.to_host(element.whitening)
+            inside = np.isin(self.owners[number], self.folds[k][0])
+            functions = (whitening / (whitening * whitening).sum(axis=0))[inside]
+            values, vectors = scipy.linalg.eigh(functions.T @ functions, driver="evd")
+            idle = values <= self.ridge.eigenvalue_cut * values[-1:]
+            block = np.zeros((self.basis.n_columns, int(idle.sum())))
+            block[element.columns.start : element.columns.stop - 1] = vectors[:, idle]
             columns.append(block)
         return backend.asarray(np.concatenate(columns, axis=1))
 
@@ -415,9 +421,11 @@ def _choose_basis(
     rng = np.random.default_rng(check_random_state(ridge.random_state or 0).randint(2**31))
     kernel = PowerKernel() if ridge.kernel is None else clone(ridge.kernel)
     kernel.check()
-    n_inducing = ridge.n_inducing or default_n_inducing(molecules)
+    backend = get_backend(ridge.device)
+    budget = None if ridge.memory_budget is None else parse_bytes(ridge.memory_budget)
+    n_inducing = ridge.n_inducing or default_n_inducing(molecules, backend, budget)
     chosen = choose_atoms(molecules, n_inducing, kernel, rng)
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
-    weights, backend = molecules.features.weights, get_backend(ridge.device)
+    weights = molecules.features.weights
     return build_basis(environments, kernel, weights, ridge.eigenvalue_cut, backend), owners

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _study
 from ._fit_labels import FitLabels, read_labels
-from ._study import Space, space_from_json
+from ._study import Space, name_of, space_from_json
 from ._trials import Task, can_grid, cv_results, make_folds
 from .exceptions import InputError
 from .io import as_molecules
@@ -218,7 +218,7 @@ class DipoleSearchCV(BaseEstimator):
             )
         except KeyboardInterrupt:
             # What is done is kept: the best model so far is better than none.
-            if not self.study_.get_trials(deepcopy=False):
+            if not _study.has_scores(self.study_):
                 raise
         self._store(task)
         return self
@@ -271,7 +271,8 @@ class DipoleSearchCV(BaseEstimator):
         about = _study.identity(
             task.space,
             grid=task.grid,
-            scoring=self.scoring if isinstance(self.scoring, str) else repr(self.scoring),
+            scoring=self.scoring if isinstance(self.scoring, str) else name_of(self.scoring),
+            estimator=joblib.hash(_parameters(task.estimator)),
             cv=joblib.hash(task.folds),
             data=joblib.hash(task.data()),
         )
@@ -305,6 +306,17 @@ class DipoleSearchCV(BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = False
         return tags
+
+
+def _parameters(estimator: Any) -> dict[str, str]:
+    """Parameters that scores depend on, as text: not where or how fast they are computed."""
+    aside = ("device", "n_jobs", "memory", "memory_budget", "verbose", "on_demand", "steps")
+    found = estimator.get_params(deep=True).items()
+    return {
+        name: type(value).__name__ if hasattr(value, "get_params") else repr(value)
+        for name, value in found
+        if name.rpartition("__")[2] not in aside
+    }
 
 
 def _riding(labels: FitLabels) -> FitLabels:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from dipkit.datasets import load_organics
 from dipkit.design import dipoles, even_dipoles, molecule_sums
 from dipkit.exceptions import InputError
 from dipkit.features import Features
-from dipkit.folds import cross_validate_grid
+from dipkit.folds import FoldedProblem, cross_validate_grid
 from dipkit.metrics import evaluate, mae_scorer
 from dipkit.objective import DipoleTarget
 from dipkit.statistics import ChargeStatistics
@@ -264,15 +265,25 @@ def test_folds_by_difference_equal_fits(ridge, molecules, monkeypatch) -> None:
     folds = list(KFold(3).split(molecules))
     ridge.set_params(alpha=1e-3, tol=1e-9, direction_weight=0.3)
     found = cross_validate_grid(molecules, alphas=[1e-3], folds=folds, ridge=ridge, tol=1e-9)
-    # Folds share the scale and the environments of all molecules; so do these fits.
-    prepared = prepare_labels(read_labels(molecules, None, None, None), baseline_of(ridge))
+    # Folds share the scale and the choice of environments, of which each has those of its training
+    # molecules; so do these fits.
+    labels = read_labels(molecules, None, None, None)
+    whole, scale = prepare_labels(labels, baseline_of(ridge))
+    problem = FoldedProblem(labels, ridge, folds, [1e-3], [0.0])
 
-    def prepare(labels: FitLabels, _: Baseline) -> tuple[FitLabels, float]:
-        return FitLabels(labels.target, prepared[0].charges, prepared[0].molecules), prepared[1]
-
-    monkeypatch.setattr("dipkit.regression.prepare_labels", prepare)
     for (train, test), errors in zip(folds, found, strict=True):
-        ridge.fit(molecules, sample_weight=np.isin(np.arange(12), train).astype(float))
+
+        def prepare(labels: FitLabels, _: Baseline, train: Any = train) -> tuple[FitLabels, float]:
+            part = whole.molecules[train]
+            return FitLabels(labels.target, part.charges, part), scale
+
+        environments = {
+            number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)
+            for number, element in problem.basis.elements.items()
+        }
+        monkeypatch.setattr("dipkit.regression.prepare_labels", prepare)
+        monkeypatch.setattr("dipkit.regression.choose_environments", lambda *_, z=environments: z)
+        ridge.fit(molecules[train])
         error = np.abs(ridge.predict(molecules[test]) - molecules.dipole_magnitude[test]).mean()
         assert errors[0, 0] == pytest.approx(error, rel=1e-2)
 

@@ -30,7 +30,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from typer.testing import CliRunner
 
 import dipkit
-from dipkit import DipoleKernelRidge, DipoleSearchCV, SOAPScale, SOAPTransformer
+from dipkit import DipoleKernelRidge, DipoleSearchCV, PowerKernel, SOAPScale, SOAPTransformer
 from dipkit._fit_labels import read_labels
 from dipkit._study import open_storage
 from dipkit._tuning import LiveTable, part
@@ -329,6 +329,69 @@ def test_another_search_under_the_same_name(molecules, tmp_path):
     with pytest.raises(InputError, match="another cv, data"):
         small_search(storage=storage).fit(molecules[:30])
     small_search(storage=storage, space=other, study_name="other", n_trials=1).fit(molecules)
+
+
+def test_another_estimator_under_the_same_name(molecules, tmp_path):
+    settings = {"storage": str(tmp_path / "study.db"), "scoring": mae_scorer, "refit": False}
+    small_search(n_trials=1, **settings).fit(molecules)
+    # Where it is computed does not matter, and a scorer is the same in every process.
+    elsewhere = small_search(n_trials=2, **settings)
+    elsewhere.estimator.set_params(soaptransformer__n_jobs=2)
+    assert elsewhere.fit(molecules).n_trials_ == 2
+    other = small_search(n_trials=3, **settings)
+    other.estimator.set_params(dipolekernelridge__loss="huber")
+    with pytest.raises(InputError, match="another estimator"):
+        other.fit(molecules)
+    with pytest.raises(InputError, match="another data"):
+        elsewhere.fit(molecules.replace(dipole_vector=np.full((len(molecules), 3), np.nan)))
+
+
+def test_parameters_may_be_sequences(molecules):
+    def space(trial):
+        long = trial.suggest_categorical("long", [False, True])
+        return {"dipolekernelridge__annealing": (1000.0, 10.0) if long else (10.0,)}
+
+    search = small_search(space, n_trials=2, refit=False).fit(molecules)
+    column = search.cv_results_["param_dipolekernelridge__annealing"]
+    assert set(column.data) <= {(1000.0, 10.0), (10.0,)}
+
+
+def test_interrupt_before_any_score_is_an_interrupt(molecules, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dipkit._trials.FoldedProblem", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        small_search().fit(molecules)
+
+
+def test_molecules_without_a_baseline_are_not_scored(molecules):
+    baseline = molecules.dipole_vector * 0.8
+    baseline[5] = np.nan
+    search = small_search(n_trials=1)
+    search.estimator.set_params(dipolekernelridge__baseline="given")
+    with pytest.warns(UserWarning, match="baseline"):
+        search.fit(molecules.replace(baseline_dipole=baseline))
+    assert np.isfinite(search.best_score_)
+
+
+@pytest.mark.parametrize("degree", [1.0, 2.2])
+def test_directions_below_the_cut_bar_nothing_else(described, degree):
+    """All atoms are inducing and many directions fall below the cut, as in a fit of a fold."""
+    folds = list(KFold(3).split(np.arange(len(described))))
+    ridge = DipoleKernelRidge(alpha=1e-3, charge_weight=0.0, kernel=PowerKernel(degree))
+    grid = cross_validate_grid(described, alphas=[1e-3], folds=folds, ridge=ridge)
+    separate = [
+        -mae_scorer(clone(ridge).fit(described[train]), described[test]) for train, test in folds
+    ]
+    np.testing.assert_allclose(grid[:, 0, 0].mean(), np.mean(separate), rtol=0.1)
+
+
+def test_alpha_too_small_to_factor_gives_nan(described):
+    folds = list(KFold(3).split(np.arange(len(described))))
+    ridge = DipoleKernelRidge(annealing=(10.0,))
+    errors = cross_validate_grid(described, alphas=[1e-30], folds=folds, ridge=ridge)
+    assert np.isnan(errors).all()
 
 
 def test_failed_trials_do_not_stop_the_study(molecules):
