@@ -1,67 +1,31 @@
 """`DipoleKernelRidge`: kernel ridge regression for atomic charges, learned from dipoles.
 
 Symbols: N described molecules with n atoms, magnitudes m (N,) in debye, charges (n,) in e,
-M inducing environments, r basis functions. The equations are on the theory page; what `fit`
-calls lives in `inducing`, `statistics`, `starts` and `solvers`.
+M inducing environments, r basis functions. The equations are on the theory page; what `fit` does
+lives in `_fitting`, what the predictions do in `_evaluate`.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from ._backend import Backend, get_backend
-from ._baseline import baseline_of, prepare_labels, require_same_baseline
-from ._described import require_described, require_known
-from ._direction import with_direction
-from ._fit_labels import FitLabels, read_labels
-from ._fit_statistics import FitStatistics, gather, join_labels
-from ._memory import default_n_inducing, parse_bytes, plan_fit
-from ._scratch import ScratchRows
-from ._settings import (
-    check_settings,
-    resolve_alpha,
-    resolve_charge_weight,
-    resolve_direction_weight,
-    resolve_init,
-)
-from ._threads import count_threads, in_order
-from .design import (
-    constant_charges,
-    constant_dipoles,
-    dipoles,
-    project,
-    quadrupoles,
-    require_made_of_charges,
-)
-from .features import cut
-from .inducing import Basis, build_basis, choose_environments, descriptor_bytes
+from ._baseline import baseline_of, prepare_labels
+from ._described import require_described
+from ._evaluate import evaluate
+from ._fit_labels import read_labels
+from ._fitting import first_statistics, fit_statistics, more_statistics
+from ._settings import check_settings
+from .design import quadrupoles, require_made_of_charges
 from .kernels import EnvironmentKernel, PowerKernel
 from .molecules import Molecules, missing_labels_error
-from .objective import JointObjective, make_loss
-from .solvers import SolveResult, Status, solve_annealed
-from .spread import DrawnCharges, PredictedSpread, clear_spread
-from .starts import charge_start, random_start
-from .statistics import ChargeStatistics, blocks
-from .uncertainty import fit_spread
 
 FloatArray = NDArray[np.float64]
-logger = logging.getLogger(__name__)
-
-# Share of the kernel below which a scale is computed in float32 when predicting.
-LIGHT = 0.01
-# Atoms predicted at once: enough to share columns that are not zero, few enough for the cache.
-PREDICTED_AT_ONCE = 4096
 
 
 class DipoleKernelRidge(RegressorMixin, BaseEstimator):
@@ -267,8 +231,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
         labels, scale = prepare_labels(labels, baseline_of(self))
-        statistics = self._first_statistics(labels, scale, keep=False)
-        self._fit_statistics(statistics)
+        statistics = first_statistics(self, labels, scale, keep=False)
+        fit_statistics(self, statistics)
         return self
 
     def partial_fit(
@@ -309,10 +273,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         scale = None if before is None else self.baseline_scale_
         labels, scale = prepare_labels(labels, baseline_of(self), scale)
         if before is None:
-            statistics = self._first_statistics(labels, scale, keep=True)
+            statistics = first_statistics(self, labels, scale, keep=True)
         else:
-            statistics = self._more_statistics(before, labels)
-        self._fit_statistics(statistics)
+            statistics = more_statistics(self, before, labels)
+        fit_statistics(self, statistics)
         self._statistics = statistics
         return self
 
@@ -341,7 +305,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             If `X` is not described, holds elements unseen in fit, or the model was saved by a
             version that kept no standard deviations.
         """
-        _, dipole, std = self._walk(X, return_std)
+        _, dipole, std = evaluate(self, X, return_std)
         magnitudes: FloatArray = np.linalg.norm(dipole, axis=1)
         return magnitudes if std is None else (magnitudes, std)
 
@@ -353,7 +317,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_molecules, 3), debye
             NaN where the baseline failed.
         """
-        return self._walk(X)[1]
+        return evaluate(self, X)[1]
 
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
@@ -370,7 +334,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         InputError
             If the charges do not make the dipoles, as with a baseline that holds more than charges.
         """
-        charges, dipole, _ = self._walk(X)
+        charges, dipole, _ = evaluate(self, X)
         require_made_of_charges(dipole, charges, X)
         return quadrupoles(charges, X)
 
@@ -382,7 +346,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_atoms,), e
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
         """
-        return self._walk(X)[0]
+        return evaluate(self, X)[0]
 
     def predict_together(
         self, X: Molecules, return_std: bool = False
@@ -406,7 +370,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         std : ndarray of shape (n_molecules,), debye, or None
             As `predict` gives them with ``return_std=True``; else None.
         """
-        return self._walk(X, return_std)
+        return evaluate(self, X, return_std)
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination R^2 of the magnitudes.
@@ -467,225 +431,6 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         super().set_params(**params)
         return self
 
-    # Steps of fit
-
-    def _first_statistics(self, labels: FitLabels, scale: float, keep: bool) -> FitStatistics:
-        """Choose inducing environments and compute the statistics; all kinds to be kept."""
-        molecules, backend = labels.molecules, get_backend(self.device)
-        self.baseline_scale_ = scale
-        self.baseline_charges_ = molecules.baseline_charges is not None
-        rng = self._generator()
-        init = resolve_init(self.init, labels)
-        charge_weight = resolve_charge_weight(self.charge_weight, labels)
-        self.kernel_ = PowerKernel() if self.kernel is None else clone(self.kernel)
-        self.kernel_.check()
-        budget = None if self.memory_budget is None else parse_bytes(self.memory_budget)
-        n_inducing = self.n_inducing or default_n_inducing(molecules, backend, budget)
-        plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget)
-        self.memory_plan_ = plan.as_dict()
-        environments = choose_environments(molecules, n_inducing, self.kernel_, rng)
-        assert molecules.features is not None
-        basis = build_basis(
-            environments, self.kernel_, molecules.features.weights, self.eigenvalue_cut, backend
-        )
-        return gather(
-            labels,
-            basis,
-            self._generator(2),
-            with_charges=init == "charges" or charge_weight > 0 or (keep and labels.has_charges),
-            with_guess=init == "electronegativity",
-            on_disk=plan.rows_on_disk,
-            n_jobs=self.n_jobs,
-        )
-
-    def _more_statistics(self, before: FitStatistics, labels: FitLabels) -> FitStatistics:
-        """Statistics of the molecules before and of these."""
-        molecules = labels.molecules
-        require_same_baseline(before.labels.molecules, molecules)
-        widths = [scale.shape[1] for scale in self.inducing_features_]
-        require_known(molecules, self.elements_, widths)
-        init = resolve_init(self.init, join_labels(before.labels, labels))
-        on_disk = isinstance(before.rows, ScratchRows)
-        more = gather(
-            labels,
-            before.basis,
-            self._generator(2, len(before.constant)),
-            with_charges=labels.has_charges,
-            with_guess=init == "electronegativity",
-            on_disk=on_disk,
-            n_jobs=self.n_jobs,
-        )
-        return before.joined(more, on_disk)
-
-    def _fit_statistics(self, statistics: FitStatistics) -> None:
-        """Minimise the objective of these statistics and store what it gives."""
-        labels = statistics.labels
-        charge_weight = resolve_charge_weight(self.charge_weight, labels)
-        self.alpha_ = resolve_alpha(self.alpha, labels)
-        term, term_weight = with_direction(
-            statistics.charges if charge_weight > 0 else None,
-            charge_weight,
-            statistics.rows,
-            statistics.constant,
-            labels.target,
-            resolve_direction_weight(self.direction_weight, labels),
-            statistics.basis.backend,
-        )
-        objective = JointObjective(
-            statistics.rows,
-            statistics.constant,
-            labels.target,
-            term,
-            alpha=self.alpha_,
-            charge_weight=term_weight,
-            loss=make_loss(self.loss, self.huber_threshold),
-            backend=statistics.basis.backend,
-        )
-        init = resolve_init(self.init, labels)
-        starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
-        result = self._solve(objective, starts.get(init), init, self._generator(1))
-        self._store(result, statistics.basis, labels, charge_weight)
-        clear_spread(self)
-        if len(statistics.sample.places):
-            fit_spread(
-                objective,
-                result.weights,
-                statistics.basis,
-                statistics.sample,
-                self._generator(3),
-            ).store(self)
-
-    def _generator(self, *stream: int) -> np.random.Generator:
-        """Random numbers: of the environments, of random starts (1), of the spread (2 and 3)."""
-        seed = check_random_state(self.random_state or 0).randint(2**31)
-        return np.random.default_rng([seed, *stream] if stream else seed)
-
-    def _solve(
-        self,
-        objective: JointObjective,
-        start: ChargeStatistics | None,
-        init: str,
-        rng: np.random.Generator,
-    ) -> SolveResult:
-        """Run the passes from one start, or from random ones and keep the lowest objective."""
-        # A strong penalty leads to no correction, where this start is already.
-        factors = () if init == "zero" else self.annealing
-        if init == "zero":
-            weights = [objective.prior]
-        elif start is None:
-            weights = [random_start(objective, rng) for _ in range(self.n_restarts)]
-        else:
-            weights = [charge_start(start, objective.backend)]
-            if self.prior == "start":
-                objective = objective.with_prior(weights[0])
-        results = [
-            solve_annealed(objective, w, factors, self.max_iter, self.tol, self.acceleration)
-            for w in weights
-        ]
-        result = min(results, key=lambda candidate: candidate.objective)
-        logger.info("%d passes: %s", result.n_solves, result.status.value)
-        if result.status is not Status.CONVERGED:
-            warnings.warn(
-                f"{result.status.value} (max_iter={self.max_iter}, alpha={self.alpha_:g})",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return result
-
-    def _store(
-        self, result: SolveResult, basis: Basis, labels: FitLabels, charge_weight: float
-    ) -> None:
-        """Keep host arrays only: a model fitted on a GPU loads on a laptop."""
-        to_host, elements = basis.backend.to_host, list(basis.elements.values())
-        dual = basis.dual(result.weights)
-        counts = [len(element.whitening) for element in elements]
-        self.elements_ = np.array([element.number for element in elements])
-        self.inducing_numbers_ = np.repeat(self.elements_, counts)
-        self.inducing_features_ = [
-            np.concatenate([to_host(part) for part in parts])
-            for parts in zip(*(element.environments for element in elements), strict=True)
-        ]
-        self.scale_weights_ = np.array(basis.weights)
-        self.dual_coef_ = np.concatenate([dual[element.number][0] for element in elements])
-        self.intercept_ = np.array([dual[element.number][1] for element in elements])
-        self.charge_weight_ = charge_weight
-        self.objective_ = result.objective
-        self.history_ = np.array(result.history)
-        self.n_iter_ = result.n_solves
-        self.n_factorizations_ = result.n_factorizations
-        self.converged_ = result.status is Status.CONVERGED
-        self.status_ = result.status.value
-        self.label_summary_ = labels.summary()
-
-    # Steps of predict
-
-    def _walk(
-        self, X: Molecules, with_std: bool = False
-    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Charges, dipoles, and standard deviations where they are wanted, block by block."""
-        check_is_fitted(self)
-        molecules, known = baseline_of(self).prepare(
-            require_described(X), self.baseline_scale_, self.baseline_charges_
-        )
-        widths = [scale.shape[1] for scale in self.inducing_features_]
-        require_known(molecules, self.elements_, widths)
-        backend = get_backend(self.device)
-        spread = PredictedSpread(self, backend) if with_std else None
-        coefficients = self._coefficients(backend)
-
-        def predict(piece: Molecules) -> tuple[FloatArray, FloatArray, FloatArray]:
-            raw, drawn = self._raw_charges(piece, coefficients, backend, spread)
-            correction = project(raw, piece)
-            dipole = dipoles(correction, piece) + constant_dipoles(piece)
-            std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
-            return correction + constant_charges(piece), dipole, std
-
-        n = len(molecules)
-        charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
-        for run in blocks(molecules, descriptor_bytes(self.inducing_features_)):
-            atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
-            found = zip(*_in_pieces(predict, molecules[run], backend), strict=True)
-            charges[atoms], dipole[run], std[run] = (np.concatenate(parts) for parts in found)
-        charges[~known[molecules.molecule_index]] = std[~known] = np.nan
-        return charges, dipole, std if with_std else None
-
-    def _coefficients(self, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
-        """By element: descriptors of its environments, their coefficients and its constant."""
-        parts, intercepts = {}, self.intercept_.tolist()
-        # Large coefficients of both signs magnify the rounding of float32, which depends on the
-        # molecules in the same product; that of scales with a small weight does not matter.
-        precise = self.scale_weights_ >= LIGHT * self.scale_weights_.sum()
-        for number, intercept in zip(self.elements_.tolist(), intercepts, strict=True):
-            mine = self.inducing_numbers_ == number
-            run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
-            features = [
-                backend.asarray(np.asfortranarray(scale[run], np.float64 if heavy else np.float32))
-                for scale, heavy in zip(self.inducing_features_, precise, strict=True)
-            ]
-            parts[number] = (features, backend.asarray(self.dual_coef_[run]), intercept)
-        return parts
-
-    def _raw_charges(
-        self,
-        piece: Molecules,
-        coefficients: dict[int, tuple[list[Any], Any, float]],
-        backend: Backend,
-        spread: PredictedSpread | None,
-    ) -> tuple[FloatArray, list[DrawnCharges]]:
-        """Charges before charge conservation (n_atoms,), e, and draws where they are wanted."""
-        assert piece.features is not None
-        scales, drawn = piece.features.scales, []
-        charges = np.empty(piece.n_atoms)
-        for number in piece.elements.tolist():
-            atoms = np.flatnonzero(piece.numbers == number)
-            features, coefficient, intercept = coefficients[number]
-            x = (backend.asarray(scale[atoms]) for scale in scales)
-            k = self.kernel_(x, features, self.scale_weights_.tolist(), backend)
-            charges[atoms] = backend.to_host(k @ coefficient) + intercept
-            if spread is not None:
-                drawn.append(spread.draw(number, atoms, k))
-        return charges, drawn
-
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what only `partial_fit` needs: it is large, and lives on a device."""
         state: dict[str, Any] = super().__getstate__()
@@ -698,14 +443,3 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = False
         tags.target_tags.required = False
         return tags
-
-
-def _in_pieces(
-    predict: Callable[[Molecules], tuple[FloatArray, ...]], block: Molecules, backend: Backend
-) -> Iterator[tuple[FloatArray, ...]]:
-    """Go over a block in pieces, on threads where there are cores."""
-    assert block.features is not None
-    block = block.replace(features=block.features.compute())
-    pieces = [block[run] for run in cut(block.offsets, PREDICTED_AT_ONCE)]
-    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
-    return in_order(predict, pieces, n_threads)

@@ -11,7 +11,8 @@ import pytest
 import scipy.sparse
 from sklearn.model_selection import KFold
 
-import dipkit.regression
+import dipkit._evaluate
+import dipkit._fitting
 from dipkit import DipoleKernelRidge
 from dipkit._backend import NUMPY, Backend, get_backend, host_memory
 from dipkit.exceptions import DeviceError
@@ -215,7 +216,8 @@ def test_nothing_moves_between_devices_behind_the_door(
     expected_std = model.predict(molecules, return_std=True)[1]
     sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
     backend = DeviceBackend("device", DeviceModule(), sparse)
-    monkeypatch.setattr(dipkit.regression, "get_backend", lambda device: backend)
+    for module in (dipkit._fitting, dipkit._evaluate):
+        monkeypatch.setattr(module, "get_backend", lambda device: backend)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
     assert {type(scale) for scale in model.inducing_features_} == {np.ndarray}

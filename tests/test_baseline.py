@@ -282,7 +282,7 @@ def test_folds_by_difference_equal_fits(ridge, molecules, monkeypatch) -> None:
             for number, element in problem.basis.elements.items()
         }
         monkeypatch.setattr("dipkit.regression.prepare_labels", prepare)
-        monkeypatch.setattr("dipkit.regression.choose_environments", lambda *_, z=environments: z)
+        monkeypatch.setattr("dipkit._fitting.choose_environments", lambda *_, z=environments: z)
         ridge.fit(molecules[train])
         error = np.abs(ridge.predict(molecules[test]) - molecules.dipole_magnitude[test]).mean()
         assert errors[0, 0] == pytest.approx(error, rel=1e-2)

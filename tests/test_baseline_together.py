@@ -11,6 +11,7 @@ from ase.calculators.calculator import CalculationFailed
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import dipkit._direction
+import dipkit._fitting
 import dipkit._memory
 import dipkit.predicting
 import dipkit.regression
@@ -78,7 +79,7 @@ def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
     b = parts.baseline_scale_
     parts.partial_fit(second)
     assert parts.baseline_scale_ == b
-    choose = dipkit.regression.choose_environments
+    choose = dipkit._fitting.choose_environments
 
     def prepare(labels: FitLabels, baseline: Baseline, _: Any) -> tuple[FitLabels, float]:
         return prepare_labels(labels, baseline, b)
@@ -88,7 +89,7 @@ def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
         return choose(known.molecules, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dipkit.regression, "choose_environments", of_first)
+        patch.setattr(dipkit._fitting, "choose_environments", of_first)
         patch.setattr(dipkit.regression, "prepare_labels", lambda *a: prepare(*a, None))
         whole = ridge().fit(molecules)
     assert parts.objective_ == pytest.approx(whole.objective_, rel=1e-3)
@@ -114,7 +115,7 @@ def test_rows_in_a_file_give_the_same_model(
     held = model.fit(molecules).predict_together(molecules, return_std=True)
     plan = plan_fit(molecules, 60)
     monkeypatch.setattr(dipkit._memory, "process_memory", lambda: plan.present)
-    monkeypatch.setattr(dipkit.regression, "plan_fit", lambda *_: plan)
+    monkeypatch.setattr(dipkit._fitting, "plan_fit", lambda *_: plan)
     object.__setattr__(plan, "rows_on_disk", True)
     spilled = model.fit(molecules).predict_together(molecules, return_std=True)
     assert model.memory_plan_["rows_in"] == "file"

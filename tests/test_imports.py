@@ -52,8 +52,8 @@ LAYERS = (
         "uncertainty",
     },
     {"regression"}
-    | {"_baseline", "_described", "_direction", "_fit_labels", "_fit_statistics", "_parameters"}
-    | {"_settings"},
+    | {"_baseline", "_described", "_direction", "_evaluate", "_fit_labels", "_fit_statistics"}
+    | {"_fitting", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
     {"search", "persistence", "calculator", "derivatives", "report"}
     | {"_labelling", "_outputs", "_study", "_training", "_trials"},

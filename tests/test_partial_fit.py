@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dipkit._fitting
 import dipkit.regression
 import dipkit.uncertainty
 from dipkit import DipoleKernelRidge, load_model, save_model
@@ -41,13 +42,13 @@ def all_at_once(
     model: DipoleKernelRidge, first: Molecules, everything: Molecules
 ) -> DipoleKernelRidge:
     """Fit to all molecules with the environments of the first ones."""
-    choose = dipkit.regression.choose_environments
+    choose = dipkit._fitting.choose_environments
 
     def of_first(molecules: Molecules, *arguments: object) -> object:
         return choose(first, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dipkit.regression, "choose_environments", of_first)
+        patch.setattr(dipkit._fitting, "choose_environments", of_first)
         return model.fit(everything)
 
 
@@ -80,10 +81,10 @@ def test_the_statistics_are_those_of_all(described: Molecules) -> None:
     parts = in_parts(ridge(), first, rest)._statistics
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        fit = DipoleKernelRidge._fit_statistics
+        fit = dipkit.regression.fit_statistics
         patch.setattr(
-            DipoleKernelRidge,
-            "_fit_statistics",
+            dipkit.regression,
+            "fit_statistics",
             lambda self, statistics: (seen.append(statistics), fit(self, statistics))[1],
         )
         all_at_once(ridge(), first, described)

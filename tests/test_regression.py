@@ -16,8 +16,10 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_checks
 
-import dipkit.regression
-from dipkit import DipoleKernelRidge, SOAPTransformer, default_model
+import dipkit._backend
+import dipkit._evaluate
+import dipkit._fitting
+from dipkit import DipoleKernelRidge, SOAPTransformer, _fitting, default_model
 from dipkit._atoms import to_atoms
 from dipkit._settings import DEFAULT_CHARGE_WEIGHT
 from dipkit.design import conserve_charge, dipoles, molecule_sums
@@ -192,8 +194,8 @@ def test_blocks_do_not_show(
     described: Molecules, fitted: DipoleKernelRidge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fitted.predict_dipole(described)
-    blocks = dipkit.regression.blocks
-    monkeypatch.setattr(dipkit.regression, "blocks", lambda m, n: blocks(m, n, 100 * n))
+    blocks = dipkit._evaluate.blocks
+    monkeypatch.setattr(dipkit._evaluate, "blocks", lambda m, n: blocks(m, n, 100 * n))
     np.testing.assert_allclose(fitted.predict_dipole(described), whole, atol=1e-3)
 
 
@@ -298,7 +300,7 @@ def test_vectors_and_magnitudes_mix(described: Molecules) -> None:
 def fix_environments(monkeypatch: pytest.MonkeyPatch, molecules: Molecules) -> None:
     """Let every fit use the environments of these molecules."""
     chosen = choose_environments(molecules, 40, PowerKernel(), np.random.default_rng(0))
-    monkeypatch.setattr(dipkit.regression, "choose_environments", lambda *_: chosen)
+    monkeypatch.setattr(dipkit._fitting, "choose_environments", lambda *_: chosen)
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber"])
@@ -351,14 +353,14 @@ def test_random_starts_keep_the_lowest(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few, found = described[:15], []
-    solve = DipoleKernelRidge._solve
+    solve = _fitting._solve
 
-    def record(self: Any, *args: Any) -> Any:
-        result = solve(self, *args)
+    def record(*args: Any) -> Any:
+        result = solve(*args)
         found.append(result.objective)
         return result
 
-    monkeypatch.setattr(DipoleKernelRidge, "_solve", record)
+    monkeypatch.setattr(_fitting, "_solve", record)
     random = {"init": "random", "tol": 1e-3, "charge_weight": 0.0, "random_state": 1}
     y = few.dipole_magnitude
     objectives = [ridge(n_restarts=n, **random).fit(few, y).objective_ for n in (1, 2, 4)]
@@ -743,6 +745,6 @@ def test_too_few_passes_are_warned_of(described: Molecules) -> None:
 def test_memory_that_does_not_suffice(
     toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dipkit.regression.Backend, "free_memory", lambda self: 1000)
+    monkeypatch.setattr(dipkit._backend.Backend, "free_memory", lambda self: 1000)
     with pytest.raises(InputError, match="memory_budget: 2 molecules with"):
         ridge().fit(toy(sizes=(3, 4)), [1.0, 2.0])

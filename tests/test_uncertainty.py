@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
-import dipkit.regression
+import dipkit._fitting
 from dipkit import DipoleKernelRidge, load_model, predict_all, save_model, spread
 from dipkit import uncertainty as unc
 from dipkit._outputs import write_predictions
@@ -91,7 +91,7 @@ def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> Non
         return original(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dipkit.regression, "fit_spread", catch)
+        patch.setattr(dipkit._fitting, "fit_spread", catch)
         patch.setattr(unc, "N_SAMPLES", 20_000)
         model = DipoleKernelRidge(n_inducing=40).fit(described[:30])
     objective, weights, basis, *_ = caught

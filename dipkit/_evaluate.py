@@ -1,0 +1,112 @@
+"""What the predictions of `DipoleKernelRidge` do: walk over molecules, block by block.
+
+`model` is the fitted estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from ._backend import Backend, get_backend
+from ._baseline import baseline_of
+from ._described import require_described, require_known
+from ._threads import count_threads, in_order
+from .design import constant_charges, constant_dipoles, dipoles, project
+from .features import cut
+from .inducing import descriptor_bytes
+from .molecules import Molecules
+from .spread import DrawnCharges, PredictedSpread
+from .statistics import blocks
+
+FloatArray = NDArray[np.float64]
+
+# Share of the kernel below which a scale is computed in float32 when predicting.
+LIGHT = 0.01
+# Atoms predicted at once: enough to share columns that are not zero, few enough for the cache.
+PREDICTED_AT_ONCE = 4096
+
+
+def evaluate(
+    model: Any, X: Molecules, with_std: bool = False
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Charges, dipoles, and standard deviations where they are wanted, block by block."""
+    check_is_fitted(model)
+    molecules, known = baseline_of(model).prepare(
+        require_described(X), model.baseline_scale_, model.baseline_charges_
+    )
+    widths = [scale.shape[1] for scale in model.inducing_features_]
+    require_known(molecules, model.elements_, widths)
+    backend = get_backend(model.device)
+    spread = PredictedSpread(model, backend) if with_std else None
+    coefficients = _coefficients(model, backend)
+
+    def predict(piece: Molecules) -> tuple[FloatArray, FloatArray, FloatArray]:
+        raw, drawn = _raw_charges(model, piece, coefficients, backend, spread)
+        correction = project(raw, piece)
+        dipole = dipoles(correction, piece) + constant_dipoles(piece)
+        std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
+        return correction + constant_charges(piece), dipole, std
+
+    n = len(molecules)
+    charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
+    for run in blocks(molecules, descriptor_bytes(model.inducing_features_)):
+        atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
+        found = zip(*_in_pieces(predict, molecules[run], backend), strict=True)
+        charges[atoms], dipole[run], std[run] = (np.concatenate(parts) for parts in found)
+    charges[~known[molecules.molecule_index]] = std[~known] = np.nan
+    return charges, dipole, std if with_std else None
+
+
+def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
+    """By element: descriptors of its environments, their coefficients and its constant."""
+    parts, intercepts = {}, model.intercept_.tolist()
+    # Large coefficients of both signs magnify the rounding of float32, which depends on the
+    # molecules in the same product; that of scales with a small weight does not matter.
+    precise = model.scale_weights_ >= LIGHT * model.scale_weights_.sum()
+    for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
+        mine = model.inducing_numbers_ == number
+        run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
+        features = [
+            backend.asarray(np.asfortranarray(scale[run], np.float64 if heavy else np.float32))
+            for scale, heavy in zip(model.inducing_features_, precise, strict=True)
+        ]
+        parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)
+    return parts
+
+
+def _raw_charges(
+    model: Any,
+    piece: Molecules,
+    coefficients: dict[int, tuple[list[Any], Any, float]],
+    backend: Backend,
+    spread: PredictedSpread | None,
+) -> tuple[FloatArray, list[DrawnCharges]]:
+    """Charges before charge conservation (n_atoms,), e, and draws where they are wanted."""
+    assert piece.features is not None
+    scales, drawn = piece.features.scales, []
+    charges = np.empty(piece.n_atoms)
+    for number in piece.elements.tolist():
+        atoms = np.flatnonzero(piece.numbers == number)
+        features, coefficient, intercept = coefficients[number]
+        x = (backend.asarray(scale[atoms]) for scale in scales)
+        k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
+        charges[atoms] = backend.to_host(k @ coefficient) + intercept
+        if spread is not None:
+            drawn.append(spread.draw(number, atoms, k))
+    return charges, drawn
+
+
+def _in_pieces(
+    predict: Callable[[Molecules], tuple[FloatArray, ...]], block: Molecules, backend: Backend
+) -> Iterator[tuple[FloatArray, ...]]:
+    """Go over a block in pieces, on threads where there are cores."""
+    assert block.features is not None
+    block = block.replace(features=block.features.compute())
+    pieces = [block[run] for run in cut(block.offsets, PREDICTED_AT_ONCE)]
+    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
+    return in_order(predict, pieces, n_threads)
