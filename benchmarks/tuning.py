@@ -33,14 +33,16 @@ ALPHAS = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6]
 LAMBDAS = [0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
 
-def searched(train: Molecules, storage: Path, trials: int, seed: int | None, refit: bool) -> Any:
+def searched(
+    train: Molecules, storage: Path, trials: int, seed: int | None = None, **settings: Any
+) -> Any:
     """Run a study, or go on with it."""
     search = DipoleSearchCV(
         default_model(device="cpu"),
         n_trials=trials,
         storage=storage,
         random_state=seed,
-        refit=refit,
+        **settings,
     )
     return search.fit(train)
 
@@ -49,7 +51,7 @@ def work(arguments: argparse.Namespace) -> None:
     """Take part in one study: what a worker process does."""
     n, seed = arguments.sizes[0], arguments.seeds
     train, _ = draw(arguments.molecules, n, N_TEST, seed, arguments.tune)
-    searched(train, arguments.study, arguments.trials, arguments.worker, refit=False)
+    searched(train, arguments.study, arguments.trials, arguments.worker, refit=False, guard=None)
 
 
 def start_workers(arguments: argparse.Namespace, n: int, seed: int, study: Path) -> None:
@@ -87,7 +89,8 @@ def one_search(arguments: argparse.Namespace, n: int, seed: int) -> dict[str, An
     before = time.perf_counter()
     start_workers(arguments, n, seed, study)
     seconds = time.perf_counter() - before
-    found = searched(train, study, arguments.trials, None, refit=True)
+    found = searched(train, study, arguments.trials, guard=None)
+    guarded = searched(train, study, arguments.trials, refit=False)
     untuned = default_model().fit(train)
     first = found.study_.trials[0]
     errors = {
@@ -103,6 +106,9 @@ def one_search(arguments: argparse.Namespace, n: int, seed: int) -> dict[str, An
         "inner_tuned": -found.best_score_,
         **{f"test_{name}": float(e.mean()) for name, e in errors.items()},
         **{f"median_{name}": float(np.median(e)) for name, e in errors.items()},
+        "gain": guarded.gain_,
+        "gain_error": guarded.gain_error_,
+        "kept_untuned": guarded.kept_untuned_,
         "best_params": found.best_params_,
     }
 

@@ -22,11 +22,12 @@ from sklearn.pipeline import Pipeline
 
 from . import _study, _tasks
 from ._backend import host_memory
+from ._baseline import baseline_of
 from ._fit_labels import FitLabels
 from ._study import Space, TrialFailure
 from .exceptions import DipkitError, InputError
 from .features import Features
-from .folds import Fold, FoldedProblem
+from .folds import Fold, FoldedProblem, penalties_of
 from .metrics import mae_scorer, rmse_scorer
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
@@ -38,6 +39,8 @@ SCORINGS: dict[str, tuple[Any, Callable[[FloatArray], FloatArray]]] = {
     "mae": (mae_scorer, lambda e: -np.abs(e).mean(axis=-1)),
     "rmse": (rmse_scorer, lambda e: -np.sqrt((e * e).mean(axis=-1))),
 }
+# What is averaged over molecules, by scoring.
+LOSSES: dict[str, Callable[[FloatArray], FloatArray]] = {"mae": np.abs, "rmse": np.square}
 # Errors of a trial's parameters: recorded with their reason, and the study goes on.
 FAILURES = (DipkitError, ArithmeticError, np.linalg.LinAlgError, ValueError, MemoryError)
 # Share of the free memory that descriptors kept between trials may take.
@@ -207,6 +210,8 @@ class Task:
         is_pipeline = isinstance(estimator, Pipeline)
         self.prefix = f"{estimator.steps[-1][0]}__" if is_pipeline else ""
         self.descriptors = Descriptors(labels.molecules)
+        self._calculated: Molecules | None = None
+        self._lock = threading.Lock()
 
     def __call__(self, trial: Any) -> float:
         """Score a trial; scores of the folds go to the pruner and into its attributes."""
@@ -236,9 +241,42 @@ class Task:
         drawn = _study.suggest(self.space, _study.fixed_trial(trial))
         return drawn | dict(trial.user_attrs.get("grid_params", {}))
 
+    def gains(self, params: Mapping[str, Any]) -> FloatArray | None:
+        """Loss of each held-out molecule by the untuned estimator, less that with parameters.
+
+        Molecules that either cannot predict are left out. None where the scoring is no mean over
+        molecules, or the untuned estimator fails.
+        """
+        if not isinstance(self.scoring, str) or self.scoring not in LOSSES:
+            return None
+        try:
+            gains = self._losses({}) - self._losses(params)
+        except FAILURES:
+            return None
+        gains = gains[~np.isnan(gains)]
+        return gains if len(gains) > 1 else None
+
+    def _losses(self, params: Mapping[str, Any]) -> FloatArray:
+        """Loss of each molecule when held out (n_scored,), fold after fold."""
+        _, described, last = self._prepare(params)
+        if self.grid is None:
+            errors = list(self._fold_anew(last, described, _signed_errors))
+        else:
+            labels = FitLabels(self.labels.target, self.labels.charges, described)
+            alpha, charge_weight = penalties_of(last, labels)
+            problem = FoldedProblem(labels, last, self.folds, [alpha], [charge_weight])
+            errors = [part.ravel() for part in problem.held_out_errors()]
+        return LOSSES[self.scoring](np.concatenate(errors))
+
+    def penalties(self) -> tuple[float, float]:
+        """Alpha and charge weight of the estimator as it is."""
+        last = self.estimator[-1] if self.prefix else self.estimator
+        molecules, last = self._with_baseline(self.labels.molecules, last)
+        return penalties_of(last, FitLabels(self.labels.target, self.labels.charges, molecules))
+
     def fit_all(self, params: Mapping[str, Any]) -> Any:
         """Fit the estimator with these parameters to all molecules."""
-        head, described, last = self._prepare(params)
+        head, described, last = self._described(params)
         fitted = _fit(last, described, self.labels.target.weights)
         if not isinstance(self.estimator, Pipeline):
             return fitted
@@ -252,6 +290,24 @@ class Task:
         return [m.numbers, m.positions, m.offsets, *labels, *baseline]
 
     def _prepare(self, params: Mapping[str, Any]) -> tuple[Any, Molecules, Any]:
+        """As `_described`, with a baseline calculated once for all trials."""
+        head, described, last = self._described(params)
+        return head, *self._with_baseline(described, last)
+
+    def _with_baseline(self, molecules: Molecules, last: Any) -> tuple[Molecules, Any]:
+        if getattr(last, "baseline", None) != "gfn2":
+            return molecules, last
+        with self._lock:
+            if self._calculated is None:
+                self._calculated = baseline_of(last).attach(self.labels.molecules)
+        given = molecules.replace(
+            baseline_dipole=self._calculated.baseline_dipole,
+            baseline_charges=self._calculated.baseline_charges,
+        )
+        return given, clone(last).set_params(baseline="given")
+
+    def _described(self, params: Mapping[str, Any]) -> tuple[Any, Molecules, Any]:
+        """Return the steps before the last, fitted; the molecules described; the last step."""
         model = clone(self.estimator).set_params(**params)
         if not isinstance(model, Pipeline):
             return None, self.labels.molecules, model
@@ -262,15 +318,7 @@ class Task:
         """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""
         _, described, last = self._prepare(params)
         if self.grid is None:
-            weights = self.labels.target.weights
-            yield from _tasks.run(
-                [
-                    joblib.delayed(_fold_score)(last, described, weights, fold, self.scorer)
-                    for fold in self.folds
-                ],
-                n_jobs=None,
-                ordered=True,
-            )
+            yield from self._fold_anew(last, described, self.scorer)
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
@@ -278,6 +326,17 @@ class Task:
             if not errors.shape[-1]:
                 raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
             yield SCORINGS[self.scoring][1](errors)
+
+    def _fold_anew(
+        self, last: Any, described: Molecules, scorer: Callable[..., Any]
+    ) -> Iterator[FloatArray]:
+        """Fit and score every fold as joblib tasks."""
+        weights = self.labels.target.weights
+        tasks = [
+            joblib.delayed(_fold_score)(last, described, weights, fold, scorer)
+            for fold in self.folds
+        ]
+        yield from _tasks.run(tasks, n_jobs=None, ordered=True)
 
     def _grid_values(self, params: Mapping[str, Any]) -> tuple[Sequence[float], Sequence[float]]:
         """Values of alpha and lambda; what the space draws is not on the grid."""
@@ -311,13 +370,19 @@ def _fold_score(
     described: Molecules,
     weights: FloatArray,
     fold: Fold,
-    scorer: Callable[..., float],
+    scorer: Callable[..., Any],
 ) -> FloatArray:
-    """Fit to the training part and score the held-out part: a joblib task, shape ()."""
+    """Fit to the training part and score the held-out part: a joblib task."""
     train, test = fold
     fitted = _fit(last, described[train], weights[train])
     held_out = described[test]
     return np.asarray(scorer(fitted, held_out, held_out.dipole_magnitude), dtype=float)
+
+
+def _signed_errors(fitted: Any, held_out: Molecules, magnitudes: FloatArray) -> FloatArray:
+    """Errors |mu| - m (n_molecules,), debye."""
+    errors: FloatArray = fitted.predict(held_out) - magnitudes
+    return errors
 
 
 def cv_results(trials: Sequence[Any], task: Task) -> dict[str, Any]:

@@ -95,14 +95,19 @@ def tune_model(
         "molecules": len(molecules),
         "trials": search.n_trials_,
         "best_parameters": plain(search.best_params_),
-        "inner_mae_debye": -search.best_score_,
     }
+    inner = -search.best_score_
+    if search.guard is not None:
+        summary["kept_untuned"] = search.kept_untuned_
+        summary["gain_debye"] = plain([search.gain_, search.gain_error_])
+        inner += search.gain_ if search.kept_untuned_ else 0.0
+    summary["inner_mae_debye"] = inner
     if len(outside):
         held_out = molecules[outside]
         with busy("measuring on the molecules kept out"):
             report = error_report(held_out.dipole_magnitude, model.predict(held_out))
         summary["held_out"] = report
-        summary["optimism_debye"] = (report["mae_debye"] or 0.0) + search.best_score_
+        summary["optimism_debye"] = (report["mae_debye"] or 0.0) - inner
         with busy("fitting to all molecules"):
             model = clone(model).fit(molecules)
     return search, model, summary

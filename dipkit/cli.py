@@ -187,6 +187,10 @@ def tune(
     holdout: Annotated[
         bool, typer.Option(help="Keep a fifth of the molecules to measure on.")
     ] = True,
+    guard: Annotated[
+        bool, typer.Option(help="Keep the usual parameters unless the best trial clearly wins.")
+    ] = True,
+    baseline: BaselineOption = Baseline.none,
     dipole: DipoleOption = None,
     charges: ChargesOption = None,
     as_json: JsonOption = False,
@@ -195,6 +199,7 @@ def tune(
     from ._outputs import check_output
     from ._tuning import read_space, tune_model
     from .persistence import save_model
+    from .predicting import default_model
     from .report import require_matplotlib
     from .study_report import write_study_report
 
@@ -205,6 +210,8 @@ def tune(
     settings: dict[str, Any] = {"space": read_space(space), "n_trials": trials, "cv": cv}
     settings |= {"storage": storage, "study_name": study, "timeout": timeout}
     settings |= {"n_jobs": jobs, "random_state": seed}
+    settings["estimator"] = default_model(baseline=baseline.value)
+    settings |= {} if guard else {"guard": None}
     start = time.perf_counter()
     search, model, summary = tune_model(_read(data, dipole, charges), settings, holdout, _busy)
     with _busy("saving"):

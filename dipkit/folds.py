@@ -12,8 +12,10 @@ Symbols: N molecules, k folds, grid of n_alphas x n_weights, errors |mu| - m in 
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,14 @@ from ._direction import direction_statistics
 from ._fit_labels import FitLabels, read_labels
 from ._memory import parse_bytes
 from ._parameters import check_number
-from ._settings import check_settings, resolve_direction_weight, resolve_init
+from ._settings import (
+    check_settings,
+    resolve_alpha,
+    resolve_charge_weight,
+    resolve_direction_weight,
+    resolve_init,
+)
+from ._threads import count_threads, in_order
 from .design import constant_dipoles
 from .exceptions import InputError
 from .inducing import Basis, build_basis, choose_atoms
@@ -54,6 +63,8 @@ Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 # a grid ranks its points, and the best one is fitted in full afterwards.
 GRID_TOL = 2e-4
 GRID_PASSES = 25
+# The matrix of a loss that is not squared is that of the squared one, and leads there slowly.
+SLOW_PASSES = 100
 # Two neighbouring alphas share a factorisation, in between, where they are no farther apart.
 SHARED_RATIO = 4.0
 # Penalty on barred directions in a fold's own matrix, relative to its largest diagonal element.
@@ -154,20 +165,20 @@ class FoldedProblem:
         n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
         require_memory(len(molecules), self.basis.n_columns, self.basis.backend, n_matrices)
         self.constant = constant_dipoles(molecules)
-        self.barred = [self._barred(k) for k in range(len(self.folds))]
+        self.barred = self._each(self._barred, range(len(self.folds)))
         self._accumulate(sets)
         self.direction = self._direction() if self.direction_weight > 0 else None
         self._sum_dipoles()
 
-    def held_out_errors(self, tol: float = GRID_TOL, passes: int = GRID_PASSES) -> list[FloatArray]:
+    def held_out_errors(self, tol: float = GRID_TOL, passes: int | None = None) -> list[FloatArray]:
         """Errors |mu| - m of the molecules held out of each fold, at each point of the grid.
 
         Parameters
         ----------
         tol : float, default=2e-4
             Of the passes.
-        passes : int, default=25
-            At most, at each alpha.
+        passes : int, default=None
+            At most, at each alpha; None is 25 for the squared loss and 100 for others.
 
         Returns
         -------
@@ -178,6 +189,8 @@ class FoldedProblem:
         shape = len(self.alphas), len(self.charge_weights)
         scored = [test[~np.isnan(self.magnitudes[test])] for _, test in self.folds]
         errors = [np.full((*shape, len(test)), np.nan) for test in scored]
+        if passes is None:
+            passes = GRID_PASSES if self.loss.constant_weight else SLOW_PASSES
         for i, points, magnitudes in self._walk(tol, passes):
             for magnitude, (j, k) in zip(magnitudes, points, strict=True):
                 errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
@@ -225,8 +238,22 @@ class FoldedProblem:
     def _solve(
         self, objective: LockstepObjective, factors: Factors, W: Any, tol: float, limit: int
     ) -> Any:
+        """Minimise, a share of the lines on each thread: too narrow for the threads of BLAS."""
         limit = min(self.ridge.max_iter, limit)
-        return solve_in_step(objective, factors, W, tol, limit, self.ridge.acceleration)
+
+        def solve(lines: NDArray[np.intp]) -> Any:
+            some = objective.take(lines)
+            return solve_in_step(some, factors, W[lines], tol, limit, self.ridge.acceleration)
+
+        shares = np.array_split(np.arange(len(W)), min(count_threads(), len(W)))
+        if not self.basis.backend.on_host:
+            shares = [np.arange(len(W))]
+        return self.basis.backend.xp.concatenate(self._each(solve, shares))
+
+    def _each(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """Apply a function to each item, on threads of their own where BLAS would have some."""
+        n_threads = min(count_threads(), len(items)) if self.basis.backend.on_host else 1
+        return list(in_order(function, items, n_threads))
 
     def _factor(self, objective: LockstepObjective, alpha: float) -> Factors:
         def matrix(fold: int | None, charge_weight: float) -> Any:
@@ -237,18 +264,15 @@ class FoldedProblem:
 
     def _normal_matrix(self, fold: int | None, charge_weight: float, alpha: float) -> Any:
         """Matrix (6) of a fold, that is of all molecules less those held out; or of all."""
-        charges = self.charges[-1].total
+        charges = self.charges[-1].of(fold)
         if fold is None:
             matrix = self.dipole_total / self.labelled.sum()
         else:
             matrix = (self.dipole_total - self.dipole_held[fold]) / self.weights[fold].sum()
-        if charge_weight > 0:
-            charges = charges if fold is None else charges - self.charges[-1].held[fold]
-            if charges.weight > 0:
-                matrix += charges.gram * (charge_weight / charges.weight)
+        if charge_weight > 0 and charges.weight > 0:
+            matrix += charges.gram * (charge_weight / charges.weight)
         if self.direction is not None:
-            pull = self.direction.total
-            pull = pull if fold is None else pull - self.direction.held[fold]
+            pull = self.direction.of(fold)
             matrix += pull.gram * (self.direction_weight / pull.weight)
         self.basis.backend.xp.einsum("ii->i", matrix)[...] += alpha
         return matrix if fold is None else self._without_barred(matrix, fold)
@@ -277,28 +301,30 @@ class FoldedProblem:
         )
 
     def _direction(self) -> FoldedCharges:
-        """Sum the pull towards the baseline's directions, over all molecules and those held out."""
+        """Sum the pull towards the baseline's directions, of all molecules and of each fold."""
         target, backend = self.labels.target, self.basis.backend
 
         def pull(weights: FloatArray) -> ChargeStatistics:
             some = DipoleTarget(target.magnitudes, target.vectors, weights)
             return direction_statistics(self.rows, self.constant, some, backend)
 
-        held = [pull(np.where(inside, 0.0, self.labelled)) for inside in self.weights > 0]
-        return FoldedCharges(pull(self.labelled), held)
+        return FoldedCharges(pull(self.labelled), [pull(weights) for weights in self.weights])
 
     def _starts(self, objective: LockstepObjective) -> Any:
         """Return starting weights of each fold (k, r), from the charges of its training part."""
-        first, backend, starts = self.charges[0], self.basis.backend, []
-        for k, held in enumerate(first.held):
-            part = first.total - held
+        backend = self.basis.backend
+
+        def start(k: int) -> Any:
+            part = self.charges[0].training[k]
             if part.weight <= 0:
                 raise InputError(
                     f"cv: fold {k} trains on no molecule with charges to start from. Use "
                     'init="electronegativity", or fewer folds.'
                 )
-            part.gram = self._without_barred(part.gram, k)
-            starts.append(charge_start(part, backend))
+            gram = self._without_barred(part.gram.copy(), k)
+            return charge_start(replace(part, gram=gram), backend)
+
+        starts = self._each(start, range(len(self.folds)))
         # The first k lines are the folds, in order.
         return objective.take(np.arange(len(starts))).allowed(backend.xp.stack(starts))
 
@@ -339,13 +365,9 @@ class FoldedProblem:
         for k, (train, _) in enumerate(self.folds):
             out[train, k] = False
         self.rows = backend.xp.empty((3 * len(molecules), r))
-        self.charges = [
-            FoldedCharges(
-                ChargeStatistics.zero(r, backend),
-                [ChargeStatistics.zero(r, backend) for _ in self.folds],
-            )
-            for _ in sets
-        ]
+        zero = functools.partial(ChargeStatistics.zero, r, backend)
+        totals = [zero() for _ in sets]
+        held = [[zero() for _ in self.folds] for _ in sets]
         patterns, group_of = np.unique(out, axis=0, return_inverse=True)
         for group, pattern in enumerate(patterns):
             members = np.flatnonzero(group_of.ravel() == group)
@@ -353,9 +375,13 @@ class FoldedProblem:
             parts = [ChargeLabels(part.charges[atoms], part.weights[members]) for part in sets]
             rows, sums = accumulate(molecules[members], self.basis, parts, self.ridge.n_jobs)
             self.rows[(3 * members[:, None] + np.arange(3)).ravel()] = rows
-            for mine, part in zip(self.charges, sums, strict=True):
-                for target in (mine.total, *itertools.compress(mine.held, pattern)):
+            for total, parts_held, part in zip(totals, held, sums, strict=True):
+                for target in (total, *itertools.compress(parts_held, pattern)):
                     target += part
+        for total, parts_held in zip(totals, held, strict=True):
+            for k in range(len(parts_held)):  # one by one: matrices are large
+                parts_held[k] = total - parts_held[k]
+        self.charges = [FoldedCharges(*pair) for pair in zip(totals, held, strict=True)]
 
     def _sum_dipoles(self) -> None:
         """Gram matrices of the dipole rows: of all molecules and, where folds need them, of each.
@@ -385,6 +411,12 @@ class FoldedProblem:
         if labels.has_charges and start is not labels.charges:
             distinct.append(labels.charges)
         return [ChargeLabels.of(part, labels.molecules, weights) for part in distinct]
+
+
+def penalties_of(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[float, float]:
+    """Alpha and charge weight that a fit to these labels would use."""
+    labels, _ = prepare_labels(labels, baseline_of(ridge))
+    return resolve_alpha(ridge.alpha, labels), resolve_charge_weight(ridge.charge_weight, labels)
 
 
 def _shared(falling: FloatArray) -> Iterator[NDArray[np.intp]]:

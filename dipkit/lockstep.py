@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._backend import Backend
+from ._threads import count_threads, in_order
 from .objective import DipoleTarget, Loss
 from .solvers import LINE_SEARCH_STEPS, line_search
 from .statistics import ChargeStatistics
@@ -33,36 +34,40 @@ Lines = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class FoldedCharges:
-    """Charge statistics of all molecules, and of those held out of each fold.
+    """Charge statistics of all molecules, and of the training part of each fold.
 
     Parameters
     ----------
     total : ChargeStatistics
-    held : sequence of ChargeStatistics
+    training : sequence of ChargeStatistics
         One for each fold.
     """
 
     total: ChargeStatistics
-    held: Sequence[ChargeStatistics]
+    training: Sequence[ChargeStatistics]
+
+    def of(self, fold: int | None) -> ChargeStatistics:
+        """Return the statistics of a fold, or of all molecules."""
+        return self.total if fold is None else self.training[fold]
 
     def moments(self, fold: Lines, xp: Any) -> Any:
         """C^T p of the training molecules of each given fold (B, r)."""
-        return xp.stack([self.total.moment - self.held[k].moment for k in fold])
+        return xp.stack([self.training[k].moment for k in fold])
 
     def squares(self, fold: Lines) -> FloatArray:
         """Sum of c |P p|^2 over the training molecules (B,), e^2."""
-        return np.array([self.total.square - self.held[k].square for k in fold])
+        return np.array([self.training[k].square for k in fold])
 
     def weights(self, fold: Lines) -> FloatArray:
         """Weighted number of labelled training atoms (B,)."""
-        return np.array([self.total.weight - self.held[k].weight for k in fold])
+        return np.array([self.training[k].weight for k in fold])
 
-    def product(self, W: Any, fold: Lines) -> Any:
+    def product(self, W: Any, fold: Lines, xp: Any) -> Any:
         """C^T C w of each line, over the training molecules of its fold (B, r)."""
-        product = W @ self.total.gram
+        product = xp.empty_like(W)
         for k in np.unique(fold):
             mine = np.flatnonzero(fold == k)
-            product[mine] -= W[mine] @ self.held[k].gram
+            product[mine] = W[mine] @ self.training[k].gram
         return product
 
 
@@ -184,10 +189,12 @@ class LockstepObjective:
 
     def products(self, W: Any) -> tuple[Any, Any]:
         """D w (B, n_molecules, 3) in debye, and lambda C^T C w / n_c of all terms (B, r)."""
-        moment, charge = (W @ self.rows.T).reshape(len(W), -1, 3), self.backend.xp.zeros(W.shape)
+        xp = self.backend.xp
+        moment, charge = (W @ self.rows.T).reshape(len(W), -1, 3), xp.zeros(W.shape)
         for part, scale in self.terms:
-            if (scale > 0).any():
-                charge += scale[:, None] * part.product(W, self.fold)
+            used = np.flatnonzero(self.backend.to_host(scale) > 0)
+            if len(used):
+                charge[used] += scale[used, None] * part.product(W[used], self.fold[used], xp)
         return moment, charge
 
     def at(self, W: Any, moment: Any, charge: Any) -> Place:
@@ -276,14 +283,19 @@ class Factors:
         own: bool,
     ):
         self.backend, self.own = backend, own
-        self._factors: dict[tuple[int | None, float], Any] = {}
         keys = self._keys(fold, charge_weight)
-        for key in dict.fromkeys(keys):
+
+        def factored(key: tuple[int | None, float]) -> Any:
             try:
-                self._factors[key] = backend.factor(matrix(*key))
+                return backend.factor(matrix(*key))
             except np.linalg.LinAlgError:
-                continue
-        self.good = np.array([key in self._factors for key in keys])
+                return None
+
+        distinct = list(dict.fromkeys(keys))
+        n_threads = min(count_threads(), len(distinct)) if backend.on_host else 1
+        found = in_order(factored, distinct, n_threads)
+        self._factors = dict(zip(distinct, found, strict=True))
+        self.good = np.array([self._factors[key] is not None for key in keys])
 
     def _keys(self, fold: Lines, charge_weight: FloatArray) -> list[tuple[int | None, float]]:
         folds = fold.tolist() if self.own else [None] * len(fold)
@@ -378,7 +390,7 @@ class _Walk:
         products = objective.products(direction)
         length = line_search(objective.slope_along(here, direction, *products), xp)
         # A line may hide a second minimum: a length that raised J is halved until it does not.
-        for _ in range(LINE_SEARCH_STEPS):
+        for left in reversed(range(LINE_SEARCH_STEPS)):
             t = length[:, None]
             self.place = objective.at(
                 here.W + t * direction,
@@ -388,7 +400,7 @@ class _Walk:
             higher = self.place.value > here.value * (1 + 1e-12)
             if not bool(higher.any()):
                 break
-            length = xp.where(higher, length / 2, length)
+            length = xp.where(higher, length / 2 if left > 1 else 0.0, length)
         self.gradient = objective.half_gradient(self.place)
 
     def _remember(self, step: Any) -> None:

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _study
 from ._fit_labels import FitLabels, read_labels
+from ._parameters import check_number
 from ._study import Space, name_of, space_from_json
 from ._trials import Task, can_grid, cv_results, make_folds
 from .exceptions import InputError
@@ -77,9 +78,22 @@ def default_space(
     return space
 
 
-def default_grid(charges: bool = True) -> dict[str, list[float]]:
-    """Return the usual grid: 7 values of alpha, and 4 of lambda where there are charges."""
-    alphas = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6]
+def default_grid(charges: bool = True, alpha: float = 1e-4) -> dict[str, list[float]]:
+    """Return the usual grid, to be edited at will.
+
+    Parameters
+    ----------
+    charges : bool, default=True
+        Whether there are reference charges to weigh.
+    alpha : float, default=1e-4
+        Middle of the alphas. `DipoleSearchCV` takes what the estimator would use untuned.
+
+    Returns
+    -------
+    dict
+        7 values of alpha, 30 to 0.03 times the middle; 4 of lambda where there are charges.
+    """
+    alphas = [factor * alpha for factor in (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03)]
     return {"alpha": alphas, "charge_weight": [0.0, 1e-3, 1e-2, 1e-1] if charges else [0.0]}
 
 
@@ -123,12 +137,24 @@ class DipoleSearchCV(BaseEstimator):
         Whether to fit `best_estimator_` to all molecules.
     callbacks : sequence of callable, default=()
         Called with study and trial after each trial.
+    guard : float or None, default=2.0
+        The best trial must beat the estimator as it is by more than so many standard errors of
+        the mean difference between their losses of the same held-out molecules. Else the
+        parameters stay as they are: with few molecules a search finds what suits the folds. None
+        always takes the best trial, as does a scoring that is no mean over molecules.
 
     Attributes
     ----------
     best_params_ : dict
+        Of the best trial, or of the estimator as it is where `kept_untuned_`.
     best_score_ : float
-        Optimistic: it was chosen as the best. Measure the model on molecules held out of `fit`.
+        Of the best trial. Optimistic: it was chosen as the best. Measure the model on molecules
+        held out of `fit`.
+    kept_untuned_ : bool
+        Whether the best trial did not win by enough.
+    gain_, gain_error_ : float
+        Mean loss of held-out molecules by the estimator as it is, less that by the best trial, and
+        its standard error; debye, or its square with ``"rmse"``. NaN without a comparison.
     best_estimator_ : estimator
         With `refit`; `save_model` writes it.
     best_index_ : int
@@ -167,6 +193,7 @@ class DipoleSearchCV(BaseEstimator):
         random_state: Any = None,
         refit: bool = True,
         callbacks: Sequence[Callable[[Any, Any], None]] = (),
+        guard: float | None = 2.0,
     ):
         self.estimator = estimator
         self.space = space
@@ -183,6 +210,7 @@ class DipoleSearchCV(BaseEstimator):
         self.random_state = random_state
         self.refit = refit
         self.callbacks = callbacks
+        self.guard = guard
 
     def fit(
         self,
@@ -244,25 +272,32 @@ class DipoleSearchCV(BaseEstimator):
         if self.n_trials < 1:
             raise InputError(f"n_trials: expected at least 1, got {self.n_trials}.")
         labels = _riding(read_labels(as_molecules(X), y, charges, sample_weight))
+        if self.guard is not None:
+            check_number("guard", self.guard, above=None)
         use_grid = self.grid is not False and can_grid(estimator, self.scoring)
         space = self.space
         if space is None:
             space = default_space(penalties=not use_grid, charges=labels.has_charges)
         _study.check_space(space, estimator.get_params(deep=True))
         folds = make_folds(self.cv, labels.molecules, groups)
-        grid = None
+        task = Task(estimator, space, None, labels, folds, self.scoring)
         if use_grid:
-            grid = self._grid(labels.has_charges)
-        return Task(estimator, space, grid, labels, folds, self.scoring)
+            task.grid = self._grid(labels.has_charges, task.penalties()[0])
+        return task
 
-    def _grid(self, charges: bool) -> dict[str, list[float]]:
-        grid = default_grid(charges)
+    def _grid(self, charges: bool, alpha: float) -> dict[str, list[float]]:
+        grid = default_grid(charges, alpha)
         if isinstance(self.grid, Mapping):
             given = {name: [float(v) for v in values] for name, values in self.grid.items()}
             if not set(given) <= set(grid) or not all(given.values()):
                 raise InputError(
                     'grid: expected values of "alpha", "charge_weight" or both, got '
                     f"{self.grid!r}. Other parameters belong into space."
+                )
+            if max(given.get("charge_weight", [0.0])) > 0 and not charges:
+                raise InputError(
+                    "grid: charge_weight above 0 needs charge labels, and the molecules have none. "
+                    'Leave "charge_weight" out, or pass charges=.'
                 )
             grid |= given
         return grid
@@ -290,15 +325,29 @@ class DipoleSearchCV(BaseEstimator):
     def _store(self, task: Task) -> None:
         trials = _study.completed(self.study_)
         best = max(trials, key=lambda trial: trial.value)
+        self.scorer_ = task.scorer
         self.n_splits_ = len(task.folds)
         self.n_trials_ = len(_study.finished(self.study_))
         self.cv_results_ = cv_results(trials, task)
         self.best_index_ = trials.index(best)
         self.best_score_ = float(best.value)
         self.best_params_ = task.params_of(best)
-        self.scorer_ = task.scorer
+        self._compare(task)
         if self.refit:
             self.best_estimator_ = task.fit_all(self.best_params_)
+
+    def _compare(self, task: Task) -> None:
+        """Compare the best trial with the estimator as it is, and go back to it if in doubt."""
+        self.gain_ = self.gain_error_ = np.nan
+        self.kept_untuned_ = False
+        if self.guard is None or (gains := task.gains(self.best_params_)) is None:
+            return
+        self.gain_ = float(gains.mean())
+        self.gain_error_ = float(gains.std(ddof=1) / len(gains) ** 0.5)
+        self.kept_untuned_ = not self.gain_ > self.guard * self.gain_error_
+        if self.kept_untuned_:
+            current = task.estimator.get_params(deep=True)
+            self.best_params_ = {name: current[name] for name in self.best_params_}
 
     def __sklearn_tags__(self) -> Any:
         """Say that X is no array."""

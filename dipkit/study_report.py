@@ -91,7 +91,11 @@ def write_study_report(path: PathLike, study: Any, summary: Mapping[str, Any]) -
         What `dipkit tune` reports.
     """
     best = [[name, _short(value)] for name, value in summary["best_parameters"].items()]
-    errors = [["cross-validation, best of the study", f"{summary['inner_mae_debye']:.4f}"]]
+    errors = [["cross-validation", f"{summary['inner_mae_debye']:.4f}"]]
+    if "kept_untuned" in summary:
+        gain = " ± ".join(_short(value) for value in summary["gain_debye"])
+        verdict = "too little: kept as before" if summary["kept_untuned"] else "enough"
+        errors.append(["gain of the best trial", f"{gain} ({verdict})"])
     if "held_out" in summary:
         errors.append(["molecules kept out", f"{summary['held_out']['mae_debye']:.4f}"])
         errors.append(["optimism", f"{summary['optimism_debye']:+.4f}"])

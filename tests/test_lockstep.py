@@ -24,6 +24,7 @@ def problem(request):
     """Random rows and labels, of which molecules A = k (mod 3) are held out of fold k."""
     rng = np.random.default_rng(0)
     held = [charge_statistics(rng, 5 + k) for k in range(FOLDS)]
+    total = sum(held[1:], start=held[0])
     vectors = np.full((N, 3), np.nan)
     if request.param == "mixed":
         vectors[::2] = rng.standard_normal((N, 3))[::2]
@@ -34,7 +35,7 @@ def problem(request):
         "constant": 0.3 * rng.standard_normal((N, 3)),
         "target": DipoleTarget(1.0 + rng.random(N), vectors, weights),
         "weights": weights * kept,
-        "charges": FoldedCharges(sum(held[1:], start=held[0]), held),
+        "charges": FoldedCharges(total, [total - part for part in held]),
     }
 
 
@@ -50,7 +51,7 @@ def single(problem, line, loss, alpha, prior):
     target = problem["target"]
     target = DipoleTarget(target.magnitudes, target.vectors, problem["weights"][k])
     objective = JointObjective(
-        problem["rows"], problem["constant"], target, charges.total - charges.held[k],
+        problem["rows"], problem["constant"], target, charges.training[k],
         alpha=alpha, charge_weight=WEIGHT[line], loss=loss,
     )  # fmt: skip
     return objective.with_prior(prior[line])
@@ -58,9 +59,9 @@ def single(problem, line, loss, alpha, prior):
 
 def factors(problem, alpha, own=True):
     def matrix(fold, charge_weight):
-        charges, weights = problem["charges"].total, problem["target"].weights
+        charges, weights = problem["charges"].of(fold), problem["target"].weights
         if fold is not None:
-            charges, weights = charges - problem["charges"].held[fold], problem["weights"][fold]
+            weights = problem["weights"][fold]
         dipoles = weighted_gram(problem["rows"], weights / weights.sum())
         return dipoles + charge_weight / charges.weight * charges.gram + alpha * np.eye(R)
 

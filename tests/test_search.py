@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from pathlib import Path
 
 import joblib
@@ -39,7 +40,7 @@ from dipkit.datasets import load_organics
 from dipkit.exceptions import InputError
 from dipkit.folds import FoldedProblem, cross_validate_grid
 from dipkit.metrics import mae_scorer
-from dipkit.search import default_space, space_from_json
+from dipkit.search import default_grid, default_space, space_from_json
 from dipkit.study_report import grid_errors, plot_study
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -59,6 +60,7 @@ def small_model(**parameters) -> Pipeline:
 
 def small_search(space=SMALL, **parameters) -> DipoleSearchCV:
     usual = {"grid": {"alpha": ALPHAS, "charge_weight": WEIGHTS}, "n_trials": 3, "cv": 3}
+    usual["guard"] = None
     return DipoleSearchCV(small_model(), space, random_state=0, **(usual | parameters))
 
 
@@ -284,12 +286,85 @@ def test_folds_report_to_the_pruner(molecules):
         assert second.state == TrialState.PRUNED
 
 
+# The guard
+
+
+def cross_validated(model, molecules) -> float:
+    """Mean loss over all held-out molecules."""
+    folds = list(KFold(3, shuffle=True, random_state=0).split(np.arange(len(molecules))))
+    errors = cross_validate_grid(
+        model[:-1].fit_transform(molecules),
+        alphas=[model[-1].alpha],
+        charge_weights=[model[-1].charge_weight],
+        folds=folds,
+        ridge=model[-1],
+    ).ravel()
+    return float(np.average(errors, weights=[len(test) for _, test in folds]))
+
+
+def test_guard_lets_a_clear_gain_pass(molecules):
+    poor = small_model(alpha=10.0, charge_weight=0.0)
+    search = small_search(guard=0.5).set_params(estimator=poor).fit(molecules)
+    assert not search.kept_untuned_
+    assert search.gain_ > 0.5 * search.gain_error_ > 0
+    assert search.best_estimator_[-1].alpha in ALPHAS
+    best = clone(poor).set_params(**search.best_params_)
+    difference = cross_validated(poor, molecules) - cross_validated(best, molecules)
+    assert search.gain_ == pytest.approx(difference)
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_guard_keeps_the_estimator_where_little_is_won(molecules, grid):
+    search = small_search(guard=1e6, n_trials=2, grid=grid).fit(molecules)
+    assert search.kept_untuned_
+    untuned = small_model()
+    current = untuned.get_params(deep=True)
+    assert search.best_params_
+    assert all(current[name] == value for name, value in search.best_params_.items())
+    expected = untuned.fit(molecules).predict(molecules)
+    np.testing.assert_allclose(search.predict(molecules), expected, rtol=1e-6)
+
+
+def test_no_guard_where_scores_are_no_means(molecules):
+    search = small_search(guard=1e6, n_trials=1, scoring="r2").fit(molecules)
+    assert not search.kept_untuned_
+    assert np.isnan(search.gain_)
+
+
+def test_grid_lies_around_the_usual_alpha(molecules):
+    search = small_search(grid=True, n_trials=1, refit=False).fit(molecules)
+    alphas = search.study_.best_trial.user_attrs["grid"]["alpha"]
+    assert alphas == default_grid(alpha=0.02 / 36)["alpha"]
+    assert 0.02 / 36 in alphas
+
+
+def test_a_baseline_is_calculated_once(molecules, monkeypatch):
+    calls = []
+
+    def calculate(given, *_):
+        calls.append(len(given))
+        return types.SimpleNamespace(dipole=0.9 * given.dipole_vector, charges=given.charges)
+
+    monkeypatch.setattr("dipkit._baseline.gfn2", calculate)
+    search = small_search(grid=True, refit=False)
+    search.estimator.set_params(dipolekernelridge__baseline="gfn2")
+    search.fit(molecules)
+    assert calls == [36]
+    # 40 over the square of the number of labels is the usual alpha there.
+    assert 40 / 36**2 in search.study_.best_trial.user_attrs["grid"]["alpha"]
+    search.set_params(refit=True).fit(molecules[:30])
+    assert calls == [36, 30, 30]
+    assert search.best_estimator_[-1].baseline == "gfn2"
+
+
 # Bad input
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"guard": -1.0}, "guard"),
+        ({"guard": "yes"}, "guard"),
         ({"space": {}}, "default_space"),
         ({"space": {"alpha": FloatDistribution(0.1, 1)}}, "dipolekernelridge__alpha"),
         ({"space": {"dipolekernelridge__alpha": 3}}, "distribution"),
@@ -306,6 +381,12 @@ def test_folds_report_to_the_pruner(molecules):
 def test_refuses(molecules, changes, message):
     with pytest.raises(InputError, match=message):
         small_search(**changes).fit(molecules)
+
+
+def test_refuses_a_charge_weight_without_charges(molecules):
+    bare = molecules.replace(charges=None)
+    with pytest.raises(InputError, match="grid: charge_weight"):
+        small_search().fit(bare)
 
 
 @pytest.mark.parametrize("prefix", ["", "journal:"])
@@ -649,6 +730,24 @@ def test_command(folder):
     assert model[-1].label_summary_["n_molecules"] == 36
     assert json.loads(tune(folder, "--trials", 2, *shared).stdout)["trials"] == 2
     assert json.loads(tune(folder, "--trials", 3, *shared).stdout)["trials"] == 3
+
+
+def test_command_says_what_was_won(folder):
+    shared = ("--trials", 2, "--space", folder / "space.json", "--json")
+    report = json.loads(tune(folder, *shared).stdout)
+    gain, error = report["gain_debye"]
+    assert report["kept_untuned"] is not (gain > 2 * error)
+    assert "kept_untuned" not in json.loads(tune(folder, *shared, "--no-guard").stdout)
+
+
+def test_command_with_a_baseline(folder, molecules):
+    path = folder / "given.npz"
+    dipkit.write(path, molecules.replace(baseline_dipole=0.9 * molecules.dipole_vector))
+    arguments = ["tune", path, "-o", folder / "corrected", "--baseline", "given", "--trials", 1]
+    arguments += ["--space", folder / "space.json", "--cv", 3]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert dipkit.load_model(folder / "corrected")[-1].baseline == "given"
 
 
 def test_command_writes_a_page_with_pictures(folder):
