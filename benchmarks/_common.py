@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,6 +51,54 @@ def _cover_elements(molecules: Molecules, chosen: np.ndarray) -> np.ndarray:
         first.append(position)
     front = list(dict.fromkeys(first))
     return np.concatenate([chosen[front], np.delete(chosen, front)])
+
+
+class PeakMemory:
+    """Largest memory of this process and its children while a ``with`` block lasts, Linux only.
+
+    Pages that processes share are counted once (proportional set size), looked at every half
+    second.
+    """
+
+    def __init__(self) -> None:
+        self.gb = 0.0
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            self.gb = max(self.gb, sum(map(_proportional_gb, _family(os.getpid()))))
+
+
+def _family(process: int) -> list[int]:
+    """Return a process and all that it started."""
+    try:
+        threads = os.listdir(f"/proc/{process}/task")
+    except OSError:  # it has ended
+        return []
+    files = [Path(f"/proc/{process}/task/{thread}/children") for thread in threads]
+    children = [int(child) for file in files for child in _text(file).split()]
+    return [process, *(each for child in children for each in _family(child))]
+
+
+def _proportional_gb(process: int) -> float:
+    lines = _text(Path(f"/proc/{process}/smaps_rollup")).splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e9
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:  # the process has ended
+        return ""
 
 
 def processor() -> str:

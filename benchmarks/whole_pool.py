@@ -15,17 +15,10 @@ import time
 from itertools import pairwise
 
 import numpy as np
-from _common import parts, setting
+from _common import PeakMemory, parts, setting
 
 from dipkit import DipoleKernelRidge, SOAPTransformer, read
 from dipkit.metrics import error_report
-
-
-def peak_gb() -> float:
-    """Largest resident size of this process so far, in gigabytes."""
-    with open("/proc/self/status") as lines:
-        line = next(line for line in lines if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e9
 
 
 def main() -> None:
@@ -47,11 +40,10 @@ def main() -> None:
     train, held_out = pool[np.sort(chosen)], pool[test[: args.test]]
     marks.append(time.perf_counter())
     soap = SOAPTransformer(on_demand=True)
-    described = soap.fit_transform(train)
     ridge = DipoleKernelRidge(n_inducing=args.inducing, memory_budget=args.memory_budget)
-    ridge.fit(described)
+    with PeakMemory() as peak:
+        ridge.fit(soap.fit_transform(train))
     marks.append(time.perf_counter())
-    peak = peak_gb()
     predicted = ridge.predict(soap.transform(held_out))
     marks.append(time.perf_counter())
     names = ("read", "describe and fit", "describe and predict")
@@ -59,7 +51,7 @@ def main() -> None:
         print(f"{name:<22} {stop - start:8.1f} s")
     print(f"{len(train)} molecules, {train.n_atoms} atoms, {ridge.n_iter_} passes")
     print(f"memory plan {ridge.memory_plan_}")
-    print(f"peak memory of fit {peak:.2f} GB (workers, each with a few chunks, aside)")
+    print(f"peak memory of fit {peak.gb:.2f} GB, of this process and its workers together")
     print(f"MAE {error_report(held_out.dipole_magnitude, predicted)['mae_debye']:.4f} D")
 
 
