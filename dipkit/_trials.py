@@ -68,7 +68,7 @@ def can_grid(estimator: Any, scoring: Any) -> bool:
     )
 
 
-def make_folds(cv: Any, molecules: Molecules, groups: Any) -> list[Fold]:
+def make_folds(cv: Any, molecules: Molecules, groups: Any, repeat: int = 0) -> list[Fold]:
     """Split the molecules that have a dipole label; the others train in every fold.
 
     Parameters
@@ -76,6 +76,8 @@ def make_folds(cv: Any, molecules: Molecules, groups: Any) -> list[Fold]:
     cv : int or splitter
     molecules : Molecules
     groups : array-like of shape (n_molecules,), "formula" or None
+    repeat : int, default=0
+        Which of many shuffles, where `cv` is a number.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def make_folds(cv: Any, molecules: Molecules, groups: Any) -> list[Fold]:
             )
         groups = groups[known]
     try:
-        folds = list(_splitter(cv, groups).split(known, None, groups))
+        folds = list(_splitter(cv, groups, repeat).split(known, None, groups))
     except (TypeError, ValueError) as error:
         counted = f"{len(known)} molecules with a dipole label"
         if groups is not None:
@@ -106,15 +108,14 @@ def make_folds(cv: Any, molecules: Molecules, groups: Any) -> list[Fold]:
     return [(np.concatenate([rest, known[train]]), known[test]) for train, test in folds]
 
 
-def _splitter(cv: Any, groups: Any) -> Any:
+def _splitter(cv: Any, groups: Any, repeat: int) -> Any:
     if hasattr(cv, "get_n_splits"):
         return cv
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer):
         raise TypeError(f"expected a number of folds or a splitter, got {cv!r}")
-    if groups is not None:
-        return GroupKFold(cv)
     # Always the same folds: workers of one study share them, whatever their random_state.
-    return KFold(cv, shuffle=True, random_state=0)
+    kind = KFold if groups is None else GroupKFold
+    return kind(cv, shuffle=True, random_state=repeat)
 
 
 class Descriptors:
@@ -241,32 +242,47 @@ class Task:
         drawn = _study.suggest(self.space, _study.fixed_trial(trial))
         return drawn | dict(trial.user_attrs.get("grid_params", {}))
 
-    def gains(self, params: Mapping[str, Any]) -> FloatArray | None:
+    def gains(self, params: Mapping[str, Any], repeats: Sequence[list[Fold]]) -> FloatArray | None:
         """Loss of each held-out molecule by the untuned estimator, less that with parameters.
 
-        Molecules that either cannot predict are left out. None where the scoring is no mean over
-        molecules, or the untuned estimator fails.
+        Parameters
+        ----------
+        params : mapping
+        repeats : sequence of folds
+            Losses of a molecule are averaged over them.
+
+        Returns
+        -------
+        ndarray of shape (n_compared,) or None
+            Without molecules that either cannot predict. None where the scoring is no mean over
+            molecules, or the untuned estimator fails.
         """
         if not isinstance(self.scoring, str) or self.scoring not in LOSSES:
             return None
         try:
-            gains = self._losses({}) - self._losses(params)
+            untuned, tuned = (
+                np.mean([self._losses(each, folds) for folds in repeats], axis=0)
+                for each in ({}, params)
+            )
         except FAILURES:
             return None
-        gains = gains[~np.isnan(gains)]
+        gains: FloatArray = (untuned - tuned)[~np.isnan(untuned - tuned)]
         return gains if len(gains) > 1 else None
 
-    def _losses(self, params: Mapping[str, Any]) -> FloatArray:
-        """Loss of each molecule when held out (n_scored,), fold after fold."""
+    def _losses(self, params: Mapping[str, Any], folds: list[Fold]) -> FloatArray:
+        """Loss of each molecule when held out (n_molecules,), NaN where it is not."""
         _, described, last = self._prepare(params)
         if self.grid is None:
-            errors = list(self._fold_anew(last, described, _signed_errors))
+            scored = [test for _, test in folds]
+            errors = list(self._fold_anew(last, described, folds, _signed_errors))
         else:
             labels = FitLabels(self.labels.target, self.labels.charges, described)
             alpha, charge_weight = penalties_of(last, labels)
-            problem = FoldedProblem(labels, last, self.folds, [alpha], [charge_weight])
-            errors = [part.ravel() for part in problem.held_out_errors()]
-        return LOSSES[self.scoring](np.concatenate(errors))
+            problem = FoldedProblem(labels, last, folds, [alpha], [charge_weight])
+            scored, errors = problem.scored(), [e.ravel() for e in problem.held_out_errors()]
+        losses = np.full(len(described), np.nan)
+        losses[np.concatenate(scored)] = LOSSES[self.scoring](np.concatenate(errors))
+        return losses
 
     def penalties(self) -> tuple[float, float]:
         """Alpha and charge weight of the estimator as it is."""
@@ -318,7 +334,7 @@ class Task:
         """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""
         _, described, last = self._prepare(params)
         if self.grid is None:
-            yield from self._fold_anew(last, described, self.scorer)
+            yield from self._fold_anew(last, described, self.folds, self.scorer)
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
@@ -328,13 +344,12 @@ class Task:
             yield SCORINGS[self.scoring][1](errors)
 
     def _fold_anew(
-        self, last: Any, described: Molecules, scorer: Callable[..., Any]
+        self, last: Any, described: Molecules, folds: list[Fold], scorer: Callable[..., Any]
     ) -> Iterator[FloatArray]:
         """Fit and score every fold as joblib tasks."""
         weights = self.labels.target.weights
         tasks = [
-            joblib.delayed(_fold_score)(last, described, weights, fold, scorer)
-            for fold in self.folds
+            joblib.delayed(_fold_score)(last, described, weights, fold, scorer) for fold in folds
         ]
         yield from _tasks.run(tasks, n_jobs=None, ordered=True)
 

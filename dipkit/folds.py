@@ -187,7 +187,7 @@ class FoldedProblem:
             model has one). NaN where the normal matrix could not be factored.
         """
         shape = len(self.alphas), len(self.charge_weights)
-        scored = [test[~np.isnan(self.magnitudes[test])] for _, test in self.folds]
+        scored = self.scored()
         errors = [np.full((*shape, len(test)), np.nan) for test in scored]
         if passes is None:
             passes = GRID_PASSES if self.loss.constant_weight else SLOW_PASSES
@@ -195,6 +195,10 @@ class FoldedProblem:
             for magnitude, (j, k) in zip(magnitudes, points, strict=True):
                 errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
         return errors
+
+    def scored(self) -> list[NDArray[np.intp]]:
+        """Molecules held out of each fold that have a label, and a baseline where there is one."""
+        return [test[~np.isnan(self.magnitudes[test])] for _, test in self.folds]
 
     def _walk(self, tol: float, passes: int) -> Iterator[tuple[int, NDArray[np.intp], FloatArray]]:
         """Yield, while alpha falls, its index, (lambda, fold) of each line, and all |mu|."""

@@ -31,6 +31,9 @@ __all__ = ["DipoleSearchCV", "default_grid", "default_space", "space_from_json"]
 
 FloatArray = NDArray[np.float64]
 
+# Shuffles of the molecules in which the best trial is compared with the untuned estimator.
+GUARD_REPEATS = 2
+
 
 def default_space(
     penalties: bool = False, charges: bool = True, n_molecules: int | None = None
@@ -139,9 +142,10 @@ class DipoleSearchCV(BaseEstimator):
         Called with study and trial after each trial.
     guard : float or None, default=2.0
         The best trial must beat the estimator as it is by more than so many standard errors of
-        the mean difference between their losses of the same held-out molecules. Else the
-        parameters stay as they are: with few molecules a search finds what suits the folds. None
-        always takes the best trial, as does a scoring that is no mean over molecules.
+        the mean difference between their losses of the same held-out molecules, in folds shuffled
+        anew. Else the parameters stay as they are: with few molecules a search finds what suits
+        its folds. None always takes the best trial, as does a scoring that is no mean over
+        molecules. A splitter given as `cv` is not shuffled anew.
 
     Attributes
     ----------
@@ -248,7 +252,7 @@ class DipoleSearchCV(BaseEstimator):
             # What is done is kept: the best model so far is better than none.
             if not _study.has_scores(self.study_):
                 raise
-        self._store(task)
+        self._store(task, groups)
         return self
 
     def predict(self, X: Any) -> FloatArray:
@@ -322,7 +326,7 @@ class DipoleSearchCV(BaseEstimator):
             self.study_.sampler = _study.default_sampler(seed, len(self.study_.trials))
         _study.enqueue(self.study_, task.space, task.estimator.get_params(deep=True))
 
-    def _store(self, task: Task) -> None:
+    def _store(self, task: Task, groups: Any) -> None:
         trials = _study.completed(self.study_)
         best = max(trials, key=lambda trial: trial.value)
         self.scorer_ = task.scorer
@@ -332,15 +336,23 @@ class DipoleSearchCV(BaseEstimator):
         self.best_index_ = trials.index(best)
         self.best_score_ = float(best.value)
         self.best_params_ = task.params_of(best)
-        self._compare(task)
+        self._compare(task, groups)
         if self.refit:
             self.best_estimator_ = task.fit_all(self.best_params_)
 
-    def _compare(self, task: Task) -> None:
+    def _compare(self, task: Task, groups: Any) -> None:
         """Compare the best trial with the estimator as it is, and go back to it if in doubt."""
         self.gain_ = self.gain_error_ = np.nan
         self.kept_untuned_ = False
-        if self.guard is None or (gains := task.gains(self.best_params_)) is None:
+        if self.guard is None:
+            return
+        # Other folds than those that chose: what suits these alone is no gain there.
+        repeats = [
+            make_folds(self.cv, task.labels.molecules, groups, repeat)
+            for repeat in range(1, 1 + GUARD_REPEATS)
+        ]
+        gains = task.gains(self.best_params_, repeats)
+        if gains is None:
             return
         self.gain_ = float(gains.mean())
         self.gain_error_ = float(gains.std(ddof=1) / len(gains) ** 0.5)
