@@ -132,21 +132,25 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
 def table_of_searches(results: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: one row a study, and means over seeds."""
     lines = [
-        "| N | seed | trials | minutes | inner, first trial | inner, tuned | "
-        "test, untuned | test, tuned | change | optimism |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| N | seed | trials | minutes | inner, untuned | inner, best trial | test, untuned | "
+        "test, best trial | optimism | gain in other folds | taken | test, search |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for n in dict.fromkeys(r["n"] for r in results):
-        mine = [r for r in results if r["n"] == n]
-        numbers = ("inner_untuned", "inner_tuned", "test_untuned", "test_tuned", "seconds")
+        mine = [r | {"test": r["test_untuned" if r["kept_untuned"] else "test_tuned"]}
+                for r in results if r["n"] == n]  # fmt: skip
+        numbers = ("inner_untuned", "inner_tuned", "test_untuned", "test_tuned", "test", "seconds")
         mean = {key: float(np.mean([r[key] for r in mine])) for key in numbers}
-        for r in [*mine, mean | {"seed": "mean", "trials": ""}] if len(mine) > 1 else mine:
-            change = 100 * (r["test_tuned"] / r["test_untuned"] - 1)
+        for r in [*mine, mean | {"n": n, "seed": "mean", "trials": ""}] if len(mine) > 1 else mine:
+            guard = "| |"
+            if "gain" in r:
+                taken = "untuned" if r["kept_untuned"] else "best trial"
+                guard = f"{r['gain']:+.3f} ± {r['gain_error']:.3f} | {taken} |"
             lines.append(
                 f"| {n:,} | {r['seed']} | {r['trials']} | {r['seconds'] / 60:.1f} | "
                 f"{r['inner_untuned']:.3f} | {r['inner_tuned']:.3f} | {r['test_untuned']:.3f} | "
-                f"{r['test_tuned']:.3f} | {change:+.1f} % | "
-                f"{r['test_tuned'] - r['inner_tuned']:+.3f} |"
+                f"{r['test_tuned']:.3f} | {r['test_tuned'] - r['inner_tuned']:+.3f} | {guard} "
+                f"{r['test']:.3f} |"
             )
     return lines
 
