@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ def check_settings(ridge: Any) -> None:
         check_whole("n_inducing", ridge.n_inducing, least=1)
     if ridge.charge_weight != "auto":
         check_number("charge_weight", ridge.charge_weight, above=None)
+    _check_discrepancy(ridge.charge_discrepancy)
     if not isinstance(ridge.annealing, Sequence | np.ndarray) or isinstance(ridge.annealing, str):
         raise InputError(
             f"annealing: expected a sequence of multiples of alpha, got {ridge.annealing!r}."
@@ -68,6 +70,16 @@ def check_settings(ridge: Any) -> None:
             "random_state: expected None, a whole number from 0 to 2**32 - 1 or a RandomState, "
             f"got {ridge.random_state!r}."
         ) from None
+
+
+def _check_discrepancy(value: Any) -> None:
+    """Refuse what is neither None nor a number above 0, infinity included."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if value is not None and not (number and value > 0):
+        raise InputError(
+            f"charge_discrepancy: expected a number > 0 or None, got {value!r}. None is the "
+            "strongest, without any discrepancy; charge_weight=0 gives the charges no weight."
+        )
 
 
 def has_baseline(labels: FitLabels) -> bool:

@@ -97,6 +97,11 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Weight kappa of the components of a dipole across its baseline (11), where the magnitude
         alone is known. ``"auto"`` is 4 over the number of dipole labels. Without a baseline it
         has no effect.
+    charge_discrepancy : float, default=None
+        Penalty beta on a second function that the reference charges hold beside the charges of the
+        model (17), debye^2 / e^2: it absorbs what is systematically wrong with them, the more the
+        smaller beta. None, or infinity, is no second function. Without a charge weight it has no
+        effect.
 
     Attributes
     ----------
@@ -171,6 +176,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         baseline: str | None = None,
         baseline_memory: Any = None,
         direction_weight: float | str = "auto",
+        charge_discrepancy: float | None = None,
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -193,6 +199,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.baseline = baseline
         self.baseline_memory = baseline_memory
         self.direction_weight = direction_weight
+        self.charge_discrepancy = charge_discrepancy
 
     def fit(
         self,
