@@ -4,7 +4,8 @@
 
 A draw has magnitudes on its first N molecules and Mulliken charges on all of them. Charge weight
 lambda and discrepancy beta are chosen for each N and each kind of model by the error on molecules
-of the development part; the error on the test part is told for what was chosen alone.
+of the development part; the error on the test part is told for what was chosen alone. A finite
+beta also pulls harder towards the charges, so that a stronger ridge penalty is there to compare.
 One basis and one sum over the charges serve all fits of a draw, which differ in the labels alone.
 """
 
@@ -31,12 +32,13 @@ from dipkit.statistics import accumulate
 ALONE = "no charges"
 OWN = "charges of the N molecules"
 START = "charges of all: start and prior alone"
+STRONGER = "charges of all: the same, alpha chosen"
 SHARED = "charges of all: shared"
 FINITE = "charges of all: finite beta"
 ZERO = ", prior zero"
 
-# A setting: prior, lambda and beta; None for a fit by itself.
-Setting = tuple[str, float, float | None]
+# A setting: prior, factor of the usual alpha, lambda and beta; None for a fit by itself.
+Setting = tuple[str, float, float, float | None]
 
 
 def settings_of(kind: str, args: argparse.Namespace) -> list[Setting | None]:
@@ -45,15 +47,18 @@ def settings_of(kind: str, args: argparse.Namespace) -> list[Setting | None]:
         return [None]
     prior = "zero" if kind.endswith(ZERO) else "start"
     if kind.startswith(START):
-        return [(prior, 0.0, None)]
-    betas = args.betas if kind.startswith(FINITE) else [None]
-    return [(prior, weight, beta) for weight in args.weights for beta in betas]
+        return [(prior, 1.0, 0.0, None)]
+    if kind.startswith(STRONGER):
+        return [(prior, factor, 0.0, None) for factor in args.alphas]
+    if kind.startswith(SHARED):
+        return [(prior, 1.0, weight, None) for weight in args.shared]
+    return [(prior, 1.0, weight, beta) for weight in args.weights for beta in args.betas]
 
 
 def kinds(args: argparse.Namespace) -> list[str]:
     """Kinds of models, in the order of the table."""
     priors = ("", ZERO) if args.prior_zero else ("",)
-    together = [kind + prior for prior in priors for kind in (START, SHARED, FINITE)]
+    together = [kind + prior for prior in priors for kind in (START, STRONGER, SHARED, FINITE)]
     return [ALONE, OWN, *together]
 
 
@@ -95,12 +100,14 @@ class Draw:
             for magnitudes, part in zip(found, self.measured, strict=True)
         ]
 
-    def _weights(self, size: int, prior: str, weight: float, beta: float | None) -> Any:
+    def _weights(
+        self, size: int, prior: str, factor: float, weight: float, beta: float | None
+    ) -> Any:
         """Do what a fit does, to these magnitudes and to the charges of all molecules."""
         labels = read_labels(self.shared.labels.molecules[:size], None, None, None)
         objective = JointObjective(
             self.shared.rows[: 3 * size], self.shared.constant[:size], labels.target,
-            self._charges(weight, beta), AUTO_ALPHA / size, weight, SquaredLoss(),
+            self._charges(weight, beta), factor * AUTO_ALPHA / size, weight, SquaredLoss(),
             self.shared.basis.backend,
         )  # fmt: skip
         if prior == "start":
@@ -128,7 +135,7 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[
                 inner, outer = data.errors(size, kind, choice)
                 row = {"size": size, "kind": kind, "setting": choice}
                 rows.append(row | {"seed": seed, "inner": inner, "outer": outer})
-                print(f"  {size:5d}  {kind:<50} {choice!s:<24} {inner:.4f}", flush=True)
+                print(f"  {size:5d}  {kind:<50} {label(choice):<24} {inner:.4f}", flush=True)
     return rows
 
 
@@ -152,7 +159,9 @@ def label(choice: Setting | None) -> str:
     """Say lambda and beta."""
     if choice is None:
         return "usual"
-    _, weight, beta = choice
+    _, factor, weight, beta = choice
+    if factor != 1:
+        return f"λ {weight:g}, α times {factor:g}"
     return f"λ {weight:g}" if beta is None else f"λ {weight:g}, β {beta:g}"
 
 
@@ -179,34 +188,28 @@ def plus_minus(found: np.ndarray, sign: str = "") -> str:
     return f"{found.mean():{sign}.4f} ± {found.std():.4f}"
 
 
-def grid(rows: list[dict[str, Any]], args: argparse.Namespace, ending: str) -> str:
-    """Errors on the development part, for each lambda and beta."""
-    betas = [None, *args.betas]
-    head = " | ".join("infinite" if beta is None else f"{beta:g}" for beta in betas)
-    lines = [f"| N | λ \\ β | {head} |", "|---" * (2 + len(betas)) + "|"]
-    for size in args.sizes:
-        for weight in args.weights:
-            cells = []
-            for beta in betas:
-                kind = (SHARED if beta is None else FINITE) + ending
-                choice = ("zero" if ending else "start", weight, beta)
-                cells.append(f"{values(rows, size, kind, choice, 'inner').mean():.4f}")
-            lines.append(f"| {size} | {weight:g} | {' | '.join(cells)} |")
+def grid(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
+    """Errors on the development part of everything there was to choose from."""
+    lines = [f"| model | setting | {' | '.join(f'N = {size}' for size in args.sizes)} |"]
+    lines.append("|---" * (2 + len(args.sizes)) + "|")
+    for kind in kinds(args):
+        for choice in settings_of(kind, args):
+            found = (values(rows, size, kind, choice, "inner").mean() for size in args.sizes)
+            cells = [kind, label(choice), *(f"{value:.4f}" for value in found)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def report(rows: list[dict[str, Any]], args: argparse.Namespace, n_draws: int) -> str:
     """Write the page of the documentation."""
-    priors = [("the usual prior, the fit to the charges", "")]
-    priors += [('`prior="zero"`', ZERO)] if args.prior_zero else []
-    grids = "\n\n".join(f"With {name}:\n\n{grid(rows, args, ending)}" for name, ending in priors)
+    command = args.command.format(seeds=n_draws)
     return f"""# Charge discrepancy
 
-Made by `benchmarks/discrepancy.py {args.command}` on {args.setting}.
+Made by `benchmarks/discrepancy.py {command}` on {args.setting}.
 
 Dipole magnitudes of N molecules and Mulliken charges of {args.charges}, the N among them. Each of
 {n_draws} draws has its molecules of the development part of QM9; {args.test} others of that
-part choose λ and β for each row of the first table, by their mean error over the draws, and
+part choose the setting of each row of the first table, by their mean error over the draws, and
 {args.test} of the test part measure what was chosen. ± is the standard deviation over the draws;
 differences are taken draw by draw. The fits with charges of all have {args.n_inducing} inducing
 environments; the first two rows are fits to the N molecules alone, with all defaults. λ and β are
@@ -214,12 +217,11 @@ in D²/e².
 
 {table(rows, args)}
 
-## Molecules of the development part
+## What there was to choose from
 
-Mean errors in D over the draws, which the choice rests on. β infinite is the model without a
-discrepancy.
+Mean errors, in D, on the molecules of the development part.
 
-{grids}
+{grid(rows, args)}
 """
 
 
@@ -231,8 +233,10 @@ def main() -> None:
     parser.add_argument("--charges", type=int, default=2000, help="molecules with charges")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--test", type=int, default=500)
-    parser.add_argument("--n-inducing", type=int, default=2000)
-    parser.add_argument("--weights", default="0.1,10,100")
+    parser.add_argument("--n-inducing", type=int, default=1500)
+    parser.add_argument("--alphas", default="1,2,5", help="factors of the usual alpha")
+    parser.add_argument("--shared", default="0.001,0.1,1", help="lambda without a discrepancy")
+    parser.add_argument("--weights", default="10,100", help="lambda with a discrepancy")
     parser.add_argument("--betas", default="1e-5,1e-4,1e-3")
     parser.add_argument("--prior-zero", action="store_true", help="the same without that prior")
     parser.add_argument("--jobs", type=int, help="processes for descriptors")
@@ -240,15 +244,15 @@ def main() -> None:
     args = parser.parse_args()
     aside = ("data", "output", "jobs")
     told = {name: value for name, value in vars(args).items() if name not in aside}
+    told["seeds"] = "{seeds}"
     args.command = f"--data {Path(args.data).name} " + " ".join(
         f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
         for name, value in told.items()
         if value is not False
     )
     args.sizes = [int(size) for size in args.sizes.split(",")]
-    args.weights, args.betas = (
-        [float(value) for value in text.split(",")] for text in (args.weights, args.betas)
-    )
+    for name in ("alphas", "shared", "weights", "betas"):
+        setattr(args, name, [float(value) for value in getattr(args, name).split(",")])
     args.setting = setting()  # now: the tree may change while this runs
     pool = read(args.data)
     rows: list[dict[str, Any]] = []

@@ -1,5 +1,6 @@
 """The charge discrepancy: the second function eliminated, its limits, and every way to fit."""
 
+import json
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 from test_backend import DeviceBackend, DeviceModule, DeviceSparse, labelled
+from test_cli import refused, run
 from test_partial_fit import all_at_once, in_parts
 from test_partial_fit import ridge as exact_ridge
 from test_search import small_model, small_search
 
+import dipkit
 import dipkit._fitting
 import dipkit.folds
 from dipkit import DipoleKernelRidge, load_model, save_model
@@ -402,3 +405,13 @@ def test_the_search_of_scikit_learn_tunes_it() -> None:
     search.fit(molecules, molecules.dipole_magnitude)
     assert search.best_params_[NAME] in values
     assert len(set(search.cv_results_["mean_test_score"])) == 3
+
+
+def test_the_command_takes_it(tmp_path: Path) -> None:
+    data, out = tmp_path / "train.xyz", tmp_path / "model.dipkit"
+    dipkit.write(data, load_organics()[:12])
+    settings = ("--charge-weight", 0.1, "--n-inducing", 20, "--json")
+    report = json.loads(run("fit", data, "-o", out, "--charge-discrepancy", 0.01, *settings).stdout)
+    assert report["parameters"]["charge_discrepancy"] == 0.01
+    assert load_model(out)[-1].charge_discrepancy == 0.01
+    assert "charge_discrepancy" in refused("fit", data, "-o", out, "--charge-discrepancy", 0)
