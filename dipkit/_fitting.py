@@ -48,7 +48,7 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     model.baseline_charges_ = molecules.baseline_charges is not None
     rng = _generator(model)
     init = resolve_init(model.init, labels)
-    charge_weight = resolve_charge_weight(model.charge_weight, labels)
+    charge_weight = resolve_charge_weight(model.charge_weight, labels, model.charge_discrepancy)
     model.kernel_ = PowerKernel() if model.kernel is None else clone(model.kernel)
     model.kernel_.check()
     budget = None if model.memory_budget is None else parse_bytes(model.memory_budget)
@@ -96,7 +96,7 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
 def fit_statistics(model: Any, statistics: FitStatistics) -> None:
     """Minimise the objective of these statistics and store what it gives."""
     labels = statistics.labels
-    charge_weight = resolve_charge_weight(model.charge_weight, labels)
+    charge_weight = resolve_charge_weight(model.charge_weight, labels, model.charge_discrepancy)
     model.alpha_ = resolve_alpha(model.alpha, labels)
     charges, backend = statistics.charges if charge_weight > 0 else None, statistics.basis.backend
     if charges is not None and absorbs(model.charge_discrepancy):

@@ -42,8 +42,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         is 40 over the square of that number.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
-        charges, else 0; with a baseline it is 0. With 0, charges that are there still choose the
-        start.
+        charges, else 0; with a baseline it is 0, and with a charge discrepancy 100. With 0, charges
+        that are there still choose the start.
     kernel : EnvironmentKernel, default=None
         Kernel between environments; None is ``PowerKernel()``.
     n_inducing : int, default=None
@@ -100,8 +100,9 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
         model (17), debye^2 / e^2: it absorbs what is systematically wrong with them, the more the
-        smaller beta. None, or infinity, is no second function. Without a charge weight it has no
-        effect.
+        smaller beta. None, or infinity, is no second function. Worth a try are values about alpha,
+        where charges are known for many more molecules than dipoles. Without a charge weight it
+        has no effect.
 
     Attributes
     ----------

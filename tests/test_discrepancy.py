@@ -222,6 +222,20 @@ def test_what_cannot_be_used(toy: Callable[..., Molecules], bad: Any) -> None:
         model.fit(toy(sizes=(3, 4)), [1.0, 2.0])
 
 
+def test_the_usual_charge_weight_with_it(described: Molecules) -> None:
+    bare = described.replace(charges=None)
+    found = [
+        ridge(charge_discrepancy=beta, tol=1e-3).fit(molecules).charge_weight_
+        for beta, molecules in (
+            (None, described),
+            (1e-3, described),
+            (np.inf, described),
+            (1, bare),
+        )
+    ]
+    assert found == [1e-3, 100.0, 1e-3, 0.0]
+
+
 def test_without_charges_it_has_no_effect(described: Molecules) -> None:
     bare = described.replace(charges=None)
     models = [ridge(charge_discrepancy=beta).fit(bare) for beta in (None, 1e-3)]
