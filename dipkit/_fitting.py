@@ -18,9 +18,10 @@ from ._backend import get_backend
 from ._baseline import require_same_baseline
 from ._described import require_known
 from ._direction import with_direction
+from ._discrepancy import absorb, absorbs
 from ._fit_labels import FitLabels
 from ._fit_statistics import FitStatistics, gather, join_labels
-from ._memory import default_n_inducing, parse_bytes, plan_fit
+from ._memory import N_MATRICES, default_n_inducing, parse_bytes, plan_fit
 from ._scratch import ScratchRows
 from ._settings import (
     resolve_alpha,
@@ -47,12 +48,14 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     model.baseline_charges_ = molecules.baseline_charges is not None
     rng = _generator(model)
     init = resolve_init(model.init, labels)
-    charge_weight = resolve_charge_weight(model.charge_weight, labels)
+    charge_weight = resolve_charge_weight(model.charge_weight, labels, model.charge_discrepancy)
     model.kernel_ = PowerKernel() if model.kernel is None else clone(model.kernel)
     model.kernel_.check()
     budget = None if model.memory_budget is None else parse_bytes(model.memory_budget)
-    n_inducing = model.n_inducing or default_n_inducing(molecules, backend, budget)
-    plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget)
+    # One for the statistics that a charge discrepancy leaves.
+    n_matrices = N_MATRICES + absorbs(model.charge_discrepancy)
+    n_inducing = model.n_inducing or default_n_inducing(molecules, backend, budget, n_matrices)
+    plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget, n_matrices)
     model.memory_plan_ = plan.as_dict()
     environments = choose_environments(molecules, n_inducing, model.kernel_, rng)
     assert molecules.features is not None
@@ -93,16 +96,19 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
 def fit_statistics(model: Any, statistics: FitStatistics) -> None:
     """Minimise the objective of these statistics and store what it gives."""
     labels = statistics.labels
-    charge_weight = resolve_charge_weight(model.charge_weight, labels)
+    charge_weight = resolve_charge_weight(model.charge_weight, labels, model.charge_discrepancy)
     model.alpha_ = resolve_alpha(model.alpha, labels)
+    charges, backend = statistics.charges if charge_weight > 0 else None, statistics.basis.backend
+    if charges is not None and absorbs(model.charge_discrepancy):
+        charges = absorb(charges, charge_weight, model.charge_discrepancy, backend)
     term, term_weight = with_direction(
-        statistics.charges if charge_weight > 0 else None,
+        charges,
         charge_weight,
         statistics.rows,
         statistics.constant,
         labels.target,
         resolve_direction_weight(model.direction_weight, labels),
-        statistics.basis.backend,
+        backend,
     )
     objective = JointObjective(
         statistics.rows,
@@ -112,7 +118,7 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
         alpha=model.alpha_,
         charge_weight=term_weight,
         loss=make_loss(model.loss, model.huber_threshold),
-        backend=statistics.basis.backend,
+        backend=backend,
     )
     init = resolve_init(model.init, labels)
     starts = {"charges": statistics.charges, "electronegativity": statistics.guess}

@@ -126,7 +126,11 @@ class MemoryPlan:
 
 
 def plan_fit(
-    molecules: Molecules, n_inducing: int, backend: Backend = NUMPY, budget: int | None = None
+    molecules: Molecules,
+    n_inducing: int,
+    backend: Backend = NUMPY,
+    budget: int | None = None,
+    n_matrices: int = N_MATRICES,
 ) -> MemoryPlan:
     """Forecast the memory of a fit and decide where the dipole rows go.
 
@@ -138,13 +142,15 @@ def plan_fit(
     backend : Backend
     budget : int, default=None
         Bytes that the process, or the device, may take; None for a share of what is free.
+    n_matrices : int, default=N_MATRICES
+        Matrices of shape (r, r) that are held at once.
 
     Raises
     ------
     InputError
         Where it cannot be done; names the largest number of inducing environments that can.
     """
-    plan = _planner(molecules, backend, budget)
+    plan = _planner(molecules, backend, budget, n_matrices)
     found = plan(n_inducing)
     if found.peak > found.budget:
         largest = _largest_that(lambda m: plan(m).peak <= found.budget, n_inducing)
@@ -159,7 +165,7 @@ def plan_fit(
 
 
 def _planner(
-    molecules: Molecules, backend: Backend, budget: int | None
+    molecules: Molecules, backend: Backend, budget: int | None, n_matrices: int
 ) -> Callable[[int], MemoryPlan]:
     """Return the plan as a function of the number of inducing environments."""
     present = process_memory() if backend.on_host else 0
@@ -168,19 +174,20 @@ def _planner(
 
     def plan(n_inducing: int) -> MemoryPlan:
         # Each element has a constant column besides those of its environments.
-        held, streamed, rows = _forecast(molecules, n_inducing + len(molecules.elements))
+        r = n_inducing + len(molecules.elements)
+        held, streamed, rows = _forecast(molecules, r, n_matrices)
         fits = present + held + streamed + rows <= budget
         return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
 
     return plan
 
 
-def _forecast(molecules: Molecules, r: int) -> tuple[int, int, int]:
+def _forecast(molecules: Molecules, r: int, n_matrices: int) -> tuple[int, int, int]:
     """Bytes held, streamed, and of the dipole rows, for r basis functions."""
     assert molecules.features is not None
     n, widths = len(molecules), molecules.features.widths
     threads = count_threads()
-    held = 8 * N_MATRICES * r * r + 4 * r * sum(widths) + 500 * n + SLACK_BYTES
+    held = 8 * n_matrices * r * r + 4 * r * sum(widths) + 500 * n + SLACK_BYTES
     # Descriptors of one scale, kernel, basis functions and their products, for each thread.
     piece = threads * PIECE_ATOMS * (4 * max(widths) + 24 * r)
     candidates = min(4 * r, molecules.n_atoms)
@@ -211,7 +218,10 @@ def _largest_that(fits: Callable[[int], bool], upper: int) -> int:
 
 
 def default_n_inducing(
-    molecules: Molecules, backend: Backend = NUMPY, budget: int | None = None
+    molecules: Molecules,
+    backend: Backend = NUMPY,
+    budget: int | None = None,
+    n_matrices: int = N_MATRICES,
 ) -> int:
     """Inducing environments for data of this size: 100 times the root of the molecules' number.
 
@@ -222,7 +232,7 @@ def default_n_inducing(
     if budget is None:
         fitting = _largest(len(molecules), usual, MEMORY_SHARE * backend.free_memory())
     else:
-        plan = _planner(molecules, backend, budget)
+        plan = _planner(molecules, backend, budget, n_matrices)
         fitting = _largest_that(
             lambda m: plan(m).peak <= plan(m).budget and not plan(m).rows_on_disk, usual + 1
         )

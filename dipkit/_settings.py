@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._baseline import BASELINES
+from ._discrepancy import absorbs
 from ._fit_labels import FitLabels
 from ._parameters import check_number, check_whole
 from .exceptions import InputError
@@ -24,6 +26,8 @@ BASELINE_ALPHA = 40.0
 BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
 DEFAULT_CHARGE_WEIGHT = 1e-3
+# The same with a charge discrepancy, which then alone says how closely charges are followed.
+DISCREPANT_CHARGE_WEIGHT = 100.0
 INITS = ("auto", "charges", "electronegativity", "zero", "random")
 
 
@@ -40,6 +44,7 @@ def check_settings(ridge: Any) -> None:
         check_whole("n_inducing", ridge.n_inducing, least=1)
     if ridge.charge_weight != "auto":
         check_number("charge_weight", ridge.charge_weight, above=None)
+    _check_discrepancy(ridge.charge_discrepancy)
     if not isinstance(ridge.annealing, Sequence | np.ndarray) or isinstance(ridge.annealing, str):
         raise InputError(
             f"annealing: expected a sequence of multiples of alpha, got {ridge.annealing!r}."
@@ -70,6 +75,16 @@ def check_settings(ridge: Any) -> None:
         ) from None
 
 
+def _check_discrepancy(value: Any) -> None:
+    """Refuse what is neither None nor a number above 0, infinity included."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if value is not None and not (number and value > 0):
+        raise InputError(
+            f"charge_discrepancy: expected a number > 0 or None, got {value!r}. None is the "
+            "strongest, without any discrepancy; charge_weight=0 gives the charges no weight."
+        )
+
+
 def has_baseline(labels: FitLabels) -> bool:
     """Whether these labels were prepared for a model with a baseline."""
     return labels.molecules.baseline_dipole is not None
@@ -83,11 +98,14 @@ def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
     return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
 
 
-def resolve_charge_weight(charge_weight: float | str, labels: FitLabels) -> float:
+def resolve_charge_weight(
+    charge_weight: float | str, labels: FitLabels, discrepancy: float | None = None
+) -> float:
     """Lambda to use, debye^2 / e^2; above 0 it needs charge labels."""
     if charge_weight == "auto":
         use = labels.has_charges and not has_baseline(labels)
-        return DEFAULT_CHARGE_WEIGHT if use else 0.0
+        usual = DISCREPANT_CHARGE_WEIGHT if absorbs(discrepancy) else DEFAULT_CHARGE_WEIGHT
+        return usual if use else 0.0
     weight = float(charge_weight)
     if weight > 0 and not labels.has_charges:
         found = ", ".join(labels.molecules.source_keys) or "none"

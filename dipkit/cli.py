@@ -121,6 +121,12 @@ def fit(
     charge_weight: Annotated[
         float | None, typer.Option(help="Weight of the charges, D²/e².", show_default="auto")
     ] = None,
+    charge_discrepancy: Annotated[
+        float | None,
+        typer.Option(
+            help="Penalty on what may be wrong with the charges, D²/e².", show_default="none"
+        ),
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Ridge penalty, D².", show_default="auto")
     ] = None,
@@ -149,6 +155,7 @@ def fit(
     parameters: dict[str, Any] = {"device": device.value, "random_state": seed}
     given: dict[str, Any] = {"charge_weight": charge_weight, "alpha": alpha}
     given |= {"n_inducing": n_inducing, "memory_budget": memory_budget}
+    given |= {"charge_discrepancy": charge_discrepancy}
     parameters |= {name: value for name, value in given.items() if value is not None}
     parameters["baseline"] = baseline.value
     start = time.perf_counter()

@@ -27,6 +27,7 @@ from sklearn.utils import check_random_state
 from ._backend import get_backend
 from ._baseline import baseline_of, prepare_labels
 from ._direction import direction_statistics
+from ._discrepancy import AbsorbedCharges, absorbs
 from ._fit_labels import FitLabels, read_labels
 from ._memory import parse_bytes
 from ._parameters import check_number
@@ -163,10 +164,15 @@ class FoldedProblem:
         # Charges, dipoles and factors of every fold.
         kinds = len(sets) + 1 + (self.direction_weight > 0)
         n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
+        if absorbs(ridge.charge_discrepancy):  # a factor and a matrix of each fold and lambda
+            n_matrices += 2 * len(folds) * len(charge_weights) + 1
         require_memory(len(molecules), self.basis.n_columns, self.basis.backend, n_matrices)
         self.constant = constant_dipoles(molecules)
         self.barred = self._each(self._barred, range(len(self.folds)))
         self._accumulate(sets)
+        self.term = self.charges[-1]
+        if absorbs(ridge.charge_discrepancy):
+            self.term = AbsorbedCharges(self.term, ridge.charge_discrepancy, self.basis.backend)
         self.direction = self._direction() if self.direction_weight > 0 else None
         self._sum_dipoles()
 
@@ -268,16 +274,14 @@ class FoldedProblem:
 
     def _normal_matrix(self, fold: int | None, charge_weight: float, alpha: float) -> Any:
         """Matrix (6) of a fold, that is of all molecules less those held out; or of all."""
-        charges = self.charges[-1].of(fold)
         if fold is None:
             matrix = self.dipole_total / self.labelled.sum()
         else:
             matrix = (self.dipole_total - self.dipole_held[fold]) / self.weights[fold].sum()
-        if charge_weight > 0 and charges.weight > 0:
-            matrix += charges.gram * (charge_weight / charges.weight)
+        if charge_weight > 0:
+            matrix += self.term.matrix(fold, charge_weight)
         if self.direction is not None:
-            pull = self.direction.of(fold)
-            matrix += pull.gram * (self.direction_weight / pull.weight)
+            matrix += self.direction.matrix(fold, self.direction_weight)
         self.basis.backend.xp.einsum("ii->i", matrix)[...] += alpha
         return matrix if fold is None else self._without_barred(matrix, fold)
 
@@ -294,7 +298,7 @@ class FoldedProblem:
             self.constant,
             self.labels.target,
             self.weights,
-            self.charges[-1],
+            self.term,
             fold=points[:, 1],
             charge_weight=self.charge_weights[points[:, 0]],
             loss=self.loss,

@@ -50,25 +50,30 @@ class FoldedCharges:
         """Return the statistics of a fold, or of all molecules."""
         return self.total if fold is None else self.training[fold]
 
-    def moments(self, fold: Lines, xp: Any) -> Any:
-        """C^T p of the training molecules of each given fold (B, r)."""
-        return xp.stack([self.training[k].moment for k in fold])
+    def moments(self, fold: Lines, scale: Any, xp: Any) -> Any:
+        """C^T p of the training molecules of each given fold, times its scale (B, r)."""
+        return scale[:, None] * xp.stack([self.training[k].moment for k in fold])
 
-    def squares(self, fold: Lines) -> FloatArray:
-        """Sum of c |P p|^2 over the training molecules (B,), e^2."""
-        return np.array([self.training[k].square for k in fold])
+    def squares(self, fold: Lines, scale: Any, xp: Any) -> Any:
+        """Sum of c |P p|^2 over the training molecules, times the scale (B,)."""
+        return scale * xp.asarray([self.training[k].square for k in fold])
 
     def weights(self, fold: Lines) -> FloatArray:
         """Weighted number of labelled training atoms (B,)."""
         return np.array([self.training[k].weight for k in fold])
 
-    def product(self, W: Any, fold: Lines, xp: Any) -> Any:
-        """C^T C w of each line, over the training molecules of its fold (B, r)."""
-        product = xp.empty_like(W)
+    def matrix(self, fold: int | None, charge_weight: float) -> Any:
+        """Lambda C^T C / n_c of the training molecules of a fold, or of all (r, r)."""
+        part = self.of(fold)
+        return part.gram * (charge_weight / part.weight if part.weight > 0 else 0.0)
+
+    def product(self, W: Any, fold: Lines, scale: Any) -> Any:
+        """C^T C w of each line, over the training molecules of its fold, times its scale (B, r)."""
+        product = W.copy()
         for k in np.unique(fold):
             mine = np.flatnonzero(fold == k)
             product[mine] = W[mine] @ self.training[k].gram
-        return product
+        return scale[:, None] * product
 
 
 @dataclass
@@ -157,8 +162,8 @@ class LockstepObjective:
         if direction is not None:
             kappa = np.full(len(fold), direction_weight)
             self.terms.append((direction, xp.asarray(_scale(kappa, direction.weights(fold)))))
-        self.moments = sum(scale[:, None] * part.moments(fold, xp) for part, scale in self.terms)
-        self.squares = sum(scale * xp.asarray(part.squares(fold)) for part, scale in self.terms)
+        self.moments = sum(part.moments(fold, scale, xp) for part, scale in self.terms)
+        self.squares = sum(part.squares(fold, scale, xp) for part, scale in self.terms)
 
     def with_alpha(self, alpha: float) -> LockstepObjective:
         """Return the same objective under another ridge penalty."""
@@ -194,7 +199,7 @@ class LockstepObjective:
         for part, scale in self.terms:
             used = np.flatnonzero(self.backend.to_host(scale) > 0)
             if len(used):
-                charge[used] += scale[used, None] * part.product(W[used], self.fold[used], xp)
+                charge[used] += part.product(W[used], self.fold[used], scale[used])
         return moment, charge
 
     def at(self, W: Any, moment: Any, charge: Any) -> Place:

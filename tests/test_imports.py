@@ -37,6 +37,7 @@ LAYERS = (
         "_champs",
         "_charge_features",
         "_describe",
+        "_discrepancy",
         "_electrons",
         "_gaussian_basis",
         "_mean_field",
