@@ -90,7 +90,11 @@ def normal_modes(atoms: Any, delta: float = 0.005) -> NormalModes:
 
 
 def thermal_geometries(
-    modes: NormalModes, n_geometries: int, temperature: float = 300.0, random_state: Any = None
+    modes: NormalModes,
+    n_geometries: int,
+    temperature: float = 300.0,
+    random_state: Any = None,
+    lowest: float = 0.0,
 ) -> Molecules:
     """Draw geometries from the harmonic oscillators of quantum mechanics (18).
 
@@ -101,6 +105,9 @@ def thermal_geometries(
     temperature : float, default=300.0
         Kelvin; 0 leaves the zero-point motion.
     random_state : int, RandomState or None, default=None
+    lowest : float, default=0.0
+        Vibrations below this wave number, 1/cm, stay at rest. Turns about bonds are no straight
+        lines: 200 keeps them from stretching bonds.
 
     Returns
     -------
@@ -110,20 +117,22 @@ def thermal_geometries(
     Raises
     ------
     InputError
-        If a vibration is imaginary or vanishes, or the temperature is negative.
+        If a vibration that moves is imaginary or vanishes, or the temperature is negative.
     """
     if not temperature >= 0:
         raise InputError(f"temperature: expected a number >= 0, kelvin, got {temperature!r}.")
-    if not (modes.wave_numbers > 0).all():
+    moving = (modes.wave_numbers >= lowest) | (lowest == 0)
+    wave_numbers = modes.wave_numbers[moving]
+    if not (wave_numbers > 0).all():
         raise InputError(
-            "modes: expected positive wave numbers, the lowest is "
-            f"{modes.wave_numbers.min():.0f} 1/cm. Relax the atoms with the same calculator first."
+            f"modes: expected positive wave numbers, the lowest is {wave_numbers.min():.0f} 1/cm. "
+            "Relax the atoms with the same calculator first, or name the lowest that moves."
         )
     rng = check_random_state(random_state)
-    width = np.sqrt(_variances(modes.wave_numbers, temperature))
+    width = np.sqrt(_variances(wave_numbers, temperature))
     steps = width * rng.standard_normal((n_geometries, len(width)))
     frames = []
-    for moved in np.einsum("gk,kjb->gjb", steps, modes.vectors):
+    for moved in np.einsum("gk,kjb->gjb", steps, modes.vectors[moving]):
         frame = modes.atoms.copy()
         frame.positions += moved
         frames.append(frame)

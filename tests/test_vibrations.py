@@ -123,6 +123,17 @@ def test_thermal_geometries_have_the_variance_of_the_oscillator(
     np.testing.assert_array_equal(again.positions, drawn.positions)
 
 
+def test_low_vibrations_stay_at_rest(modes: NormalModes) -> None:
+    numbers = np.array([-50.0, 3600.0, 3700.0])
+    drawn = thermal_geometries(
+        NormalModes(modes.atoms, numbers, modes.vectors), 5, random_state=0, lowest=200
+    )
+    change = drawn.positions.reshape(5, 3, 3) - modes.atoms.positions
+    along = np.einsum("gjb,kjb,j->gk", change, modes.vectors, modes.atoms.get_masses())
+    np.testing.assert_allclose(along[:, 0], 0, atol=1e-12)
+    assert (np.abs(along[:, 1:]) > 1e-3).all()
+
+
 def test_total_charge_goes_along(modes: NormalModes) -> None:
     ion = modes.atoms.copy()
     ion.info["charge"] = 1
