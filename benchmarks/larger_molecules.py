@@ -1,6 +1,6 @@
 """Error on molecules up to three times as large as those of QM9, for models trained on QM9.
 
-    python benchmarks/larger_molecules.py --data qm9.npz --cache larger.npz --train 500 --seeds 2
+    python benchmarks/larger_molecules.py --data qm9.npz --cache larger.npz --train 200 --seeds 2
 
 Both sides have labels of one method, GFN2-xTB: magnitudes and charges. The baseline is another one,
 GFN1-xTB. Large molecules are drugs and natural substances, embedded and optimised by RDKit's MMFF94
@@ -222,8 +222,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
     parser.add_argument("--cache", required=True, type=Path, help="file for geometries, .npz")
-    parser.add_argument("--train", type=int, default=500)
-    parser.add_argument("--test", type=int, default=100, help="test molecules of QM9's size")
+    parser.add_argument("--train", type=int, default=200)
+    parser.add_argument("--test", type=int, default=50, help="test molecules of QM9's size")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--geometries-only", action="store_true", help="fill the cache and stop")
     parser.add_argument("--output", type=Path, help="file for the page, Markdown")
