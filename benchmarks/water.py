@@ -102,7 +102,7 @@ magnitude but for one column.
 
 The usual `alpha`, 0.02 D² over the number of labels, allows for scatter between molecules that the
 basis does not resolve. Geometries of one molecule have none, and `alpha` may be far smaller. The
-vectors are less certain than their lengths, and a smaller `alpha` does not help them: the magnitudes
+vectors are less certain than their lengths, and a smaller `alpha` does not help them: magnitudes
 of one molecule say little of where its dipole points.
 """
 
