@@ -135,7 +135,7 @@ distorted geometry of one molecule; to predict none at all would be an error of 
 
 A model of relaxed molecules does not know how charges follow bonds as they stretch, and does worse
 than to predict no change at all. As many labels of distorted geometries cost accuracy on relaxed
-ones; both kinds together do not.
+ones; both kinds together, twice the labels, do not.
 """
 
 
