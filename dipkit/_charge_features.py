@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from ._ragged import Index
 from .features import Features
 
-__all__ = ["CHARGE_COLUMNS", "ChargeFeatures", "with_charge_columns"]
+__all__ = ["CHARGE_COLUMNS", "ChargeFeatures", "join", "pull_apart", "with_charge_columns"]
 
 # omega, radian / e, and g: chosen on validation molecules, and flat around there.
 FREQUENCY = 4.0
 SHARE = 0.2
 CHARGE_COLUMNS = 2
+
+FloatArray = NDArray[np.float64]
 
 
 class ChargeFeatures(Features):
@@ -98,6 +100,35 @@ def with_charge_columns(
     """
     if features is None or charges is None:
         return features
-    angle = FREQUENCY * np.nan_to_num(charges)
-    columns = np.sqrt(SHARE) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return ChargeFeatures(features, columns.astype(np.float32))
+    return ChargeFeatures(features, _columns(np.nan_to_num(charges)).astype(np.float32))
+
+
+def join(x: FloatArray, charges: FloatArray) -> FloatArray:
+    """Return x' in double precision.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d)
+        Of unit length.
+    charges : ndarray of shape (n,), e
+    """
+    return np.concatenate([np.sqrt(1 - SHARE) * x, _columns(charges)], axis=1)
+
+
+def pull_apart(pull: FloatArray, charges: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Turn derivatives by x' into derivatives by x (n, d) and by the charges (n,).
+
+    Parameters
+    ----------
+    pull : ndarray of shape (n, d + 2)
+    charges : ndarray of shape (n,), e
+    """
+    cosine, sine = _columns(charges).T
+    by_cosine, by_sine = pull[:, -CHARGE_COLUMNS:].T
+    by_charge: FloatArray = FREQUENCY * (by_sine * cosine - by_cosine * sine)
+    return np.sqrt(1 - SHARE) * pull[:, :-CHARGE_COLUMNS], by_charge
+
+
+def _columns(charges: FloatArray) -> FloatArray:
+    angle = FREQUENCY * charges
+    return np.asarray(np.sqrt(SHARE) * np.stack([np.cos(angle), np.sin(angle)], axis=1))

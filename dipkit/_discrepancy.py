@@ -6,7 +6,7 @@ charge term of the objective becomes
     min over d of  t (q + delta - p)^T K (q + delta - p) + beta |d|^2,    t = lambda / n_c.
 
 The minimum is quadratic in the weights of q again: d leaves a charge term with other statistics
-(17). With B = (t G + beta)^-1, G = C^T K C and g = C^T K p they are
+(20). With B = (t G + beta)^-1, G = C^T K C and g = C^T K p they are
 
     G -> beta B G,    g -> beta B g,    p^T K p -> p^T K p - t g^T B g,
 

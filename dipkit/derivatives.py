@@ -1,12 +1,14 @@
 """Derivatives of predicted charges and dipoles by the positions of the atoms.
 
 Symbols: a molecule of n atoms; power spectra p_i (n, d_s) at scale s and x_i = p_i / |p_i|, charges
-in e, dipoles in debye. Equations (15) and (16) of the theory page; derivatives of p are dscribe's
-(`soap.py`).
+in e, dipoles in debye. Equations (15) and (16) of the theory page, (17) with a baseline of factor
+b, dipole mu0 and charges q0. Derivatives of p are dscribe's (`soap.py`), those of a baseline
+central differences of its calculation (`_differences.py`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,14 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ._backend import NUMPY
+from ._calculate import calculate
+from ._charge_features import join, pull_apart
+from ._differences import differences
 from ._elements import atomic_masses
 from .design import project
 from .exceptions import InputError
 from .io import as_molecules
+from .labels import GFN2
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
 from .soap import SOAPTransformer, spectrum_derivatives
@@ -26,8 +32,27 @@ from .units import DEBYE_PER_E_ANGSTROM
 FloatArray = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class _Cheap:
+    """The baseline of one molecule and its derivatives.
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n,), e
+    of_dipole : ndarray of shape (n, 3, 3), debye / angstrom
+    of_charges : ndarray of shape (n, n, 3), e / angstrom
+    """
+
+    charges: FloatArray
+    of_dipole: FloatArray
+    of_charges: FloatArray
+
+
 def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     """Derive predicted dipole vectors by the positions of the atoms.
+
+    With ``baseline="gfn2"`` the calculation is run for 6n geometries of each molecule of n atoms,
+    and its part of the derivatives is a central difference.
 
     Parameters
     ----------
@@ -45,7 +70,8 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     Raises
     ------
     InputError
-        If the model is of another kind, or its kernel has no derivative.
+        If the model is of another kind or corrects dipoles that molecules carry, its kernel has no
+        derivative, or the calculation of its baseline fails.
 
     Examples
     --------
@@ -60,10 +86,16 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
     charges = ridge.predict_charges(soap.transform(molecules))
-    parts = [
-        _of_dipole(charges[molecules.atom_index(index)], _of_charges(soap, ridge, one), one)
-        for index, one in enumerate(molecules)
-    ]
+    parts = []
+    for index, one in enumerate(molecules):
+        cheap, mine = _baseline(ridge, one), charges[molecules.atom_index(index)]
+        moved = _of_correction(soap, ridge, one, cheap)
+        if cheap is None:
+            parts.append(_of_dipole(mine, moved, one))
+        else:
+            scale = ridge.baseline_scale_
+            rest = _of_dipole(mine - scale * cheap.charges, moved, one)
+            parts.append(scale * cheap.of_dipole + rest)
     return np.concatenate(parts)
 
 
@@ -84,7 +116,12 @@ def charge_derivatives(model: Any, X: Any) -> list[FloatArray]:
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
-    return [_of_charges(soap, ridge, one) for one in molecules]
+    parts = []
+    for one in molecules:
+        cheap = _baseline(ridge, one)
+        moved = _of_correction(soap, ridge, one, cheap)
+        parts.append(moved if cheap is None else moved + ridge.baseline_scale_ * cheap.of_charges)
+    return parts
 
 
 def _steps(model: Any) -> tuple[SOAPTransformer, DipoleKernelRidge]:
@@ -97,24 +134,41 @@ def _steps(model: Any) -> tuple[SOAPTransformer, DipoleKernelRidge]:
             "model: expected a pipeline of a SOAPTransformer and a DipoleKernelRidge, got "
             f"{' and '.join(type(step).__name__ for step in steps)}."
         )
-    if ridge.baseline not in (None, "none"):
+    if ridge.baseline == "given":
         raise InputError(
-            f"model: its baseline, {ridge.baseline!r}, would have to be derived as well. Take "
-            "differences of predictions, or a model without a baseline."
+            'model: its baseline is "given", dipoles that stay behind when atoms move. Use a model '
+            'with baseline="gfn2", which is computed anew, or without a baseline.'
         )
     return soap, ridge
 
 
-def _of_charges(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
-    """Derive the charges of one molecule by its positions (n, n, 3), e / angstrom (15)."""
+def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> _Cheap | None:
+    """Calculate the baseline of one molecule and its derivatives, where the model has one."""
+    if ridge.baseline in (None, "none"):
+        return None
+    method = GFN2()
+    found = calculate(method, one, 1, ridge.baseline_memory)
+    of_dipole, of_charges = differences(method, one, ridge.n_jobs, ridge.baseline_memory)
+    return _Cheap(found.charges, of_dipole, of_charges)
+
+
+def _of_correction(
+    soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules, cheap: _Cheap | None
+) -> FloatArray:
+    """Derive the learned charges of one molecule by its positions (n, n, 3), e / angstrom."""
     raw = np.zeros((one.n_atoms, one.n_atoms, 3))
     keys, species = [scale.key() for scale in soap.scales_], tuple(soap.species_.tolist())
     weights = ridge.scale_weights_ / ridge.scale_weights_.sum()
     for key, weight, inducing in zip(keys, weights, ridge.inducing_features_, strict=True):
         spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)
         length = np.linalg.norm(spectrum, axis=1, keepdims=True)
-        x = spectrum / length
-        pull = weight * _pull(ridge, one, x, inducing.astype(np.float64))
+        x, z = spectrum / length, inducing.astype(np.float64)
+        if cheap is None:
+            pull = weight * _pull(ridge, one, x, z)
+        else:
+            pull = weight * _pull(ridge, one, join(x, cheap.charges), z)
+            pull, by_charge = pull_apart(pull, cheap.charges)
+            raw += by_charge[:, None, None] * cheap.of_charges
         pull -= x * np.einsum("id,id->i", x, pull)[:, None]
         raw += np.einsum("ijbd,id->ijb", moved, pull / length)
     return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
@@ -133,13 +187,13 @@ def _pull(
 
 
 def _of_dipole(charges: FloatArray, moved: FloatArray, one: Molecules) -> FloatArray:
-    """Derive the dipole of one molecule by its positions (n, 3, 3), debye / angstrom (16).
+    """Derive the dipole of charges that move along (n, 3, 3), debye / angstrom (16).
 
-    The charges move along, and with them the centre of mass where they do not sum to zero.
+    Where they do not sum to zero, the centre of mass matters.
     """
     arms = one.positions - one.centers_of_mass()
     mass = atomic_masses()[one.numbers]
-    carried = charges - one.total_charge[0] * mass / mass.sum()
+    carried = charges - charges.sum() * mass / mass.sum()
     found = np.einsum("ijb,ic->jbc", moved, arms) + carried[:, None, None] * np.eye(3)
     derivatives: FloatArray = DEBYE_PER_E_ANGSTROM * found
     return derivatives

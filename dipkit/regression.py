@@ -99,7 +99,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         has no effect.
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
-        model (17), debye^2 / e^2: it absorbs what is systematically wrong with them, the more the
+        model (20), debye^2 / e^2: it absorbs what is systematically wrong with them, the more the
         smaller beta. None, or infinity, is no second function. Worth a try where charges are known
         for many more molecules than dipoles: 1e-3 for 100 dipoles, 1e-4 for 200, 1e-5 for 500.
         Without a charge weight it has no effect.

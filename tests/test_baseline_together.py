@@ -171,8 +171,10 @@ def test_quadrupoles_only_where_charges_make_the_dipoles(
 
 
 @pytest.mark.parametrize("derive", [dipole_derivatives, charge_derivatives])
-def test_derivatives_are_refused(pipeline: Pipeline, molecules: Molecules, derive: Any) -> None:
-    with pytest.raises(InputError, match="model: its baseline, 'given', would have to be derived"):
+def test_derivatives_of_given_dipoles_are_refused(
+    pipeline: Pipeline, molecules: Molecules, derive: Any
+) -> None:
+    with pytest.raises(InputError, match='model: its baseline is "given", dipoles that stay'):
         derive(pipeline, molecules[:1].replace(features=None))
 
 

@@ -38,6 +38,7 @@ LAYERS = (
         "_charge_features",
         "_describe",
         "_discrepancy",
+        "_differences",
         "_electrons",
         "_gaussian_basis",
         "_mean_field",
@@ -56,7 +57,7 @@ LAYERS = (
     | {"_baseline", "_described", "_direction", "_evaluate", "_fit_labels", "_fit_statistics"}
     | {"_fitting", "_parameters", "_settings"},
     {"predicting", "metrics", "baselines", "folds"},
-    {"search", "persistence", "calculator", "derivatives", "report"}
+    {"search", "persistence", "calculator", "derivatives", "report", "vibrations"}
     | {"_labelling", "_outputs", "_study", "_training", "_trials"},
     {"demo", "_tuning", "study_report"},
     {"cli"},

@@ -1,0 +1,114 @@
+"""Derivatives of models that correct GFN2-xTB, against differences of their predictions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from dipkit import DipoleKernelRidge, SOAPTransformer, predict_all
+from dipkit._charge_features import join
+from dipkit._differences import STEP, differences, displaced
+from dipkit.datasets import load_organics
+from dipkit.derivatives import charge_derivatives, dipole_derivatives
+from dipkit.design import dipoles, even_charges, even_dipoles, project
+from dipkit.exceptions import InputError
+from dipkit.io import as_molecules
+from dipkit.labels import GFN2, gfn2
+from dipkit.soap import spectrum_derivatives
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def model(coarse_soap: SOAPTransformer) -> Pipeline:
+    pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
+    ridge = DipoleKernelRidge(n_inducing=80, baseline="gfn2", n_jobs=1)
+    return make_pipeline(coarse_soap, ridge).fit(load_organics()[:30].replace(charges=None))
+
+
+def turned(name: str, charge: float = 0.0) -> Atoms:
+    atoms = molecule(name)
+    atoms.rotate(40, (1, 2, 3))
+    atoms.rattle(0.05, seed=1)
+    atoms.info["charge"] = charge
+    return atoms
+
+
+def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
+    """Charges and dipole as `predict` gives them, with descriptors in double precision."""
+    soap, ridge = model
+    one = as_molecules(atoms, labels=False)
+    cheap, species = gfn2(one, n_jobs=1), tuple(soap.species_.tolist())
+    spectra = [spectrum_derivatives(one.numbers, one.positions, species, scale.key())[0]
+               for scale in soap.scales_]  # fmt: skip
+    joined = [
+        join(found / np.linalg.norm(found, axis=1, keepdims=True), cheap.charges)
+        for found in spectra
+    ]
+    raw = np.zeros(len(atoms))
+    for place, number in enumerate(ridge.elements_):
+        mine, here = ridge.inducing_numbers_ == number, one.numbers == number
+        z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
+        k = ridge.kernel_([x[here] for x in joined], z, ridge.scale_weights_.tolist())
+        raw[here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
+    b, learned = ridge.baseline_scale_, project(raw, one)
+    charges = b * cheap.charges + (1 - b) * even_charges(one) + learned
+    dipole = b * cheap.dipole + (1 - b) * even_dipoles(one) + dipoles(learned, one)
+    return charges, dipole[0]
+
+
+@pytest.mark.parametrize(("name", "charge"), [("H2O", 0), ("CH3OH", 0), ("HCOOH", -1)])
+def test_differences_of_predictions(model: Pipeline, name: str, charge: float) -> None:
+    atoms = turned(name, charge)
+    charges, dipole = in_double(model, atoms)
+    np.testing.assert_allclose(charges, predict_all(model, atoms).charges, atol=1e-4)
+    np.testing.assert_allclose(dipole, predict_all(model, atoms).dipole[0], atol=1e-3)
+    of_dipole, of_charges = dipole_derivatives(model, atoms), charge_derivatives(model, atoms)[0]
+    for j in range(len(atoms)):
+        for b in range(3):
+            up, down = atoms.copy(), atoms.copy()
+            up.positions[j, b] += STEP
+            down.positions[j, b] -= STEP
+            (q1, mu1), (q0, mu0) = in_double(model, up), in_double(model, down)
+            # What differs is of third order in the learned part: the baseline's is the same.
+            np.testing.assert_allclose(of_charges[:, j, b], (q1 - q0) / (2 * STEP), atol=1e-3)
+            np.testing.assert_allclose(of_dipole[j, b], (mu1 - mu0) / (2 * STEP), atol=4e-3)
+
+
+@pytest.mark.parametrize("charge", [0.0, -1.0])
+def test_moving_and_turning_all_atoms(model: Pipeline, charge: float) -> None:
+    atoms = turned("HCOOH", charge)
+    found, dipole = dipole_derivatives(model, atoms), in_double(model, atoms)[1]
+    np.testing.assert_allclose(found.sum(axis=0), 0, atol=2e-3)
+    arms = atoms.positions - atoms.get_center_of_mass()
+    for axis in np.eye(3):
+        change = np.einsum("jb,jbc->c", np.cross(axis, arms), found)
+        np.testing.assert_allclose(change, np.cross(axis, dipole), atol=5e-3)
+
+
+def test_the_learned_part_is_not_left_out(model: Pipeline) -> None:
+    """The correction changes the derivatives far beyond the tolerances above."""
+    atoms = turned("CH3OH")
+    cheap, _ = differences(GFN2(), as_molecules(atoms, labels=False), n_jobs=1)
+    learned = dipole_derivatives(model, atoms) - model[-1].baseline_scale_ * cheap
+    assert np.abs(learned).max() > 0.05
+
+
+def test_displaced_geometries() -> None:
+    one = as_molecules(turned("H2O", -1.0), labels=False)
+    moved = displaced(one, 0.1)
+    assert len(moved) == 18
+    change = moved[9].positions - one.positions
+    expected = np.zeros((3, 3))
+    expected[1, 1] = -0.1
+    np.testing.assert_allclose(change, expected, atol=1e-12)
+    assert (moved.total_charge == -1).all()
+
+
+def test_a_geometry_that_cannot_be_calculated(model: Pipeline) -> None:
+    one = as_molecules(turned("H2O", 0.5), labels=False)
+    with pytest.raises(InputError, match="baseline: 18 of the 18 geometries"):
+        differences(GFN2(), one, n_jobs=1)
