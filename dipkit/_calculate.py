@@ -61,10 +61,13 @@ class Calculation:
     dipole : ndarray of shape (3,), debye
         About the centre of mass.
     charges : ndarray of shape (n,), e
+    quadrupole : ndarray of shape (3, 3), debye*angstrom, default=None
+        Traceless, in Buckingham's convention, about the centre of mass; None where it is not known.
     """
 
     dipole: FloatArray
     charges: FloatArray
+    quadrupole: FloatArray | None = None
 
 
 class Method(Protocol):

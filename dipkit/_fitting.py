@@ -21,12 +21,15 @@ from ._direction import with_direction
 from ._fit_labels import FitLabels
 from ._fit_statistics import FitStatistics, gather, join_labels
 from ._memory import default_n_inducing, parse_bytes, plan_fit
+from ._quadrupoles import MORE_MATRICES, require_quadrupoles, with_quadrupoles
 from ._scratch import ScratchRows
 from ._settings import (
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_init,
+    resolve_quadrupole_weight,
+    wants_quadrupoles,
 )
 from .inducing import Basis, build_basis, choose_environments
 from .kernels import PowerKernel
@@ -51,8 +54,10 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     model.kernel_ = PowerKernel() if model.kernel is None else clone(model.kernel)
     model.kernel_.check()
     budget = None if model.memory_budget is None else parse_bytes(model.memory_budget)
-    n_inducing = model.n_inducing or default_n_inducing(molecules, backend, budget)
-    plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget)
+    quadrupoles = wants_quadrupoles(model.quadrupole_weight, labels, keep)
+    more = MORE_MATRICES if quadrupoles else 0
+    n_inducing = model.n_inducing or default_n_inducing(molecules, backend, budget, more)
+    plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget, more)
     model.memory_plan_ = plan.as_dict()
     environments = choose_environments(molecules, n_inducing, model.kernel_, rng)
     assert molecules.features is not None
@@ -65,6 +70,7 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
         _generator(model, 2),
         with_charges=init == "charges" or charge_weight > 0 or (keep and labels.has_charges),
         with_guess=init == "electronegativity",
+        with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
         n_jobs=model.n_jobs,
     )
@@ -77,6 +83,8 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
     widths = [scale.shape[1] for scale in model.inducing_features_]
     require_known(molecules, model.elements_, widths)
     init = resolve_init(model.init, join_labels(before.labels, labels))
+    if model.quadrupole_weight > 0:
+        require_quadrupoles(before.quadrupoles, before.labels)
     on_disk = isinstance(before.rows, ScratchRows)
     more = gather(
         labels,
@@ -84,6 +92,7 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
         _generator(model, 2, len(before.constant)),
         with_charges=labels.has_charges,
         with_guess=init == "electronegativity",
+        with_quadrupoles=wants_quadrupoles(model.quadrupole_weight, labels, keep=True),
         on_disk=on_disk,
         n_jobs=model.n_jobs,
     )
@@ -103,6 +112,10 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
         labels.target,
         resolve_direction_weight(model.direction_weight, labels),
         statistics.basis.backend,
+    )
+    quadrupole_weight = resolve_quadrupole_weight(model.quadrupole_weight, labels)
+    term, term_weight = with_quadrupoles(
+        term, term_weight, statistics.quadrupoles, quadrupole_weight
     )
     objective = JointObjective(
         statistics.rows,

@@ -126,7 +126,11 @@ class MemoryPlan:
 
 
 def plan_fit(
-    molecules: Molecules, n_inducing: int, backend: Backend = NUMPY, budget: int | None = None
+    molecules: Molecules,
+    n_inducing: int,
+    backend: Backend = NUMPY,
+    budget: int | None = None,
+    more_matrices: int = 0,
 ) -> MemoryPlan:
     """Forecast the memory of a fit and decide where the dipole rows go.
 
@@ -138,13 +142,15 @@ def plan_fit(
     backend : Backend
     budget : int, default=None
         Bytes that the process, or the device, may take; None for a share of what is free.
+    more_matrices : int, default=0
+        Matrices of shape (r, r) that other terms of the objective hold.
 
     Raises
     ------
     InputError
         Where it cannot be done; names the largest number of inducing environments that can.
     """
-    plan = _planner(molecules, backend, budget)
+    plan = _planner(molecules, backend, budget, more_matrices)
     found = plan(n_inducing)
     if found.peak > found.budget:
         largest = _largest_that(lambda m: plan(m).peak <= found.budget, n_inducing)
@@ -159,7 +165,7 @@ def plan_fit(
 
 
 def _planner(
-    molecules: Molecules, backend: Backend, budget: int | None
+    molecules: Molecules, backend: Backend, budget: int | None, more_matrices: int = 0
 ) -> Callable[[int], MemoryPlan]:
     """Return the plan as a function of the number of inducing environments."""
     present = process_memory() if backend.on_host else 0
@@ -168,7 +174,9 @@ def _planner(
 
     def plan(n_inducing: int) -> MemoryPlan:
         # Each element has a constant column besides those of its environments.
-        held, streamed, rows = _forecast(molecules, n_inducing + len(molecules.elements))
+        r = n_inducing + len(molecules.elements)
+        held, streamed, rows = _forecast(molecules, r)
+        held += 8 * more_matrices * r * r
         fits = present + held + streamed + rows <= budget
         return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
 
@@ -211,7 +219,10 @@ def _largest_that(fits: Callable[[int], bool], upper: int) -> int:
 
 
 def default_n_inducing(
-    molecules: Molecules, backend: Backend = NUMPY, budget: int | None = None
+    molecules: Molecules,
+    backend: Backend = NUMPY,
+    budget: int | None = None,
+    more_matrices: int = 0,
 ) -> int:
     """Inducing environments for data of this size: 100 times the root of the molecules' number.
 
@@ -220,9 +231,10 @@ def default_n_inducing(
     """
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
     if budget is None:
-        fitting = _largest(len(molecules), usual, MEMORY_SHARE * backend.free_memory())
+        free = MEMORY_SHARE * backend.free_memory()
+        fitting = _largest(len(molecules), usual, free, 4 + more_matrices)
     else:
-        plan = _planner(molecules, backend, budget)
+        plan = _planner(molecules, backend, budget, more_matrices)
         fitting = _largest_that(
             lambda m: plan(m).peak <= plan(m).budget and not plan(m).rows_on_disk, usual + 1
         )

@@ -97,6 +97,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Weight kappa of the components of a dipole across its baseline (11), where the magnitude
         alone is known. ``"auto"`` is 4 over the number of dipole labels. Without a baseline it
         has no effect.
+    quadrupole_weight : float, default=0.0
+        Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
+        have a label. With 0 they are not learned from. Not with a baseline that holds more than
+        charges.
 
     Attributes
     ----------
@@ -171,6 +175,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         baseline: str | None = None,
         baseline_memory: Any = None,
         direction_weight: float | str = "auto",
+        quadrupole_weight: float = 0.0,
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -193,6 +198,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.baseline = baseline
         self.baseline_memory = baseline_memory
         self.direction_weight = direction_weight
+        self.quadrupole_weight = quadrupole_weight
 
     def fit(
         self,
@@ -322,7 +328,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
 
-        They were never learned from: charges made to reproduce dipoles are what they rest on.
+        Without labels of them (`quadrupole_weight`), they rest on charges made to reproduce dipoles
+        alone.
 
         Returns
         -------
