@@ -10,6 +10,7 @@ from dipkit._gaussian_basis import polarization
 from dipkit.datasets import load_organics
 from dipkit.exceptions import InputError, MissingDependencyError
 from dipkit.labels import GFN2, gfn2, parse_method
+from dipkit.units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
 
 # Geometries of QM9's molecules 3 and 2, angstrom, and its dipoles, debye.
 WATER = [[-0.03436, 0.97754, 0.0076], [0.064766, 0.020572, 0.001535], [0.87179, 1.300792, 0.000693]]
@@ -150,6 +151,23 @@ class TestGFN2:
         np.testing.assert_allclose(there.charges, here.charges, atol=1e-6)
         assert here.charges.sum() == pytest.approx(-1)
 
+    def test_quadrupoles_turn_and_are_told_from_the_centre_of_mass(self) -> None:
+        ion = Molecules([8, 1], [[0, 0, 0], [0.0, 0.0, 0.97]], [0, 2], total_charge=[-1])
+        turn = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+        moved = ion.replace(positions=ion.positions @ turn.T + [3.0, -2, 5])
+        here, there = gfn2(ion).quadrupole[0], gfn2(moved).quadrupole[0]
+        np.testing.assert_allclose(there, turn @ here @ turn.T, atol=1e-5)
+        ion.replace(quadrupole=[here])  # symmetric and without trace, or refused
+
+    def test_quadrupoles_are_in_the_convention_of_pyscf(self) -> None:
+        pytest.importorskip("pyscf", reason="PySCF is not installed (extra labels)")
+        molecules = load_organics()[:6]
+        one = gfn2(molecules, n_jobs=1).quadrupole
+        two = calculate(parse_method("hf/6-31g"), molecules, n_jobs=1).quadrupole
+        # Two methods, not two conventions: close to each other, and of one sign.
+        assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.95
+        assert 0.6 < (one * two).sum() / (two * two).sum() < 1.2
+
     def test_one_warning_counts_and_names_failures(self, pair) -> None:
         fraction = pair.replace(total_charge=[0.0, 0.5])
         with pytest.warns(UserWarning, match=r"for 1 of 2 molecules: 1 \(ammonia\)") as caught:
@@ -179,6 +197,20 @@ class TestMeanField:
         assert not found.failures
         np.testing.assert_allclose(np.linalg.norm(found.dipole, axis=1), QM9_DIPOLES, atol=1e-3)
         np.testing.assert_allclose(found.charges, QM9_CHARGES, atol=1e-4)
+
+    def test_quadrupoles_are_the_moments_of_electrons_and_nuclei(self, pair) -> None:
+        method = parse_method("hf/sto-3g")
+        water = pair[0]
+        found = calculate(method, water, n_jobs=1).quadrupole[0]
+        centred = water.positions - water.centers_of_mass()
+        solution = method._solve(water.numbers, centred, 0.0)
+        moments = solution.mol.intor("int1e_rr").reshape(9, *[solution.mol.nao] * 2)
+        second = -np.einsum("kab,ba->k", moments, solution.make_rdm1()).reshape(3, 3)
+        bohr = solution.mol.atom_coords()
+        second += np.einsum("i,ia,ib->ab", water.numbers.astype(float), bohr, bohr)
+        expected = 1.5 * second - 0.5 * np.trace(second) * np.eye(3)
+        expected *= ANGSTROM_PER_BOHR**2 * DEBYE_PER_E_ANGSTROM
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
     def test_schemes_differ_and_sum_to_the_charge(self, pair) -> None:
         ion = pair[:1].replace(total_charge=[1])
