@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 import dipkit._calculate
 from dipkit import Molecules
@@ -153,7 +154,7 @@ class TestGFN2:
 
     def test_quadrupoles_turn_and_are_told_from_the_centre_of_mass(self) -> None:
         ion = Molecules([8, 1], [[0, 0, 0], [0.0, 0.0, 0.97]], [0, 2], total_charge=[-1])
-        turn = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+        turn = Rotation.from_rotvec([0.4, -0.7, 1.1]).as_matrix()
         moved = ion.replace(positions=ion.positions @ turn.T + [3.0, -2, 5])
         here, there = gfn2(ion).quadrupole[0], gfn2(moved).quadrupole[0]
         np.testing.assert_allclose(there, turn @ here @ turn.T, atol=1e-5)
@@ -164,9 +165,9 @@ class TestGFN2:
         molecules = load_organics()[:6]
         one = gfn2(molecules, n_jobs=1).quadrupole
         two = calculate(parse_method("hf/6-31g"), molecules, n_jobs=1).quadrupole
-        # Two methods, not two conventions: close to each other, and of one sign.
-        assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.95
-        assert 0.6 < (one * two).sum() / (two * two).sum() < 1.2
+        # Two methods, not two conventions: alike, of one sign and size.
+        assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.85
+        assert 0.7 < (one * two).sum() / (two * two).sum() < 1.5
 
     def test_one_warning_counts_and_names_failures(self, pair) -> None:
         fraction = pair.replace(total_charge=[0.0, 0.5])

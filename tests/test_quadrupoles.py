@@ -1,5 +1,6 @@
 """Quadrupole labels: the term against its definition, fits, folds, files, what is refused."""
 
+import json
 import types
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from test_backend import DeviceBackend, DeviceModule, DeviceSparse
+from test_cli import run
 
 import dipkit._fitting
 from dipkit import DipoleKernelRidge, DipoleSearchCV, Molecules, load_model, read, save_model, write
@@ -410,3 +412,15 @@ def test_the_backend_of_a_term_without_labels(labels: FitLabels, basis: Basis) -
     none = quadrupole_statistics(labels, basis, np.zeros(len(labels.molecules)))
     assert none.weight == none.square == 0
     np.testing.assert_array_equal(NUMPY.to_host(none.gram), 0.0)
+
+
+def test_the_command_learns_from_them(tmp_path: Path) -> None:
+    organics = load_organics()[:20]
+    organics = organics.replace(quadrupole=quadrupoles(organics.charges, organics))
+    write(tmp_path / "train.xyz", organics)
+    about = json.loads(run("info", tmp_path / "train.xyz", "--json").stdout)
+    assert about["n_quadrupoles"] == 20
+    words = ("fit", tmp_path / "train.xyz", "-o", tmp_path / "m.dipkit", "--n-inducing", 40)
+    report = json.loads(run(*words, "--quadrupole-weight", 0.1, "--json").stdout)
+    assert report["parameters"]["quadrupole_weight"] == 0.1
+    assert report["labels"]["n_quadrupoles"] == 20
