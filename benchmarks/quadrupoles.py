@@ -2,9 +2,10 @@
 
     python benchmarks/quadrupoles.py --sizes 50,100,200 --seeds 5
 
-The bundled molecules, labelled by one cheap level of theory (GFN2-xTB, extra `labels`): its dipole
-magnitudes, and its quadrupoles or none. Weights are compared on the development part, the first 400
-molecules; the one chosen there is tested on the rest.
+The bundled molecules with magnitudes and quadrupoles from one source: GFN2-xTB (extra `labels`),
+whose quadrupoles hold dipoles and quadrupoles of atoms; or the molecules' Mulliken charges, whose
+moments charges can make. Weights are compared on the development part, the first 400 molecules; the
+one chosen there is tested on the rest.
 """
 
 from __future__ import annotations
@@ -18,21 +19,32 @@ from _common import setting
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit.datasets import load_organics
+from dipkit.design import dipoles, quadrupoles
 from dipkit.labels import gfn2
 
 DEVELOPMENT, VALIDATION = 400, 100
-WEIGHTS = (0.0, 0.001, 0.01, 0.1, 1.0)
+WEIGHTS = (0.0, 0.001, 0.01, 0.1)
+SOURCES = {"gfn2": "GFN2-xTB", "mulliken": "the Mulliken charges"}
 Errors = tuple[float, float, float]
 
 
-def labelled() -> Molecules:
-    """Return the bundled molecules, described, with GFN2-xTB's labels alone."""
-    molecules = load_organics().replace(charges=None, baseline_dipole=None, baseline_charges=None)
-    result = gfn2(molecules)
+def labelled(source: str) -> Molecules:
+    """Return the bundled molecules, described, with the labels of one source alone."""
+    molecules = load_organics()
+    if source == "gfn2":
+        result = gfn2(molecules, n_jobs=1)
+        dipole, quadrupole = result.dipole, result.quadrupole
+    else:
+        dipole, quadrupole = (of(molecules.charges, molecules) for of in (dipoles, quadrupoles))
     molecules = molecules.replace(
-        dipole_magnitude=None, dipole_vector=result.dipole, quadrupole=result.quadrupole
+        charges=None,
+        baseline_dipole=None,
+        baseline_charges=None,
+        dipole_magnitude=None,
+        dipole_vector=dipole,
+        quadrupole=quadrupole,
     )
-    described: Molecules = SOAPTransformer(on_demand=False).fit_transform(molecules)
+    described: Molecules = SOAPTransformer(on_demand=False, n_jobs=1).fit_transform(molecules)
     return described
 
 
@@ -87,22 +99,15 @@ def tested(pool: Molecules, best: dict[int, float], args: argparse.Namespace) ->
     return lines
 
 
-def report(test: list[str], development: list[str], args: argparse.Namespace) -> str:
-    """Write the page of the documentation."""
+def tables(source: str, args: argparse.Namespace) -> str:
+    """Run all for one source and write its part of the page."""
+    pool = labelled(source)
+    best, development = chosen_weights(pool, args)
+    test = tested(pool, best, args)
     head = "magnitude, D | vector, D | quadrupole, D·Å |\n|---|---|---|---|---|"
-    return f"""# Quadrupole labels
+    return f"""## Labels of {SOURCES[source]}
 
-Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --seeds {args.seeds}` \
-on {args.setting}.
-
-The bundled molecules with GFN2-xTB's labels, as `dipkit label --method gfn2` writes them. Models
-learn from magnitudes alone, or from magnitudes and quadrupoles; no charges and no vectors. Mean
-absolute error of magnitudes, mean lengths of the errors of vectors and quadrupoles; means and
-standard deviations over {args.seeds} draws. GFN2-xTB's quadrupole holds what charges cannot make
-(dipoles and quadrupoles of atoms), so that no charges reach it. QM9 tells no quadrupole: its `r2`
-is the electrons' spatial extent.
-
-Test molecules, {args.n_test} that took no part in the choice of weights:
+{len(pool) - DEVELOPMENT} test molecules, which took no part in the choice of weights:
 
 | train | labels | {head}
 {chr(10).join(test)}
@@ -114,6 +119,23 @@ Development molecules, where the weight with the lowest error of magnitudes was 
 """
 
 
+def report(parts: list[str], args: argparse.Namespace) -> str:
+    """Write the page of the documentation."""
+    return f"""# Quadrupole labels
+
+Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --seeds {args.seeds}` \
+on {args.setting}.
+
+The bundled molecules. Models learn from magnitudes alone, or from magnitudes and quadrupoles of the
+same source; no charges and no vectors. Mean absolute error of magnitudes, mean lengths of the errors
+of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. GFN2-xTB's
+quadrupole holds what charges alone do not make, dipoles and quadrupoles of atoms; those of the
+Mulliken charges are made of charges. QM9 tells no quadrupole: its `r2` is the spatial extent of the
+electrons.
+
+{chr(10).join(parts)}"""
+
+
 def main() -> None:
     """Choose weights, test them and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,10 +145,7 @@ def main() -> None:
     args = parser.parse_args()
     args.sizes = [int(size) for size in args.sizes.split(",")]
     args.setting = setting()  # now: the tree may change while this runs
-    pool = labelled()
-    args.n_test = len(pool) - DEVELOPMENT
-    best, development = chosen_weights(pool, args)
-    page = report(tested(pool, best, args), development, args)
+    page = report([tables(source, args) for source in SOURCES], args)
     print(page)
     if args.output is not None:
         (args.output / "quadrupoles.md").write_text(page)
