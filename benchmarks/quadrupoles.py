@@ -127,11 +127,11 @@ Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --se
 on {args.setting}.
 
 The bundled molecules. Models learn from magnitudes alone, or from magnitudes and quadrupoles of the
-same source; no charges and no vectors. Mean absolute error of magnitudes, mean lengths of the errors
-of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. GFN2-xTB's
-quadrupole holds what charges alone do not make, dipoles and quadrupoles of atoms; those of the
-Mulliken charges are made of charges. QM9 tells no quadrupole: its `r2` is the spatial extent of the
-electrons.
+same source; no charges and no vectors. Mean absolute error of magnitudes, mean lengths of the
+errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws.
+GFN2-xTB's quadrupole holds what charges alone do not make, dipoles and quadrupoles of atoms; those
+of the Mulliken charges are made of charges. QM9 tells no quadrupole: its `r2` is the spatial extent
+of the electrons.
 
 {chr(10).join(parts)}"""
 
