@@ -2,9 +2,9 @@
 
     python benchmarks/quadrupoles.py --sizes 50,100,200 --seeds 5
 
-The bundled molecules with magnitudes and quadrupoles from one source: GFN2-xTB (extra `labels`),
-whose quadrupoles hold dipoles and quadrupoles of atoms; or the molecules' Mulliken charges, whose
-moments charges can make. Weights are compared on the development part, the first 400 molecules; the
+The bundled molecules with magnitudes and quadrupoles from one source: the molecules' Mulliken
+charges, whose moments charges can make; with ``--method hf/sto-3g`` also a calculation (extra
+`labels`), whose quadrupoles hold what is within atoms. Weights are compared on the development part, the first 400 molecules; the
 one chosen there is tested on the rest.
 """
 
@@ -20,22 +20,21 @@ from _common import setting
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit.datasets import load_organics
 from dipkit.design import dipoles, quadrupoles
-from dipkit.labels import gfn2
+from dipkit.labels import calculate, parse_method
 
 DEVELOPMENT, VALIDATION = 400, 100
 WEIGHTS = (0.0, 0.001, 0.01, 0.1)
-SOURCES = {"gfn2": "GFN2-xTB", "mulliken": "the Mulliken charges"}
 Errors = tuple[float, float, float]
 
 
 def labelled(source: str) -> Molecules:
     """Return the bundled molecules, described, with the labels of one source alone."""
     molecules = load_organics()
-    if source == "gfn2":
-        result = gfn2(molecules, n_jobs=1)
-        dipole, quadrupole = result.dipole, result.quadrupole
-    else:
+    if source == "mulliken":
         dipole, quadrupole = (of(molecules.charges, molecules) for of in (dipoles, quadrupoles))
+    else:
+        result = calculate(parse_method(source), molecules)
+        dipole, quadrupole = result.dipole, result.quadrupole
     molecules = molecules.replace(
         charges=None,
         baseline_dipole=None,
@@ -105,7 +104,8 @@ def tables(source: str, args: argparse.Namespace) -> str:
     best, development = chosen_weights(pool, args)
     test = tested(pool, best, args)
     head = "magnitude, D | vector, D | quadrupole, D·Å |\n|---|---|---|---|---|"
-    return f"""## Labels of {SOURCES[source]}
+    name = "the Mulliken charges" if source == "mulliken" else source
+    return f"""## Labels of {name}
 
 {len(pool) - DEVELOPMENT} test molecules, which took no part in the choice of weights:
 
@@ -123,15 +123,15 @@ def report(parts: list[str], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
     return f"""# Quadrupole labels
 
-Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --seeds {args.seeds}` \
-on {args.setting}.
+Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --seeds {args.seeds}\
+{f" --method {args.method}" if args.method else ""}` on {args.setting}.
 
 The bundled molecules. Models learn from magnitudes alone, or from magnitudes and quadrupoles of the
 same source; no charges and no vectors. Mean absolute error of magnitudes, mean lengths of the
-errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws.
-GFN2-xTB's quadrupole holds what charges alone do not make, dipoles and quadrupoles of atoms; those
-of the Mulliken charges are made of charges. QM9 tells no quadrupole: its `r2` is the spatial extent
-of the electrons.
+errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. The moments
+of the Mulliken charges are made of charges; a calculated quadrupole also holds what charges do not
+make, dipoles and quadrupoles of atoms, and may pull charges away from those that make the dipoles.
+QM9 tells no quadrupole: its `r2` is the spatial extent of the electrons.
 
 {chr(10).join(parts)}"""
 
@@ -141,11 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="50,100,200")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--method", help="label with this as well, for example hf/sto-3g")
     parser.add_argument("--output", type=Path, help="folder for quadrupoles.md")
     args = parser.parse_args()
     args.sizes = [int(size) for size in args.sizes.split(",")]
     args.setting = setting()  # now: the tree may change while this runs
-    page = report([tables(source, args) for source in SOURCES], args)
+    sources = ["mulliken"] + ([args.method] if args.method else [])
+    page = report([tables(source, args) for source in sources], args)
     print(page)
     if args.output is not None:
         (args.output / "quadrupoles.md").write_text(page)

@@ -143,7 +143,7 @@ def _collect(molecules: Molecules, entries: list[dict[str, Any]], resumed: int) 
             dipole_magnitude=None,
             dipole_vector=np.array([entry["dipole"] for entry in good]),
             charges=np.concatenate([entry["charges"] for entry in good]),
-            # A journal of an earlier version holds none.
+            # Not every method tells one.
             quadrupole=np.array([entry.get("quadrupole", _NO_QUADRUPOLE) for entry in good]),
         )
     return Labelled(kept, failures, resumed)

@@ -22,8 +22,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 LAST_ELEMENT = 86
-# Where a quadrupole's components are in what tblite returns: xx, xy, yy, xz, yz, zz.
-PACKED = np.array([[0, 1, 3], [1, 2, 4], [3, 4, 5]])
 # Tried one after the other until the charges are self-consistent: the usual settings of tblite,
 # then more cycles with smaller steps.
 ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"max-iter": 1000, "mixer-damping": 0.1})
@@ -33,8 +31,8 @@ ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"max-iter": 1000, "mixer-damping": 
 class GFN2:
     """GFN2-xTB by tblite.
 
-    Its dipole is that of its charges and of its atomic dipoles together, and its quadrupole holds
-    atomic quadrupoles as well.
+    Its dipole is that of its charges and of its atomic dipoles together. No quadrupole is read: of
+    the one that tblite 0.8 returns, the components off the diagonal do not turn with the molecule.
 
     Parameters
     ----------
@@ -98,14 +96,11 @@ class GFN2:
                     calculator.set(name, value)
                 result = calculator.singlepoint()
                 dipole, charges = result.get("dipole"), result.get("charges")
-                packed = result.get("quadrupole")
                 break
             except (RuntimeError, ValueError) as error:
                 reason = str(error)
         else:
             raise CalculationError(f"GFN2-xTB: {reason}")
-        if not all(np.isfinite(values).all() for values in (dipole, charges, packed)):
+        if not (np.isfinite(dipole).all() and np.isfinite(charges).all()):
             raise CalculationError("GFN2-xTB: the result is not finite")
-        debye = ANGSTROM_PER_BOHR * DEBYE_PER_E_ANGSTROM
-        quadrupole = packed[PACKED] * (ANGSTROM_PER_BOHR * debye)
-        return Calculation(dipole * debye, charges, quadrupole)
+        return Calculation(dipole * (ANGSTROM_PER_BOHR * DEBYE_PER_E_ANGSTROM), charges)

@@ -127,7 +127,6 @@ def test_whole_labels_in_every_format(data, organics, tmp_path, suffix) -> None:
     assert found.names.tolist() == organics.names.tolist()
     assert found.has_vector.all()
     assert found.has_charges.all()
-    assert found.has_quadrupole.all()
     np.testing.assert_allclose(
         found.dipole_magnitude, np.linalg.norm(found.dipole_vector, axis=1), atol=1e-6
     )
