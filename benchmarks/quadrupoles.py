@@ -4,8 +4,8 @@
 
 The bundled molecules with magnitudes and quadrupoles from one source: the molecules' Mulliken
 charges, whose moments charges can make; with ``--method hf/sto-3g`` also a calculation (extra
-`labels`), whose quadrupoles hold what is within atoms. Weights are compared on the development part, the first 400 molecules; the
-one chosen there is tested on the rest.
+`labels`), whose quadrupoles hold what is within atoms. Weights are compared on the development
+part, the first 400 molecules; the one chosen there is tested on the rest.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --se
 
 The bundled molecules. Models learn from magnitudes alone, or from magnitudes and quadrupoles of the
 same source; no charges and no vectors. Mean absolute error of magnitudes, mean lengths of the
-errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. The moments
-of the Mulliken charges are made of charges; a calculated quadrupole also holds what charges do not
-make, dipoles and quadrupoles of atoms, and may pull charges away from those that make the dipoles.
-QM9 tells no quadrupole: its `r2` is the spatial extent of the electrons.
+errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. The
+moments of the Mulliken charges are made of charges; a calculated quadrupole also holds what charges
+do not make, dipoles and quadrupoles of atoms, and may pull charges away from those that make the
+dipoles. QM9 tells no quadrupole: its `r2` is the spatial extent of the electrons.
 
 {chr(10).join(parts)}"""
 
