@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
-from ._keys import SCHEME_KEY, warn_mixed_schemes
+from ._keys import QUADRUPOLE_KEY, SCHEME_KEY, warn_mixed_schemes
 from ._records import LabelKeys, Record, assemble
 from .exceptions import InputError
 from .molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
@@ -65,6 +65,9 @@ class AtomsReader:
         if self.keys.wanted:
             record.magnitude, record.vector = self._dipole(values, where)
             record.charges = self._charges(values, len(atoms), where)
+            if QUADRUPOLE_KEY in values:
+                nine = values[QUADRUPOLE_KEY]
+                record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
         self._baseline(record, values, where)
@@ -161,7 +164,8 @@ def from_atoms(
 def to_atoms(molecules: Molecules) -> list[Atoms]:
     """Turn molecules into ASE Atoms that carry the labels.
 
-    The magnitude is ``info["dipole_debye"]``, the total charge ``info["charge"]``; the vector
+    The magnitude is ``info["dipole_debye"]``, the total charge ``info["charge"]``, the quadrupole
+    ``info["quadrupole_debye_angstrom"]``, of shape (3, 3); the vector
     (e*angstrom) and the charges (e) are results of a calculator, as ASE reads them from files.
     """
     frames = [_bare_atoms(molecules, index) for index in range(len(molecules))]
@@ -174,6 +178,9 @@ def to_atoms(molecules: Molecules) -> list[Atoms]:
         charges = molecules.charges[_atoms(molecules, index)] if has[2] else None
         _attach(frame, vector, charges)
         _attach_baseline(frame, molecules, index)
+    if molecules.quadrupole is not None:
+        for index in np.flatnonzero(molecules.has_quadrupole).tolist():
+            frames[index].info[QUADRUPOLE_KEY] = molecules.quadrupole[index].copy()
     return frames
 
 

@@ -61,10 +61,13 @@ class Calculation:
     dipole : ndarray of shape (3,), debye
         About the centre of mass.
     charges : ndarray of shape (n,), e
+    quadrupole : ndarray of shape (3, 3), debye*angstrom, default=None
+        Traceless, in Buckingham's convention, about the centre of mass; None where it is not known.
     """
 
     dipole: FloatArray
     charges: FloatArray
+    quadrupole: FloatArray | None = None
 
 
 class Method(Protocol):
@@ -88,11 +91,14 @@ class Calculated:
         NaN where the calculation failed.
     failures : dict
         Reason, by position of the molecule.
+    quadrupole : ndarray of shape (n_molecules, 3, 3), debye*angstrom
+        NaN where the calculation failed or tells none.
     """
 
     dipole: FloatArray
     charges: FloatArray
     failures: dict[int, str]
+    quadrupole: FloatArray
 
 
 class _Recent:
@@ -263,8 +269,11 @@ def _gather(
     molecules: Molecules, results: list[Calculation | None], failures: dict[int, str]
 ) -> Calculated:
     dipole, charges = np.full((len(molecules), 3), np.nan), np.full(molecules.n_atoms, np.nan)
+    quadrupole = np.full((len(molecules), 3, 3), np.nan)
     for index, result in enumerate(results):
         if result is not None:
             dipole[index] = result.dipole
             charges[molecules.offsets[index] : molecules.offsets[index + 1]] = result.charges
-    return Calculated(dipole, charges, failures)
+            if result.quadrupole is not None:
+                quadrupole[index] = result.quadrupole
+    return Calculated(dipole, charges, failures, quadrupole)

@@ -45,6 +45,11 @@ class FitLabels:
         return bool((has & (self.target.weights > 0)).any())
 
     @property
+    def has_quadrupoles(self) -> bool:
+        """Whether any molecule of positive weight has a quadrupole."""
+        return bool((self.molecules.has_quadrupole & (self.target.weights > 0)).any())
+
+    @property
     def n_dipoles(self) -> int:
         """Number of molecules of positive weight with a dipole label."""
         unlabelled = np.isnan(self.target.magnitudes) & np.isnan(self.target.vectors[:, 0])
@@ -61,6 +66,7 @@ class FitLabels:
             "n_magnitudes": int(has_magnitude.sum()),
             "n_vectors": int(has_vector.sum()),
             "n_charges": int(has_charges.sum()),
+            "n_quadrupoles": int(self.molecules.has_quadrupole.sum()),
         }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._fit_labels import FitLabels
+from ._quadrupoles import quadrupole_statistics
 from ._scratch import allocate_rows
 from .design import constant_dipoles
 from .inducing import Basis
@@ -40,6 +41,8 @@ class FitStatistics:
         Of the reference charges, where they were wanted.
     guess : ChargeStatistics or None
         Of the charges guessed from electronegativities, where they were wanted.
+    quadrupoles : ChargeStatistics or None
+        Of the quadrupole labels, where they were wanted.
     sample : CalibrationSample
         To set the scale of standard deviations.
     """
@@ -50,6 +53,7 @@ class FitStatistics:
     labels: FitLabels
     charges: ChargeStatistics | None
     guess: ChargeStatistics | None
+    quadrupoles: ChargeStatistics | None
     sample: CalibrationSample
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
@@ -64,6 +68,7 @@ class FitStatistics:
             join_labels(self.labels, other.labels),
             _joined(self.charges, other.charges),
             _joined(self.guess, other.guess),
+            _joined(self.quadrupoles, other.quadrupoles),
             self.sample.joined(other.sample, len(self.constant)),
         )
 
@@ -74,6 +79,7 @@ def gather(
     rng: np.random.Generator,
     with_charges: bool,
     with_guess: bool,
+    with_quadrupoles: bool = False,
     on_disk: bool = False,
     n_jobs: int | None = None,
 ) -> FitStatistics:
@@ -88,6 +94,8 @@ def gather(
         Chooses molecules to calibrate standard deviations with.
     with_charges, with_guess : bool
         Whether the charge statistics of the labels, and of the guess, are wanted.
+    with_quadrupoles : bool, default=False
+        Whether those of quadrupole labels are.
     on_disk : bool, default=False
         Whether the dipole rows go to a file.
     n_jobs : int, default=None
@@ -108,7 +116,9 @@ def gather(
     )
     bare = replace(labels, molecules=molecules.replace(features=None))
     sample = CalibrationSample.of(molecules, labels.target, rng)
-    return FitStatistics(basis, rows, constant_dipoles(molecules), bare, charges, guess, sample)
+    constant = constant_dipoles(molecules)
+    quadrupoles = quadrupole_statistics(labels, basis) if with_quadrupoles else None
+    return FitStatistics(basis, rows, constant, bare, charges, guess, quadrupoles, sample)
 
 
 def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:

@@ -22,12 +22,15 @@ from ._discrepancy import absorb, absorbs
 from ._fit_labels import FitLabels
 from ._fit_statistics import FitStatistics, gather, join_labels
 from ._memory import N_MATRICES, default_n_inducing, parse_bytes, plan_fit
+from ._quadrupoles import MORE_MATRICES, require_quadrupoles, with_quadrupoles
 from ._scratch import ScratchRows
 from ._settings import (
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_init,
+    resolve_quadrupole_weight,
+    wants_quadrupoles,
 )
 from .inducing import Basis, build_basis, choose_environments
 from .kernels import PowerKernel
@@ -52,8 +55,9 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     model.kernel_ = PowerKernel() if model.kernel is None else clone(model.kernel)
     model.kernel_.check()
     budget = None if model.memory_budget is None else parse_bytes(model.memory_budget)
+    quadrupoles = wants_quadrupoles(model.quadrupole_weight, labels, keep)
     # One for the statistics that a charge discrepancy leaves.
-    n_matrices = N_MATRICES + absorbs(model.charge_discrepancy)
+    n_matrices = N_MATRICES + absorbs(model.charge_discrepancy) + quadrupoles * MORE_MATRICES
     n_inducing = model.n_inducing or default_n_inducing(molecules, backend, budget, n_matrices)
     plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget, n_matrices)
     model.memory_plan_ = plan.as_dict()
@@ -68,6 +72,7 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
         _generator(model, 2),
         with_charges=init == "charges" or charge_weight > 0 or (keep and labels.has_charges),
         with_guess=init == "electronegativity",
+        with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
         n_jobs=model.n_jobs,
     )
@@ -80,6 +85,8 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
     widths = [scale.shape[1] for scale in model.inducing_features_]
     require_known(molecules, model.elements_, widths)
     init = resolve_init(model.init, join_labels(before.labels, labels))
+    if model.quadrupole_weight > 0:
+        require_quadrupoles(before.quadrupoles, before.labels)
     on_disk = isinstance(before.rows, ScratchRows)
     more = gather(
         labels,
@@ -87,6 +94,7 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
         _generator(model, 2, len(before.constant)),
         with_charges=labels.has_charges,
         with_guess=init == "electronegativity",
+        with_quadrupoles=wants_quadrupoles(model.quadrupole_weight, labels, keep=True),
         on_disk=on_disk,
         n_jobs=model.n_jobs,
     )
@@ -109,6 +117,10 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
         labels.target,
         resolve_direction_weight(model.direction_weight, labels),
         backend,
+    )
+    quadrupole_weight = resolve_quadrupole_weight(model.quadrupole_weight, labels)
+    term, term_weight = with_quadrupoles(
+        term, term_weight, statistics.quadrupoles, quadrupole_weight
     )
     objective = JointObjective(
         statistics.rows,

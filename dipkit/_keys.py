@@ -14,6 +14,8 @@ from .exceptions import InputError
 DIPOLE_KEYS = ("dipole_debye", "mu", "mu_debye")
 # Dipole vector, e*angstrom, as ASE keeps it.
 VECTOR_KEYS = ("dipole",)
+# Traceless quadrupole in Buckingham's convention, about the centre of mass, debye*angstrom.
+QUADRUPOLE_KEY = "quadrupole_debye_angstrom"
 # Charges of the atoms, e.
 CHARGES_KEYS = ("mulliken", "mulliken_charges", "charges")
 # Total charge of the molecule, e.

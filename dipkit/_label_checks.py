@@ -1,7 +1,7 @@
-"""Checks of labels: magnitudes and vectors in debye, charges in e, NaN where missing.
+"""Checks of labels: dipoles in debye, quadrupoles in debye*angstrom, charges in e; NaN if missing.
 
-Symbols: N molecules, n atoms in all, offsets (N+1,), magnitudes (N,), vectors (N,3),
-charges (n,). Each check raises `InputError` and names the first molecule at fault.
+Symbols: N molecules, n atoms in all, offsets (N+1,), magnitudes (N,), vectors (N, 3), quadrupoles
+(N, 3, 3), charges (n,). Each check raises `InputError` and names the first molecule at fault.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ CHARGE_SUM_TOLERANCE = 0.02
 # A magnitude and the norm of its vector may differ by this (debye) plus this fraction.
 MAGNITUDE_TOLERANCE = 0.01
 MAGNITUDE_RELATIVE_TOLERANCE = 0.01
+# The trace of a quadrupole, and the difference of its mirrored components, may be this large
+# (debye*angstrom) plus this share of its largest component.
+QUADRUPOLE_TOLERANCE = 0.01
+QUADRUPOLE_RELATIVE_TOLERANCE = 0.001
 
 
 def check_labels(
@@ -49,6 +53,28 @@ def check_baseline(
     if charges is not None:
         check_no_infinity("baseline_charges", charges, locate, per_atom=True)
         check_charges("baseline_charges", charges, total_charge, locate)
+
+
+def check_quadrupoles(quadrupole: FloatArray | None, locate: Locator) -> None:
+    """Check quadrupoles, where there are any: known as a whole, symmetric, without trace."""
+    if quadrupole is None:
+        return
+    check_no_infinity("quadrupole", quadrupole, locate)
+    missing = np.isnan(quadrupole).all(axis=(1, 2))
+    size = np.abs(quadrupole).max(axis=(1, 2), initial=0.0)
+    trace = np.abs(np.trace(quadrupole, axis1=1, axis2=2))
+    mirrored = np.abs(quadrupole - quadrupole.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0)
+    allowed = QUADRUPOLE_TOLERANCE + QUADRUPOLE_RELATIVE_TOLERANCE * size
+    # Said this way round, a NaN among known components is at fault too.
+    wrong = ~missing & ~(np.maximum(trace, mirrored) <= allowed)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise InputError(
+            "quadrupole: expected nine components, symmetric and without trace (debye*angstrom, "
+            "sum q (3 r r^T - r^2 1) / 2 about the centre of mass), or nine NaN where missing, got "
+            f"{quadrupole[index].tolist()} for {locate.molecule(index)}. Of second moments M take "
+            "(3 M - trace(M) 1) / 2."
+        )
 
 
 def check_no_infinity(

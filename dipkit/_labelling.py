@@ -1,6 +1,7 @@
 """What `dipkit label` does: calculate, survive being killed, keep what is finished.
 
-Symbols: N molecules; dipoles in debye, charges in e. The methods are in `labels.py`.
+Symbols: N molecules; dipoles in debye, quadrupoles in debye*angstrom, charges in e. The methods are
+in `labels.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from .molecules import Molecules
 
 __all__ = ["Labelled", "label", "label_file"]
 
+_NO_QUADRUPOLE = np.full((3, 3), np.nan)
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -32,7 +35,7 @@ class Labelled:
     Parameters
     ----------
     molecules : Molecules
-        Those that were calculated, with magnitudes, vectors and charges of the method alone.
+        Those that were calculated, with dipoles, quadrupoles and charges of the method alone.
     failures : dict
         Reason by name of the molecules that are left out.
     resumed : int
@@ -120,7 +123,10 @@ def _of_chunk(
 def _entry(result: Calculation | str) -> dict[str, Any]:
     if isinstance(result, str):
         return {"error": result}
-    return {"dipole": result.dipole.tolist(), "charges": result.charges.tolist()}
+    entry = {"dipole": result.dipole.tolist(), "charges": result.charges.tolist()}
+    if result.quadrupole is not None:
+        entry["quadrupole"] = result.quadrupole.tolist()
+    return entry
 
 
 def _collect(molecules: Molecules, entries: list[dict[str, Any]], resumed: int) -> Labelled:
@@ -137,5 +143,7 @@ def _collect(molecules: Molecules, entries: list[dict[str, Any]], resumed: int) 
             dipole_magnitude=None,
             dipole_vector=np.array([entry["dipole"] for entry in good]),
             charges=np.concatenate([entry["charges"] for entry in good]),
+            # Not every method tells one.
+            quadrupole=np.array([entry.get("quadrupole", _NO_QUADRUPOLE) for entry in good]),
         )
     return Labelled(kept, failures, resumed)

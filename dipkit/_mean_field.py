@@ -87,8 +87,10 @@ class MeanField:
                 solution.mulliken_pop if self.scheme == "mulliken" else solution.mulliken_meta
             )
             charges = population(verbose=0)[1]
+            quadrupole = solution.quad_moment(unit="AU", verbose=0)
         dipole = np.asarray(dipole) * (ANGSTROM_PER_BOHR * DEBYE_PER_E_ANGSTROM)
-        return Calculation(dipole, np.asarray(charges, dtype=np.float64))
+        quadrupole = np.asarray(quadrupole) * (ANGSTROM_PER_BOHR**2 * DEBYE_PER_E_ANGSTROM)
+        return Calculation(dipole, np.asarray(charges, dtype=np.float64), quadrupole)
 
     def provenance(self) -> dict[str, str]:
         """Program, version, method, basis and charge scheme."""

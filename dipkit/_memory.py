@@ -230,7 +230,8 @@ def default_n_inducing(
     """
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
     if budget is None:
-        fitting = _largest(len(molecules), usual, MEMORY_SHARE * backend.free_memory())
+        free = MEMORY_SHARE * backend.free_memory()
+        fitting = _largest(len(molecules), usual, free, 4 + n_matrices - N_MATRICES)
     else:
         plan = _planner(molecules, backend, budget, n_matrices)
         fitting = _largest_that(

@@ -1,22 +1,24 @@
 """The flat npz layout: concatenated arrays of all molecules in one file.
 
-==================  =============  ==================================================
-array               shape          what
-==================  =============  ==================================================
-natoms              (N,)           atoms of each molecule
-numbers             (n,)           atomic numbers
-positions           (n, 3)         angstrom
-dipole_debye        (N,)           dipole magnitudes, debye
-dipole              (N, 3)         dipole vectors, e*angstrom
-mulliken            (n,)           charges, e
-charge              (N,)           total charges, e; 0 where the array is absent
-name or gdb         (N,)           names, or QM9 indices
-baseline_dipole     (N, 3)         dipole vectors of a cheap calculation, e*angstrom
-baseline_charges    (n,)           charges of that calculation, e
-has_magnitude       (N,)           which molecules have a magnitude
-has_vector          (N,)           which have a vector
-has_charges         (N,)           which have charges
-==================  =============  ==================================================
+==========================  =============  ==========================================
+array                       shape          what
+==========================  =============  ==========================================
+natoms                      (N,)           atoms of each molecule
+numbers                     (n,)           atomic numbers
+positions                   (n, 3)         angstrom
+dipole_debye                (N,)           dipole magnitudes, debye
+dipole                      (N, 3)         dipole vectors, e*angstrom
+mulliken                    (n,)           charges, e
+charge                      (N,)           total charges, e; 0 where the array is absent
+name or gdb                 (N,)           names, or QM9 indices
+baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
+baseline_charges            (n,)           charges of that calculation, e
+quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
+has_magnitude               (N,)           which molecules have a magnitude
+has_vector                  (N,)           which have a vector
+has_charges                 (N,)           which have charges
+has_quadrupole              (N,)           which have a quadrupole
+==========================  =============  ==========================================
 
 The first three are required. NaN is accepted as missing only where a ``has_`` array says so:
 a NaN that nobody announced is an error. Nothing is pickled.
@@ -35,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._files import atomic_write
-from ._keys import SCHEME_KEY, warn_mixed_schemes
+from ._keys import QUADRUPOLE_KEY, SCHEME_KEY, warn_mixed_schemes
 from ._records import LabelKeys
 from .exceptions import FileFormatError, InputError
 from .molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
@@ -95,6 +97,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
         ("has_magnitude", "dipole_debye", molecules.dipole_magnitude),
         ("has_vector", "dipole", molecules.dipole_vector / DEBYE_PER_E_ANGSTROM),
         ("has_charges", "mulliken", molecules.charges),
+        ("has_quadrupole", QUADRUPOLE_KEY, molecules.quadrupole),
     ):
         known = getattr(molecules, has)
         if known.any():
@@ -155,6 +158,9 @@ def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
         "dipole_magnitude": _announced("dipole magnitude", magnitude, arrays.get("has_magnitude")),
         "dipole_vector": _announced("dipole vector", _in_debye(vector), arrays.get("has_vector")),
         "charges": _announced("charges", charges, has_charges),
+        "quadrupole": _announced(
+            "quadrupole", arrays.get(QUADRUPOLE_KEY), arrays.get("has_quadrupole")
+        ),
     }
 
 
@@ -192,7 +198,7 @@ def _announced(what: str, values: Any, known: Any) -> Any:
     if missing.any():
         raise InputError(
             f"{what}: NaN in row {int(np.argmax(missing))}. Correct it, or mark missing labels "
-            "with an array has_magnitude, has_vector or has_charges."
+            "with an array has_magnitude, has_vector, has_charges or has_quadrupole."
         )
     return values
 

@@ -56,6 +56,7 @@ class Record:
     charges: Sequence[float] | FloatArray | None = None
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
+    quadrupole: FloatArray | None = None
 
 
 def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:
@@ -70,11 +71,12 @@ def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules
         names=np.array([r.name for r in records]),
         total_charge=np.array([r.total_charge for r in records]),
         dipole_magnitude=np.array(magnitudes),
-        dipole_vector=_vectors([r.vector for r in records]),
+        dipole_vector=_stack([r.vector for r in records], (3,)),
         charges=_per_atom([r.charges for r in records], lengths),
-        baseline_dipole=_vectors([r.baseline_dipole for r in records]),
+        baseline_dipole=_stack([r.baseline_dipole for r in records], (3,)),
         baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
         source_keys=tuple(source_keys),
+        quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
     )
 
 
@@ -82,11 +84,11 @@ def _concatenate(values: Sequence[Any], empty: Any) -> Any:
     return np.concatenate(values) if values else empty
 
 
-def _vectors(values: Sequence[FloatArray | None]) -> Any:
-    """Stack rows; NaN where missing, None where none is known."""
+def _stack(values: Sequence[FloatArray | None], shape: tuple[int, ...]) -> Any:
+    """Stack arrays of one shape; NaN where missing, None where none is known."""
     if all(value is None for value in values):
         return None
-    return np.array([np.full(3, np.nan) if value is None else value for value in values])
+    return np.array([np.full(shape, np.nan) if value is None else value for value in values])
 
 
 def _per_atom(values: Sequence[Any], lengths: Sequence[int]) -> Any:

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from ._baseline import BASELINES
 from ._discrepancy import absorbs
 from ._fit_labels import FitLabels
+from ._keys import QUADRUPOLE_KEY
 from ._parameters import check_number, check_whole
 from .exceptions import InputError
 from .kernels import EnvironmentKernel
@@ -63,6 +64,7 @@ def check_settings(ridge: Any) -> None:
         raise InputError(f"eigenvalue_cut: expected a share below 1, got {ridge.eigenvalue_cut!r}.")
     if ridge.direction_weight != "auto":
         check_number("direction_weight", ridge.direction_weight, above=None)
+    check_number("quadrupole_weight", ridge.quadrupole_weight, above=None)
     if ridge.baseline not in BASELINES:
         raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
     make_loss(ridge.loss, ridge.huber_threshold)
@@ -124,6 +126,25 @@ def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -
     if direction_weight == "auto":
         return BASELINE_DIRECTION / labels.n_dipoles
     return float(direction_weight)
+
+
+def resolve_quadrupole_weight(quadrupole_weight: float, labels: FitLabels) -> float:
+    """Weight of the quadrupoles, 1 / angstrom^2; above 0 it needs quadrupole labels."""
+    weight = float(quadrupole_weight)
+    if weight > 0 and not labels.has_quadrupoles:
+        found = ", ".join(labels.molecules.source_keys) or "none"
+        raise InputError(
+            f"quadrupole_weight: {weight:g} needs quadrupole labels, and the molecules have none "
+            f"(looked for {QUADRUPOLE_KEY}; keys present: {found}). Give Molecules.quadrupole, or "
+            "go on without them: quadrupole_weight=0."
+        )
+    return weight
+
+
+def wants_quadrupoles(quadrupole_weight: float, labels: FitLabels, keep: bool) -> bool:
+    """Whether to sum over quadrupoles; with `keep`, also where only a later fit may use them."""
+    later = keep and labels.has_quadrupoles and not has_baseline(labels)
+    return quadrupole_weight > 0 or later
 
 
 def resolve_init(init: str, labels: FitLabels) -> str:

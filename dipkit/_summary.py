@@ -42,6 +42,8 @@ class Summary:
     """Molecules of one atom: they have no dipole of their own to teach."""
     source_keys: tuple[str, ...]
     """Keys found where the molecules were read."""
+    n_quadrupoles: int = 0
+    """Molecules that have a quadrupole."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -52,6 +54,7 @@ class Summary:
         found = [
             _count(self.n_magnitudes, "magnitude"),
             _count(self.n_vectors, "vector"),
+            _count(self.n_quadrupoles, "quadrupole"),
             f"{self.n_charges} with charges" if self.n_charges else "",
         ]
         labels = ", ".join(text for text in found if text) or "none"
@@ -82,6 +85,7 @@ def summarise(molecules: Molecules) -> Summary:
         n_baseline=0 if baseline is None else int((~np.isnan(baseline[:, 0])).sum()),
         n_one_atom=int((natoms == 1).sum()),
         source_keys=molecules.source_keys,
+        n_quadrupoles=int(molecules.has_quadrupole.sum()),
     )
 
 

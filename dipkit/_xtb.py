@@ -31,7 +31,8 @@ ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"max-iter": 1000, "mixer-damping": 
 class GFN2:
     """GFN2-xTB by tblite.
 
-    Its dipole is that of its charges and of its atomic dipoles together.
+    Its dipole is that of its charges and of its atomic dipoles together. No quadrupole is read: of
+    the one that tblite 0.8 returns, the components off the diagonal do not turn with the molecule.
 
     Parameters
     ----------

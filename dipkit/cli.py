@@ -137,6 +137,9 @@ def fit(
         str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
     ] = None,
     baseline: BaselineOption = Baseline.none,
+    quadrupole_weight: Annotated[
+        float | None, typer.Option(help="Weight of quadrupoles, 1/Å².", show_default="0")
+    ] = None,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
@@ -155,7 +158,7 @@ def fit(
     parameters: dict[str, Any] = {"device": device.value, "random_state": seed}
     given: dict[str, Any] = {"charge_weight": charge_weight, "alpha": alpha}
     given |= {"n_inducing": n_inducing, "memory_budget": memory_budget}
-    given |= {"charge_discrepancy": charge_discrepancy}
+    given |= {"charge_discrepancy": charge_discrepancy, "quadrupole_weight": quadrupole_weight}
     parameters |= {name: value for name, value in given.items() if value is not None}
     parameters["baseline"] = baseline.value
     start = time.perf_counter()

@@ -206,7 +206,7 @@ def element_blocks(molecules: Molecules, backend: Backend = NUMPY) -> Iterator[E
         yield ElementBlock(
             number=int(number),
             atoms=atoms,
-            moment=_moment_map(arms[atoms], index[atoms], len(molecules), backend),
+            moment=moment_map(arms[atoms], index[atoms], len(molecules), backend),
             member=_member_map(index[atoms], len(molecules), backend),
         )
 
@@ -217,17 +217,33 @@ def _member_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) ->
     return backend.csr(np.ones(len(index)), columns, pointer, (n_molecules, len(index)))
 
 
-def _moment_map(
+def moment_map(
     arms: FloatArray, index: NDArray[np.int64], n_molecules: int, backend: Backend
 ) -> Any:
-    """Rows 3 A + c hold the arms along axis c of the atoms of molecule A."""
+    """Map raw charges of some atoms to k components of moments of their molecules.
+
+    Parameters
+    ----------
+    arms : ndarray of shape (n_e, k)
+        What a charge on each atom adds to each component.
+    index : ndarray of shape (n_e,)
+        Molecule of each atom, ascending.
+    n_molecules : int
+    backend : Backend
+
+    Returns
+    -------
+    sparse array of shape (k n_molecules, n_e)
+        Rows k A + c hold component c of the arms of the atoms of molecule A.
+    """
+    k = arms.shape[1]
     starts = np.searchsorted(index, np.arange(n_molecules + 1))
-    counts = np.repeat(np.diff(starts), 3)
+    counts = np.repeat(np.diff(starts), k)
     pointer = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    # Each atom enters three rows: sort (molecule, axis, atom) to find the order of entries.
-    axis = np.tile(np.arange(3), len(index))
-    atom = np.repeat(np.arange(len(index)), 3)
-    order = np.lexsort((atom, axis, np.repeat(index, 3)))
+    # Each atom enters k rows: sort (molecule, component, atom) to find the order of entries.
+    axis = np.tile(np.arange(k), len(index))
+    atom = np.repeat(np.arange(len(index)), k)
+    order = np.lexsort((atom, axis, np.repeat(index, k)))
     values = arms.ravel()[order]
     columns = atom[order].astype(np.int32)
-    return backend.csr(values, columns, pointer, (3 * n_molecules, len(index)))
+    return backend.csr(values, columns, pointer, (k * n_molecules, len(index)))

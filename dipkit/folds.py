@@ -29,6 +29,7 @@ from ._baseline import baseline_of, prepare_labels
 from ._direction import direction_statistics
 from ._discrepancy import AbsorbedCharges, absorbs
 from ._fit_labels import FitLabels, read_labels
+from ._folded_quadrupoles import folded_quadrupoles, folded_sum
 from ._memory import parse_bytes
 from ._parameters import check_number
 from ._settings import (
@@ -37,6 +38,7 @@ from ._settings import (
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_init,
+    resolve_quadrupole_weight,
 )
 from ._threads import count_threads, in_order
 from .design import constant_dipoles
@@ -151,6 +153,7 @@ class FoldedProblem:
         # Held-out molecules take part in the one scale of a baseline, as they do in the basis.
         labels, _ = prepare_labels(labels, baseline_of(ridge))
         self.direction_weight = resolve_direction_weight(ridge.direction_weight, labels)
+        self.quadrupole_weight = resolve_quadrupole_weight(ridge.quadrupole_weight, labels)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
         self.ridge, self.labels, self.folds = ridge, labels, list(folds)
         self.loss = make_loss(ridge.loss, ridge.huber_threshold)
@@ -162,7 +165,7 @@ class FoldedProblem:
         self.basis, self.owners = _choose_basis(molecules, ridge)
         sets = self._charge_sets()
         # Charges, dipoles and factors of every fold.
-        kinds = len(sets) + 1 + (self.direction_weight > 0)
+        kinds = len(sets) + 1 + (self.direction_weight > 0) + (self.quadrupole_weight > 0)
         n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
         if absorbs(ridge.charge_discrepancy):  # a factor and a matrix of each fold and lambda
             n_matrices += 2 * len(folds) * len(charge_weights) + 1
@@ -174,6 +177,8 @@ class FoldedProblem:
         if absorbs(ridge.charge_discrepancy):
             self.term = AbsorbedCharges(self.term, ridge.charge_discrepancy, self.basis.backend)
         self.direction = self._direction() if self.direction_weight > 0 else None
+        if self.quadrupole_weight > 0:
+            self._add_quadrupoles()
         self._sum_dipoles()
 
     def held_out_errors(self, tol: float = GRID_TOL, passes: int | None = None) -> list[FloatArray]:
@@ -317,6 +322,15 @@ class FoldedProblem:
             return direction_statistics(self.rows, self.constant, some, backend)
 
         return FoldedCharges(pull(self.labelled), [pull(weights) for weights in self.weights])
+
+    def _add_quadrupoles(self) -> None:
+        """Put the term of the quadrupoles beside the pull towards the baseline's directions."""
+        weights = self.labels.target.weights
+        out = [np.delete(np.arange(len(weights)), train) for train, _ in self.folds]
+        terms = [(folded_quadrupoles(self.labels, self.basis, out), self.quadrupole_weight)]
+        if self.direction is not None:
+            terms.append((self.direction, self.direction_weight))
+        self.direction, self.direction_weight = folded_sum(terms), 1.0
 
     def _starts(self, objective: LockstepObjective) -> Any:
         """Return starting weights of each fold (k, r), from the charges of its training part."""

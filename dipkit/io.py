@@ -17,7 +17,8 @@ Labels are looked for under these keys, the first one present counts:
 - magnitude, debye: ``dipole_debye``, ``mu``, ``mu_debye``;
 - vector, e*angstrom: ``dipole``, as ASE keeps it;
 - charges, e: ``mulliken``, ``mulliken_charges``, ``charges``;
-- total charge, e: ``charge``, ``total_charge``.
+- total charge, e: ``charge``, ``total_charge``;
+- quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
 in debye and three are a vector in e*angstrom. One number under ``dipole`` could be either unit,

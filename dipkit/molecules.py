@@ -76,6 +76,8 @@ class Molecules(FrozenArrays):
         Charges of that calculation.
     source_keys : tuple of str, default=()
         Keys found where the molecules were read, for messages about missing labels.
+    quadrupole : array-like of shape (n_molecules, 3, 3), debye*angstrom, default=None
+        Reference quadrupoles: traceless, in Buckingham's convention, about the centres of mass.
 
     Examples
     --------
@@ -100,6 +102,7 @@ class Molecules(FrozenArrays):
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
     source_keys: tuple[str, ...] = ()
+    quadrupole: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Copy and check every field."""
@@ -114,6 +117,7 @@ class Molecules(FrozenArrays):
         _label_checks.check_baseline(
             self.baseline_dipole, self.baseline_charges, self.total_charge, locate
         )
+        _label_checks.check_quadrupoles(self.quadrupole, locate)
         check_features(self.features, self.n_atoms)
 
     def _coerce(self) -> None:
@@ -133,6 +137,7 @@ class Molecules(FrozenArrays):
             ("charges", (n_atoms,), np.nan),
             ("baseline_dipole", (n, 3), None),
             ("baseline_charges", (n_atoms,), None),
+            ("quadrupole", (n, 3, 3), None),
         ):
             value = getattr(self, name)
             if value is None and absent is not None:
@@ -273,6 +278,13 @@ class Molecules(FrozenArrays):
         """Which molecules have reference charges, shape (n_molecules,)."""
         return ~np.isnan(self.charges[self.offsets[:-1]])
 
+    @property
+    def has_quadrupole(self) -> NDArray[np.bool_]:
+        """Which molecules have a quadrupole, shape (n_molecules,)."""
+        if self.quadrupole is None:
+            return np.zeros(len(self), dtype=bool)
+        return ~np.isnan(self.quadrupole[:, 0, 0])
+
     def centers_of_mass(self) -> FloatArray:
         """Centres of mass, shape (n_molecules, 3), angstrom."""
         if not len(self):
@@ -295,6 +307,13 @@ class Molecules(FrozenArrays):
         return f"Molecules({self.summary().one_line()})"
 
 
-_PER_MOLECULE = ("names", "total_charge", "dipole_magnitude", "dipole_vector", "baseline_dipole")
+_PER_MOLECULE = (
+    "names",
+    "total_charge",
+    "dipole_magnitude",
+    "dipole_vector",
+    "baseline_dipole",
+    "quadrupole",
+)
 _GEOMETRY = {"numbers", "positions", "offsets"}
 _PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")

@@ -103,6 +103,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         smaller beta. None, or infinity, is no second function. Worth a try where charges are known
         for many more molecules than dipoles: 1e-3 for 100 dipoles, 1e-4 for 200, 1e-5 for 500.
         Without a charge weight it has no effect.
+    quadrupole_weight : float, default=0.0
+        Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
+        have a label. With 0 they are not learned from. Not with a baseline that holds more than
+        charges.
 
     Attributes
     ----------
@@ -178,6 +182,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         baseline_memory: Any = None,
         direction_weight: float | str = "auto",
         charge_discrepancy: float | None = None,
+        quadrupole_weight: float = 0.0,
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -201,6 +206,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.baseline_memory = baseline_memory
         self.direction_weight = direction_weight
         self.charge_discrepancy = charge_discrepancy
+        self.quadrupole_weight = quadrupole_weight
 
     def fit(
         self,
@@ -330,7 +336,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
 
-        They were never learned from: charges made to reproduce dipoles are what they rest on.
+        Without labels of them (`quadrupole_weight`), they rest on charges made to reproduce dipoles
+        alone.
 
         Returns
         -------

@@ -55,8 +55,8 @@ LAYERS = (
     },
     {"regression"}
     | {"_baseline", "_described", "_direction", "_evaluate", "_fit_labels", "_fit_statistics"}
-    | {"_fitting", "_parameters", "_settings"},
-    {"predicting", "metrics", "baselines", "folds"},
+    | {"_fitting", "_parameters", "_quadrupoles", "_settings"},
+    {"predicting", "metrics", "baselines", "folds", "_folded_quadrupoles"},
     {"search", "persistence", "calculator", "derivatives", "report", "vibrations"}
     | {"_labelling", "_outputs", "_study", "_training", "_trials"},
     {"demo", "_tuning", "study_report"},

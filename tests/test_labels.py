@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 import dipkit._calculate
 from dipkit import Molecules
@@ -10,6 +11,7 @@ from dipkit._gaussian_basis import polarization
 from dipkit.datasets import load_organics
 from dipkit.exceptions import InputError, MissingDependencyError
 from dipkit.labels import GFN2, gfn2, parse_method
+from dipkit.units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
 
 # Geometries of QM9's molecules 3 and 2, angstrom, and its dipoles, debye.
 WATER = [[-0.03436, 0.97754, 0.0076], [0.064766, 0.020572, 0.001535], [0.87179, 1.300792, 0.000693]]
@@ -179,6 +181,29 @@ class TestMeanField:
         assert not found.failures
         np.testing.assert_allclose(np.linalg.norm(found.dipole, axis=1), QM9_DIPOLES, atol=1e-3)
         np.testing.assert_allclose(found.charges, QM9_CHARGES, atol=1e-4)
+
+    def test_quadrupoles_turn_and_are_told_from_the_centre_of_mass(self) -> None:
+        ion = Molecules([8, 1], [[0, 0, 0], [0.0, 0.0, 0.97]], [0, 2], total_charge=[-1])
+        turn = Rotation.from_rotvec([0.4, -0.7, 1.1]).as_matrix()
+        moved = ion.replace(positions=ion.positions @ turn.T + [3.0, -2, 5])
+        method = parse_method("hf/sto-3g")
+        here, there = (calculate(method, each, n_jobs=1).quadrupole[0] for each in (ion, moved))
+        np.testing.assert_allclose(there, turn @ here @ turn.T, atol=1e-4)
+        ion.replace(quadrupole=[here])  # symmetric and without trace, or refused
+
+    def test_quadrupoles_are_the_moments_of_electrons_and_nuclei(self, pair) -> None:
+        method = parse_method("hf/sto-3g")
+        water = pair[0]
+        found = calculate(method, water, n_jobs=1).quadrupole[0]
+        centred = water.positions - water.centers_of_mass()
+        solution = method._solve(water.numbers, centred, 0.0)
+        moments = solution.mol.intor("int1e_rr").reshape(9, *[solution.mol.nao] * 2)
+        second = -np.einsum("kab,ba->k", moments, solution.make_rdm1()).reshape(3, 3)
+        bohr = solution.mol.atom_coords()
+        second += np.einsum("i,ia,ib->ab", water.numbers.astype(float), bohr, bohr)
+        expected = 1.5 * second - 0.5 * np.trace(second) * np.eye(3)
+        expected *= ANGSTROM_PER_BOHR**2 * DEBYE_PER_E_ANGSTROM
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
     def test_schemes_differ_and_sum_to_the_charge(self, pair) -> None:
         ion = pair[:1].replace(total_charge=[1])

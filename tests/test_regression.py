@@ -139,6 +139,7 @@ def test_what_a_fit_leaves(described: Molecules, fitted: DipoleKernelRidge) -> N
         "n_magnitudes": 40,
         "n_vectors": 0,
         "n_charges": 40,
+        "n_quadrupoles": 0,
     }
     host = [value for value in vars(fitted).values() if isinstance(value, np.ndarray)]
     assert {type(value) for value in host} == {np.ndarray}
