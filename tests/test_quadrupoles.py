@@ -162,7 +162,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
     others = [ChargeStatistics(g @ g.T, rng.standard_normal(r), 3.0, 5.0 + i)
               for i, g in enumerate(grams)]  # fmt: skip
     total = others[0] + others[1] + others[2] + others[3]
-    other = type(folded)(total, others[:3])
+    other = type(folded)(total, [total - part for part in others[:3]])
     joined = folded_sum([(folded, 0.2), (other, 0.5)])
     w = rng.standard_normal(r)
     for k, (train, _) in enumerate(folds):
