@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,3 +85,22 @@ def setting() -> str:
         f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; "
         f"Python {platform.python_version()}, {versions}; commit {commit()}"
     )
+
+
+class Stopwatch:
+    """Adds up the wall time and the processor time of ``with`` blocks, in seconds.
+
+    Processor time is that of this process with its threads: what a task costs, whatever else the
+    machine does.
+    """
+
+    def __init__(self) -> None:
+        self.processor = self.wall = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._start = time.process_time(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.processor += time.process_time() - self._start[0]
+        self.wall += time.perf_counter() - self._start[1]
