@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ._backend import NUMPY
+from ._dscribe import spectrum_derivatives
 from ._elements import atomic_masses
 from .design import project
 from .exceptions import InputError
 from .io import as_molecules
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
-from .soap import SOAPTransformer, spectrum_derivatives
+from .soap import SOAPTransformer
 from .units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]

@@ -29,7 +29,7 @@ LAYERS = (
     }
     | {"_download", "_html", "_journal", "_plain", "_sparse_products", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
-    {"objective", "solvers", "lockstep", "statistics", "soap", "io", "labels", "datasets"}
+    {"objective", "solvers", "lockstep", "statistics", "scales", "soap", "io", "labels", "datasets"}
     | {
         "_ase_files",
         "_atoms",
@@ -37,6 +37,7 @@ LAYERS = (
         "_champs",
         "_charge_features",
         "_describe",
+        "_dscribe",
         "_electrons",
         "_gaussian_basis",
         "_mean_field",
@@ -46,6 +47,7 @@ LAYERS = (
         "_qm9",
         "_records",
         "_sdf",
+        "_species",
         "_xtb",
         "spread",
         "starts",
@@ -66,7 +68,7 @@ LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in 
 DOORS = {
     "cupy": "_backend",
     "cupyx": "_backend",
-    "dscribe": "soap",
+    "dscribe": "_dscribe",
     "matplotlib": "report",
     "optuna": "_study",
     "pooch": "_download",

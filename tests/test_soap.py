@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 
 import dipkit._describe
+import dipkit._dscribe
 import dipkit.soap
 from dipkit import as_molecules
 from dipkit._shared import SharedArray
@@ -234,8 +235,8 @@ def test_cut_respects_the_limit():
 def test_cache_is_found_again_with_other_labels(frames, tmp_path, monkeypatch):
     transformer = SOAPTransformer(SCALES, memory=tmp_path / "cache")
     calls = []
-    compute = dipkit.soap.spectra
-    monkeypatch.setattr(dipkit.soap, "spectra", lambda *args: calls.append(1) or compute(*args))
+    compute = dipkit._dscribe.spectra
+    monkeypatch.setattr(dipkit._dscribe, "spectra", lambda *args: calls.append(1) or compute(*args))
     one = transformer.fit_transform(frames).features
     assert len(calls) == len(SCALES)
     for frame in frames:
@@ -289,9 +290,9 @@ def test_on_demand_picks_single_atoms(transformer, frames, lazy, monkeypatch, bl
 
 def test_on_demand_computes_only_what_is_read(lazy, monkeypatch):
     described = []
-    compute = dipkit.soap.spectra
+    compute = dipkit._dscribe.spectra
     monkeypatch.setattr(
-        dipkit.soap,
+        dipkit._dscribe,
         "spectra",
         lambda numbers, *rest: described.append(len(numbers)) or compute(numbers, *rest),
     )
@@ -453,14 +454,14 @@ def test_periodic_cell_is_refused(transformer):
 
 
 def test_missing_descriptor_is_an_error(transformer, frames, monkeypatch):
-    compute = dipkit.soap.spectra
+    compute = dipkit._dscribe.spectra
 
     def without_one(*arguments):
         rows = compute(*arguments)
         rows[4] = np.nan
         return rows
 
-    monkeypatch.setattr(dipkit.soap, "spectra", without_one)
+    monkeypatch.setattr(dipkit._dscribe, "spectra", without_one)
     with pytest.raises(InputError, match=r"scale0: atom 1 of molecule 1 .* 0 other atoms"):
         transformer.transform(frames)
 
