@@ -6,9 +6,13 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -104,3 +108,23 @@ class Stopwatch:
     def __exit__(self, *_: Any) -> None:
         self.processor += time.process_time() - self._start[0]
         self.wall += time.perf_counter() - self._start[1]
+
+
+@contextmanager
+def clocked(module: ModuleType, *names: str) -> Iterator[dict[str, Stopwatch]]:
+    """Time functions of a module, by name, wherever the module calls them meanwhile."""
+    watches = {name: Stopwatch() for name in names}
+
+    def timed(name: str) -> Any:
+        function = getattr(module, name)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with watches[name]:
+                return function(*args, **kwargs)
+
+        return run
+
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(mock.patch.object(module, name, timed(name)))
+        yield watches

@@ -2,7 +2,7 @@
 
 Symbols: n atoms in all, scale s with d_s columns; x_i^s (n, d_s) of unit length, float32.
 What a scale is lives in `scales.py`, how one is computed in `_dscribe.py`. How the work is spread
-over processes is not here (`_describe.py`), nor how descriptors are compared (`kernels.py`).
+over threads is not here (`_describe.py`), nor how descriptors are compared (`kernels.py`).
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     species : sequence of str or int, default=None
         Elements to tell apart, as symbols or atomic numbers; None takes those seen in `fit`.
     n_jobs : int, default=None
-        Processes, -1 for all cores. None follows an active `joblib.parallel_config`; without
-        one it takes all cores where one process would need more than about 6 seconds (a few
-        molecules are timed first), else one process. The result has the same bits in any case.
+        Threads, -1 for all cores; processes or a cluster where an active
+        `joblib.parallel_config` names such a backend. None takes the number from there, else the
+        threads that BLAS may use. The result has the same bits in any case.
     memory : str, path or joblib.Memory, default=None
         Where to keep descriptors between runs, chunk by chunk; None keeps nothing.
     on_demand : bool or "auto", default="auto"
@@ -234,7 +234,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     def _describe(self, molecules: Molecules) -> Molecules:
         require_species(molecules, self.species_)
         if self._too_large(molecules):
-            describer = self._describer(verbose=False, work_atoms=molecules.n_atoms)
+            describer = self._describer(verbose=False)
             return molecules.replace(features=OnDemandFeatures(describer, molecules))
         describer = self._describer(verbose=self.verbose)
         features = Features(describer.describe(molecules), describer.weights)
@@ -253,7 +253,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             )
         return needed > share
 
-    def _describer(self, verbose: bool | str, work_atoms: int = 0) -> SOAPDescriber:
+    def _describer(self, verbose: bool | str) -> SOAPDescriber:
         memory = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
         return SOAPDescriber(
             calculate=power_spectrum,
@@ -264,7 +264,6 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             memory=None if memory is None else check_memory(memory),
             verbose=verbose,
-            work_atoms=work_atoms,
         )
 
 

@@ -3,6 +3,8 @@
 import logging
 import os
 import pickle
+import threading
+import time
 
 import joblib
 import numpy as np
@@ -138,6 +140,7 @@ def test_subset_of_transform_is_transform_of_subset(transformer, frames):
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dipkit._describe, "CHUNK_ATOMS", 9)
+    monkeypatch.setattr(dipkit._describe, "count_threads", lambda: 1)  # unless a test asks for more
 
 
 @pytest.mark.parametrize("n_atoms", [1, 10, 17])
@@ -148,9 +151,26 @@ def test_chunks_of_any_size(transformer, frames, monkeypatch, n_atoms):
 
 
 @pytest.mark.usefixtures("small_chunks")
+def test_threads_change_no_bit(transformer, frames, monkeypatch):
+    one = transformer.transform(frames)
+    compute, threads = dipkit._dscribe.spectra, set()
+
+    def noted(*args):
+        threads.add(threading.get_ident())
+        time.sleep(0.01)  # else one thread may be done before the other has begun
+        return compute(*args)
+
+    monkeypatch.setattr(dipkit._dscribe, "spectra", noted)
+    two = clone(transformer).set_params(n_jobs=2).fit_transform(frames)
+    assert len(threads) == 2
+    assert_equal(one.features, two.features)
+
+
+@pytest.mark.usefixtures("small_chunks")
 def test_processes_change_no_bit(transformer, frames):
     one = transformer.transform(frames)
-    two = clone(transformer).set_params(n_jobs=2).fit_transform(frames)
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        two = clone(transformer).fit_transform(frames)
     assert_equal(one.features, two.features)
     # The array shared with the workers is as good as any other.
     (total,) = joblib.Parallel(n_jobs=2)([joblib.delayed(np.sum)(two.features.scales[0])])
@@ -163,7 +183,9 @@ def test_follows_parallel_config(transformer, frames, monkeypatch):
     asked = []
     run = dipkit._tasks.run
     monkeypatch.setattr(
-        dipkit._tasks, "run", lambda tasks, n_jobs: asked.append(n_jobs) or run(tasks, n_jobs)
+        dipkit._tasks,
+        "run",
+        lambda tasks, n_jobs, **how: asked.append(n_jobs) or run(tasks, n_jobs, **how),
     )
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert_equal(transformer.transform(frames).features, expected)
@@ -193,7 +215,7 @@ def test_backends_that_return_lists(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     parallel = joblib.Parallel
 
-    def lists_only(n_jobs, return_as="list"):  # as with Dask
+    def lists_only(n_jobs, prefer, return_as="list"):  # as with Dask
         if return_as != "list":
             raise ValueError("Backend does not support return_as")
         return parallel(n_jobs=n_jobs)
@@ -215,14 +237,13 @@ def test_shared_array_is_reached_by_its_address():
         np.testing.assert_array_equal(array, [[0, 0], [0, 1], [2, 3]])
 
 
-def test_large_work_takes_all_cores(transformer, frames, monkeypatch):
-    molecules = as_molecules(frames)
+def test_takes_the_threads_of_blas(transformer, monkeypatch):
     describer = transformer._describer(verbose=False)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
-    assert describer._count_jobs(molecules, n_chunks=10) == 1
-    describer._rate[:] = [60.0]
-    assert describer._count_jobs(molecules, n_chunks=10) == -1
-    assert describer._count_jobs(molecules, n_chunks=1) == 1
+    monkeypatch.setattr(dipkit._describe, "count_threads", lambda: 4)
+    assert [describer._count_jobs(n_chunks) for n_chunks in (1, 2, 10)] == [1, 2, 4]
+    with joblib.parallel_config(n_jobs=3):
+        assert describer._count_jobs(10) == 3
 
 
 def test_cut_respects_the_limit():
