@@ -136,9 +136,10 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
 {made_by("uncertainty", args)}
 
 Means over {args.seeds} draws of training molecules and of {args.test} molecules from
-{test_part(args)}; ± is the standard deviation over the draws. "charges" says whether the training
-molecules carried Mulliken charges. "fit" is what the standard deviations add to the time of `fit`, "prediction" how
-many times as long prediction takes with them as without, descriptors left out.
+{test_part(args)}; ± is the standard deviation over the draws. "charges" says whether the
+training molecules carried Mulliken charges. "fit" is what the standard deviations add to the time
+of `fit`, "prediction" how many times as long prediction takes with them as without, descriptors
+left out.
 
 {table(rows, args)}
 
