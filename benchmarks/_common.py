@@ -6,8 +6,14 @@ import os
 import platform
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -132,3 +138,42 @@ def setting() -> str:
         f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; "
         f"Python {platform.python_version()}, {versions}; commit {commit()}"
     )
+
+
+class Stopwatch:
+    """Adds up the wall time and the processor time of ``with`` blocks, in seconds.
+
+    Processor time is that of this process with its threads: what a task costs, whatever else the
+    machine does.
+    """
+
+    def __init__(self) -> None:
+        self.processor = self.wall = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._start = time.process_time(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.processor += time.process_time() - self._start[0]
+        self.wall += time.perf_counter() - self._start[1]
+
+
+@contextmanager
+def clocked(module: ModuleType, *names: str) -> Iterator[dict[str, Stopwatch]]:
+    """Time functions of a module, by name, wherever the module calls them meanwhile."""
+    watches = {name: Stopwatch() for name in names}
+
+    def timed(name: str) -> Any:
+        function = getattr(module, name)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with watches[name]:
+                return function(*args, **kwargs)
+
+        return run
+
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(mock.patch.object(module, name, timed(name)))
+        yield watches

@@ -9,15 +9,12 @@ defaults are chosen. Each row changes one thing; passes are linear solves of all
 from __future__ import annotations
 
 import argparse
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import draw, setting
-from sklearn.exceptions import ConvergenceWarning
+from _draws import arguments, described_draw, made_by, run_seeds
 
-from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale
 from dipkit._settings import AUTO_ALPHA
 from dipkit.metrics import error_report
 from dipkit.soap import default_scales
@@ -77,11 +74,9 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     """All variants at all sizes, for one draw of molecules."""
-    train, test = draw(pool, max(args.sizes), args.test, seed, tune=True)
     rows = []
     for name, scales in {"": None, **SCALES}.items():
-        soap = SOAPTransformer(scales, on_demand=False, verbose=False).fit(train)
-        described, tested = soap.transform(train), soap.transform(test)
+        described, tested = described_draw(pool, args, seed, scales=scales)
         for size in args.sizes:
             part = described[:size]
             if name:
@@ -113,8 +108,7 @@ def report(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return f"""# What each default is worth
 
-Made by `benchmarks/ablation.py --data {Path(args.data).name} --sizes \
-{",".join(map(str, args.sizes))} --seeds {args.seeds}` on {args.setting}.
+{made_by("ablation", args)}
 
 One thing changed at a time; means over {args.seeds} draws (± standard deviation of the MAE) of
 training molecules and {args.test} *validation* molecules, both from the development part of QM9.
@@ -129,25 +123,7 @@ changes do: a difference below 0.01 D says little here.
 
 def main() -> None:
     """Run all variants and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
-    parser.add_argument("--sizes", default="200,1000")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--test", type=int, default=1000)
-    parser.add_argument("--output", type=Path, help="folder for ablation.md")
-    args = parser.parse_args()
-    args.sizes = [int(size) for size in args.sizes.split(",")]
-    args.setting = setting()  # now: the tree may change while this runs
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    pool = read(args.data)
-    rows: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
-        print(f"seed {seed}")
-        rows += run_seed(pool, args, seed)
-    page = report(rows, args)
-    print(page)
-    if args.output is not None:
-        (args.output / "ablation.md").write_text(page)
+    run_seeds("ablation", arguments(__doc__, "200,1000", False).parse_args(), run_seed, report)
 
 
 if __name__ == "__main__":

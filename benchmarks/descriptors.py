@@ -1,19 +1,20 @@
-"""Time SOAP descriptors: one process, two processes, and dscribe's own `n_jobs`.
+"""Time SOAP descriptors: one thread, two threads, two processes, and dscribe's own `n_jobs`.
 
     python benchmarks/descriptors.py --data pool.npz --molecules 200 20000
 
 Each way describes the same molecules, block by block, in turn and several times; the table shows
-the median time relative to dscribe called in one process, and atoms a second.
+the median time relative to dipkit's on one thread, atoms a second, and the processor time of this
+process with its threads (workers left out) relative to that. On a machine that does other things
+as well, processor time over the number of threads is the wall time at best.
 """
 
 import argparse
-import platform
 import statistics
-import time
 from collections.abc import Callable
 
 import joblib
 import numpy as np
+from _common import Stopwatch, setting
 
 from dipkit import Molecules, read, to_atoms
 from dipkit.soap import SOAPTransformer
@@ -33,6 +34,12 @@ def by_dipkit(molecules: Molecules, n_jobs: int | None) -> None:
         block.features.compute()
 
 
+def by_processes(molecules: Molecules, n_jobs: int) -> None:
+    """Describe with worker processes."""
+    with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
+        by_dipkit(molecules, None)
+
+
 def by_dscribe(molecules: Molecules, n_jobs: int) -> None:
     """Let dscribe spread the work."""
     from dscribe.descriptors import SOAP
@@ -47,19 +54,20 @@ def by_dscribe(molecules: Molecules, n_jobs: int) -> None:
 
 
 WAYS: dict[str, Callable[[Molecules], None]] = {
+    "dipkit, one thread": lambda m: by_dipkit(m, 1),
+    "dipkit, two threads": lambda m: by_dipkit(m, 2),
+    "dipkit, n_jobs=None": lambda m: by_dipkit(m, None),
+    "dipkit, two processes": lambda m: by_processes(m, 2),
     "dscribe, one process": lambda m: by_dscribe(m, 1),
     "dscribe, n_jobs=2": lambda m: by_dscribe(m, 2),
-    "dipkit, one process": lambda m: by_dipkit(m, 1),
-    "dipkit, two processes": lambda m: by_dipkit(m, 2),
-    "dipkit, n_jobs=None": lambda m: by_dipkit(m, None),
 }
 
 
-def seconds(way: Callable[[Molecules], None], molecules: Molecules) -> float:
+def seconds(way: Callable[[Molecules], None], molecules: Molecules) -> Stopwatch:
     """Time one way."""
-    start = time.perf_counter()
-    way(molecules)
-    return time.perf_counter() - start
+    with Stopwatch() as watch:
+        way(molecules)
+    return watch
 
 
 def main() -> None:
@@ -72,20 +80,23 @@ def main() -> None:
     args = parser.parse_args()
     pool = read(args.data, labels=False)
     rng = np.random.default_rng(0)
-    print(f"{platform.processor() or platform.machine()}, {joblib.cpu_count()} cores")
+    print(setting())
     for n in args.molecules:
         molecules = pool[rng.choice(len(pool), n, replace=False)]
         ways = {name: way for name, way in WAYS.items() if name not in args.skip}
-        times: dict[str, list[float]] = {name: [] for name in ways}
+        times: dict[str, list[Stopwatch]] = {name: [] for name in ways}
         for _ in range(args.repeat):
             for name, way in ways.items():
                 times[name].append(seconds(way, molecules))
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        base = next(iter(medians.values()))
         print(f"\n{n} molecules, {molecules.n_atoms} atoms")
-        for name, median in medians.items():
-            rate = molecules.n_atoms / median
-            print(f"  {name:<24} {median / base:5.2f} of the first way, {rate:8.0f} atoms/s")
+        base = 0.0, 0.0
+        for name, found in times.items():
+            wall = statistics.median(watch.wall for watch in found)
+            processor = statistics.median(watch.processor for watch in found)
+            base = base if base[0] else (wall, processor)
+            ratios = f"{wall / base[0]:5.2f} of the first way, {processor / base[1]:5.2f}"
+            rate = molecules.n_atoms / wall
+            print(f"  {name:<24} {ratios} in processor time, {rate:8.0f} atoms/s")
 
 
 if __name__ == "__main__":

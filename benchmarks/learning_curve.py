@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import draw, setting
-from sklearn.exceptions import ConvergenceWarning
+from _draws import Row, arguments, described_draw, made_by, run_seeds, test_part
 
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, Molecules
 from dipkit.baselines import AveragedSOAPRidge, charge_dipoles, mean_predictor
 from dipkit.metrics import error_report
 
@@ -33,8 +29,6 @@ RANDOM = "dipkit, no charges, random start, no annealing"
 BARE = "dipkit, no charges"
 CHARGES = "dipkit, with charges"
 FIGURES = {"MAE": "mae_debye", "median": "median_debye", "95 %": "p95_debye", "RMSE": "rmse_debye"}
-
-Row = dict[str, Any]
 
 
 def models(settings: dict[str, Any], seed: int) -> dict[str, Callable[[Molecules, Molecules], Any]]:
@@ -60,12 +54,10 @@ def models(settings: dict[str, Any], seed: int) -> dict[str, Callable[[Molecules
 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
     """Fit and test all models at all sizes; the training sets of a seed are nested."""
-    train, test = draw(pool, max(args.sizes), args.test, seed, args.tune)
     start = time.perf_counter()
-    soap = SOAPTransformer(on_demand=False).fit(train)
-    train, test = soap.transform(train), soap.transform(test)
+    train, test = described_draw(pool, args, seed)
     seconds = time.perf_counter() - start
-    print(f"seed {seed}: {len(train) + len(test)} molecules described in {seconds:.0f} s")
+    print(f"  {len(train) + len(test)} molecules described in {seconds:.0f} s")
     rows = []
     for size in args.sizes:
         for name, predict in models(args.settings, seed).items():
@@ -100,15 +92,13 @@ def table(rows: list[Row], args: argparse.Namespace) -> str:
 
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
-    part = "a validation part of the development molecules" if args.tune else "the test part"
     changed = f" Settings other than the defaults: `{args.settings}`." if args.settings else ""
     return f"""# Learning curve on QM9
 
-Made by `benchmarks/learning_curve.py --data {Path(args.data).name} --sizes \
-{",".join(map(str, args.sizes))} --seeds {args.seeds}` on {args.setting}.
+{made_by("learning_curve", args)}
 
 Means over {args.seeds} seeds (± standard deviation of the MAE over the seeds); each seed draws its
-training molecules, and {args.test} test molecules from {part}; the first
+training molecules, and {args.test} test molecules from {test_part(args)}; the first
 molecule drawn of each element goes to the front, so that the smallest set knows all elements. All
 models learn from the scalar magnitudes alone, those with charges also from the Mulliken charges of
 the training molecules.
@@ -123,31 +113,12 @@ spread is that of the minima it ends in.
 
 def main() -> None:
     """Run all seeds and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
-    parser.add_argument("--sizes", default="100,200,500,1000,2000,5000")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--test", type=int, default=1000, help="test molecules of each seed")
-    parser.add_argument("--tune", action="store_true", help="leave the test part alone")
+    parser = arguments(__doc__, "100,200,500,1000,2000,5000")
     parser.add_argument("--models", nargs="*", help="rows to compute; all by default")
     parser.add_argument("--settings", default="{}", help="parameters, as a Python dictionary")
-    parser.add_argument("--output", type=Path, help="folder for learning_curve.md and .json")
     args = parser.parse_args()
-    args.sizes = [int(size) for size in args.sizes.split(",")]
-    args.setting = setting()  # now: the tree may change while this runs
     args.settings = ast.literal_eval(args.settings)
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    pool = read(args.data)
-    rows: list[Row] = []
-    for seed in range(args.seeds):
-        rows += run_seed(pool, args, seed)
-        # After every seed: a run that is broken off leaves what it has.
-        if args.output is not None:
-            args.output.mkdir(parents=True, exist_ok=True)
-            (args.output / "learning_curve.md").write_text(report(rows, args))
-            record = {"setting": args.setting, "rows": rows}
-            (args.output / "learning_curve.json").write_text(json.dumps(record, indent=1))
-    print(report(rows, args))
+    run_seeds("learning_curve", args, run_seed, report)
 
 
 if __name__ == "__main__":

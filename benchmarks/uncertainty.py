@@ -12,44 +12,25 @@ that hold nitrogen, predicted by a model that saw nitrogen in one molecule only.
 from __future__ import annotations
 
 import argparse
-import json
 import time
-import warnings
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from _common import draw, setting
+from _common import Stopwatch, clocked
+from _draws import Row, arguments, described_draw, made_by, run_seeds, test_part
 from scipy.stats import spearmanr
-from sklearn.exceptions import ConvergenceWarning
 
-import dipkit.regression
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
+import dipkit._fitting
+from dipkit import DipoleKernelRidge, Molecules
 
 WIDTHS = {"within 1 std, %": 1.0, "within 1.96 std, %": 1.96}
 NITROGEN, FLUORINE = 7, 9
 
-Row = dict[str, Any]
-
 
 def timed_fit(train: Molecules) -> tuple[DipoleKernelRidge, float, float]:
     """Fit, and tell the seconds in all and those spent on the standard deviations."""
-    spent = []
-    original = dipkit.regression.fit_spread
-
-    def clocked(*args: Any) -> Any:
-        start = time.perf_counter()
-        result = original(*args)
-        spent.append(time.perf_counter() - start)
-        return result
-
-    dipkit.regression.fit_spread = clocked
-    start = time.perf_counter()
-    try:
+    with clocked(dipkit._fitting, "fit_spread") as watches, Stopwatch() as whole:
         model = DipoleKernelRidge().fit(train, train.dipole_magnitude)
-    finally:
-        dipkit.regression.fit_spread = original
-    return model, time.perf_counter() - start, spent[0]
+    return model, whole.wall, watches["fit_spread"].wall
 
 
 def figures(model: DipoleKernelRidge, test: Molecules) -> Row:
@@ -92,9 +73,7 @@ def strangers(train: Molecules, test: Molecules) -> Row:
 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
     """Fit and test at all sizes, for one draw of molecules."""
-    train, test = draw(pool, max(args.sizes), args.test, seed, args.tune)
-    soap = SOAPTransformer(on_demand=False, verbose=False).fit(train)
-    train, test = soap.transform(train), soap.transform(test)
+    train, test = described_draw(pool, args, seed)
     rows = []
     for size in args.sizes:
         for charges in (True, False):
@@ -152,18 +131,15 @@ def novelty(rows: list[Row]) -> str:
 
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
-    part = "a validation part of the development molecules" if args.tune else "the test part"
-    sizes = ",".join(map(str, args.sizes))
-    tune = " --tune" if args.tune else ""
     return f"""# Coverage of the standard deviations
 
-Made by `benchmarks/uncertainty.py --data {Path(args.data).name} --sizes {sizes} --seeds \
-{args.seeds} --test {args.test}{tune}` on {args.setting}.
+{made_by("uncertainty", args)}
 
-Means over {args.seeds} draws of training molecules and of {args.test} molecules from {part}; ±
-is the standard deviation over the draws. "charges" says whether the training molecules carried
-Mulliken charges. "fit" is what the standard deviations add to the time of `fit`, "prediction" how
-many times as long prediction takes with them as without, descriptors left out.
+Means over {args.seeds} draws of training molecules and of {args.test} molecules from
+{test_part(args)}; ± is the standard deviation over the draws. "charges" says whether the
+training molecules carried Mulliken charges. "fit" is what the standard deviations add to the time
+of `fit`, "prediction" how many times as long prediction takes with them as without, descriptors
+left out.
 
 {table(rows, args)}
 
@@ -178,27 +154,7 @@ those in the draw without nitrogen.
 
 def main() -> None:
     """Run all seeds and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
-    parser.add_argument("--sizes", default="200,1000")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--test", type=int, default=1000, help="test molecules of each seed")
-    parser.add_argument("--tune", action="store_true", help="leave the test part alone")
-    parser.add_argument("--output", type=Path, help="folder for uncertainty.md and .json")
-    args = parser.parse_args()
-    args.sizes = [int(size) for size in args.sizes.split(",")]
-    args.setting = setting()  # now: the tree may change while this runs
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    pool = read(args.data)
-    rows: list[Row] = []
-    for seed in range(args.seeds):
-        rows += run_seed(pool, args, seed)
-        if args.output is not None:
-            args.output.mkdir(parents=True, exist_ok=True)
-            (args.output / "uncertainty.md").write_text(report(rows, args))
-            record = {"setting": args.setting, "rows": rows}
-            (args.output / "uncertainty.json").write_text(json.dumps(record, indent=1))
-    print(report(rows, args))
+    run_seeds("uncertainty", arguments(__doc__, "200,1000").parse_args(), run_seed, report)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Describing many molecules: chunks, processes, a cache, a progress bar.
+"""Describing many molecules: chunks, threads or processes, a cache, a progress bar.
 
 Symbols: n atoms in all, scale s with d_s columns. A chunk is a run of molecules of about
-`CHUNK_ATOMS` atoms; each molecule is computed on its own, so that neither chunks nor processes
-change a bit of the result. What is computed for a chunk is not here (`soap.py`).
+`CHUNK_ATOMS` atoms; each molecule is computed on its own, so that neither chunks nor workers change
+a bit of the result. NumPy leaves the interpreter to other threads nearly all of the time here, so
+that threads do what processes would, without a start or a copy. What is computed for a chunk is
+not here (`_dscribe.py`).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,14 +20,12 @@ from numpy.typing import NDArray
 from . import _tasks
 from ._checks import Locator
 from ._shared import SharedArray
+from ._threads import count_threads, one_blas_thread
 from .exceptions import InputError
 from .features import check_memory, cut, forecast_bytes
 from .molecules import Molecules
 
 CHUNK_ATOMS = 512
-# Starting processes and importing dscribe in them costs seconds: less work is done here.
-PARALLEL_SECONDS = 6.0
-_PROBE_MOLECULES = 4
 
 FloatArray = NDArray[np.float32]
 
@@ -49,12 +48,10 @@ class SOAPDescriber:
     weights : tuple of float
         Weight of each scale in the kernel.
     n_jobs : int, default=None
-        None chooses by the amount of work, see `SOAPTransformer`.
+        Workers, see `SOAPTransformer`.
     memory : joblib.Memory, default=None
         Keeps the rows of each chunk and scale.
     verbose : bool or "auto", default=False
-    work_atoms : int, default=0
-        Atoms that will be described in all, where this comes block by block.
     """
 
     calculate: Callable[..., FloatArray] = field(compare=False)
@@ -65,9 +62,6 @@ class SOAPDescriber:
     n_jobs: int | None = field(default=None, compare=False)
     memory: joblib.Memory | None = field(default=None, compare=False)
     verbose: bool | str = field(default=False, compare=False)
-    work_atoms: int = field(default=0, compare=False)
-    # Seconds an atom, once measured: later blocks of a set need no second probe.
-    _rate: list[float] = field(default_factory=list, compare=False, repr=False)
 
     def describe(self, molecules: Molecules) -> tuple[FloatArray, ...]:
         """Return one array of shape (n_atoms, d_s) per scale.
@@ -80,9 +74,10 @@ class SOAPDescriber:
         check_memory(forecast_bytes(molecules.n_atoms, self.widths))
         molecules = molecules.replace(features=None)
         chunks = cut(molecules.offsets, CHUNK_ATOMS)
-        n_jobs = self._count_jobs(molecules, len(chunks))
+        n_jobs = self._count_jobs(len(chunks))
+        shared = n_jobs != 1 and not _tasks.shares_memory()
         shapes = [(molecules.n_atoms, width) for width in self.widths]
-        outputs = [SharedArray(shape, shared=n_jobs != 1) for shape in shapes]
+        outputs = [SharedArray(shape, shared) for shape in shapes]
         try:
             self._fill(molecules, chunks, outputs, n_jobs)
         finally:
@@ -107,9 +102,9 @@ class SOAPDescriber:
         results = zip(outputs, self._compute(molecules), strict=True)
         return rows, [None if output.write(rows, values) else values for output, values in results]
 
-    def _compute(self, molecules: Molecules, cached: bool = True) -> Iterator[FloatArray]:
+    def _compute(self, molecules: Molecules) -> Iterator[FloatArray]:
         calculate = self.calculate
-        if cached and self.memory is not None:
+        if self.memory is not None:
             calculate = self.memory.cache(calculate)
         geometry = molecules.numbers, molecules.positions, molecules.offsets
         return (calculate(*geometry, self.species, scale) for scale in self.parameters)
@@ -121,32 +116,23 @@ class SOAPDescriber:
             joblib.delayed(self.describe_chunk)(molecules[chunk], _rows(molecules, chunk), outputs)
             for chunk in chunks
         ]
-        with _tasks.progress("descriptors", len(chunks), self.verbose) as advance:
-            for rows, sent in _tasks.run(tasks, n_jobs):
+        bar = _tasks.progress("descriptors", len(chunks), self.verbose)
+        with one_blas_thread(), bar as advance:
+            for rows, sent in _tasks.run(tasks, n_jobs, threads=True):
                 for output, values in zip(outputs, sent, strict=True):
                     if values is not None:
                         output.write(rows, values)
                 advance()
 
-    def _count_jobs(self, molecules: Molecules, n_chunks: int) -> int:
-        """Choose the number of processes; see `SOAPTransformer`."""
+    def _count_jobs(self, n_chunks: int) -> int:
+        """Choose the number of workers; see `SOAPTransformer`."""
         if n_chunks <= 1 or self.n_jobs == 1:
             return 1
         if self.n_jobs is not None:
             return self.n_jobs
         if (asked := _tasks.active_jobs()) is not None:
             return asked
-        return -1 if self._forecast_seconds(molecules) > PARALLEL_SECONDS else 1
-
-    def _forecast_seconds(self, molecules: Molecules) -> float:
-        """Time that one process would take."""
-        if not self._rate:
-            probe = molecules[:_PROBE_MOLECULES]
-            list(self._compute(probe[:1], cached=False))  # loads what is needed
-            start = time.perf_counter()
-            list(self._compute(probe, cached=False))
-            self._rate.append((time.perf_counter() - start) / probe.n_atoms)
-        return self._rate[0] * max(molecules.n_atoms, self.work_atoms)
+        return min(count_threads(), n_chunks)
 
 
 def _rows(molecules: Molecules, chunk: slice) -> slice:

@@ -18,7 +18,9 @@ from joblib.parallel import get_active_backend
 TASKS_A_ROUND = 64
 
 
-def run(tasks: Sequence[Any], n_jobs: int | None, ordered: bool = False) -> Iterator[Any]:
+def run(
+    tasks: Sequence[Any], n_jobs: int | None, ordered: bool = False, threads: bool = False
+) -> Iterator[Any]:
     """Run tasks and yield their results.
 
     Parameters
@@ -28,15 +30,18 @@ def run(tasks: Sequence[Any], n_jobs: int | None, ordered: bool = False) -> Iter
         1 runs them here; None follows an active `joblib.parallel_config`.
     ordered : bool, default=False
         Whether results come in the order of the tasks, or as they are done.
+    threads : bool, default=False
+        Whether threads are better than processes; a backend that was chosen comes first.
     """
     if n_jobs == 1:
         yield from (function(*args, **kwargs) for function, args, kwargs in tasks)
         return
+    prefer = "threads" if threads else None
     try:
         how = "generator" if ordered else "generator_unordered"
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as=how)
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as=how, prefer=prefer)
     except ValueError:  # Dask, for one, returns lists: in rounds, so that they stay short
-        parallel = joblib.Parallel(n_jobs=n_jobs)
+        parallel = joblib.Parallel(n_jobs=n_jobs, prefer=prefer)
         size = TASKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
         for start in range(0, len(tasks), size):
             yield from parallel(tasks[start : start + size])
@@ -50,6 +55,12 @@ def count_workers(n_jobs: int | None) -> int:
     if n_jobs is None and configured is None and backend.default_n_jobs == 1:
         return 1
     return int(joblib.effective_n_jobs(n_jobs))
+
+
+def shares_memory() -> bool:
+    """Tell whether tasks that prefer threads run in this process."""
+    backend, _ = get_active_backend(prefer="threads")
+    return bool(getattr(backend, "supports_sharedmem", False))
 
 
 def active_jobs() -> int | None:

@@ -19,6 +19,7 @@ from ._backend import NUMPY
 from ._calculate import calculate
 from ._charge_features import join, pull_apart
 from ._differences import differences
+from ._dscribe import spectrum_derivatives
 from ._elements import atomic_masses
 from .design import project
 from .exceptions import InputError
@@ -26,7 +27,7 @@ from .io import as_molecules
 from .labels import GFN2
 from .molecules import Molecules
 from .regression import DipoleKernelRidge
-from .soap import SOAPTransformer, spectrum_derivatives
+from .soap import SOAPTransformer
 from .units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]

@@ -35,7 +35,8 @@ TRUSTED = (
     "dipkit.kernels.GaussianKernel",
     "dipkit.kernels.PowerKernel",
     "dipkit.regression.DipoleKernelRidge",
-    "dipkit.soap.SOAPScale",
+    "dipkit.scales.SOAPScale",
+    "dipkit.soap.SOAPScale",  # where it lived before
     "dipkit.soap.SOAPTransformer",
 )
 

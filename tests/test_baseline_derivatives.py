@@ -11,13 +11,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from dipkit import DipoleKernelRidge, SOAPTransformer, predict_all
 from dipkit._charge_features import join
 from dipkit._differences import STEP, differences, displaced
+from dipkit._dscribe import spectrum_derivatives
 from dipkit.datasets import load_organics
 from dipkit.derivatives import charge_derivatives, dipole_derivatives
 from dipkit.design import dipoles, even_charges, even_dipoles, project
 from dipkit.exceptions import InputError
 from dipkit.io import as_molecules
 from dipkit.labels import GFN2, gfn2
-from dipkit.soap import spectrum_derivatives
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -11,13 +11,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer, predict_all
 from dipkit._backend import NUMPY
+from dipkit._dscribe import spectrum_derivatives
 from dipkit.derivatives import charge_derivatives, dipole_derivatives
 from dipkit.design import conserve_charge, dipoles
 from dipkit.exceptions import InputError
 from dipkit.io import as_molecules
 from dipkit.kernels import EnvironmentKernel
 from dipkit.molecules import Molecules
-from dipkit.soap import SOAPScale, spectrum_derivatives
+from dipkit.soap import SOAPScale
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 STEP = 1e-4

@@ -29,7 +29,7 @@ LAYERS = (
     }
     | {"_download", "_html", "_journal", "_plain", "_sparse_products", "_tasks", "_threads"},
     {"molecules", "_summary", "kernels", "inducing", "design"},
-    {"objective", "solvers", "lockstep", "statistics", "soap", "io", "labels", "datasets"}
+    {"objective", "solvers", "lockstep", "statistics", "scales", "soap", "io", "labels", "datasets"}
     | {
         "_ase_files",
         "_atoms",
@@ -39,6 +39,7 @@ LAYERS = (
         "_describe",
         "_discrepancy",
         "_differences",
+        "_dscribe",
         "_electrons",
         "_gaussian_basis",
         "_mean_field",
@@ -48,6 +49,7 @@ LAYERS = (
         "_qm9",
         "_records",
         "_sdf",
+        "_species",
         "_xtb",
         "spread",
         "starts",
@@ -68,7 +70,7 @@ LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in 
 DOORS = {
     "cupy": "_backend",
     "cupyx": "_backend",
-    "dscribe": "soap",
+    "dscribe": "_dscribe",
     "matplotlib": "report",
     "optuna": "_study",
     "pooch": "_download",

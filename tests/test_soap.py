@@ -3,6 +3,8 @@
 import logging
 import os
 import pickle
+import threading
+import time
 
 import joblib
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 
 import dipkit._describe
+import dipkit._dscribe
 import dipkit.soap
 from dipkit import as_molecules
 from dipkit._shared import SharedArray
@@ -137,6 +140,7 @@ def test_subset_of_transform_is_transform_of_subset(transformer, frames):
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dipkit._describe, "CHUNK_ATOMS", 9)
+    monkeypatch.setattr(dipkit._describe, "count_threads", lambda: 1)  # unless a test asks for more
 
 
 @pytest.mark.parametrize("n_atoms", [1, 10, 17])
@@ -147,9 +151,26 @@ def test_chunks_of_any_size(transformer, frames, monkeypatch, n_atoms):
 
 
 @pytest.mark.usefixtures("small_chunks")
+def test_threads_change_no_bit(transformer, frames, monkeypatch):
+    one = transformer.transform(frames)
+    compute, threads = dipkit._dscribe.spectra, set()
+
+    def noted(*args):
+        threads.add(threading.get_ident())
+        time.sleep(0.01)  # else one thread may be done before the other has begun
+        return compute(*args)
+
+    monkeypatch.setattr(dipkit._dscribe, "spectra", noted)
+    two = clone(transformer).set_params(n_jobs=2).fit_transform(frames)
+    assert len(threads) == 2
+    assert_equal(one.features, two.features)
+
+
+@pytest.mark.usefixtures("small_chunks")
 def test_processes_change_no_bit(transformer, frames):
     one = transformer.transform(frames)
-    two = clone(transformer).set_params(n_jobs=2).fit_transform(frames)
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        two = clone(transformer).fit_transform(frames)
     assert_equal(one.features, two.features)
     # The array shared with the workers is as good as any other.
     (total,) = joblib.Parallel(n_jobs=2)([joblib.delayed(np.sum)(two.features.scales[0])])
@@ -162,7 +183,9 @@ def test_follows_parallel_config(transformer, frames, monkeypatch):
     asked = []
     run = dipkit._tasks.run
     monkeypatch.setattr(
-        dipkit._tasks, "run", lambda tasks, n_jobs: asked.append(n_jobs) or run(tasks, n_jobs)
+        dipkit._tasks,
+        "run",
+        lambda tasks, n_jobs, **how: asked.append(n_jobs) or run(tasks, n_jobs, **how),
     )
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert_equal(transformer.transform(frames).features, expected)
@@ -192,7 +215,7 @@ def test_backends_that_return_lists(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     parallel = joblib.Parallel
 
-    def lists_only(n_jobs, return_as="list"):  # as with Dask
+    def lists_only(n_jobs, prefer, return_as="list"):  # as with Dask
         if return_as != "list":
             raise ValueError("Backend does not support return_as")
         return parallel(n_jobs=n_jobs)
@@ -214,14 +237,13 @@ def test_shared_array_is_reached_by_its_address():
         np.testing.assert_array_equal(array, [[0, 0], [0, 1], [2, 3]])
 
 
-def test_large_work_takes_all_cores(transformer, frames, monkeypatch):
-    molecules = as_molecules(frames)
+def test_takes_the_threads_of_blas(transformer, monkeypatch):
     describer = transformer._describer(verbose=False)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
-    assert describer._count_jobs(molecules, n_chunks=10) == 1
-    describer._rate[:] = [60.0]
-    assert describer._count_jobs(molecules, n_chunks=10) == -1
-    assert describer._count_jobs(molecules, n_chunks=1) == 1
+    monkeypatch.setattr(dipkit._describe, "count_threads", lambda: 4)
+    assert [describer._count_jobs(n_chunks) for n_chunks in (1, 2, 10)] == [1, 2, 4]
+    with joblib.parallel_config(n_jobs=3):
+        assert describer._count_jobs(10) == 3
 
 
 def test_cut_respects_the_limit():
@@ -234,8 +256,8 @@ def test_cut_respects_the_limit():
 def test_cache_is_found_again_with_other_labels(frames, tmp_path, monkeypatch):
     transformer = SOAPTransformer(SCALES, memory=tmp_path / "cache")
     calls = []
-    compute = dipkit.soap.spectra
-    monkeypatch.setattr(dipkit.soap, "spectra", lambda *args: calls.append(1) or compute(*args))
+    compute = dipkit._dscribe.spectra
+    monkeypatch.setattr(dipkit._dscribe, "spectra", lambda *args: calls.append(1) or compute(*args))
     one = transformer.fit_transform(frames).features
     assert len(calls) == len(SCALES)
     for frame in frames:
@@ -289,9 +311,9 @@ def test_on_demand_picks_single_atoms(transformer, frames, lazy, monkeypatch, bl
 
 def test_on_demand_computes_only_what_is_read(lazy, monkeypatch):
     described = []
-    compute = dipkit.soap.spectra
+    compute = dipkit._dscribe.spectra
     monkeypatch.setattr(
-        dipkit.soap,
+        dipkit._dscribe,
         "spectra",
         lambda numbers, *rest: described.append(len(numbers)) or compute(numbers, *rest),
     )
@@ -453,14 +475,14 @@ def test_periodic_cell_is_refused(transformer):
 
 
 def test_missing_descriptor_is_an_error(transformer, frames, monkeypatch):
-    compute = dipkit.soap.spectra
+    compute = dipkit._dscribe.spectra
 
     def without_one(*arguments):
         rows = compute(*arguments)
         rows[4] = np.nan
         return rows
 
-    monkeypatch.setattr(dipkit.soap, "spectra", without_one)
+    monkeypatch.setattr(dipkit._dscribe, "spectra", without_one)
     with pytest.raises(InputError, match=r"scale0: atom 1 of molecule 1 .* 0 other atoms"):
         transformer.transform(frames)
 
