@@ -104,6 +104,8 @@ def test_cuda_with_cupy_but_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # A device without a device: arrays that refuse to meet NumPy's, as those of CuPy do.
+# array-api-strict refuses as well, but knows neither einsum nor `out=`, nor methods of arrays such
+# as sum: CuPy has them all, and the code that runs there uses them. So the whole fit runs on these.
 
 
 def host_arrays(items: Any) -> bool:
