@@ -105,8 +105,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Without a charge weight it has no effect.
     quadrupole_weight : float, default=0.0
         Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
-        have a label. With 0 they are not learned from. Not with a baseline that holds more than
-        charges.
+        have a label. With 0 they are not learned from. A label that atomic charges cannot make
+        costs accuracy of the dipoles. Not with a baseline that holds more than charges.
 
     Attributes
     ----------
