@@ -106,7 +106,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     quadrupole_weight : float, default=0.0
         Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
         have a label. With 0 they are not learned from. A label that atomic charges cannot make
-        costs accuracy of the dipoles. Not with a baseline that holds more than charges.
+        may cost accuracy of the dipoles. Not with a baseline that holds more than charges.
 
     Attributes
     ----------

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from derivative_checks import check_differences, turned
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import DipoleKernelRidge, SOAPTransformer, predict_all
+from dipkit import DipoleKernelRidge, SOAPTransformer
 from dipkit._charge_features import join
 from dipkit._differences import STEP, differences, displaced
 from dipkit._dscribe import spectrum_derivatives
 from dipkit.datasets import load_organics
-from dipkit.derivatives import charge_derivatives, dipole_derivatives
+from dipkit.derivatives import dipole_derivatives
 from dipkit.design import dipoles, even_charges, even_dipoles, project
 from dipkit.exceptions import InputError
 from dipkit.io import as_molecules
@@ -27,14 +27,6 @@ def model(coarse_soap: SOAPTransformer) -> Pipeline:
     pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
     ridge = DipoleKernelRidge(n_inducing=80, baseline="gfn2", n_jobs=1)
     return make_pipeline(coarse_soap, ridge).fit(load_organics()[:30].replace(charges=None))
-
-
-def turned(name: str, charge: float = 0.0) -> Atoms:
-    atoms = molecule(name)
-    atoms.rotate(40, (1, 2, 3))
-    atoms.rattle(0.05, seed=1)
-    atoms.info["charge"] = charge
-    return atoms
 
 
 def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
@@ -62,20 +54,8 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
 
 @pytest.mark.parametrize(("name", "charge"), [("H2O", 0), ("CH3OH", 0), ("HCOOH", -1)])
 def test_differences_of_predictions(model: Pipeline, name: str, charge: float) -> None:
-    atoms = turned(name, charge)
-    charges, dipole = in_double(model, atoms)
-    np.testing.assert_allclose(charges, predict_all(model, atoms).charges, atol=1e-4)
-    np.testing.assert_allclose(dipole, predict_all(model, atoms).dipole[0], atol=1e-3)
-    of_dipole, of_charges = dipole_derivatives(model, atoms), charge_derivatives(model, atoms)[0]
-    for j in range(len(atoms)):
-        for b in range(3):
-            up, down = atoms.copy(), atoms.copy()
-            up.positions[j, b] += STEP
-            down.positions[j, b] -= STEP
-            (q1, mu1), (q0, mu0) = in_double(model, up), in_double(model, down)
-            # What differs is of third order in the learned part: the baseline's is the same.
-            np.testing.assert_allclose(of_charges[:, j, b], (q1 - q0) / (2 * STEP), atol=1e-3)
-            np.testing.assert_allclose(of_dipole[j, b], (mu1 - mu0) / (2 * STEP), atol=4e-3)
+    # What differs is of third order in the learned part: the baseline's is the same.
+    check_differences(model, turned(name, charge), in_double, STEP, atol=(1e-3, 4e-3))
 
 
 @pytest.mark.parametrize("charge", [0.0, -1.0])

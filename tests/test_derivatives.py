@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from derivative_checks import check_differences, turned
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer, predict_all
+from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer
 from dipkit._backend import NUMPY
 from dipkit._dscribe import spectrum_derivatives
 from dipkit.derivatives import charge_derivatives, dipole_derivatives
@@ -56,29 +57,9 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
     return charges, dipoles(charges, one)[0]
 
 
-def turned(name: str, charge: float = 0.0) -> Atoms:
-    atoms = molecule(name)
-    atoms.rotate(40, (1, 2, 3))
-    atoms.rattle(0.05, seed=1)
-    atoms.info["charge"] = charge
-    return atoms
-
-
 @pytest.mark.parametrize(("name", "charge"), [("H2O", 0), ("CH3OH", 0), ("HCOOH", -1), ("CH3", 1)])
 def test_differences(model: Pipeline, name: str, charge: float) -> None:
-    atoms = turned(name, charge)
-    charges, vector = in_double(model, atoms)
-    np.testing.assert_allclose(charges, predict_all(model, atoms).charges, atol=1e-4)
-    np.testing.assert_allclose(vector, predict_all(model, atoms).dipole[0], atol=1e-3)
-    of_dipole, of_charges = dipole_derivatives(model, atoms), charge_derivatives(model, atoms)[0]
-    for j in range(len(atoms)):
-        for b in range(3):
-            up, down = atoms.copy(), atoms.copy()
-            up.positions[j, b] += STEP
-            down.positions[j, b] -= STEP
-            (q1, mu1), (q0, mu0) = in_double(model, up), in_double(model, down)
-            np.testing.assert_allclose(of_charges[:, j, b], (q1 - q0) / (2 * STEP), atol=2e-5)
-            np.testing.assert_allclose(of_dipole[j, b], (mu1 - mu0) / (2 * STEP), atol=1e-4)
+    check_differences(model, turned(name, charge), in_double, STEP, atol=(2e-5, 1e-4))
 
 
 @pytest.mark.parametrize("charge", [0.0, 1.0])
