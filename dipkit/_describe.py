@@ -9,7 +9,7 @@ not here (`_dscribe.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from . import _tasks
 from ._checks import Locator
 from ._shared import SharedArray
-from ._threads import count_threads, one_blas_thread
+from ._threads import count_threads, one_blas_thread, one_of_many
 from .exceptions import InputError
 from .features import check_memory, cut, forecast_bytes
 from .molecules import Molecules
 
-CHUNK_ATOMS = 512
+CHUNK_ATOMS = 1344
 
 FloatArray = NDArray[np.float32]
 
@@ -37,8 +37,9 @@ class SOAPDescriber:
     Parameters
     ----------
     calculate : callable
-        ``calculate(numbers, positions, offsets, species, parameters)`` returns the rows of some
-        molecules at one scale, of unit length, NaN where there is no descriptor. Importable.
+        ``calculate(numbers, positions, offsets, species, parameters, out=None)`` returns the rows
+        of some molecules at one scale, of unit length, NaN where there is no descriptor, or writes
+        them. Importable.
     species : tuple of int
         Atomic numbers, sorted.
     parameters : tuple of tuple
@@ -99,15 +100,23 @@ class SOAPDescriber:
         outputs : list of SharedArray
             One for each scale.
         """
-        results = zip(outputs, self._compute(molecules), strict=True)
-        return rows, [None if output.write(rows, values) else values for output, values in results]
-
-    def _compute(self, molecules: Molecules) -> Iterator[FloatArray]:
-        calculate = self.calculate
-        if self.memory is not None:
-            calculate = self.memory.cache(calculate)
         geometry = molecules.numbers, molecules.positions, molecules.offsets
-        return (calculate(*geometry, self.species, scale) for scale in self.parameters)
+        pairs = zip(self.parameters, outputs, strict=True)
+        return rows, [self._one(geometry, scale, output.rows(rows)) for scale, output in pairs]
+
+    def _one(
+        self, geometry: tuple[Any, ...], scale: tuple[Any, ...], out: FloatArray | None
+    ) -> FloatArray | None:
+        """Describe at one scale: write to `out`, or return what there is no way to write."""
+        if self.memory is None and out is not None:
+            self.calculate(*geometry, self.species, scale, out)
+            return None
+        calculate = self.calculate if self.memory is None else self.memory.cache(self.calculate)
+        values: FloatArray = calculate(*geometry, self.species, scale)
+        if out is None:
+            return values
+        out[:] = values
+        return None
 
     def _fill(
         self, molecules: Molecules, chunks: list[slice], outputs: list[SharedArray], n_jobs: int
@@ -116,17 +125,19 @@ class SOAPDescriber:
             joblib.delayed(self.describe_chunk)(molecules[chunk], _rows(molecules, chunk), outputs)
             for chunk in chunks
         ]
-        bar = _tasks.progress("descriptors", len(chunks), self.verbose)
+        verbose = False if one_of_many() else self.verbose
+        bar = _tasks.progress("descriptors", len(chunks), verbose)
         with one_blas_thread(), bar as advance:
             for rows, sent in _tasks.run(tasks, n_jobs, threads=True):
                 for output, values in zip(outputs, sent, strict=True):
-                    if values is not None:
-                        output.write(rows, values)
+                    out = output.rows(rows)
+                    if values is not None and out is not None:
+                        out[:] = values
                 advance()
 
     def _count_jobs(self, n_chunks: int) -> int:
         """Choose the number of workers; see `SOAPTransformer`."""
-        if n_chunks <= 1 or self.n_jobs == 1:
+        if n_chunks <= 1 or self.n_jobs == 1 or one_of_many():
             return 1
         if self.n_jobs is not None:
             return self.n_jobs

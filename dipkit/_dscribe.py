@@ -26,6 +26,7 @@ def power_spectrum(
     offsets: NDArray[np.int64],
     species: tuple[int, ...],
     parameters: tuple[Any, ...],
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Compute unit-length power spectra of all atoms of some molecules at one scale.
 
@@ -38,6 +39,8 @@ def power_spectrum(
         Atomic numbers, sorted.
     parameters : tuple
         What `SOAPScale.key` returns.
+    out : ndarray of shape (n_atoms, d_s), float32, default=None
+        Where to write; None allocates it.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def power_spectrum(
     with one_blas_thread():
         table = _radial_table(parameters)
         index = np.searchsorted(species, numbers)
-        return spectra(index, len(species), positions, offsets, table)
+        return spectra(index, len(species), positions, offsets, table, out)
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,11 +1,10 @@
-"""What the predictions of `DipoleKernelRidge` do: walk over molecules, block by block.
+"""What the predictions of `DipoleKernelRidge` do: walk over molecules, piece by piece.
 
 `model` is the fitted estimator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,24 @@ from sklearn.utils.validation import check_is_fitted
 from ._backend import Backend, get_backend
 from ._baseline import baseline_of
 from ._described import require_described, require_known
+from ._memory import piece_atoms
+from ._tasks import progress
 from ._threads import count_threads, in_order
 from .design import constant_charges, constant_dipoles, dipoles, project
 from .features import cut
-from .inducing import descriptor_bytes
 from .molecules import Molecules
 from .spread import DrawnCharges, PredictedSpread
-from .statistics import blocks
 
 FloatArray = NDArray[np.float64]
 
 # Share of the kernel below which a scale is computed in float32 when predicting.
 LIGHT = 0.01
-# Atoms predicted at once: enough to share columns that are not zero, few enough for the cache.
-PREDICTED_AT_ONCE = 4096
 
 
 def evaluate(
     model: Any, X: Molecules, with_std: bool = False
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Charges, dipoles, and standard deviations where they are wanted, block by block."""
+    """Charges, dipoles, and standard deviations where they are wanted, piece by piece."""
     check_is_fitted(model)
     molecules, known = baseline_of(model).prepare(
         require_described(X), model.baseline_scale_, model.baseline_charges_
@@ -45,19 +42,23 @@ def evaluate(
     spread = PredictedSpread(model, backend) if with_std else None
     coefficients = _coefficients(model, backend)
 
-    def predict(piece: Molecules) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def predict(run: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
+        piece = molecules[run]
         raw, drawn = _raw_charges(model, piece, coefficients, backend, spread)
         correction = project(raw, piece)
         dipole = dipoles(correction, piece) + constant_dipoles(piece)
         std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
         return correction + constant_charges(piece), dipole, std
 
-    n = len(molecules)
+    n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
     charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
-    for run in blocks(molecules, descriptor_bytes(model.inducing_features_)):
-        atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
-        found = zip(*_in_pieces(predict, molecules[run], backend), strict=True)
-        charges[atoms], dipole[run], std[run] = (np.concatenate(parts) for parts in found)
+    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
+    assert molecules.features is not None
+    with progress("predictions", len(pieces), molecules.features.verbose) as advance:
+        for run, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
+            atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
+            charges[atoms], dipole[run], std[run] = found
+            advance()
     charges[~known[molecules.molecule_index]] = std[~known] = np.nan
     return charges, dipole, std if with_std else None
 
@@ -88,7 +89,7 @@ def _raw_charges(
 ) -> tuple[FloatArray, list[DrawnCharges]]:
     """Charges before charge conservation (n_atoms,), e, and draws where they are wanted."""
     assert piece.features is not None
-    scales, drawn = piece.features.scales, []
+    scales, drawn = piece.features.compute().scales, []
     charges = np.empty(piece.n_atoms)
     for number in piece.elements.tolist():
         atoms = np.flatnonzero(piece.numbers == number)
@@ -99,14 +100,3 @@ def _raw_charges(
         if spread is not None:
             drawn.append(spread.draw(number, atoms, k))
     return charges, drawn
-
-
-def _in_pieces(
-    predict: Callable[[Molecules], tuple[FloatArray, ...]], block: Molecules, backend: Backend
-) -> Iterator[tuple[FloatArray, ...]]:
-    """Go over a block in pieces, on threads where there are cores."""
-    assert block.features is not None
-    block = block.replace(features=block.features.compute())
-    pieces = [block[run] for run in cut(block.offsets, PREDICTED_AT_ONCE)]
-    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
-    return in_order(predict, pieces, n_threads)

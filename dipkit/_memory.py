@@ -25,12 +25,13 @@ from .molecules import Molecules
 
 logger = logging.getLogger(__name__)
 
-# Descriptors of one block where they are computed for it, in bytes: small beside the rest.
-BLOCK_BYTES = 320 * 2**20
-# Atoms of one block where the descriptors are there: its sums over molecules are held.
-BLOCK_ATOMS = 32_768
-# Atoms that one thread takes at a time: enough for matrix products.
+# Atoms of one block: its sums over molecules are held.
+BLOCK_ATOMS = 16_384
+# Atoms that one thread takes at a time, descriptors that are computed for them included: enough for
+# matrix products, few enough for memory that was freed to be taken again.
 PIECE_ATOMS = 1344
+# The same for a GPU, whose pieces the threads of the host describe together.
+DEVICE_PIECE_ATOMS = 8192
 # Share of the free memory that the matrices of a fit may take where their size is ours to choose.
 MEMORY_SHARE = 0.5
 # Share of the free memory that a fit may take where no budget is given.
@@ -43,11 +44,18 @@ N_MATRICES = 6
 N_SAMPLES = 128
 # Molecules that set the scale of standard deviations, and those of them with descriptors.
 SPREAD_MOLECULES = (300, 100)
+# Blocks on their way, where no more is known of them.
+BLOCKS_BYTES = 640 * 2**20
 # What the allocator and libraries take besides.
 SLACK_BYTES = 48 * 2**20
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _UNITS |= {f"{unit}i": 2.0 ** (10 * power) for power, unit in enumerate("kmgt", start=1)}
+
+
+def piece_atoms(backend: Backend) -> int:
+    """Atoms whose kernel values are computed at once."""
+    return PIECE_ATOMS if backend.on_host else DEVICE_PIECE_ATOMS
 
 
 def parse_bytes(value: Any) -> int:
@@ -189,16 +197,16 @@ def _forecast(molecules: Molecules, r: int, n_matrices: int) -> tuple[int, int, 
     threads = count_threads()
     held = 8 * n_matrices * r * r + 4 * r * sum(widths) + 500 * n + SLACK_BYTES
     # Descriptors of one scale, kernel, basis functions and their products, for each thread.
-    piece = threads * PIECE_ATOMS * (4 * max(widths) + 24 * r)
+    piece = 4 * max(widths) + 24 * r
     candidates = min(4 * r, molecules.n_atoms)
     choosing = 4 * candidates * (candidates + sum(widths)) + 8 * r * sum(widths)
     per_molecule = max(molecules.n_atoms / n, 1)
     in_block = int(min(n, BLOCK_ATOMS / per_molecule))
     if not molecules.features.in_memory:
-        in_block = int(min(n, BLOCK_BYTES / (4 * sum(widths)) / per_molecule))
-        piece += 2 * BLOCK_BYTES
+        # All scales, and what it takes to compute one.
+        piece += 4 * sum(widths) + 8 * max(widths)
         choosing += 8 * features.BLOCK_ATOMS * sum(widths)
-    accumulating = piece + 16 * in_block * r
+    accumulating = threads * PIECE_ATOMS * piece + 16 * in_block * r
     solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
     n_left_out, n_described = (min(n, most) for most in SPREAD_MOLECULES)
     in_sample = int(n_described * per_molecule)
@@ -286,4 +294,4 @@ def _largest(n_molecules: int, n_columns: int, free: float, n_matrices: int = 4)
 
 def _in_memory(n_molecules: int, n_columns: Any, n_matrices: int) -> Any:
     r = n_columns * 1.0
-    return 24 * n_molecules * r + 8 * n_matrices * r**2 + 2 * BLOCK_BYTES
+    return 24 * n_molecules * r + 8 * n_matrices * r**2 + BLOCKS_BYTES

@@ -8,13 +8,15 @@ functions g_nl and spherical harmonics is closed in the angles, and one integral
 
 with i_l the modified spherical Bessel function. It is tabulated once for a set of parameters. The
 power spectrum p_nn'l = sum_m c_nlm c_n'lm / sqrt(2 l + 1) of each pair of elements is laid out as
-dscribe does, and only the elements around an atom are multiplied. Symbols: K pairs of a center and
-an element, P neighbours. Where the radial functions come from is in `soap.py`.
+dscribe does, and only the elements around an atom are multiplied. All goes in batches that stay in
+the cache: large arrays that come and go would make threads wait for the memory of the process.
+Symbols: K pairs of a center and an element, P neighbours. Where the radial functions come from is
+not here (`_dscribe.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import factorial, pi, sqrt
 from typing import Any
@@ -28,8 +30,11 @@ from scipy.special import ive
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# Points of the table: its cubic splines are right to about 1e-9 of the largest value.
-N_NODES = 1024
+# Points of the splines, which are right to about 1e-9 of the largest value, and points at which
+# they are expanded to second order, to the same accuracy.
+N_NODES, N_EXPANSIONS = 1024, 4096
+# Neighbours whose harmonics, and atoms whose products, are computed at once.
+NEIGHBOURS_AT_ONCE, ATOMS_AT_ONCE = 4096, 256
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,29 @@ class RadialTable:
 
     Parameters
     ----------
-    splines : callable
-        From distances (P,) to integrals (P, n_max * (l_max + 1)).
+    expansions : tuple of ndarray of shape (N_EXPANSIONS + 1, n_max * (l_max + 1))
+        Coefficients of 1, x and x^2 at equal steps, x the distance from the nearest of them.
     reach : float, angstrom
         Atoms farther away do not count.
     n_max, l_max : int
     """
 
-    splines: Callable[[FloatArray], FloatArray]
+    expansions: tuple[FloatArray, FloatArray, FloatArray]
     reach: float
     n_max: int
     l_max: int
+
+    def integrals(self, distance: FloatArray) -> FloatArray:
+        """Look up I_nl: from distances (P,) to (P, n_max, l_max + 1)."""
+        step = self.reach / N_EXPANSIONS
+        nearest = np.rint(distance / step).astype(np.intp)
+        x = (distance - nearest * step)[:, None]
+        constant, linear, square = (np.take(part, nearest, axis=0) for part in self.expansions)
+        square *= x
+        square += linear
+        square *= x
+        square += constant
+        return square.reshape(-1, self.n_max, self.l_max + 1)
 
 
 def tabulate(
@@ -79,8 +96,10 @@ def tabulate(
     for l, values in enumerate(functions):  # noqa: E741
         bessel = np.sqrt(pi / (2 * z)) * ive(l + 0.5, z)  # e^-z i_l(z)
         table[:, :, l] = (gaussian * bessel) @ values.T
-    splines = CubicSpline(distance, table.reshape(N_NODES, -1))
-    return RadialTable(splines, reach, n_max, len(functions) - 1)
+    spline = CubicSpline(distance, table.reshape(N_NODES, -1))
+    steps = np.linspace(0.0, reach, N_EXPANSIONS + 1)
+    expansions = spline(steps), spline(steps, 1), spline(steps, 2) / 2
+    return RadialTable(expansions, reach, n_max, len(functions) - 1)
 
 
 def spectra(
@@ -89,6 +108,7 @@ def spectra(
     positions: FloatArray,
     offsets: NDArray[np.int64],
     table: RadialTable,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Compute unit-length power spectra of all atoms of some molecules.
 
@@ -100,6 +120,8 @@ def spectra(
     positions : ndarray of shape (n_atoms, 3), angstrom
     offsets : ndarray of shape (n_molecules + 1,)
     table : RadialTable
+    out : ndarray of shape (n_atoms, d), float32, default=None
+        Where to write; None allocates it.
 
     Returns
     -------
@@ -115,7 +137,10 @@ def spectra(
     key = key[order]
     keys, starts = np.unique(key, return_index=True)
     coefficients = _coefficients(vector[near][order], distance[near][order], starts, table)
-    return _products(keys, coefficients, len(positions), n_species, table)
+    if out is None:
+        out = np.empty((len(positions), _count_columns(n_species, table)), np.float32)
+    _products(keys, coefficients, n_species, table, out)
+    return out
 
 
 def _pairs(offsets: NDArray[np.int64]) -> tuple[IntArray, IntArray]:
@@ -132,19 +157,39 @@ def _coefficients(
     vector: FloatArray, distance: FloatArray, starts: IntArray, table: RadialTable
 ) -> list[NDArray[np.float32]]:
     """Sum over the neighbours of each key: one array (K, n_max, 2 l + 1) for each l."""
-    radial = table.splines(distance).reshape(-1, table.n_max, table.l_max + 1)
-    n = len(distance)
+    # Single precision from here on, as the result has.
+    found = [
+        np.empty((len(starts), table.n_max, 2 * l + 1), np.float32)
+        for l in range(table.l_max + 1)  # noqa: E741
+    ]
+    ends, first = np.append(starts[1:], len(distance)), 0
+    while first < len(starts):
+        until = starts[first] + NEIGHBOURS_AT_ONCE
+        last = max(int(np.searchsorted(ends, until, side="right")), first + 1)
+        near, keys = slice(starts[first], ends[last - 1]), slice(first, last)
+        _add_up(vector[near], distance[near], starts[keys] - starts[first], table, found, keys)
+        first = last
+    return found
+
+
+def _add_up(
+    vector: FloatArray,
+    distance: FloatArray,
+    starts: IntArray,
+    table: RadialTable,
+    found: list[NDArray[np.float32]],
+    keys: slice,
+) -> None:
+    """Fill in the coefficients of some keys."""
+    radial, n = table.integrals(distance), len(distance)
     total = csr_array((np.ones(n), np.arange(n), np.append(starts, n)), shape=(len(starts), n))
     direction = vector / np.where(distance > 0, distance, 1.0)[:, None]
-    found = []
     for l, harmonics in enumerate(real_harmonics(direction, table.l_max)):  # noqa: E741
         terms = radial[:, :, l, None] * harmonics[:, None, :]
         summed = total @ terms.reshape(n, -1)
         # The root of the factor of the power spectrum.
         summed *= (2 * l + 1) ** -0.25
-        # Single precision from here on, as the result has.
-        found.append(summed.astype(np.float32).reshape(len(starts), table.n_max, 2 * l + 1))
-    return found
+        found[l][keys] = summed.reshape(len(starts), table.n_max, 2 * l + 1)
 
 
 def real_harmonics(direction: FloatArray, l_max: int) -> Iterator[FloatArray]:
@@ -179,40 +224,67 @@ def real_harmonics(direction: FloatArray, l_max: int) -> Iterator[FloatArray]:
         yield np.ascontiguousarray(values.T)
 
 
+def _widths(table: RadialTable) -> tuple[int, int]:
+    """Columns of a pair of equal elements, and of one of two elements."""
+    n, n_l = table.n_max, table.l_max + 1
+    return n * (n + 1) // 2 * n_l, n * n * n_l
+
+
+def _count_columns(n_species: int, table: RadialTable) -> int:
+    same, other = _widths(table)
+    return n_species * same + n_species * (n_species - 1) // 2 * other
+
+
 def _products(
     keys: IntArray,
     coefficients: list[NDArray[np.float32]],
-    n_atoms: int,
     n_species: int,
     table: RadialTable,
-) -> NDArray[np.float32]:
+    out: NDArray[np.float32],
+) -> None:
     """Multiply the elements around each atom pairwise; atoms with the same elements together."""
-    n, n_l = table.n_max, table.l_max + 1
-    same, other = n * (n + 1) // 2 * n_l, n * n * n_l
-    width = n_species * same + n_species * (n_species - 1) // 2 * other
-    rows = np.zeros((n_atoms, width), np.float32)
     atom, element = np.divmod(keys, n_species)
-    pattern = np.bincount(atom, 2.0**element, n_atoms).astype(np.int64)
-    first = np.searchsorted(keys, np.arange(n_atoms) * n_species)
+    pattern = np.bincount(atom, 2.0**element, len(out)).astype(np.int64)
+    first = np.searchsorted(keys, np.arange(len(out)) * n_species)
     for bits in np.unique(pattern).tolist():
         members = np.flatnonzero(pattern == bits)
         present = [s for s in range(n_species) if bits >> s & 1]
-        own = first[members][:, None] + np.arange(len(present))
-        spectrum = _spectrum_of(own, coefficients, n)
-        lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum, dtype=np.float64))
-        lengths[~(lengths > 0) | np.isinf(lengths)] = np.nan
-        spectrum *= (1.0 / lengths).astype(np.float32)[:, None]
-        rows[members[np.isnan(lengths)]] = np.nan
-        start = 0
-        for i, a in enumerate(present):
-            for b in present[i:]:
-                size = same if a == b else other
-                # Blocks before (a, b): those of smaller a, then those of the same a.
-                column = sum(same + (n_species - 1 - s) * other for s in range(a))
-                column += 0 if a == b else same + (b - a - 1) * other
-                rows[members, column : column + size] = spectrum[:, start : start + size]
+        for atoms in np.split(members, range(ATOMS_AT_ONCE, len(members), ATOMS_AT_ONCE)):
+            own = first[atoms][:, None] + np.arange(len(present))
+            spectrum = _spectrum_of(own, coefficients, table.n_max)
+            _normalise(spectrum)
+            _lay_out(spectrum, atoms, present, n_species, _widths(table), out)
+
+
+def _normalise(spectrum: NDArray[np.float32]) -> None:
+    """Give each row unit length, or NaN where it has none."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum, dtype=np.float64))
+    lengths[~(lengths > 0) | np.isinf(lengths)] = np.nan
+    spectrum *= (1.0 / lengths).astype(np.float32)[:, None]
+
+
+def _lay_out(
+    spectrum: NDArray[np.float32],
+    atoms: IntArray,
+    present: list[int],
+    n_species: int,
+    widths: tuple[int, int],
+    out: NDArray[np.float32],
+) -> None:
+    """Put the blocks of the elements that are present among those of all pairs."""
+    start = column = 0
+    for a in range(n_species):
+        for b in range(a, n_species):
+            size = widths[a != b]
+            there = slice(column, column + size)
+            if a in present and b in present:
+                out[atoms, there] = spectrum[:, start : start + size]
                 start += size
-    return rows
+            else:
+                out[atoms, there] = 0.0
+            column += size
+    # No descriptor at all, wherever one looks.
+    out[atoms[np.isnan(spectrum[:, 0])]] = np.nan
 
 
 def _spectrum_of(

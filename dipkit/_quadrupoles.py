@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._fit_labels import FitLabels
-from ._memory import PIECE_ATOMS
+from ._memory import piece_atoms
 from .design import (
     constant_charges,
     constant_dipoles,
@@ -32,7 +32,7 @@ from .exceptions import InputError
 from .features import cut
 from .inducing import Basis
 from .molecules import Molecules
-from .statistics import ChargeStatistics, blocks
+from .statistics import ChargeStatistics
 from .units import DEBYE_PER_E_ANGSTROM
 
 __all__ = [
@@ -114,13 +114,9 @@ def quadrupole_statistics(
 
 
 def _pieces(molecules: Molecules, basis: Basis) -> Iterator[tuple[slice, Molecules]]:
-    """Yield runs of molecules, with descriptors, whose rows take little memory."""
-    for run in blocks(molecules, basis.bytes_per_atom):
-        block = molecules[run]
-        assert block.features is not None
-        block = block.replace(features=block.features.compute())
-        for piece in cut(block.offsets, PIECE_ATOMS):
-            yield slice(run.start + piece.start, run.start + piece.stop), block[piece]
+    """Yield runs of molecules whose descriptors and rows take little memory."""
+    for run in cut(molecules.offsets, piece_atoms(basis.backend)):
+        yield run, molecules[run]
 
 
 def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:

@@ -43,13 +43,10 @@ class SharedArray:
         # The mapping outlives the descriptor, which only workers need.
         self.array = np.frombuffer(mmap.mmap(self._file, n_bytes), np.float32).reshape(shape)
 
-    def write(self, rows: slice, values: NDArray[np.float32]) -> bool:
-        """Fill rows; False where the array cannot be reached from here."""
+    def rows(self, rows: slice) -> NDArray[np.float32] | None:
+        """Return rows to be filled, None where the array cannot be reached from here."""
         array = self._open() if self.array is None else self.array
-        if array is None:
-            return False
-        array[rows] = values
-        return True
+        return None if array is None else array[rows]
 
     def close(self) -> NDArray[np.float32]:
         """End the sharing and return the array, which stays."""

@@ -20,6 +20,8 @@ import threadpoolctl
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Tells the threads of `in_order` from others.
+_local = threading.local()
 # The limit is one for the whole process: who sets it lifts it, whoever else is inside then.
 _lock = threading.Lock()
 _limited = False
@@ -60,6 +62,15 @@ def count_threads() -> int:
     return max((pool["num_threads"] for pool in pools if pool["user_api"] == "blas"), default=1)
 
 
+def _mark() -> None:
+    _local.one_of_many = True
+
+
+def one_of_many() -> bool:
+    """Tell whether this is a thread of `in_order`, whose others use the rest of the cores."""
+    return getattr(_local, "one_of_many", False)
+
+
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], n_threads: int
 ) -> Iterator[Result]:
@@ -78,7 +89,7 @@ def in_order(
         yield from map(function, items)
         return
     waiting: deque[Future[Result]] = deque()
-    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(n_threads, initializer=_mark) as pool:
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > n_threads:

@@ -60,11 +60,6 @@ class Basis:
         """Number r of basis functions."""
         return max(element.columns.stop for element in self.elements.values())
 
-    @property
-    def bytes_per_atom(self) -> int:
-        """Size of the descriptors of one atom."""
-        return descriptor_bytes(next(iter(self.elements.values())).environments)
-
     def evaluate(self, number: int, scales: Iterable[Any]) -> Any:
         """Evaluate the basis functions of one element.
 
@@ -192,11 +187,6 @@ def whiten(matrix: NDArray[np.float64], eigenvalue_cut: float) -> NDArray[np.flo
     keep = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
     whitening: NDArray[np.float64] = vectors[:, keep] / np.sqrt(values[keep])
     return whitening
-
-
-def descriptor_bytes(scales: Sequence[Any]) -> int:
-    """Size of one row of all scales."""
-    return sum(scale.shape[1] * scale.dtype.itemsize for scale in scales)
 
 
 def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:

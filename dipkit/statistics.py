@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from . import _tasks
 from ._backend import NUMPY, Backend
-from ._memory import BLOCK_ATOMS, BLOCK_BYTES, PIECE_ATOMS, default_n_inducing, require_memory
+from ._memory import BLOCK_ATOMS, default_n_inducing, piece_atoms, require_memory
 from ._threads import count_threads, in_order
 from .design import element_blocks, molecule_sums
 from .features import cut
@@ -35,7 +35,6 @@ __all__ = [
     "accumulate_wanted",
     "add_block",
     "block_statistics",
-    "blocks",
     "default_n_inducing",
     "require_memory",
 ]
@@ -161,7 +160,7 @@ def accumulate(
     statistics : list of ChargeStatistics
         One for each set of labels.
     """
-    runs = blocks(molecules, basis.bytes_per_atom)
+    runs = cut(molecules.offsets, BLOCK_ATOMS)
     workers = _tasks.count_workers(n_jobs)
     if workers == 1:
         return block_statistics(molecules, basis, labels, runs, rows)
@@ -237,16 +236,6 @@ def accumulate_wanted(
     return rows, [None if charges is None else found[id(charges)] for charges in wanted]
 
 
-def blocks(molecules: Molecules, bytes_per_atom: int, n_bytes: int | None = None) -> list[slice]:
-    """Cut molecules into runs whose descriptors take about so many bytes, one molecule at least.
-
-    None takes `BLOCK_BYTES`, and larger runs where the descriptors are in memory anyway.
-    """
-    if n_bytes is None and (molecules.features is None or molecules.features.in_memory):
-        return cut(molecules.offsets, BLOCK_ATOMS)
-    return cut(molecules.offsets, max((n_bytes or BLOCK_BYTES) // bytes_per_atom, 1))
-
-
 def block_statistics(
     molecules: Molecules,
     basis: Basis,
@@ -274,9 +263,13 @@ def block_statistics(
     statistics : list of ChargeStatistics
     """
     rows, totals = _room(len(molecules), basis, labels, rows)
-    for run in blocks(molecules, basis.bytes_per_atom) if runs is None else runs:
-        parts = [part.block(molecules, run) for part in labels]
-        add_block(molecules[run], basis, parts, rows, run.start, totals)
+    assert molecules.features is not None, "described molecules expected"
+    runs = cut(molecules.offsets, BLOCK_ATOMS) if runs is None else runs
+    with _tasks.progress("sums", len(runs), molecules.features.verbose) as advance:
+        for run in runs:
+            parts = [part.block(molecules, run) for part in labels]
+            add_block(molecules[run], basis, parts, rows, run.start, totals)
+            advance()
     return rows, totals
 
 
@@ -304,8 +297,6 @@ def add_block(
     totals : sequence of ChargeStatistics
         One for each set of labels; added to.
     """
-    assert molecules.features is not None, "described molecules expected"
-    molecules = molecules.replace(features=molecules.features.compute())
     xp = basis.backend.xp
     sums = xp.empty((len(molecules), basis.n_columns)) if labels else None
     n_threads = count_threads() if basis.backend.on_host else 1
@@ -316,7 +307,8 @@ def add_block(
         part_rows = rows[3 * (first + run.start) : 3 * (first + run.stop)]
         return _evaluate(molecules[run], basis, parts, part_rows, part_sums)
 
-    for found in in_order(piece, cut(molecules.offsets, PIECE_ATOMS), n_threads):
+    pieces = cut(molecules.offsets, piece_atoms(basis.backend))
+    for found in in_order(piece, pieces, n_threads):
         for part in found:
             for total, (columns, gram, moment) in zip(totals, part, strict=True):
                 total.gram[columns, columns] += gram
@@ -338,7 +330,7 @@ def _evaluate(
 ) -> list[list[_ElementSums]]:
     """Fill rows and sums over molecules; return Phi^T Phi and Phi^T p by element and labels."""
     assert molecules.features is not None
-    scales, found = molecules.features.scales, []
+    scales, found = molecules.features.compute().scales, []
     absent = [basis.elements[z].columns for z in set(basis.elements) - set(molecules.elements)]
     for columns in absent:
         rows[:, columns] = 0.0

@@ -40,7 +40,6 @@ def on_demand(coarse_soap: SOAPTransformer) -> Molecules:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dipkit.statistics.BLOCK_ATOMS", 60)
-    monkeypatch.setattr("dipkit.statistics.BLOCK_BYTES", 60 * 4 * 1000)
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:

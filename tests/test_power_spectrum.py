@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dipkit._power_spectrum import real_harmonics
+from dipkit._power_spectrum import real_harmonics, tabulate
 from dipkit.datasets import load_organics
 from dipkit.soap import SOAPScale, SOAPTransformer
 
@@ -30,3 +30,28 @@ def test_an_atom_does_not_depend_on_other_molecules(rbf: str) -> None:
     np.testing.assert_array_equal(
         together.scales[0], np.concatenate([part.scales[0] for part in alone])
     )
+
+
+def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    molecules = load_organics()[:25].replace(charges=None)
+    transformer = SOAPTransformer((SOAPScale(2.6, 5, 4, 0.2),), on_demand=False).fit(molecules)
+    whole = transformer.transform(molecules).features
+    monkeypatch.setattr("dipkit._power_spectrum.ATOMS_AT_ONCE", 3)
+    monkeypatch.setattr("dipkit._power_spectrum.NEIGHBOURS_AT_ONCE", 5)
+    parts = transformer.transform(molecules).features
+    assert whole is not None
+    assert parts is not None
+    np.testing.assert_array_equal(parts.scales[0], whole.scales[0])
+
+
+def test_the_table_follows_the_integrals() -> None:
+    # A single radial function: its integral is known at any distance by quadrature.
+    points, weights = np.polynomial.legendre.leggauss(300)
+    points, weights = 4 * (points + 1), 4 * weights
+    table = tabulate(points, weights, [np.exp(-points[None])], 0.5, 6.0)
+    distance = np.random.default_rng(0).random(50) * 6
+    z = distance[:, None] * points / 0.25
+    bessel = -np.expm1(-2 * z) / (2 * z)  # e^-z i_0(z)
+    gaussian = np.exp(-0.5 * ((points - distance[:, None]) / 0.5) ** 2)
+    exact = (gaussian * bessel * np.exp(-points) * points**2) @ weights
+    np.testing.assert_allclose(table.integrals(distance)[:, 0, 0], exact, atol=1e-9)

@@ -117,7 +117,7 @@ def test_blocks_sum_to_the_whole(
     labels: FitLabels, basis: Basis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = quadrupole_statistics(labels, basis)
-    monkeypatch.setattr("dipkit._quadrupoles.PIECE_ATOMS", 7)
+    monkeypatch.setattr("dipkit._memory.PIECE_ATOMS", 7)
     parts = quadrupole_statistics(labels, basis)
     # Kernel values of single precision depend on how many atoms go together.
     for one, two in ((parts.gram, whole.gram), (parts.moment, whole.moment)):

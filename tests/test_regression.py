@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_checks
 
 import dipkit._backend
-import dipkit._evaluate
 import dipkit._fitting
+import dipkit._memory
 from dipkit import DipoleKernelRidge, SOAPTransformer, _fitting, default_model
 from dipkit._atoms import to_atoms
 from dipkit._settings import DEFAULT_CHARGE_WEIGHT
@@ -191,12 +191,11 @@ def test_a_subset_is_predicted_alike(
     )
 
 
-def test_blocks_do_not_show(
+def test_pieces_do_not_show(
     described: Molecules, fitted: DipoleKernelRidge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fitted.predict_dipole(described)
-    blocks = dipkit._evaluate.blocks
-    monkeypatch.setattr(dipkit._evaluate, "blocks", lambda m, n: blocks(m, n, 100 * n))
+    monkeypatch.setattr(dipkit._memory, "PIECE_ATOMS", 100)
     np.testing.assert_allclose(fitted.predict_dipole(described), whole, atol=1e-3)
 
 

@@ -198,15 +198,15 @@ def test_follows_parallel_config(transformer, frames, monkeypatch):
 @pytest.mark.usefixtures("small_chunks")
 def test_rows_are_sent_back_where_nothing_is_shared(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
-    write, tries = dipkit._describe.SharedArray.write, []
+    reach, tries = dipkit._describe.SharedArray.rows, []
 
-    def refuse_in_worker(self, rows, values):
+    def refuse_in_worker(self, rows):
         tries.append(rows)
         # Each chunk is tried by the worker, one scale after the other, then written here.
         from_worker = (len(tries) - 1) % (2 * len(SCALES)) < len(SCALES)
-        return False if from_worker else write(self, rows, values)
+        return None if from_worker else reach(self, rows)
 
-    monkeypatch.setattr(dipkit._describe.SharedArray, "write", refuse_in_worker)
+    monkeypatch.setattr(dipkit._describe.SharedArray, "rows", refuse_in_worker)
     assert_equal(transformer.transform(frames).features, expected)
 
 
@@ -229,11 +229,13 @@ def test_shared_array_is_reached_by_its_address():
     shared = SharedArray((3, 2))
     elsewhere = pickle.loads(pickle.dumps(shared))
     values = np.arange(4, dtype=np.float32).reshape(2, 2)
-    reached = elsewhere.write(slice(1, 3), values)
-    assert reached == hasattr(os, "memfd_create")
+    rows = elsewhere.rows(slice(1, 3))
+    assert (rows is not None) == hasattr(os, "memfd_create")
+    if rows is not None:
+        rows[:] = values
     array = shared.close()
-    assert not elsewhere.write(slice(1, 3), values)  # the address is gone, the array is not
-    if reached:
+    assert elsewhere.rows(slice(1, 3)) is None  # the address is gone, the array is not
+    if rows is not None:
         np.testing.assert_array_equal(array, [[0, 0], [0, 1], [2, 3]])
 
 

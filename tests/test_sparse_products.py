@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dipkit._sparse_products import dot, groups
+from dipkit._sparse_products import dot, groups, used_columns
 
 
 def descriptors(n: int, seed: int, d: int = 600) -> np.ndarray:
@@ -41,3 +41,10 @@ def test_groups_cover_all_rows_once() -> None:
     found = list(groups(x))
     assert len(found) > 1
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(500))
+
+
+def test_used_columns_are_runs_that_hold_everything() -> None:
+    x = np.zeros((4, 1000), np.float32)
+    x[0, 0] = x[1, 40] = x[2, 300] = x[3, 365] = x[0, 999] = 1.0
+    assert used_columns(x) == [slice(0, 41), slice(300, 366), slice(999, 1000)]
+    assert used_columns(x[:, 1:40]) == []

@@ -1,12 +1,12 @@
 """Sufficient statistics: blocks sum to the whole, which equals dense matrices; folds subtract."""
 
 from collections.abc import Callable
-from functools import partial
 
 import joblib
 import numpy as np
 import pytest
 
+import dipkit._memory
 import dipkit.statistics
 from dipkit._backend import NUMPY
 from dipkit.design import constant_dipoles, dipoles, molecule_sums
@@ -18,7 +18,6 @@ from dipkit.statistics import (
     ChargeLabels,
     ChargeStatistics,
     accumulate,
-    blocks,
     require_memory,
 )
 
@@ -113,31 +112,20 @@ def test_charge_term_is_the_sum_of_squares(
     )
 
 
-@pytest.mark.parametrize("n_bytes", [1, 200, 400, 10**6])
+@pytest.mark.parametrize("n_atoms", [1, 5, 10, 10**6])
 def test_blocks_sum_to_the_whole(
     molecules: Molecules,
     basis: Basis,
     labels: ChargeLabels,
-    n_bytes: int,
+    n_atoms: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows, (whole,) = accumulate(molecules, basis, [labels])
-    monkeypatch.setattr(dipkit.statistics, "blocks", partial(blocks, n_bytes=n_bytes))
+    monkeypatch.setattr(dipkit.statistics, "BLOCK_ATOMS", n_atoms)
+    monkeypatch.setattr(dipkit._memory, "PIECE_ATOMS", max(n_atoms // 2, 1))
     blocked_rows, (blocked,) = accumulate(molecules, basis, [labels])
     np.testing.assert_allclose(blocked_rows, rows, atol=1e-4)  # float32 kernels
     assert_equal(blocked, whole, rtol=1e-5)
-
-
-@pytest.mark.parametrize("n_bytes", [1, 100, 250, 400, 10**6])
-def test_blocks_cover_all_molecules_once(molecules: Molecules, n_bytes: int) -> None:
-    runs = list(blocks(molecules, 40, n_bytes))
-    assert [0, *(run.stop for run in runs)] == [*(run.start for run in runs), len(molecules)]
-    for run in runs:
-        n_atoms = molecules.offsets[run.stop] - molecules.offsets[run.start]
-        assert run.stop > run.start
-        assert 40 * n_atoms <= n_bytes or run.stop == run.start + 1
-    assert len(runs) == (1 if n_bytes == 10**6 else len(runs))
-    assert n_bytes > 1 or len(runs) == len(molecules)
 
 
 def test_folds_by_difference_equal_folds_by_recomputation(
@@ -194,7 +182,7 @@ def test_no_labels_no_statistics(molecules: Molecules, basis: Basis, labels: Cha
 def test_threads_give_the_same(
     molecules: Molecules, basis: Basis, labels: ChargeLabels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dipkit.statistics, "blocks", partial(blocks, n_bytes=200))
+    monkeypatch.setattr(dipkit.statistics, "BLOCK_ATOMS", 5)
     rows, (serial,) = accumulate(molecules, basis, [labels])
     with joblib.parallel_config("threading"):
         parallel_rows, (parallel,) = accumulate(molecules, basis, [labels], n_jobs=2)
@@ -240,7 +228,7 @@ def test_pieces_on_threads_give_the_same_bits(
     n_threads: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dipkit.statistics, "PIECE_ATOMS", 6)
+    monkeypatch.setattr(dipkit._memory, "PIECE_ATOMS", 6)
     rows, (serial,) = accumulate(molecules, basis, [labels])
     monkeypatch.setattr(dipkit.statistics, "count_threads", lambda: n_threads)
     threaded_rows, (threaded,) = accumulate(molecules, basis, [labels])
