@@ -123,7 +123,7 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
     """Rows T of some molecules (5 N, r), each molecule's times its factor (N, 1)."""
     assert molecules.features is not None
     scales = molecules.features.compute().scales
-    rows = basis.backend.xp.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
+    rows = basis.backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
     for number, atoms, arms in _arms(molecules, factors):
         owners = molecules.molecule_index[atoms]
         to_rows = moment_map(arms, owners, len(molecules), basis.backend)

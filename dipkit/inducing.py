@@ -78,8 +78,9 @@ class Basis:
         element, xp = self.elements[number], self.backend.xp
         x = (self.backend.asarray(scale) for scale in scales)
         k = self.kernel(x, element.environments, self.weights, self.backend)
-        phi = xp.empty((k.shape[0], element.whitening.shape[1] + 1))
-        xp.matmul(k.astype(xp.float64), element.whitening, out=phi[:, :-1])
+        phi = self.backend.empty((k.shape[0], element.whitening.shape[1] + 1))
+        k = xp.astype(k, xp.float64, copy=False)
+        self.backend.into(phi[:, :-1], xp.matmul, k, element.whitening)
         phi[:, -1] = BIAS
         return phi
 
@@ -116,8 +117,8 @@ class Basis:
         constants : ndarray of shape (n_elements, S), e
         """
         to_host, parts = self.backend.to_host, list(self.elements.values())
-        coefficients = [to_host(part.whitening @ w[part.columns][:-1]) for part in parts]
-        constants = [to_host(BIAS * w[part.columns][-1]) for part in parts]
+        coefficients = [to_host(part.whitening @ w[part.columns, :][:-1, :]) for part in parts]
+        constants = [to_host(BIAS * w[part.columns, :][-1, :]) for part in parts]
         return np.concatenate(coefficients), np.array(constants)
 
 
