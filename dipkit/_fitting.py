@@ -32,6 +32,7 @@ from ._settings import (
     resolve_quadrupole_weight,
     wants_quadrupoles,
 )
+from ._threads import threads_for
 from .inducing import Basis, build_basis, choose_environments
 from .kernels import PowerKernel
 from .objective import JointObjective, make_loss
@@ -63,9 +64,9 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     model.memory_plan_ = plan.as_dict()
     environments = choose_environments(molecules, n_inducing, model.kernel_, rng)
     assert molecules.features is not None
-    basis = build_basis(
-        environments, model.kernel_, molecules.features.weights, model.eigenvalue_cut, backend
-    )
+    weights, cut = molecules.features.weights, model.eigenvalue_cut
+    with threads_for(n_inducing):
+        basis = build_basis(environments, model.kernel_, weights, cut, backend)
     return gather(
         labels,
         basis,
@@ -134,7 +135,8 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
     )
     init = resolve_init(model.init, labels)
     starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
-    result = _solve(model, objective, starts.get(init), init, _generator(model, 1))
+    with threads_for(statistics.basis.n_columns):
+        result = _solve(model, objective, starts.get(init), init, _generator(model, 1))
     _store(model, result, statistics.basis, labels, charge_weight)
     clear_spread(model)
     if len(statistics.sample.places):

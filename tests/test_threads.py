@@ -8,7 +8,7 @@ import pytest
 import threadpoolctl
 
 from dipkit import _tasks
-from dipkit._threads import count_threads, in_order, one_blas_thread
+from dipkit._threads import FEW_COLUMNS, count_threads, in_order, one_blas_thread, threads_for
 
 
 def blas_threads() -> set[int]:
@@ -54,6 +54,14 @@ def test_blas_is_free_again_when_all_have_left() -> None:
         thread.join()
         assert blas_threads() == before
         assert count_threads() == max(before)
+
+
+def test_small_matrices_take_one_thread() -> None:
+    with threadpoolctl.threadpool_limits(2):
+        with threads_for(FEW_COLUMNS):
+            assert blas_threads() == {1}
+        with threads_for(FEW_COLUMNS + 1):
+            assert blas_threads() == {2}
 
 
 def test_as_many_threads_as_blas_would_take() -> None:
