@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from ._atomic_dipoles import PredictedDipoles
 from ._backend import Backend, get_backend
 from ._baseline import baseline_of
 from ._described import require_described, require_known
 from ._threads import count_threads, in_order
-from .design import constant_charges, constant_dipoles, dipoles, project
+from .design import constant_charges, constant_dipoles, dipoles, molecule_sums, project
 from .features import cut
 from .inducing import descriptor_bytes
 from .molecules import Molecules
@@ -31,9 +32,29 @@ LIGHT = 0.01
 PREDICTED_AT_ONCE = 4096
 
 
-def evaluate(
-    model: Any, X: Molecules, with_std: bool = False
-) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+class Evaluated(NamedTuple):
+    """What a model says of N molecules with n atoms.
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n_atoms,), e
+    dipole : ndarray of shape (n_molecules, 3), debye
+    std : ndarray of shape (n_molecules,), debye, or None
+        Where it was wanted.
+    atomic_dipoles : ndarray of shape (n_atoms, 3), debye
+        Zero where the model has none.
+    amplitudes : ndarray of shape (n_atoms,), e
+        Of the atomic dipoles, their scale included (21).
+    """
+
+    charges: FloatArray
+    dipole: FloatArray
+    std: FloatArray | None
+    atomic_dipoles: FloatArray
+    amplitudes: FloatArray
+
+
+def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     """Charges, dipoles, and standard deviations where they are wanted, block by block."""
     check_is_fitted(model)
     molecules, known = baseline_of(model).prepare(
@@ -43,23 +64,27 @@ def evaluate(
     require_known(molecules, model.elements_, widths)
     backend = get_backend(model.device)
     spread = PredictedSpread(model, backend) if with_std else None
-    coefficients = _coefficients(model, backend)
+    coefficients, of_atoms = _coefficients(model, backend), PredictedDipoles(model, backend)
 
-    def predict(piece: Molecules) -> tuple[FloatArray, FloatArray, FloatArray]:
-        raw, drawn = _raw_charges(model, piece, coefficients, backend, spread)
-        correction = project(raw, piece)
+    def predict(piece: Molecules) -> tuple[FloatArray, ...]:
+        raw, amplitudes, drawn = _raw_charges(model, piece, coefficients, of_atoms, backend, spread)
+        correction, atomic = project(raw, piece), of_atoms.dipoles(piece, amplitudes)
         dipole = dipoles(correction, piece) + constant_dipoles(piece)
+        dipole += molecule_sums(atomic, piece.offsets)
         std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
-        return correction + constant_charges(piece), dipole, std
+        return correction + constant_charges(piece), dipole, std, atomic, amplitudes
 
     n = len(molecules)
     charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
+    atomic, amplitudes = np.empty((molecules.n_atoms, 3)), np.empty(molecules.n_atoms)
     for run in blocks(molecules, descriptor_bytes(model.inducing_features_)):
         atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
         found = zip(*_in_pieces(predict, molecules[run], backend), strict=True)
-        charges[atoms], dipole[run], std[run] = (np.concatenate(parts) for parts in found)
-    charges[~known[molecules.molecule_index]] = std[~known] = np.nan
-    return charges, dipole, std if with_std else None
+        joined = (np.concatenate(parts) for parts in found)
+        charges[atoms], dipole[run], std[run], atomic[atoms], amplitudes[atoms] = joined
+    unknown = ~known[molecules.molecule_index]
+    charges[unknown] = atomic[unknown] = std[~known] = np.nan
+    return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
 def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
@@ -83,22 +108,24 @@ def _raw_charges(
     model: Any,
     piece: Molecules,
     coefficients: dict[int, tuple[list[Any], Any, float]],
+    of_atoms: PredictedDipoles,
     backend: Backend,
     spread: PredictedSpread | None,
-) -> tuple[FloatArray, list[DrawnCharges]]:
-    """Charges before charge conservation (n_atoms,), e, and draws where they are wanted."""
+) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
+    """Charges before charge conservation and amplitudes (n_atoms,), e, and draws if wanted."""
     assert piece.features is not None
     scales, drawn = piece.features.scales, []
-    charges = np.empty(piece.n_atoms)
+    charges, amplitudes = np.empty((2, piece.n_atoms))
     for number in piece.elements.tolist():
         atoms = np.flatnonzero(piece.numbers == number)
         features, coefficient, intercept = coefficients[number]
         x = (backend.asarray(scale[atoms]) for scale in scales)
         k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
         charges[atoms] = backend.to_host(k @ coefficient) + intercept
+        amplitudes[atoms] = of_atoms.amplitudes(number, k)
         if spread is not None:
             drawn.append(spread.draw(number, atoms, k))
-    return charges, drawn
+    return charges, amplitudes, drawn
 
 
 def _in_pieces(
