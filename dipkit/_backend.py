@@ -1,13 +1,17 @@
 """Array module and device: NumPy on the host, or CuPy on a GPU, behind one door.
 
 Everything that differs between the two is here, so that no other module asks which one it has.
-Factorisations raise on failure on both; results go back to the host with `Backend.to_host`.
+Other modules use of `Backend.xp` only what the array API standard, NumPy and CuPy share, and leave
+to the door: arrays that come and go (`asarray`, `to_host`), new ones (`zeros`, `empty`), results
+written in place (`into`), rows at positions that the host knows (`take`, `put`), the diagonal.
+Factorisations raise on failure on both.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +23,8 @@ from numpy.typing import NDArray
 from .exceptions import DeviceError
 
 DEVICES = ("auto", "cpu", "cuda")
+# Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.
+WRITES_IN_PLACE = ("numpy", "cupy")
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,56 @@ class Backend:
         """Bring an array to the host as NumPy."""
         return np.asarray(array.get() if hasattr(array, "get") else array)
 
+    def zeros(self, shape: int | tuple[int, ...]) -> Any:
+        """Make an array of zeros on the device, float64."""
+        return self.xp.zeros(shape)
+
+    def empty(self, shape: tuple[int, ...]) -> Any:
+        """Make an array to be filled on the device, float64."""
+        return self.xp.empty(shape)
+
+    def into(self, out: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Write ``function(*arguments)`` into an array and return that, without another one.
+
+        Parameters
+        ----------
+        out : array
+            May be one of the arguments, or a view.
+        function : callable
+            Of `xp`, one that NumPy and CuPy give an argument ``out``.
+        *arguments : object
+        """
+        if self.name in WRITES_IN_PLACE:
+            return function(*arguments, out=out)
+        out[...] = function(*arguments)
+        return out
+
+    def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
+        """Copy rows of an array of the device, whose positions (k,) are known on the host."""
+        return self.xp.take(array, self.asarray(rows), axis=0)
+
+    def put(self, array: Any, rows: NDArray[np.intp], values: Any) -> None:
+        """Overwrite rows of an array of the device, whose positions (k,) are known on the host."""
+        if self.name in WRITES_IN_PLACE:
+            array[self.asarray(rows)] = values
+            return
+        for place, row in enumerate(rows.tolist()):
+            array[row, ...] = values[place, ...]
+
+    def diagonal(self, matrix: Any) -> Any:
+        """Return a view of the diagonal, to change it in place.
+
+        Parameters
+        ----------
+        matrix : array of shape (r, r)
+        """
+        if self.name in WRITES_IN_PLACE:
+            return self.xp.einsum("ii->i", matrix)
+        return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
+
     def csr(self, values: Any, columns: Any, row_pointer: Any, shape: tuple[int, int]) -> Any:
         """Build a sparse matrix of compressed rows on the device, from host arrays."""
-        xp = self.xp
-        parts = (xp.asarray(values), xp.asarray(columns), xp.asarray(row_pointer))
+        parts = (self.asarray(values), self.asarray(columns), self.asarray(row_pointer))
         return self.sparse.csr_matrix(parts, shape=shape)
 
     def factor(self, matrix: Any) -> Any:

@@ -95,18 +95,19 @@ def direction_statistics(
     direction = constant / np.where(norm > 0, norm, 1.0)[:, None]
     gram = _across(rows, direction, weights, backend)
     weight = float(target.weights[magnitude_alone | has_vector].sum())
-    return ChargeStatistics(gram, backend.xp.zeros(rows.shape[1]), 0.0, weight)
+    return ChargeStatistics(gram, backend.zeros(rows.shape[1]), 0.0, weight)
 
 
 def _across(rows: Any, direction: FloatArray, weights: FloatArray, backend: Backend) -> Any:
     """Sum of weights_A D_A^T (1 - u_A u_A^T) D_A, some molecules at a time."""
     xp, r = backend.xp, rows.shape[1]
-    gram = xp.zeros((r, r))
-    step = MOLECULES_AT_ONCE
-    for start in range(0, len(direction), step):
-        u = xp.asarray(direction[start : start + step])[:, :, None]
-        roots = xp.asarray(np.sqrt(weights[start : start + step]))[:, None, None]
-        block = rows[3 * start : 3 * (start + step)].reshape(-1, 3, r)
-        across = (roots * (block - u * (u * block).sum(axis=1, keepdims=True))).reshape(-1, r)
+    gram = backend.zeros((r, r))
+    for start in range(0, len(direction), MOLECULES_AT_ONCE):
+        stop = min(start + MOLECULES_AT_ONCE, len(direction))
+        u = backend.asarray(direction[start:stop])[:, :, None]
+        roots = backend.asarray(np.sqrt(weights[start:stop]))[:, None, None]
+        block = xp.reshape(rows[3 * start : 3 * stop, :], (-1, 3, r))
+        along = u * xp.sum(u * block, axis=1, keepdims=True)
+        across = xp.reshape(roots * (block - along), (-1, r))
         gram += across.T @ across
     return gram

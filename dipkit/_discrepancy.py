@@ -87,19 +87,20 @@ class AbsorbedCharges(FoldedCharges):
         self._factors: dict[tuple[int, float], Any] = {}
         self._matrices: dict[tuple[int | None, float], Any] = {}
 
-    def moments(self, fold: Lines, scale: Any, xp: Any) -> Any:
+    def moments(self, fold: Lines, scale: Any, backend: Backend) -> Any:
         """Scaled moments of each line (B, r), the second function eliminated."""
-        return self._absorb(super().moments(fold, scale, xp), fold, scale)
+        return self._absorb(super().moments(fold, scale, backend), fold, scale)
 
-    def squares(self, fold: Lines, scale: Any, xp: Any) -> Any:
+    def squares(self, fold: Lines, scale: Any, backend: Backend) -> Any:
         """Scaled squares of each line (B,), the second function eliminated."""
-        moments = super().moments(fold, scale, xp)
-        absorbed = (moments * self._absorb(moments, fold, scale)).sum(axis=-1) / self.discrepancy
-        return super().squares(fold, scale, xp) - absorbed
+        moments = super().moments(fold, scale, backend)
+        product = moments * self._absorb(moments, fold, scale)
+        absorbed = backend.xp.sum(product, axis=-1) / self.discrepancy
+        return super().squares(fold, scale, backend) - absorbed
 
-    def product(self, W: Any, fold: Lines, scale: Any) -> Any:
+    def product(self, W: Any, fold: Lines, scale: Any, backend: Backend) -> Any:
         """Scaled products with the Gram matrix of each line (B, r)."""
-        return self._absorb(super().product(W, fold, scale), fold, scale)
+        return self._absorb(super().product(W, fold, scale, backend), fold, scale)
 
     def matrix(self, fold: int | None, charge_weight: float) -> Any:
         """Scaled Gram matrix of a fold, or of all molecules: kept, one for each lambda."""
@@ -114,13 +115,13 @@ class AbsorbedCharges(FoldedCharges):
 
     def _absorb(self, right: Any, fold: Lines, scale: Any) -> Any:
         """Multiply each line (B, r) by beta (t G + beta)^-1; a line without charges stays."""
-        result = right.copy()
-        scales = self.backend.to_host(scale)
+        backend = self.backend
+        result, scales = backend.xp.asarray(right, copy=True), backend.to_host(scale)
         for k, t in dict.fromkeys(zip(fold.tolist(), scales.tolist(), strict=True)):
             if t > 0:
                 mine = np.flatnonzero((fold == k) & (scales == t))
-                solved = self.backend.solve(self._factor_of(k, t), right[mine].T).T
-                result[mine] = self.discrepancy * solved
+                solved = backend.solve(self._factor_of(k, t), backend.take(right, mine).T).T
+                backend.put(result, mine, self.discrepancy * solved)
         return result
 
     def _factor_of(self, fold: int, scale: float) -> Any:
@@ -135,7 +136,7 @@ class AbsorbedCharges(FoldedCharges):
 def _factor(gram: Any, scale: float, discrepancy: float, backend: Backend) -> Any:
     """Factor t G + beta; the Gram matrix is not changed."""
     matrix = scale * gram
-    backend.xp.einsum("ii->i", matrix)[...] += discrepancy
+    backend.diagonal(matrix)[...] += discrepancy
     try:
         return backend.factor(matrix)
     except np.linalg.LinAlgError as error:

@@ -58,9 +58,9 @@ class FitStatistics:
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
         """Return the statistics of the molecules of both; the matrices of this one are added to."""
-        n, r = len(self.rows), self.basis.n_columns
-        rows = allocate_rows((n + len(other.rows), r), on_disk, self.basis.backend.xp)
-        rows[:n], rows[n:] = self.rows, other.rows
+        n, more = self.rows.shape[0], other.rows.shape[0]
+        rows = allocate_rows((n + more, self.basis.n_columns), on_disk, self.basis.backend)
+        rows[:n, :], rows[n:, :] = self.rows, other.rows
         return FitStatistics(
             self.basis,
             rows,
@@ -112,7 +112,7 @@ def gather(
         wanted,
         labels.target.weights,
         n_jobs,
-        allocate_rows(shape, on_disk, basis.backend.xp),
+        allocate_rows(shape, on_disk, basis.backend),
     )
     bare = replace(labels, molecules=molecules.replace(features=None))
     sample = CalibrationSample.of(molecules, labels.target, rng)

@@ -195,7 +195,7 @@ def _store(
     """Keep host arrays only: a model fitted on a GPU loads on a laptop."""
     to_host, elements = basis.backend.to_host, list(basis.elements.values())
     dual = basis.dual(result.weights)
-    counts = [len(element.whitening) for element in elements]
+    counts = [element.whitening.shape[0] for element in elements]
     model.elements_ = np.array([element.number for element in elements])
     model.inducing_numbers_ = np.repeat(model.elements_, counts)
     model.inducing_features_ = [

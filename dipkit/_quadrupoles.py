@@ -128,9 +128,9 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
     """Rows T of some molecules (5 N, r), each molecule's times its factor (N, 1)."""
     assert molecules.features is not None
     scales = molecules.features.compute().scales
-    rows = basis.backend.xp.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
-    scale = basis.dipole_scale
-    of_dipoles = _dipole_arms(molecules, factors, scale) if scale > 0 else None
+    rows = basis.backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
+    size = basis.dipole_scale
+    of_dipoles = _dipole_arms(molecules, factors, size) if size > 0 else None
     for number, atoms, arms in _arms(molecules, factors):
         owners, element = molecules.molecule_index[atoms], basis.elements[number]
         to_rows = moment_map(arms, owners, len(molecules), basis.backend)

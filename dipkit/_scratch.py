@@ -13,8 +13,8 @@ import tempfile
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ._backend import Backend
 from .exceptions import InputError
 
 # Size of the part of the rows that a product reads before its pages are handed back.
@@ -77,7 +77,6 @@ class ScratchRows(np.memmap[Any, np.dtype[np.float64]]):
         return [slice(start, start + size) for start in range(0, max(len(self), 1), size)]
 
 
-def allocate_rows(shape: tuple[int, int], on_disk: bool, xp: Any) -> NDArray[np.float64]:
+def allocate_rows(shape: tuple[int, int], on_disk: bool, backend: Backend) -> Any:
     """Room for the dipole rows, in memory or in a file."""
-    rows: NDArray[np.float64] = ScratchRows.empty(shape) if on_disk else xp.empty(shape)
-    return rows
+    return ScratchRows.empty(shape) if on_disk else backend.empty(shape)

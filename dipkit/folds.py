@@ -214,11 +214,11 @@ class FoldedProblem:
     def _walk(self, tol: float, passes: int) -> Iterator[tuple[int, NDArray[np.intp], FloatArray]]:
         """Yield, while alpha falls, its index, (lambda, fold) of each line, and all |mu|."""
         points = np.indices((len(self.charge_weights), len(self.folds))).reshape(2, -1).T
-        objective = self._objective(points)
+        objective, take = self._objective(points), self.basis.backend.take
         start = self._starts(objective)
         if self.ridge.prior == "start":
-            objective = objective.with_prior(start[points[:, 1]])
-        W = self._annealed(objective, start)[points[:, 1]]
+            objective = objective.with_prior(take(start, points[:, 1]))
+        W = take(self._annealed(objective, start), points[:, 1])
         order = np.argsort(self.alphas, kind="stable")[::-1]
         for shared in _shared(self.alphas[order]):
             between = float(np.exp(np.log(self.alphas[order[shared]]).mean()))
@@ -227,7 +227,7 @@ class FoldedProblem:
                 return  # a weaker ridge fails as well
             if not factors.good.all():
                 kept = np.flatnonzero(factors.good)
-                objective, W, points = objective.take(kept), W[kept], points[kept]
+                objective, W, points = objective.take(kept), take(W, kept), points[kept]
             for i in order[shared]:
                 at_alpha = objective.with_alpha(float(self.alphas[i]))
                 W = self._solve(at_alpha, factors, W, tol, passes)
@@ -258,12 +258,14 @@ class FoldedProblem:
 
         def solve(lines: NDArray[np.intp]) -> Any:
             some = objective.take(lines)
-            return solve_in_step(some, factors, W[lines], tol, limit, self.ridge.acceleration)
+            start = backend.take(W, lines)
+            return solve_in_step(some, factors, start, tol, limit, self.ridge.acceleration)
 
-        shares = np.array_split(np.arange(len(W)), min(count_threads(), len(W)))
-        if not self.basis.backend.on_host:
-            shares = [np.arange(len(W))]
-        return self.basis.backend.xp.concatenate(self._each(solve, shares))
+        backend, every = self.basis.backend, np.arange(W.shape[0])
+        shares = [every]
+        if backend.on_host:
+            shares = np.array_split(every, min(count_threads(), len(every)))
+        return backend.xp.concat(self._each(solve, shares))
 
     def _each(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """Apply a function to each item, on threads of their own where BLAS would have some."""
@@ -280,20 +282,21 @@ class FoldedProblem:
     def _normal_matrix(self, fold: int | None, charge_weight: float, alpha: float) -> Any:
         """Matrix (6) of a fold, that is of all molecules less those held out; or of all."""
         if fold is None:
-            matrix = self.dipole_total / self.labelled.sum()
+            matrix = self.dipole_total / float(self.labelled.sum())
         else:
-            matrix = (self.dipole_total - self.dipole_held[fold]) / self.weights[fold].sum()
+            weight = float(self.weights[fold].sum())
+            matrix = (self.dipole_total - self.dipole_held[fold]) / weight
         if charge_weight > 0:
             matrix += self.term.matrix(fold, charge_weight)
         if self.direction is not None:
             matrix += self.direction.matrix(fold, self.direction_weight)
-        self.basis.backend.xp.einsum("ii->i", matrix)[...] += alpha
+        self.basis.backend.diagonal(matrix)[...] += alpha
         return matrix if fold is None else self._without_barred(matrix, fold)
 
     def _without_barred(self, matrix: Any, fold: int) -> Any:
         """Add a penalty, in place, that holds the barred directions of a fold at zero."""
-        directions = self.barred[fold]
-        size = BARRED * float(matrix.diagonal().max())
+        directions, backend = self.barred[fold], self.basis.backend
+        size = BARRED * float(backend.xp.max(backend.diagonal(matrix)))
         matrix += (size * directions) @ directions.T
         return matrix
 
@@ -343,7 +346,7 @@ class FoldedProblem:
                     f"cv: fold {k} trains on no molecule with charges to start from. Use "
                     'init="electronegativity", or fewer folds.'
                 )
-            gram = self._without_barred(part.gram.copy(), k)
+            gram = self._without_barred(backend.xp.asarray(part.gram, copy=True), k)
             return charge_start(replace(part, gram=gram), backend)
 
         starts = self._each(start, range(len(self.folds)))
@@ -393,7 +396,7 @@ class FoldedProblem:
         out = np.ones((len(molecules), len(self.folds)), dtype=bool)
         for k, (train, _) in enumerate(self.folds):
             out[train, k] = False
-        self.rows = backend.xp.empty((3 * len(molecules), r))
+        self.rows = backend.empty((3 * len(molecules), r))
         zero = functools.partial(ChargeStatistics.zero, r, backend)
         totals = [zero() for _ in sets]
         held = [[zero() for _ in self.folds] for _ in sets]
@@ -403,7 +406,7 @@ class FoldedProblem:
             atoms = molecules.atom_index(members)
             parts = [ChargeLabels(part.charges[atoms], part.weights[members]) for part in sets]
             rows, sums = accumulate(molecules[members], self.basis, parts, self.ridge.n_jobs)
-            self.rows[(3 * members[:, None] + np.arange(3)).ravel()] = rows
+            backend.put(self.rows, (3 * members[:, None] + np.arange(3)).ravel(), rows)
             for total, parts_held, part in zip(totals, held, sums, strict=True):
                 for target in (total, *itertools.compress(parts_held, pattern)):
                     target += part

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ._atomic_dipoles import count_leading
 from ._backend import NUMPY, Backend
+from .features import forecast_bytes
 from .kernels import EnvironmentKernel
 from .molecules import Molecules
 
@@ -103,8 +104,9 @@ class Basis:
         element, xp = self.elements[number], self.backend.xp
         x = (self.backend.asarray(scale) for scale in scales)
         k = self.kernel(x, element.environments, self.weights, self.backend)
-        phi = xp.empty((k.shape[0], element.whitening.shape[1] + 1))
-        xp.matmul(k.astype(xp.float64), element.whitening, out=phi[:, :-1])
+        phi = self.backend.empty((k.shape[0], element.whitening.shape[1] + 1))
+        k = xp.astype(k, xp.float64, copy=False)
+        self.backend.into(phi[:, :-1], xp.matmul, k, element.whitening)
         phi[:, -1] = BIAS
         return phi
 
@@ -141,8 +143,8 @@ class Basis:
         constants : ndarray of shape (n_elements, S), e
         """
         to_host, parts = self.backend.to_host, list(self.elements.values())
-        coefficients = [to_host(part.whitening @ w[part.columns][:-1]) for part in parts]
-        constants = [to_host(BIAS * w[part.columns][-1]) for part in parts]
+        coefficients = [to_host(part.whitening @ w[part.columns, :][:-1, :]) for part in parts]
+        constants = [to_host(BIAS * w[part.columns, :][-1, :]) for part in parts]
         return np.concatenate(coefficients), np.array(constants)
 
     def dipole_dual(self, w: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -160,10 +162,10 @@ class Basis:
         """
         coefficients, constants = [], []
         for element in self.elements.values():
-            part = self.dipole_scale * w[element.dipole_columns]
+            part = self.dipole_scale * w[element.dipole_columns, ...]
             leading = element.whitening[:, : element.n_leading]
-            coefficients.append(self.backend.to_host(leading @ part[:-1]))
-            constants.append(self.backend.to_host(BIAS * part[-1]))
+            coefficients.append(self.backend.to_host(leading @ part[:-1, ...]))
+            constants.append(self.backend.to_host(BIAS * part[-1, ...]))
         return np.concatenate(coefficients), np.array(constants)
 
 
@@ -270,8 +272,8 @@ def whiten(matrix: NDArray[np.float64], eigenvalue_cut: float) -> NDArray[np.flo
 
 
 def descriptor_bytes(scales: Sequence[Any]) -> int:
-    """Size of one row of all scales."""
-    return sum(scale.shape[1] * scale.dtype.itemsize for scale in scales)
+    """Size of one row of all scales, float32."""
+    return forecast_bytes(1, [scale.shape[1] for scale in scales])
 
 
 def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:

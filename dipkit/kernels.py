@@ -127,8 +127,8 @@ class PowerKernel(EnvironmentKernel):
     def of_dot_products(self, t: Any, backend: Backend) -> Any:
         """Raise to the power."""
         xp = backend.xp
-        xp.maximum(t, 0, out=t)
-        return t if self.degree == 1 else xp.power(t, t.dtype.type(self.degree), out=t)
+        backend.into(t, xp.maximum, t, 0)
+        return t if self.degree == 1 else backend.into(t, xp.pow, t, float(self.degree))
 
     def derivative(self, t: Any, backend: Backend) -> Any:
         """Return degree max(t, 0) ** (degree - 1)."""
@@ -153,10 +153,9 @@ class GaussianKernel(EnvironmentKernel):
 
     def of_dot_products(self, t: Any, backend: Backend) -> Any:
         """Exponentiate."""
-        xp = backend.xp
         t -= 1
         t *= 2 * self.gamma
-        return xp.exp(t, out=t)
+        return backend.into(t, backend.xp.exp, t)
 
     def derivative(self, t: Any, backend: Backend) -> Any:
         """Return 2 gamma times the kernel."""

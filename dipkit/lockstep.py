@@ -50,13 +50,13 @@ class FoldedCharges:
         """Return the statistics of a fold, or of all molecules."""
         return self.total if fold is None else self.training[fold]
 
-    def moments(self, fold: Lines, scale: Any, xp: Any) -> Any:
+    def moments(self, fold: Lines, scale: Any, backend: Backend) -> Any:
         """C^T p of the training molecules of each given fold, times its scale (B, r)."""
-        return scale[:, None] * xp.stack([self.training[k].moment for k in fold])
+        return scale[:, None] * backend.xp.stack([self.training[k].moment for k in fold])
 
-    def squares(self, fold: Lines, scale: Any, xp: Any) -> Any:
+    def squares(self, fold: Lines, scale: Any, backend: Backend) -> Any:
         """Sum of c |P p|^2 over the training molecules, times the scale (B,)."""
-        return scale * xp.asarray([self.training[k].square for k in fold])
+        return scale * backend.asarray([self.training[k].square for k in fold])
 
     def weights(self, fold: Lines) -> FloatArray:
         """Weighted number of labelled training atoms (B,)."""
@@ -67,12 +67,12 @@ class FoldedCharges:
         part = self.of(fold)
         return part.gram * (charge_weight / part.weight if part.weight > 0 else 0.0)
 
-    def product(self, W: Any, fold: Lines, scale: Any) -> Any:
+    def product(self, W: Any, fold: Lines, scale: Any, backend: Backend) -> Any:
         """C^T C w of each line, over the training molecules of its fold, times its scale (B, r)."""
-        product = W.copy()
+        product = backend.xp.empty_like(W)
         for k in np.unique(fold):
             mine = np.flatnonzero(fold == k)
-            product[mine] = W[mine] @ self.training[k].gram
+            backend.put(product, mine, backend.take(W, mine) @ self.training[k].gram)
         return scale[:, None] * product
 
 
@@ -101,9 +101,9 @@ class Place:
     e: Any
     value: Any
 
-    def take(self, lines: Lines) -> Place:
+    def take(self, lines: Lines, backend: Backend) -> Place:
         """Return these lines alone."""
-        return Place(*(part[lines] for part in vars(self).values()))
+        return Place(*(backend.take(part, lines) for part in vars(self).values()))
 
 
 class LockstepObjective:
@@ -148,22 +148,22 @@ class LockstepObjective:
         direction: FoldedCharges | None = None,
         direction_weight: float = 0.0,
     ):
-        xp = backend.xp
         self.barred = barred
         self.rows, self.loss, self.backend = rows, loss, backend
         self.fold, self.charge_weight, self.alpha = fold, charge_weight, 1.0
         # A vector is a magnitude of 0 measured from the label: one formula serves both.
         has_vector = ~np.isnan(target.vectors[:, 0])
-        self.magnitudes = xp.asarray(np.where(has_vector, 0.0, np.nan_to_num(target.magnitudes)))
-        self.shift = xp.asarray(constant - np.nan_to_num(target.vectors))
-        self.weights = xp.asarray((weights / weights.sum(axis=1, keepdims=True))[fold])
-        self.prior = xp.zeros((len(fold), rows.shape[1]))
-        self.terms = [(charges, xp.asarray(_scale(charge_weight, charges.weights(fold))))]
+        magnitudes = np.where(has_vector, 0.0, np.nan_to_num(target.magnitudes))
+        self.magnitudes = backend.asarray(magnitudes)
+        self.shift = backend.asarray(constant - np.nan_to_num(target.vectors))
+        self.weights = backend.asarray((weights / weights.sum(axis=1, keepdims=True))[fold])
+        self.prior = backend.zeros((len(fold), rows.shape[1]))
+        self.terms = [(charges, backend.asarray(_scale(charge_weight, charges.weights(fold))))]
         if direction is not None:
             kappa = np.full(len(fold), direction_weight)
-            self.terms.append((direction, xp.asarray(_scale(kappa, direction.weights(fold)))))
-        self.moments = sum(part.moments(fold, scale, xp) for part, scale in self.terms)
-        self.squares = sum(part.squares(fold, scale, xp) for part, scale in self.terms)
+            self.terms.append((direction, backend.asarray(_scale(kappa, direction.weights(fold)))))
+        self.moments = sum(part.moments(fold, scale, backend) for part, scale in self.terms)
+        self.squares = sum(part.squares(fold, scale, backend) for part, scale in self.terms)
 
     def with_alpha(self, alpha: float) -> LockstepObjective:
         """Return the same objective under another ridge penalty."""
@@ -179,50 +179,53 @@ class LockstepObjective:
 
     def take(self, lines: Lines) -> LockstepObjective:
         """Return the objective of these lines alone."""
-        other = copy.copy(self)
-        for name in ("fold", "charge_weight", "weights", "prior", "moments", "squares"):
-            setattr(other, name, getattr(self, name)[lines])
-        other.terms = [(part, scale[lines]) for part, scale in self.terms]
+        other, take = copy.copy(self), self.backend.take
+        other.fold, other.charge_weight = self.fold[lines], self.charge_weight[lines]
+        for name in ("weights", "prior", "moments", "squares"):
+            setattr(other, name, take(getattr(self, name), lines))
+        other.terms = [(part, take(scale, lines)) for part, scale in self.terms]
         return other
 
     def allowed(self, W: Any) -> Any:
         """Take out of each line (B, r) what its fold bars; changes it in place."""
         for k in np.unique(self.fold) if self.barred else ():
             mine, directions = np.flatnonzero(self.fold == k), self.barred[k]
-            W[mine] -= (W[mine] @ directions) @ directions.T
+            of_fold = self.backend.take(W, mine)
+            self.backend.put(W, mine, of_fold - (of_fold @ directions) @ directions.T)
         return W
 
     def products(self, W: Any) -> tuple[Any, Any]:
         """D w (B, n_molecules, 3) in debye, and lambda C^T C w / n_c of all terms (B, r)."""
-        xp = self.backend.xp
-        moment, charge = (W @ self.rows.T).reshape(len(W), -1, 3), xp.zeros(W.shape)
+        backend, take = self.backend, self.backend.take
+        moment = backend.xp.reshape(W @ self.rows.T, (W.shape[0], -1, 3))
+        charge = backend.xp.zeros_like(W)
         for part, scale in self.terms:
-            used = np.flatnonzero(self.backend.to_host(scale) > 0)
+            used = np.flatnonzero(backend.to_host(scale) > 0)
             if len(used):
-                charge[used] += part.product(W[used], self.fold[used], scale[used])
+                some = take(W, used), self.fold[used], take(scale, used)
+                backend.put(charge, used, take(charge, used) + part.product(*some, backend))
         return moment, charge
 
     def at(self, W: Any, moment: Any, charge: Any) -> Place:
         """Evaluate J from weights and their products."""
         xp = self.backend.xp
         off = self.shift + moment
-        norm = xp.sqrt((off * off).sum(axis=-1))
+        norm = xp.sqrt(xp.sum(off * off, axis=-1))
         e = norm - self.magnitudes
         excess = W - self.prior
-        value = (self.weights * self.loss.value(e, xp)).sum(axis=-1)
-        value += self.alpha * (excess * excess).sum(axis=-1)
-        value += (W * (charge - 2 * self.moments)).sum(axis=-1) + self.squares
+        value = xp.sum(self.weights * self.loss.value(e, xp), axis=-1)
+        value += self.alpha * xp.sum(excess * excess, axis=-1)
+        value += xp.sum(W * (charge - 2 * self.moments), axis=-1) + self.squares
         return Place(W, moment, charge, off, norm, e, value)
 
     def half_gradient(self, place: Place) -> Any:
         """Half of dJ/dW (B, r), in the directions that are not barred."""
         xp, norm = self.backend.xp, place.norm[..., None]
         # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
-        direction = xp.where(
-            norm > 0, place.off / xp.where(norm > 0, norm, 1.0), xp.asarray([0.0, 0.0, 1.0])
-        )
+        fixed = self.backend.asarray([0.0, 0.0, 1.0])
+        direction = xp.where(norm > 0, place.off / xp.where(norm > 0, norm, 1.0), fixed)
         pull = (self.weights * self.loss.weight(place.e, xp) * place.e)[..., None] * direction
-        gradient = pull.reshape(len(pull), -1) @ self.rows
+        gradient = xp.reshape(pull, (pull.shape[0], -1)) @ self.rows
         gradient += self.alpha * (place.W - self.prior) + place.charge - self.moments
         return self.allowed(gradient)
 
@@ -234,18 +237,18 @@ class LockstepObjective:
         |mu + t d|^2 is a parabola in t for every molecule.
         """
         xp, weight = self.backend.xp, self.loss.weight
-        a, b = place.norm**2, (place.off * d_moment).sum(axis=-1)
-        c = (d_moment * d_moment).sum(axis=-1)
-        linear = self.alpha * ((place.W - self.prior) * step).sum(axis=-1)
-        curve = self.alpha * (step * step).sum(axis=-1)
-        linear += ((place.charge - self.moments) * step).sum(axis=-1)
-        curve += (d_charge * step).sum(axis=-1)
+        a, b = place.norm**2, xp.sum(place.off * d_moment, axis=-1)
+        c = xp.sum(d_moment * d_moment, axis=-1)
+        linear = self.alpha * xp.sum((place.W - self.prior) * step, axis=-1)
+        curve = self.alpha * xp.sum(step * step, axis=-1)
+        linear += xp.sum((place.charge - self.moments) * step, axis=-1)
+        curve += xp.sum(d_charge * step, axis=-1)
 
         def slope(length: Any) -> Any:
-            t = xp.asarray(length)[..., None]
+            t = self.backend.asarray(length)[..., None]
             norm = xp.sqrt(xp.maximum(a + t * (2 * b + t * c), 1e-300))
             e = norm - self.magnitudes
-            dipole = (self.weights * weight(e, xp) * e * (b + t * c) / norm).sum(axis=-1)
+            dipole = xp.sum(self.weights * weight(e, xp) * e * (b + t * c) / norm, axis=-1)
             return dipole + linear + length * curve
 
         return slope
@@ -311,7 +314,8 @@ class Factors:
         solved, keys = self.backend.xp.empty_like(right), self._keys(fold, charge_weight)
         for key in dict.fromkeys(keys):
             mine = np.flatnonzero([other == key for other in keys])
-            solved[mine] = self.backend.solve(self._factors[key], right[mine].T).T
+            part = self.backend.solve(self._factors[key], self.backend.take(right, mine).T).T
+            self.backend.put(solved, mine, part)
         return solved
 
 
@@ -342,22 +346,22 @@ def solve_in_step(
     -------
     array of shape (B, r)
     """
-    result, lines = start.copy(), np.arange(len(start))
-    walk = _Walk(objective, start, memory)
+    backend, lines = objective.backend, np.arange(start.shape[0])
+    result, walk = backend.xp.empty_like(start), _Walk(objective, start, memory)
     for _ in range(max_iter):
         step = factors.solve(walk.gradient, walk.objective.fold, walk.objective.charge_weight)
         step = walk.objective.allowed(step)
-        gain = (walk.gradient * step).sum(axis=-1)
-        left = objective.backend.to_host(gain > tol * walk.place.value)
+        gain = backend.xp.sum(walk.gradient * step, axis=-1)
+        left = backend.to_host(gain > tol * walk.place.value)
         if not left.all():
-            result[lines[~left]] = walk.place.W[np.flatnonzero(~left)]
+            backend.put(result, lines[~left], backend.take(walk.place.W, np.flatnonzero(~left)))
             keep = np.flatnonzero(left)
-            lines, step = lines[keep], step[keep]
+            lines, step = lines[keep], backend.take(step, keep)
             if not len(lines):
                 return result
             walk.take(keep)
         walk.advance(step)
-    result[lines] = walk.place.W
+    backend.put(result, lines, walk.place.W)
     return result
 
 
@@ -378,19 +382,20 @@ class _Walk:
 
     def take(self, lines: Lines) -> None:
         """Go on with these lines alone."""
-        self.objective, self.place = self.objective.take(lines), self.place.take(lines)
-        self.gradient = self.gradient[lines]
-        pairs = [tuple(part[lines] for part in pair) for pair in self.pairs]
+        backend = self.objective.backend
+        self.objective, self.place = self.objective.take(lines), self.place.take(lines, backend)
+        self.gradient = backend.take(self.gradient, lines)
+        pairs = [tuple(backend.take(part, lines) for part in pair) for pair in self.pairs]
         self.pairs = deque(pairs, maxlen=self.pairs.maxlen)
         if self.previous is not None:
-            self.previous = tuple(part[lines] for part in self.previous)
+            self.previous = tuple(backend.take(part, lines) for part in self.previous)
 
     def advance(self, step: Any) -> None:
         """Take one step; `step` is H^-1 g here."""
         xp, objective, here = self.objective.backend.xp, self.objective, self.place
         self._remember(step)
         direction = self._direction(step)
-        uphill = (direction * self.gradient).sum(axis=-1, keepdims=True) >= 0
+        uphill = xp.sum(direction * self.gradient, axis=-1, keepdims=True) >= 0
         direction = xp.where(uphill, -step, direction)
         products = objective.products(direction)
         length = line_search(objective.slope_along(here, direction, *products), xp)
@@ -403,7 +408,7 @@ class _Walk:
                 here.charge + t * products[1],
             )
             higher = self.place.value > here.value * (1 + 1e-12)
-            if not bool(higher.any()):
+            if not bool(xp.any(higher)):
                 break
             length = xp.where(higher, length / 2 if left > 1 else 0.0, length)
         self.gradient = objective.half_gradient(self.place)
@@ -412,7 +417,7 @@ class _Walk:
         xp, here = self.objective.backend.xp, (self.place.W, self.gradient, step)
         if self.previous is not None and self.pairs.maxlen:
             shift, change, solved = (a - b for a, b in zip(here, self.previous, strict=True))
-            curvature, size = (shift * change).sum(axis=-1), (change * solved).sum(axis=-1)
+            curvature, size = xp.sum(shift * change, axis=-1), xp.sum(change * solved, axis=-1)
             good = (curvature > 0) & (size > 0)  # else J is not convex between the two
             inverse = xp.where(good, 1 / xp.where(good, curvature, 1.0), 0.0)
             scale = xp.where(good, curvature / xp.where(good, size, 1.0), 1.0)
@@ -421,15 +426,15 @@ class _Walk:
 
     def _direction(self, step: Any) -> Any:
         """Two-loop recursion (Nocedal, Math. Comp. 35, 773, 1980), H^-1 carried along."""
-        factors, left, solved = [], self.gradient, step
+        xp, factors, left, solved = self.objective.backend.xp, [], self.gradient, step
         for shift, change, change_solved, inverse, _ in reversed(self.pairs):
-            factors.append((inverse * (shift * left).sum(axis=-1))[:, None])
+            factors.append((inverse * xp.sum(shift * left, axis=-1))[:, None])
             left = left - factors[-1] * change
             solved = solved - factors[-1] * change_solved
         if self.pairs:
             solved = solved * self.pairs[-1][-1][:, None]
         for pair, factor in zip(self.pairs, reversed(factors), strict=True):
             shift, change, _, inverse, _ = pair
-            back = (inverse * (change * solved).sum(axis=-1))[:, None]
+            back = (inverse * xp.sum(change * solved, axis=-1))[:, None]
             solved = solved + (factor - back) * shift
         return -solved

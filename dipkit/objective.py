@@ -195,25 +195,25 @@ class JointObjective:
         backend: Backend = NUMPY,
     ):
         self.backend, self.loss, self.alpha, self.rows = backend, loss, alpha, rows
-        xp = backend.xp
         has_vector = ~np.isnan(target.vectors[:, 0])
         labelled = has_vector | ~np.isnan(target.magnitudes)
         weights = np.where(labelled, target.weights, 0.0)
-        self.weights = xp.asarray(weights / weights.sum())
-        self.has_vector = xp.asarray(has_vector)[:, None]
-        self.magnitudes = xp.asarray(np.nan_to_num(target.magnitudes))
-        self.vectors = xp.asarray(np.nan_to_num(target.vectors))
-        self.constant = xp.asarray(constant)
+        self.weights = backend.asarray(weights / weights.sum())
+        self.has_vector = backend.asarray(has_vector)[:, None]
+        self.magnitudes = backend.asarray(np.nan_to_num(target.magnitudes))
+        self.vectors = backend.asarray(np.nan_to_num(target.vectors))
+        self.constant = backend.asarray(constant)
         self.charges = charges if charge_weight > 0 else None
         self.charge_scale = 0.0 if self.charges is None else charge_weight / self.charges.weight
-        self.prior = xp.zeros(rows.shape[1])
+        self.prior = backend.zeros(rows.shape[1])
         # Shared by the copies with another alpha or prior.
         self._constant_matrix: dict[str, Any] = {}
 
     def at(self, w: Any) -> Point:
         """Compute what is linear in w."""
-        moment = (self.rows @ w).reshape(-1, 3)
-        charge = self.backend.xp.zeros_like(w) if self.charges is None else self.charges.gram @ w
+        xp = self.backend.xp
+        moment = xp.reshape(self.rows @ w, (-1, 3))
+        charge = xp.zeros_like(w) if self.charges is None else self.charges.gram @ w
         return Point(w, moment, charge)
 
     def dipoles(self, point: Point) -> Any:
@@ -222,19 +222,20 @@ class JointObjective:
 
     def target_vectors(self, mu: Any) -> Any:
         """Vectors that the majoriser pulls mu towards: m_A mu_A / |mu_A|, or the vector label."""
-        xp = self.backend.xp
-        norm = xp.linalg.norm(mu, axis=1)
+        xp, norm = self.backend.xp, self._lengths(mu)
         # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
-        direction = xp.where(
-            norm[:, None] > 0, mu / xp.maximum(norm, 1e-300)[:, None], xp.asarray([0.0, 0.0, 1.0])
-        )
+        fixed = self.backend.asarray([0.0, 0.0, 1.0])
+        direction = xp.where(norm[:, None] > 0, mu / xp.maximum(norm, 1e-300)[:, None], fixed)
         return xp.where(self.has_vector, self.vectors, self.magnitudes[:, None] * direction)
 
     def residuals(self, mu: Any) -> Any:
         """Return e_A (n_molecules,), debye."""
+        off, length = self._lengths(mu - self.vectors), self._lengths(mu)
+        return self.backend.xp.where(self.has_vector[:, 0], off, length - self.magnitudes)
+
+    def _lengths(self, vectors: Any) -> Any:
         xp = self.backend.xp
-        off = xp.linalg.norm(mu - self.vectors, axis=1)
-        return xp.where(self.has_vector[:, 0], off, xp.linalg.norm(mu, axis=1) - self.magnitudes)
+        return xp.sqrt(xp.sum(vectors * vectors, axis=1))
 
     def value(self, point: Point) -> float:
         """J at a point, debye^2."""
@@ -252,7 +253,7 @@ class JointObjective:
         """dJ/dw at a point (r,): that of the majoriser, which touches J there."""
         mu = self.dipoles(point)
         omega = self.pass_weights(mu)
-        pull = (omega[:, None] * (mu - self.target_vectors(mu))).ravel()
+        pull = self.backend.xp.reshape(omega[:, None] * (mu - self.target_vectors(mu)), (-1,))
         gradient = pull @ self.rows + self.alpha * (point.w - self.prior)
         if self.charges is not None:
             gradient += self.charge_scale * (point.charge - self.charges.moment)
@@ -263,7 +264,7 @@ class JointObjective:
         mu = self.dipoles(point)
         omega = self.pass_weights(mu)
         pull = omega[:, None] * (mu - self.target_vectors(mu))
-        slope = (pull * direction.moment).sum()
+        slope = self.backend.xp.sum(pull * direction.moment)
         slope += self.alpha * ((point.w - self.prior) @ direction.w)
         if self.charges is not None:
             difference = point.charge - self.charges.moment
@@ -304,8 +305,8 @@ class JointObjective:
         else:
             if not self._constant_matrix:
                 self._constant_matrix["matrix"] = self._unpenalised_matrix(omega)
-            matrix = self._constant_matrix["matrix"].copy()
-        self.backend.xp.einsum("ii->i", matrix)[...] += self.alpha
+            matrix = self.backend.xp.asarray(self._constant_matrix["matrix"], copy=True)
+        self.backend.diagonal(matrix)[...] += self.alpha
         return matrix
 
     def _unpenalised_matrix(self, omega: Any) -> Any:
@@ -317,14 +318,14 @@ class JointObjective:
     def right_side(self, omega: Any, mu: Any) -> Any:
         """Right side of the majoriser's normal equations at these dipoles (r,)."""
         pull = omega[:, None] * (self.target_vectors(mu) - self.constant)
-        right = pull.ravel() @ self.rows + self.alpha * self.prior
+        right = self.backend.xp.reshape(pull, (-1,)) @ self.rows + self.alpha * self.prior
         if self.charges is not None:
             right += self.charge_scale * self.charges.moment
         return right
 
     def inner(self, a: Point, b: Point, omega: Any) -> Any:
         """a^T H b with H the normal matrix, from what the points carry; stays on the device."""
-        value = (omega[:, None] * a.moment * b.moment).sum() + self.alpha * (a.w @ b.w)
+        value = self.backend.xp.sum(omega[:, None] * a.moment * b.moment) + self.alpha * (a.w @ b.w)
         return value + self.charge_scale * (a.w @ b.charge)
 
 
@@ -344,10 +345,10 @@ def weighted_gram(rows: Any, weights: Any, backend: Backend = NUMPY) -> Any:
     array of shape (r, r)
     """
     xp = backend.xp
-    roots = xp.repeat(xp.sqrt(xp.asarray(weights)), 3)[:, None]
-    matrix = xp.zeros((rows.shape[1],) * 2)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        run = slice(start, start + ROWS_AT_ONCE)
-        scaled = roots[run] * rows[run]
+    roots = xp.repeat(xp.sqrt(backend.asarray(weights)), 3)[:, None]
+    n_rows, matrix = rows.shape[0], backend.zeros((rows.shape[1],) * 2)
+    for start in range(0, n_rows, ROWS_AT_ONCE):
+        run = slice(start, min(start + ROWS_AT_ONCE, n_rows))
+        scaled = roots[run, :] * rows[run, :]
         matrix += scaled.T @ scaled
     return matrix

@@ -10,6 +10,7 @@ it would raise J the plain pass is taken.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -257,12 +258,12 @@ class _Acceleration:
         return direction * -1.0
 
     def _step_length(self, point: Point, direction: Point) -> float:
-        xp, slope = self.objective.backend.xp, self.objective.slope
+        backend, slope = self.objective.backend, self.objective.slope
 
         def along(length: Any) -> Any:
-            return xp.asarray(slope(point + direction * float(length), direction))
+            return backend.asarray(slope(point + direction * float(length), direction))
 
-        return float(line_search(along, xp))
+        return float(line_search(along, backend.xp))
 
 
 def line_search(slope: Callable[[Any], Any], xp: Any) -> Any:
@@ -281,13 +282,13 @@ def line_search(slope: Callable[[Any], Any], xp: Any) -> Any:
     """
     first = slope(0.0)
     flat, target = ~(first < 0), SLOPE_SHARE * xp.abs(first)
-    low, slope_low = xp.zeros(first.shape), first
-    high, slope_high = xp.full(first.shape, np.inf), xp.zeros(first.shape)
-    length = xp.ones(first.shape)
+    low, slope_low = xp.zeros_like(first), first
+    high, slope_high = xp.full_like(first, math.inf), xp.zeros_like(first)
+    length = xp.ones_like(first)
     for _ in range(LINE_SEARCH_STEPS):
         here = slope(length)
         settled = flat | (xp.abs(here) <= target)
-        if bool(settled.all()):
+        if bool(xp.all(settled)):
             break
         below = here < 0
         low, slope_low = xp.where(below, length, low), xp.where(below, here, slope_low)

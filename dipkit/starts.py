@@ -7,6 +7,7 @@ Symbols: weights w (r,), dipoles mu (N, 3) in debye, magnitudes m (N,).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def charge_start(statistics: ChargeStatistics, backend: Backend) -> Any:
     array of shape (r,)
     """
     matrix = statistics.gram / statistics.weight
-    backend.xp.einsum("ii->i", matrix)[...] += START_ALPHA
+    backend.diagonal(matrix)[...] += START_ALPHA
     try:
         return backend.solve(backend.factor(matrix), statistics.moment / statistics.weight)
     except np.linalg.LinAlgError as error:
@@ -122,6 +123,6 @@ def magnitude_scale(objective: JointObjective, w: Any) -> float:
     mu = objective.at(w).moment
     target = objective.target_vectors(mu)
     weights = objective.weights[:, None]
-    square = float((weights * mu * mu).sum())
-    overlap = float((weights * mu * target).sum())
-    return max(overlap / square, 0.0) if xp.isfinite(square) and square > 0 else 1.0
+    square = float(xp.sum(weights * mu * mu))
+    overlap = float(xp.sum(weights * mu * target))
+    return max(overlap / square, 0.0) if math.isfinite(square) and square > 0 else 1.0

@@ -112,8 +112,7 @@ class ChargeStatistics:
     @classmethod
     def zero(cls, n_columns: int, backend: Backend = NUMPY) -> ChargeStatistics:
         """Statistics of no molecules."""
-        xp = backend.xp
-        return cls(xp.zeros((n_columns, n_columns)), xp.zeros(n_columns), 0.0, 0.0)
+        return cls(backend.zeros((n_columns, n_columns)), backend.zeros(n_columns), 0.0, 0.0)
 
     def __add__(self, other: ChargeStatistics) -> ChargeStatistics:
         return ChargeStatistics(
@@ -180,7 +179,7 @@ def accumulate(
     ]
     results = _tasks.run(tasks, n_jobs, ordered=True)
     for span, (block, statistics) in zip(spans, results, strict=True):
-        rows[3 * span.start : 3 * span.stop] = block
+        rows[3 * span.start : 3 * span.stop, :] = block
         for total, part in zip(totals, statistics, strict=True):
             total += part
     return rows, totals
@@ -197,7 +196,7 @@ def _room(
 ) -> tuple[Any, list[ChargeStatistics]]:
     """Allocate the rows, where none are given, and statistics of no molecules."""
     r = basis.n_columns
-    rows = basis.backend.xp.empty((3 * n_molecules, r)) if rows is None else rows
+    rows = basis.backend.empty((3 * n_molecules, r)) if rows is None else rows
     return rows, [ChargeStatistics.zero(r, basis.backend) for _ in labels]
 
 
@@ -307,16 +306,15 @@ def add_block(
     """
     assert molecules.features is not None, "described molecules expected"
     molecules = molecules.replace(features=molecules.features.compute())
-    xp = basis.backend.xp
     # Of the charges alone: what is summed here is nothing to atomic dipoles.
-    n_charges = basis.n_charge_columns
-    sums = xp.empty((len(molecules), n_charges)) if labels else None
-    n_threads = count_threads() if basis.backend.on_host else 1
+    backend, n_charges = basis.backend, basis.n_charge_columns
+    sums = backend.empty((len(molecules), n_charges)) if labels else None
+    n_threads = count_threads() if backend.on_host else 1
 
     def piece(run: slice) -> list[list[_ElementSums]]:
         parts = [part.block(molecules, run) for part in labels]
-        part_sums = None if sums is None else sums[run]
-        part_rows = rows[3 * (first + run.start) : 3 * (first + run.stop)]
+        part_sums = None if sums is None else sums[run, :]
+        part_rows = rows[3 * (first + run.start) : 3 * (first + run.stop), :]
         return _evaluate(molecules[run], basis, parts, part_rows, part_sums)
 
     for found in in_order(piece, cut(molecules.offsets, PIECE_ATOMS), n_threads):
@@ -326,7 +324,7 @@ def add_block(
                 total.moment[columns] += moment
     for label, total in zip(labels, totals, strict=True):
         # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
-        scaled = sums * xp.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
+        scaled = sums * backend.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
         total.gram[:n_charges, :n_charges] -= scaled.T @ scaled
         total.square += float(label.weights[molecules.molecule_index] @ label.charges**2)
         total.weight += float(label.weights @ molecules.natoms)
@@ -344,8 +342,8 @@ def _evaluate(
     scales, found = molecules.features.scales, []
     for number in set(basis.elements) - set(molecules.elements):
         _fill_absent(basis.elements[number], rows, sums)
-    scale = basis.dipole_scale
-    arms = dipole_arms(molecules, scale) if scale > 0 else None
+    size = basis.dipole_scale
+    arms = dipole_arms(molecules, size) if size > 0 else None
     for block in element_blocks(molecules, basis.backend):
         element = basis.elements[block.number]
         columns = element.columns
@@ -377,10 +375,9 @@ def _fill_absent(element: ElementBasis, rows: Any, sums: Any) -> None:
 
 def _moments(phi: Any, weights: FloatArray, charges: FloatArray, basis: Basis) -> tuple[Any, Any]:
     """Return Phi^T c Phi and Phi^T c p of the atoms of one element."""
-    xp = basis.backend.xp
-    moment = xp.asarray(weights * charges) @ phi
+    moment = basis.backend.asarray(weights * charges) @ phi
     if len(weights) and (weights == weights[0]).all():  # no copy of phi
-        return weights[0] * (phi.T @ phi), moment
+        return float(weights[0]) * (phi.T @ phi), moment
     # Of this form NumPy computes one triangle only.
-    scaled = phi * xp.asarray(np.sqrt(weights))[:, None]
+    scaled = phi * basis.backend.asarray(np.sqrt(weights))[:, None]
     return scaled.T @ scaled, moment

@@ -17,6 +17,7 @@ and how it is used is in `spread.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +138,7 @@ def fit_spread(
     FactorizationError
         If the curvature cannot be factored.
     """
-    backend, n_labelled = objective.backend, int((objective.weights > 0).sum())
+    backend, n_labelled = objective.backend, _count_labelled(objective)
     mu = objective.dipoles(objective.at(weights))
     try:
         factor = backend.factor(_with_constants(_curvature(objective, mu), objective.alpha, basis))
@@ -145,8 +146,8 @@ def fit_spread(
         raise FactorizationError(
             f"alpha: the curvature at the solution cannot be factored ({error}). Raise alpha."
         ) from error
-    normal = backend.asarray(rng.standard_normal((len(weights), N_SAMPLES)))
-    samples = backend.solve_transposed(factor, normal) / np.sqrt(n_labelled * N_SAMPLES)
+    normal = backend.asarray(rng.standard_normal((weights.shape[0], N_SAMPLES)))
+    samples = backend.solve_transposed(factor, normal) / math.sqrt(n_labelled * N_SAMPLES)
     left_out = _left_out(objective, mu, factor, sample.places, n_labelled)
     scale, ceiling = _calibrate(objective, mu, sample, left_out, basis, weights)
     coefficients, intercepts = basis.dual_of_many(scale * samples)
@@ -166,26 +167,32 @@ def fit_spread(
     )
 
 
+def _count_labelled(objective: JointObjective) -> int:
+    return int(objective.backend.xp.count_nonzero(objective.weights))
+
+
 def _curvature(objective: JointObjective, mu: Any) -> Any:
     """H (r, r): each magnitude holds one direction, each vector all three."""
-    xp, rows = objective.backend.xp, objective.rows
-    unit = objective.backend.asarray(directions(objective.backend.to_host(mu)))
+    backend, rows, (n_rows, r) = objective.backend, objective.rows, objective.rows.shape
+    xp = backend.xp
+    unit = backend.asarray(directions(backend.to_host(mu)))
     root = xp.sqrt(objective.weights)
     has_vector = objective.has_vector[:, 0]
-    matrix = xp.zeros((rows.shape[1],) * 2)
-    step = ROWS_AT_ONCE // 3
-    for start in range(0, len(root), step):
-        run = slice(start, start + step)
-        block = rows[3 * start : 3 * (start + step)].reshape(-1, 3, rows.shape[1])
-        vector = has_vector[run]
-        directed = xp.einsum("ac,acr->ar", root[run, None] * unit[run], block)[~vector]
+    matrix = backend.zeros((r, r))
+    for start in range(0, n_rows // 3, ROWS_AT_ONCE // 3):
+        stop = min(start + ROWS_AT_ONCE // 3, n_rows // 3)
+        block = xp.reshape(rows[3 * start : 3 * stop, :], (-1, 3, r))
+        vector, scale = has_vector[start:stop], root[start:stop]
+        arms = scale[:, None] * unit[start:stop, :]
+        # One component after the other: a product of all three would be as large as the block.
+        directed = sum(arms[:, c, None] * block[:, c, :] for c in range(3))[~vector]
         matrix += directed.T @ directed
-        if bool(vector.any()):
-            whole = (root[run][vector, None, None] * block[vector]).reshape(-1, rows.shape[1])
+        if bool(xp.any(vector)):
+            whole = xp.reshape(scale[vector][:, None, None] * block[vector], (-1, r))
             matrix += whole.T @ whole
     if objective.charges is not None:
         matrix += objective.charge_scale * objective.charges.gram
-    xp.einsum("ii->i", matrix)[...] += objective.alpha
+    backend.diagonal(matrix)[...] += objective.alpha
     return matrix
 
 
@@ -213,11 +220,10 @@ def _left_out(
     """
     backend = objective.backend
     to_host, xp = backend.to_host, backend.xp
-    atoms = xp.asarray((3 * chosen[:, None] + np.arange(3)).ravel())
-    rows = objective.rows[atoms]
-    solved = backend.solve(factor, rows.T)
-    k = len(chosen)
-    hat = xp.einsum("acr,rad->acd", rows.reshape(k, 3, -1), solved.reshape(-1, k, 3))
+    # [:, :] is a plain view, whether the rows are in memory or in a file.
+    rows = backend.take(objective.rows[:, :], (3 * chosen[:, None] + np.arange(3)).ravel())
+    solved = xp.reshape(backend.solve(factor, rows.T).T, (len(chosen), 3, -1))
+    hat = xp.reshape(rows, solved.shape) @ xp.permute_dims(solved, (0, 2, 1))
     share = to_host(objective.weights)[chosen]
     hat = to_host(hat) * share[:, None, None]
     residual = to_host(mu - objective.target_vectors(mu))[chosen]
@@ -251,7 +257,7 @@ def _calibrate(
     some, part = slice(len(sample.described)), sample.described
     novelty, charges = _environments(part, basis, weights)
     arms = directed_arms(part, directions(objective.backend.to_host(mu)[sample.places[some]]))
-    n_labelled = int((objective.weights > 0).sum())
+    n_labelled = _count_labelled(objective)
     beyond = molecule_sums(arms**2 * novelty, part.offsets) / (n_labelled * objective.alpha)
     without = _scale(errors[some], np.sqrt(variances[some] + NOISE_FLOOR))
     counted = _scale(errors[some], np.sqrt(variances[some] + beyond + NOISE_FLOOR))

@@ -3,21 +3,23 @@
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse
+from conftest import why_no_cuda
 from sklearn.model_selection import KFold
+from strict_device import STRICT, is_on_device, use_strict_device
 
-import dipkit._evaluate
-import dipkit._fitting
 from dipkit import DipoleKernelRidge
 from dipkit._backend import NUMPY, Backend, get_backend, host_memory
+from dipkit.design import conserve_charge, dipoles, quadrupoles
 from dipkit.exceptions import DeviceError
 from dipkit.folds import cross_validate_grid
+from dipkit.kernels import GaussianKernel, PowerKernel
 from dipkit.molecules import Molecules
+from dipkit.objective import JointObjective
 
 
 def positive_definite(n: int, seed: int = 0) -> np.ndarray:
@@ -63,6 +65,41 @@ def test_csr_equals_scipy(device: str) -> None:
     )
 
 
+@pytest.fixture(params=["strict", "cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The door to each device, and to one that has the array API standard alone."""
+    if request.param == "cuda" and (reason := why_no_cuda()):
+        pytest.skip(reason)
+    return STRICT if request.param == "strict" else get_backend(request.param)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 3, 2)])
+def test_rows_are_taken_and_put_as_by_numpy(backend: Backend, shape: tuple[int, ...]) -> None:
+    host, rows = np.random.default_rng(0).random(shape), np.array([3, 0, 4])
+    array = backend.asarray(host.copy())
+    some = backend.take(array, rows)
+    np.testing.assert_array_equal(backend.to_host(some), host[rows])
+    backend.put(array, rows[::-1].copy(), 2 * some)
+    host[rows[::-1]] = 2 * host[rows]
+    np.testing.assert_array_equal(backend.to_host(array), host)
+
+
+def test_results_are_written_in_place(backend: Backend) -> None:
+    xp, array = backend.xp, backend.asarray(np.arange(-3.0, 3.0).reshape(2, 3))
+    assert backend.into(array, xp.maximum, array, 0) is array
+    np.testing.assert_array_equal(backend.to_host(array), [[0, 0, 0], [0, 1, 2]])
+    left, right = (backend.asarray(np.eye(2) * factor) for factor in (2.0, 3.0))
+    backend.into(array[:, :-1], xp.matmul, left, right)
+    np.testing.assert_array_equal(backend.to_host(array), [[6, 0, 0], [0, 6, 2]])
+
+
+def test_the_diagonal_changes_in_place(backend: Backend) -> None:
+    matrix = backend.asarray(np.arange(9.0).reshape(3, 3))
+    backend.diagonal(matrix)[...] += 100.0
+    expected = np.arange(9.0).reshape(3, 3) + 100 * np.eye(3)
+    np.testing.assert_array_equal(backend.to_host(matrix), expected)
+
+
 def test_memory_that_is_free(device: str) -> None:
     backend = get_backend(device)
     backend.release()
@@ -103,99 +140,6 @@ def test_cuda_with_cupy_but_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
         get_backend("cuda")
 
 
-# A device without a device: arrays that refuse to meet NumPy's, as those of CuPy do.
-# array-api-strict refuses as well, but knows neither einsum nor `out=`, nor methods of arrays such
-# as sum: CuPy has them all, and the code that runs there uses them. So the whole fit runs on these.
-
-
-def host_arrays(items: Any) -> bool:
-    if isinstance(items, dict):
-        items = list(items.values())
-    if isinstance(items, list | tuple):
-        return any(map(host_arrays, items))
-    return type(items) is np.ndarray and items.ndim > 0
-
-
-class DeviceArray(np.ndarray):
-    """An array that mixes with no array of the host."""
-
-    def get(self) -> np.ndarray:
-        return np.array(self.view(np.ndarray))
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if host_arrays([inputs, kwargs]):
-            raise TypeError(f"{ufunc.__name__} of arrays of device and host")
-        bare = [x.view(np.ndarray) if isinstance(x, DeviceArray) else x for x in inputs]
-        outs = kwargs.get("out", ())
-        kwargs |= {"out": tuple(x.view(np.ndarray) for x in outs)} if outs else {}
-        result = getattr(ufunc, method)(*bare, **kwargs)
-        return outs[0] if outs else to_device(result)
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if host_arrays([args, kwargs]):
-            raise TypeError(f"{func.__name__} of arrays of device and host")
-        return to_device(super().__array_function__(func, types, args, kwargs))
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if host_arrays(value):
-            raise TypeError("an array of the host put into one of the device")
-        super().__setitem__(key, value)
-
-
-def to_device(value: Any) -> Any:
-    return value.view(DeviceArray) if isinstance(value, np.ndarray) else value
-
-
-class DeviceModule:
-    """NumPy's functions, whose results are arrays of the device."""
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(np, name)
-        if isinstance(found, types.ModuleType | type) or not callable(found):
-            return found
-
-        def on_device(*args: Any, **kwargs: Any) -> Any:
-            if name != "asarray" and host_arrays([args, kwargs]):
-                raise TypeError(f"{name} of an array of the host")
-            return to_device(found(*args, **kwargs))
-
-        return on_device
-
-
-class DeviceSparse:
-    """A sparse array that takes arrays of the device only."""
-
-    def __init__(self, parts: Any, shape: tuple[int, int]):
-        assert not host_arrays(parts)
-        self.matrix = scipy.sparse.csr_matrix(
-            tuple(np.asarray(part).view(np.ndarray) for part in parts), shape=shape
-        )
-
-    def __matmul__(self, right: Any) -> Any:
-        assert isinstance(right, DeviceArray)
-        return to_device(self.matrix @ right.view(np.ndarray))
-
-
-@dataclass(frozen=True)
-class DeviceBackend(Backend):
-    """NumPy behind arrays that refuse to mix."""
-
-    def factor(self, matrix: Any) -> Any:
-        assert isinstance(matrix, DeviceArray)
-        return to_device(NUMPY.factor(matrix.view(np.ndarray)))
-
-    def solve(self, factor: Any, right: Any) -> Any:
-        assert isinstance(right, DeviceArray)
-        return to_device(NUMPY.solve(factor.view(np.ndarray), right.view(np.ndarray)))
-
-    def solve_transposed(self, factor: Any, right: Any) -> Any:
-        assert isinstance(right, DeviceArray)
-        return to_device(NUMPY.solve_transposed(factor.view(np.ndarray), right.view(np.ndarray)))
-
-    def free_memory(self) -> int:
-        return NUMPY.free_memory()
-
-
 def labelled(toy: Callable[..., Molecules]) -> Molecules:
     molecules = toy(sizes=(3, 4, 5, 2, 6, 3, 4, 4))
     rng = np.random.default_rng(1)
@@ -207,6 +151,22 @@ def labelled(toy: Callable[..., Molecules]) -> Molecules:
     return molecules.replace(dipole_magnitude=magnitudes, dipole_vector=vectors, charges=charges)
 
 
+def with_baseline(molecules: Molecules, of_charges: bool = False) -> Molecules:
+    """Put charges that sum to the total charge, and a dipole that is theirs or nearly so."""
+    raw = 0.2 * np.random.default_rng(2).standard_normal(molecules.n_atoms)
+    charges = conserve_charge(raw, molecules)
+    dipole = dipoles(charges, molecules) + (0.0 if of_charges else 0.1)
+    return molecules.replace(baseline_dipole=dipole, baseline_charges=charges)
+
+
+def with_quadrupoles(molecules: Molecules) -> Molecules:
+    """Label all molecules but one with quadrupoles."""
+    raw = 0.2 * np.random.default_rng(3).standard_normal(molecules.n_atoms)
+    labels = quadrupoles(conserve_charge(raw, molecules), molecules)
+    labels[2] = np.nan
+    return molecules.replace(quadrupole=labels)
+
+
 @pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
 @pytest.mark.parametrize("init", ["charges", "electronegativity", "random"])
 def test_nothing_moves_between_devices_behind_the_door(
@@ -216,10 +176,7 @@ def test_nothing_moves_between_devices_behind_the_door(
     model = DipoleKernelRidge(loss=loss, init=init, device="cpu", max_iter=1000)
     expected = model.fit(molecules).predict_dipole(molecules)
     expected_std = model.predict(molecules, return_std=True)[1]
-    sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
-    backend = DeviceBackend("device", DeviceModule(), sparse)
-    for module in (dipkit._fitting, dipkit._evaluate):
-        monkeypatch.setattr(module, "get_backend", lambda device: backend)
+    use_strict_device(monkeypatch)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
     assert {type(scale) for scale in model.inducing_features_} == {np.ndarray}
@@ -229,36 +186,150 @@ def test_nothing_moves_between_devices_behind_the_door(
     np.testing.assert_allclose(std, expected_std, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"kernel": GaussianKernel(0.7)},
+        {"kernel": PowerKernel(1)},
+        {"acceleration": 0, "alpha": 1e-3},
+        {"prior": "zero", "charge_weight": 0.1},
+        {"charge_discrepancy": 1e-2, "charge_weight": 0.1},
+        {"baseline": "given"},
+        {"baseline": "given", "charge_weight": 0.1},
+        {"quadrupole_weight": 0.1},
+        {"quadrupole_weight": 0.1, "charge_weight": 0.1},
+        {"atomic_dipoles": 0.3},
+        {"atomic_dipoles": 0.3, "baseline": "given"},
+        {"atomic_dipoles": 0.3, "quadrupole_weight": 0.1, "charge_discrepancy": 1e-2},
+    ],
+    ids=repr,
+)
+def test_every_term_stays_on_the_device(
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]
+) -> None:
+    molecules = labelled(toy)
+    if "baseline" in parameters:
+        molecules = with_baseline(molecules)
+    if "quadrupole_weight" in parameters:
+        molecules = with_quadrupoles(molecules)
+    model = DipoleKernelRidge(device="cpu", max_iter=1000, **parameters)
+    expected = model.fit(molecules).predict_dipole(molecules)
+    expected_charges = model.predict_charges(molecules)
+    expected_std = model.predict(molecules, return_std=True)[1]
+    use_strict_device(monkeypatch)
+    model.fit(molecules)
+    assert type(model.dual_coef_) is np.ndarray
+    np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=1e-8)
+    charges = model.predict_charges(molecules)
+    np.testing.assert_allclose(charges, expected_charges, rtol=1e-6, atol=1e-8)
+    std = model.predict(molecules, return_std=True)[1]
+    np.testing.assert_allclose(std, expected_std, rtol=1e-3)
+
+
+def test_added_molecules_stay_on_the_device(
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    molecules = with_quadrupoles(labelled(toy))
+    settings = {"quadrupole_weight": 0.1, "charge_weight": 0.1, "device": "cpu", "max_iter": 1000}
+    expected, model = DipoleKernelRidge(**settings), DipoleKernelRidge(**settings)
+    for part in (molecules[:5], molecules[5:]):
+        expected.partial_fit(part)
+    use_strict_device(monkeypatch)
+    for part in (molecules[:5], molecules[5:]):
+        model.partial_fit(part)
+    assert is_on_device(model._statistics.rows)
+    np.testing.assert_allclose(model.dual_coef_, expected.dual_coef_, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"loss": "huber"},
+        {"prior": "zero"},
+        {"charge_discrepancy": 1e-2},
+        {"baseline": "given"},
+        {"quadrupole_weight": 0.1},
+        {"baseline": "given", "quadrupole_weight": 0.1},
+        {"atomic_dipoles": 0.3},
+        {"atomic_dipoles": 0.3, "baseline": "given", "quadrupole_weight": 0.1},
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("vectors", [True, False])
 def test_the_grid_over_folds_stays_on_the_device(
-    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch, vectors: bool
+    toy: Callable[..., Molecules],
+    monkeypatch: pytest.MonkeyPatch,
+    vectors: bool,
+    parameters: dict[str, Any],
 ) -> None:
     molecules = labelled(toy)
     if not vectors:
         molecules = molecules.replace(dipole_vector=np.full((len(molecules), 3), np.nan))
+    if "baseline" in parameters:
+        molecules = with_baseline(molecules, of_charges="quadrupole_weight" in parameters)
+    if "quadrupole_weight" in parameters:
+        molecules = with_quadrupoles(molecules)
     grid: dict[str, Any] = {"alphas": [1e-1, 1e-2], "charge_weights": [0.0, 1e-2], "tol": 1e-8}
     grid["folds"] = list(KFold(2).split(np.arange(len(molecules))))
+    grid["ridge"] = DipoleKernelRidge(device="cpu", **parameters)
     expected = cross_validate_grid(molecules, **grid)
-    sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
-    backend = DeviceBackend("device", DeviceModule(), sparse)
-    monkeypatch.setattr(dipkit.folds, "get_backend", lambda device: backend)
+    use_strict_device(monkeypatch)
     errors = cross_validate_grid(molecules, **grid)
     assert type(errors) is np.ndarray
     np.testing.assert_allclose(errors, expected, rtol=1e-3)
 
 
-def test_the_refusing_arrays_refuse() -> None:
-    xp, host = DeviceModule(), np.ones(3)
-    device = xp.asarray(host)
-    for mix in (
-        lambda: device + host,
-        lambda: host * device,
-        lambda: xp.sqrt(host),
-        lambda: np.concatenate([device, host]),
-        lambda: device.__setitem__(slice(None), host),
-    ):
-        with pytest.raises(TypeError):
-            mix()
+def test_a_part_of_the_fit_that_leaves_the_device_is_refused(
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    molecules, lengths = labelled(toy), JointObjective._lengths
+    use_strict_device(monkeypatch)
+
+    def on_the_host(self: JointObjective, vectors: Any) -> Any:
+        return np.linalg.norm(vectors, axis=1)
+
+    def never_back(self: JointObjective, vectors: Any) -> Any:
+        return self.backend.to_host(lengths(self, vectors))
+
+    for hidden in (on_the_host, never_back):
+        monkeypatch.setattr(JointObjective, "_lengths", hidden)
+        with pytest.raises(RuntimeError, match=r"Can't convert array on the .*device1"):
+            DipoleKernelRidge().fit(molecules)
+
+
+def test_the_strict_device_refuses_the_host_and_what_is_not_in_the_standard() -> None:
+    xp, host, device = STRICT.xp, np.ones(3), STRICT.asarray(np.ones(3))
+    beside = xp.asarray(host)  # of the same library, not on the device
+    cases: dict[type[Exception], tuple[Callable[[], Any], ...]] = {
+        TypeError: (
+            lambda: device + host,
+            lambda: device * np.float64(2.0),
+            lambda: xp.sqrt(host),
+            lambda: xp.exp(device, out=device),
+            lambda: STRICT.to_host(host),
+            lambda: STRICT.to_host(beside),
+        ),
+        ValueError: (
+            lambda: device + beside,
+            lambda: xp.zeros(3) + device,
+            lambda: device.__setitem__(slice(None), host),
+            lambda: device.__setitem__(slice(None), beside),
+        ),
+        RuntimeError: (
+            lambda: host * device,
+            lambda: np.sqrt(device),
+            lambda: np.asarray(device),
+            lambda: np.concatenate([device, host]),
+            lambda: host.__setitem__(slice(None), device),
+        ),
+        IndexError: (lambda: device[np.array([0])],),
+        AttributeError: (lambda: xp.einsum("i,i", device, device), lambda: device.sum()),
+    }
+    for error, mixes in cases.items():
+        for mix in mixes:
+            with pytest.raises(error):
+                mix()
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber"])

@@ -1,7 +1,6 @@
 """The charge discrepancy: the second function eliminated, its limits, and every way to fit."""
 
 import json
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import scipy.optimize
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
-from test_backend import DeviceBackend, DeviceModule, DeviceSparse, labelled
 from test_cli import refused, run
 from test_partial_fit import all_at_once, in_parts
 from test_partial_fit import ridge as exact_ridge
@@ -295,30 +293,6 @@ def test_one_more_matrix_is_forecast(described: Molecules) -> None:
     assert held[1] - held[0] == 8 * r * r
 
 
-@pytest.mark.parametrize("vectors", [True, False])
-def test_nothing_leaves_the_device(
-    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch, vectors: bool
-) -> None:
-    molecules = labelled(toy)
-    if not vectors:
-        molecules = molecules.replace(dipole_vector=np.full((len(molecules), 3), np.nan))
-    model = DipoleKernelRidge(
-        charge_discrepancy=1e-2, charge_weight=0.1, device="cpu", max_iter=1000
-    )
-    grid: dict[str, Any] = {"alphas": [1e-1, 1e-2], "charge_weights": [0.0, 0.1], "tol": 1e-8}
-    grid |= {"folds": list(KFold(2).split(np.arange(len(molecules)))), "ridge": model}
-    expected = model.fit(molecules).predict_dipole(molecules)
-    expected_errors = cross_validate_grid(molecules, **grid)
-    sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
-    backend = DeviceBackend("device", DeviceModule(), sparse)
-    for module in (dipkit._fitting, dipkit.folds):
-        monkeypatch.setattr(module, "get_backend", lambda device: backend)
-    found = model.fit(molecules)
-    assert type(found.dual_coef_) is np.ndarray
-    np.testing.assert_allclose(found.predict_dipole(molecules), expected, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(cross_validate_grid(molecules, **grid), expected_errors, rtol=1e-3)
-
-
 # Folds and searches
 
 
@@ -331,12 +305,12 @@ def test_lines_have_the_statistics_of_their_folds(fold: int) -> None:
     W = np.random.default_rng(0).standard_normal((3, R))
     lines = np.array([fold, 1 - fold, fold])
     scales = np.array([scale, 0.0, scale])
-    product = absorbed.product(W, lines, scales)
+    product = absorbed.product(W, lines, scales, NUMPY)
     np.testing.assert_allclose(product[[0, 2]], scale * W[[0, 2]] @ expected.gram, rtol=1e-10)
     np.testing.assert_array_equal(product[1], 0)
-    moments = absorbed.moments(lines, scales, np)
+    moments = absorbed.moments(lines, scales, NUMPY)
     np.testing.assert_allclose(moments[0], scale * expected.moment, rtol=1e-10)
-    squares = absorbed.squares(lines, scales, np)
+    squares = absorbed.squares(lines, scales, NUMPY)
     np.testing.assert_allclose(squares, [scale * expected.square, 0, squares[0]], rtol=1e-10)
     matrix = absorbed.matrix(fold, LAMBDA)
     np.testing.assert_allclose(matrix, scale * expected.gram, rtol=1e-10)

@@ -1,7 +1,6 @@
 """Quadrupole labels: the term against its definition, fits, folds, files, what is refused."""
 
 import json
-import types
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from optuna.distributions import FloatDistribution
 from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
-from test_backend import DeviceBackend, DeviceModule, DeviceSparse
 from test_cli import run
 
 import dipkit._fitting
@@ -264,21 +262,6 @@ def test_a_saved_model_predicts_the_same_bits(molecules: Molecules, tmp_path: Pa
     np.testing.assert_array_equal(
         loaded.predict_quadrupole(molecules), model.predict_quadrupole(molecules)
     )
-
-
-def test_nothing_moves_between_devices(
-    molecules: Molecules, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = ridge(quadrupole_weight=0.1, charge_weight=0.0)
-    expected = model.fit(molecules).dual_coef_
-    sparse = types.SimpleNamespace(csr_matrix=DeviceSparse)
-    backend = DeviceBackend("device", DeviceModule(), sparse)
-    monkeypatch.setattr("dipkit._fitting.get_backend", lambda device: backend)
-    np.testing.assert_allclose(model.fit(molecules).dual_coef_, expected, rtol=1e-4, atol=1e-6)
-    monkeypatch.setattr("dipkit.folds.get_backend", lambda device: backend)
-    folds = list(KFold(2).split(molecules))
-    errors = cross_validate_grid(molecules, alphas=[1e-2], folds=folds, ridge=model)
-    assert np.isfinite(errors).all()
 
 
 # Folds and searches
