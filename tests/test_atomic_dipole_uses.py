@@ -235,7 +235,7 @@ def test_a_search_over_the_scale(coarse_soap: SOAPTransformer) -> None:
     name = "dipolekernelridge__atomic_dipoles"
     pipeline = make_pipeline(coarse_soap, DipoleKernelRidge(n_inducing=30))
     space = {name: FloatDistribution(0.05, 0.5, log=True)}
-    search = DipoleSearchCV(pipeline, space, n_trials=2, cv=2, guard=False)
+    search = DipoleSearchCV(pipeline, space, n_trials=2, cv=2, guard=None)
     search.fit(load_organics()[:24])
     best = search.best_estimator_[-1]
     assert best.atomic_dipoles == search.best_params_[name] > 0
