@@ -90,9 +90,9 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
 Made by `benchmarks/atomic_dipoles.py --data {Path(args.data).name} --cases {args.cases} \
 --scales {args.scales} --seeds {args.seeds} --test {args.test}{final}` on {args.setting}.
 
-Means over {args.seeds} draws of training molecules and {args.test:,} {where}; the change is paired,
-its mean and standard deviation over the draws. s is the value of `atomic_dipoles`. The last row of a
-table spends as many more columns on charges.
+Means over draws ({args.seeds}) of training molecules and {args.test:,} {where}; the change is
+paired, its mean and standard deviation over the draws. s is the value of `atomic_dipoles`. The last
+row of a table spends as many more columns on charges.
 
 {(chr(10) * 2).join(parts)}
 """

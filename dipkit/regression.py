@@ -109,8 +109,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         may cost accuracy of the dipoles. Not with a baseline that holds more than charges.
     atomic_dipoles : float, default=0.0
         Scale s of dipoles of single atoms beside the charges (21), along the vectors to their
-        neighbours. With 0 dipoles are made of charges alone. 0.3 is a good value to try with some
-        hundred molecules and a baseline, or a thousand and none.
+        neighbours. With 0 dipoles are made of charges alone. Worth a try, from 0.1 to 0.3, with a
+        thousand dipoles or more; with few, amplitudes are more than the labels can tell.
 
     Attributes
     ----------

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit._backend import Backend
 from dipkit._threads import count_threads
