@@ -39,7 +39,7 @@ FloatArray = NDArray[np.float64]
 
 # Atoms at this distance, angstrom, no longer count in the vectors.
 CUTOFF = 3.5
-# Share of the whitened directions that amplitudes are made of: of all of them no more was gained.
+# Share of the whitened directions that amplitudes are made of; each costs as much as in charges.
 SHARE = 0.25
 
 

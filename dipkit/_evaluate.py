@@ -55,7 +55,7 @@ class Evaluated(NamedTuple):
 
 
 def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
-    """Charges, dipoles, and standard deviations where they are wanted, block by block."""
+    """Tell charges, dipoles, and standard deviations where they are wanted, block by block."""
     check_is_fitted(model)
     molecules, known = baseline_of(model).prepare(
         require_described(X), model.baseline_scale_, model.baseline_charges_
