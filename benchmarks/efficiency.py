@@ -148,15 +148,22 @@ def by_dscribe(molecules: Molecules, soap: SOAPTransformer) -> None:
 
 
 def prediction(molecules: Molecules, n_train: int) -> None:
-    """Compare predictions of new molecules with their descriptors alone, on one core each."""
+    """Compare predictions of new molecules with their descriptors alone, on one core each.
+
+    Descriptors are held, all of them at once, or computed on demand as ``dipkit predict`` does.
+    """
     train, new = molecules[:n_train], molecules[n_train:].replace(features=None)
-    soap = SOAPTransformer(n_jobs=1).fit(train.replace(features=None))
+    soap, streaming = (
+        SOAPTransformer(n_jobs=1, on_demand=how).fit(train.replace(features=None))
+        for how in (False, True)
+    )
     with threadpool_limits(1):
         ridge = DipoleKernelRidge().fit(train)
         seconds = {
             "dscribe alone": best(lambda: by_dscribe(new, soap)),
             "dipkit's descriptors": best(lambda: soap.transform(new)),
-            "prediction in all": best(lambda: ridge.predict(soap.transform(new))),
+            "prediction, held": best(lambda: ridge.predict(soap.transform(new))),
+            "prediction, on demand": best(lambda: ridge.predict(streaming.transform(new))),
         }
     print(
         f"\nprediction, {len(new)} molecules, {new.n_atoms} atoms, model of {n_train} molecules, "

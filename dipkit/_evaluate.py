@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from ._atomic_dipoles import PredictedDipoles
 from ._backend import Backend, get_backend
 from ._baseline import baseline_of
 from ._described import require_described, require_known
 from ._memory import piece_atoms
 from ._tasks import progress
 from ._threads import count_threads, in_order
-from .design import constant_charges, constant_dipoles, dipoles, project
+from .design import constant_charges, constant_dipoles, dipoles, molecule_sums, project
 from .features import cut
 from .molecules import Molecules
 from .spread import DrawnCharges, PredictedSpread
@@ -28,10 +29,30 @@ FloatArray = NDArray[np.float64]
 LIGHT = 0.01
 
 
-def evaluate(
-    model: Any, X: Molecules, with_std: bool = False
-) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Charges, dipoles, and standard deviations where they are wanted, piece by piece."""
+class Evaluated(NamedTuple):
+    """What a model says of N molecules with n atoms.
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n_atoms,), e
+    dipole : ndarray of shape (n_molecules, 3), debye
+    std : ndarray of shape (n_molecules,), debye, or None
+        Where it was wanted.
+    atomic_dipoles : ndarray of shape (n_atoms, 3), debye
+        Zero where the model has none.
+    amplitudes : ndarray of shape (n_atoms,), e
+        Of the atomic dipoles, their scale included (21).
+    """
+
+    charges: FloatArray
+    dipole: FloatArray
+    std: FloatArray | None
+    atomic_dipoles: FloatArray
+    amplitudes: FloatArray
+
+
+def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
+    """Tell charges, dipoles, and standard deviations where they are wanted, piece by piece."""
     check_is_fitted(model)
     molecules, known = baseline_of(model).prepare(
         require_described(X), model.baseline_scale_, model.baseline_charges_
@@ -40,27 +61,30 @@ def evaluate(
     require_known(molecules, model.elements_, widths)
     backend = get_backend(model.device)
     spread = PredictedSpread(model, backend) if with_std else None
-    coefficients = _coefficients(model, backend)
+    coefficients, of_atoms = _coefficients(model, backend), PredictedDipoles(model, backend)
 
-    def predict(run: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def predict(run: slice) -> tuple[FloatArray, ...]:
         piece = molecules[run]
-        raw, drawn = _raw_charges(model, piece, coefficients, backend, spread)
-        correction = project(raw, piece)
+        raw, amplitudes, drawn = _raw_charges(model, piece, coefficients, of_atoms, backend, spread)
+        correction, atomic = project(raw, piece), of_atoms.dipoles(piece, amplitudes)
         dipole = dipoles(correction, piece) + constant_dipoles(piece)
+        dipole += molecule_sums(atomic, piece.offsets)
         std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
-        return correction + constant_charges(piece), dipole, std
+        return correction + constant_charges(piece), dipole, std, atomic, amplitudes
 
     n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
     charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
+    atomic, amplitudes = np.empty((molecules.n_atoms, 3)), np.empty(molecules.n_atoms)
     n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
     assert molecules.features is not None
     with progress("predictions", len(pieces), molecules.features.verbose) as advance:
         for run, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
             atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
-            charges[atoms], dipole[run], std[run] = found
+            charges[atoms], dipole[run], std[run], atomic[atoms], amplitudes[atoms] = found
             advance()
-    charges[~known[molecules.molecule_index]] = std[~known] = np.nan
-    return charges, dipole, std if with_std else None
+    unknown = ~known[molecules.molecule_index]
+    charges[unknown] = atomic[unknown] = std[~known] = np.nan
+    return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
 def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
@@ -84,19 +108,21 @@ def _raw_charges(
     model: Any,
     piece: Molecules,
     coefficients: dict[int, tuple[list[Any], Any, float]],
+    of_atoms: PredictedDipoles,
     backend: Backend,
     spread: PredictedSpread | None,
-) -> tuple[FloatArray, list[DrawnCharges]]:
-    """Charges before charge conservation (n_atoms,), e, and draws where they are wanted."""
+) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
+    """Charges before charge conservation and amplitudes (n_atoms,), e, and draws if wanted."""
     assert piece.features is not None
     scales, drawn = piece.features.compute().scales, []
-    charges = np.empty(piece.n_atoms)
+    charges, amplitudes = np.empty((2, piece.n_atoms))
     for number in piece.elements.tolist():
         atoms = np.flatnonzero(piece.numbers == number)
         features, coefficient, intercept = coefficients[number]
         x = (backend.asarray(scale[atoms]) for scale in scales)
         k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
         charges[atoms] = backend.to_host(k @ coefficient) + intercept
+        amplitudes[atoms] = of_atoms.amplitudes(number, k)
         if spread is not None:
             drawn.append(spread.draw(number, atoms, k))
-    return charges, drawn
+    return charges, amplitudes, drawn

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from ._atomic_dipoles import require_same_scale
 from ._backend import get_backend
 from ._baseline import require_same_baseline
 from ._described import require_known
@@ -59,14 +60,16 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     quadrupoles = wants_quadrupoles(model.quadrupole_weight, labels, keep)
     # One for the statistics that a charge discrepancy leaves.
     n_matrices = N_MATRICES + absorbs(model.charge_discrepancy) + quadrupoles * MORE_MATRICES
-    n_inducing = model.n_inducing or default_n_inducing(molecules, backend, budget, n_matrices)
-    plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), backend, budget, n_matrices)
+    dipoles = float(model.atomic_dipoles)
+    asked = backend, budget, n_matrices, dipoles > 0
+    n_inducing = model.n_inducing or default_n_inducing(molecules, *asked)
+    plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), *asked)
     model.memory_plan_ = plan.as_dict()
     environments = choose_environments(molecules, n_inducing, model.kernel_, rng)
     assert molecules.features is not None
     weights, cut = molecules.features.weights, model.eigenvalue_cut
     with threads_for(n_inducing):
-        basis = build_basis(environments, model.kernel_, weights, cut, backend)
+        basis = build_basis(environments, model.kernel_, weights, cut, backend, dipoles)
     return gather(
         labels,
         basis,
@@ -83,6 +86,7 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
     """Statistics of the molecules before and of these."""
     molecules = labels.molecules
     require_same_baseline(before.labels.molecules, molecules)
+    require_same_scale(before.basis.dipole_scale, model.atomic_dipoles)
     widths = [scale.shape[1] for scale in model.inducing_features_]
     require_known(molecules, model.elements_, widths)
     init = resolve_init(model.init, join_labels(before.labels, labels))
@@ -204,6 +208,10 @@ def _store(
     model.scale_weights_ = np.array(basis.weights)
     model.dual_coef_ = np.concatenate([dual[element.number][0] for element in elements])
     model.intercept_ = np.array([dual[element.number][1] for element in elements])
+    model.atomic_dipole_coef_ = model.atomic_dipole_intercept_ = None
+    if basis.dipole_scale > 0:
+        found = basis.dipole_dual(result.weights)
+        model.atomic_dipole_coef_, model.atomic_dipole_intercept_ = found
     model.charge_weight_ = charge_weight
     model.objective_ = result.objective
     model.history_ = np.array(result.history)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import features
+from ._atomic_dipoles import SHARE, count_leading
 from ._backend import NUMPY, Backend, process_memory
 from ._threads import count_threads
 from .exceptions import InputError
@@ -139,6 +140,7 @@ def plan_fit(
     backend: Backend = NUMPY,
     budget: int | None = None,
     n_matrices: int = N_MATRICES,
+    with_dipoles: bool = False,
 ) -> MemoryPlan:
     """Forecast the memory of a fit and decide where the dipole rows go.
 
@@ -152,13 +154,15 @@ def plan_fit(
         Bytes that the process, or the device, may take; None for a share of what is free.
     n_matrices : int, default=N_MATRICES
         Matrices of shape (r, r) that are held at once.
+    with_dipoles : bool, default=False
+        Whether there are columns of atomic dipoles.
 
     Raises
     ------
     InputError
         Where it cannot be done; names the largest number of inducing environments that can.
     """
-    plan = _planner(molecules, backend, budget, n_matrices)
+    plan = _planner(molecules, backend, budget, n_matrices, with_dipoles)
     found = plan(n_inducing)
     if found.peak > found.budget:
         largest = _largest_that(lambda m: plan(m).peak <= found.budget, n_inducing)
@@ -173,7 +177,11 @@ def plan_fit(
 
 
 def _planner(
-    molecules: Molecules, backend: Backend, budget: int | None, n_matrices: int
+    molecules: Molecules,
+    backend: Backend,
+    budget: int | None,
+    n_matrices: int,
+    with_dipoles: bool = False,
 ) -> Callable[[int], MemoryPlan]:
     """Return the plan as a function of the number of inducing environments."""
     present = process_memory() if backend.on_host else 0
@@ -182,24 +190,25 @@ def _planner(
 
     def plan(n_inducing: int) -> MemoryPlan:
         # Each element has a constant column besides those of its environments.
-        r = n_inducing + len(molecules.elements)
-        held, streamed, rows = _forecast(molecules, r, n_matrices)
+        m = n_inducing + len(molecules.elements)
+        r = m + with_dipoles * (count_leading(n_inducing) + 2 * len(molecules.elements))
+        held, streamed, rows = _forecast(molecules, m, r, n_matrices)
         fits = present + held + streamed + rows <= budget
         return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
 
     return plan
 
 
-def _forecast(molecules: Molecules, r: int, n_matrices: int) -> tuple[int, int, int]:
-    """Bytes held, streamed, and of the dipole rows, for r basis functions."""
+def _forecast(molecules: Molecules, m: int, r: int, n_matrices: int) -> tuple[int, int, int]:
+    """Bytes held, streamed, and of the dipole rows: m columns of charges, r basis functions."""
     assert molecules.features is not None
     n, widths = len(molecules), molecules.features.widths
     threads = count_threads()
-    held = 8 * n_matrices * r * r + 4 * r * sum(widths) + 500 * n + SLACK_BYTES
+    held = 8 * n_matrices * r * r + 4 * m * sum(widths) + 500 * n + SLACK_BYTES
     # Descriptors of one scale, kernel, basis functions and their products, for each thread.
     piece = 4 * max(widths) + 24 * r
-    candidates = min(4 * r, molecules.n_atoms)
-    choosing = 4 * candidates * (candidates + sum(widths)) + 8 * r * sum(widths)
+    candidates = min(4 * m, molecules.n_atoms)
+    choosing = 4 * candidates * (candidates + sum(widths)) + 8 * m * sum(widths)
     per_molecule = max(molecules.n_atoms / n, 1)
     in_block = int(min(n, BLOCK_ATOMS / per_molecule))
     if not molecules.features.in_memory:
@@ -230,6 +239,7 @@ def default_n_inducing(
     backend: Backend = NUMPY,
     budget: int | None = None,
     n_matrices: int = N_MATRICES,
+    with_dipoles: bool = False,
 ) -> int:
     """Inducing environments for data of this size: 100 times the root of the molecules' number.
 
@@ -239,9 +249,12 @@ def default_n_inducing(
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
     if budget is None:
         free = MEMORY_SHARE * backend.free_memory()
-        fitting = _largest(len(molecules), usual, free, 4 + n_matrices - N_MATRICES)
+        more = 1 + SHARE * with_dipoles
+        columns = int(more * usual)
+        found = _largest(len(molecules), columns, free, 4 + n_matrices - N_MATRICES)
+        fitting = usual if found == columns else int(found / more)
     else:
-        plan = _planner(molecules, backend, budget, n_matrices)
+        plan = _planner(molecules, backend, budget, n_matrices, with_dipoles)
         fitting = _largest_that(
             lambda m: plan(m).peak <= plan(m).budget and not plan(m).rows_on_disk, usual + 1
         )

@@ -25,6 +25,8 @@ MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
 CSV_COLUMNS = ("name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z")
 # Where standard deviations were predicted.
 STD_COLUMN = "dipole_std_debye"
+# Where the model has atomic dipoles, in extended XYZ.
+ATOMIC_DIPOLES = "atomic_dipoles_debye"
 
 
 class _Probe(Exception):
@@ -99,11 +101,13 @@ def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
 
 def _frames(prediction: Any) -> Iterator[Any]:
     """Geometries with what was predicted of them."""
-    molecules, std = prediction.molecules, prediction.std
+    molecules, std, of_atoms = prediction.molecules, prediction.std, prediction.atomic_dipoles
     frames = predictions_to_atoms(molecules, prediction.dipole, prediction.charges)
     for index, frame in enumerate(frames):
         if std is not None:
             frame.info[STD_COLUMN] = float(std[index])
+        if of_atoms is not None and frame.calc is not None:  # else the baseline failed
+            frame.new_array(ATOMIC_DIPOLES, of_atoms[molecules.atom_index(index)])
         yield frame
 
 

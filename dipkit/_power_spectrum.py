@@ -27,6 +27,8 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array
 from scipy.special import ive
 
+from ._ragged import pairs
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
@@ -128,7 +130,7 @@ def spectra(
     ndarray of shape (n_atoms, d), float32
         A row is NaN throughout where its atom has no finite, non-zero spectrum.
     """
-    center, neighbour = _pairs(offsets)
+    center, neighbour = pairs(offsets)
     vector = positions[neighbour] - positions[center]
     distance = np.sqrt((vector * vector) @ np.ones(3))
     near = distance <= table.reach
@@ -141,16 +143,6 @@ def spectra(
         out = np.empty((len(positions), _count_columns(n_species, table)), np.float32)
     _products(keys, coefficients, n_species, table, out)
     return out
-
-
-def _pairs(offsets: NDArray[np.int64]) -> tuple[IntArray, IntArray]:
-    """All pairs of atoms of one molecule, each atom with itself included."""
-    sizes = np.diff(offsets)
-    repeats = np.repeat(sizes, sizes)
-    center = np.repeat(np.arange(offsets[-1]), repeats)
-    first = np.repeat(np.cumsum(repeats) - repeats, repeats)
-    neighbour = np.arange(len(center)) - first + np.repeat(np.repeat(offsets[:-1], sizes), repeats)
-    return center, neighbour
 
 
 def _coefficients(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._atomic_dipoles import dipole_arms
 from ._fit_labels import FitLabels
 from ._memory import piece_atoms
 from .design import (
@@ -30,7 +31,7 @@ from .design import (
 )
 from .exceptions import InputError
 from .features import cut
-from .inducing import Basis
+from .inducing import Basis, fill_dipole_columns
 from .molecules import Molecules
 from .statistics import ChargeStatistics
 from .units import DEBYE_PER_E_ANGSTROM
@@ -124,11 +125,16 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
     assert molecules.features is not None
     scales = molecules.features.compute().scales
     rows = basis.backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
+    size = basis.dipole_scale
+    of_dipoles = _dipole_arms(molecules, factors, size) if size > 0 else None
     for number, atoms, arms in _arms(molecules, factors):
-        owners = molecules.molecule_index[atoms]
+        owners, element = molecules.molecule_index[atoms], basis.elements[number]
         to_rows = moment_map(arms, owners, len(molecules), basis.backend)
         phi = basis.evaluate(number, (scale[atoms] for scale in scales))
-        rows[:, basis.elements[number].columns] = to_rows @ phi
+        rows[:, element.columns] = to_rows @ phi
+        if of_dipoles is not None:
+            to_rows = moment_map(of_dipoles[atoms], owners, len(molecules), basis.backend)
+            fill_dipole_columns(rows, to_rows, phi, element)
     return rows
 
 
@@ -147,6 +153,14 @@ def _arms(
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
         yield number, atoms, values[atoms]
+
+
+def _dipole_arms(molecules: Molecules, factors: FloatArray, scale: float) -> FloatArray:
+    """Return what an amplitude of 1 on each atom adds to the components (n_atoms, 5) by (22)."""
+    index, vectors = molecules.molecule_index, dipole_arms(molecules, scale)
+    arms = molecules.positions - molecules.centers_of_mass()[index]
+    # `components` takes the symmetric part and drops the trace.
+    return factors[index] * components(3.0 * vectors[:, :, None] * arms[:, None])
 
 
 def require_quadrupoles(before: ChargeStatistics | None, labels: FitLabels) -> None:

@@ -55,6 +55,16 @@ def atoms_of(index: Index, offsets: NDArray[np.int64]) -> Index:
     return (shift + np.arange(total)).astype(np.intp, copy=False)
 
 
+def pairs(offsets: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """All pairs of atoms of one molecule, each atom with itself included; ascending."""
+    sizes = np.diff(offsets)
+    repeats = np.repeat(sizes, sizes)
+    center = np.repeat(np.arange(offsets[-1]), repeats)
+    first = np.repeat(np.cumsum(repeats) - repeats, repeats)
+    neighbour = np.arange(len(center)) - first + np.repeat(np.repeat(offsets[:-1], sizes), repeats)
+    return center, neighbour
+
+
 def join(arrays: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> NDArray[Any] | None:
     """Concatenate; NaN fills in for parts that are None, unless all of them are."""
     present = [array for array in arrays if array is not None]

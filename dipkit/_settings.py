@@ -65,6 +65,7 @@ def check_settings(ridge: Any) -> None:
     if ridge.direction_weight != "auto":
         check_number("direction_weight", ridge.direction_weight, above=None)
     check_number("quadrupole_weight", ridge.quadrupole_weight, above=None)
+    check_number("atomic_dipoles", ridge.atomic_dipoles, above=None)
     if ridge.baseline not in BASELINES:
         raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
     make_loss(ridge.loss, ridge.huber_threshold)

@@ -30,7 +30,8 @@ class DipkitCalculator(Calculator):
     """ASE calculator with ``charges`` (e) and ``dipole`` (e*angstrom).
 
     The total charge is ``atoms.info["charge"]``, 0 where that is absent. The dipole of a charged
-    molecule is about its centre of mass.
+    molecule is about its centre of mass. Where the model has atomic dipoles, or a baseline that
+    holds more than charges, the charges alone do not make the dipole.
 
     Parameters
     ----------

@@ -140,6 +140,10 @@ def fit(
     quadrupole_weight: Annotated[
         float | None, typer.Option(help="Weight of quadrupoles, 1/Å².", show_default="0")
     ] = None,
+    atomic_dipoles: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Scale of dipoles of single atoms.", show_default="0"),
+    ] = None,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
@@ -159,6 +163,7 @@ def fit(
     given: dict[str, Any] = {"charge_weight": charge_weight, "alpha": alpha}
     given |= {"n_inducing": n_inducing, "memory_budget": memory_budget}
     given |= {"charge_discrepancy": charge_discrepancy, "quadrupole_weight": quadrupole_weight}
+    given |= {"atomic_dipoles": atomic_dipoles}
     parameters |= {name: value for name, value in given.items() if value is not None}
     parameters["baseline"] = baseline.value
     start = time.perf_counter()

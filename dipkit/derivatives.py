@@ -2,8 +2,8 @@
 
 Symbols: a molecule of n atoms; power spectra p_i (n, d_s) at scale s and x_i = p_i / |p_i|, charges
 in e, dipoles in debye. Equations (15) and (16) of the theory page, (17) with a baseline of factor
-b, dipole mu0 and charges q0. Derivatives of p are dscribe's (`soap.py`), those of a baseline
-central differences of its calculation (`_differences.py`).
+b, dipole mu0 and charges q0, (23) for atomic dipoles. Derivatives of p are dscribe's
+(`_dscribe.py`), those of a baseline central differences of its calculation (`_differences.py`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from ._atomic_dipoles import has_atomic_dipoles, summed_derivatives
 from ._backend import NUMPY
 from ._calculate import calculate
 from ._charge_features import join, pull_apart
 from ._differences import differences
 from ._dscribe import spectrum_derivatives
 from ._elements import atomic_masses
+from ._evaluate import evaluate
 from .design import project
 from .exceptions import InputError
 from .io import as_molecules
@@ -86,17 +88,20 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
-    charges = ridge.predict_charges(soap.transform(molecules))
+    found = evaluate(ridge, soap.transform(molecules))
     parts = []
     for index, one in enumerate(molecules):
-        cheap, mine = _baseline(ridge, one), charges[molecules.atom_index(index)]
-        moved = _of_correction(soap, ridge, one, cheap)
-        if cheap is None:
-            parts.append(_of_dipole(mine, moved, one))
-        else:
-            scale = ridge.baseline_scale_
-            rest = _of_dipole(mine - scale * cheap.charges, moved, one)
-            parts.append(scale * cheap.of_dipole + rest)
+        cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)
+        raw = _of_expansions(soap, ridge, one, cheap)
+        charges = found.charges[atoms]
+        if cheap is not None:
+            charges = charges - ridge.baseline_scale_ * cheap.charges
+        of_dipole = _of_dipole(charges, _projected(raw[0], one), one)
+        if has_atomic_dipoles(ridge):
+            of_dipole += summed_derivatives(one, found.amplitudes[atoms], raw[1])
+        if cheap is not None:
+            of_dipole += ridge.baseline_scale_ * cheap.of_dipole
+        parts.append(of_dipole)
     return np.concatenate(parts)
 
 
@@ -120,7 +125,7 @@ def charge_derivatives(model: Any, X: Any) -> list[FloatArray]:
     parts = []
     for one in molecules:
         cheap = _baseline(ridge, one)
-        moved = _of_correction(soap, ridge, one, cheap)
+        moved = _projected(_of_expansions(soap, ridge, one, cheap)[0], one)
         parts.append(moved if cheap is None else moved + ridge.baseline_scale_ * cheap.of_charges)
     return parts
 
@@ -153,37 +158,54 @@ def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> _Cheap | None:
     return _Cheap(found.charges, of_dipole, of_charges)
 
 
-def _of_correction(
+def _of_expansions(
     soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules, cheap: _Cheap | None
 ) -> FloatArray:
-    """Derive the learned charges of one molecule by its positions (n, n, 3), e / angstrom."""
-    raw = np.zeros((one.n_atoms, one.n_atoms, 3))
+    """Derive the kernel expansions of one molecule by its positions (k, n, n, 3), e / angstrom.
+
+    The first is that of the charges before the projector, the second, if any, that of the
+    amplitudes of atomic dipoles.
+    """
+    sets = [ridge.dual_coef_]
+    if has_atomic_dipoles(ridge):
+        sets.append(ridge.atomic_dipole_coef_)
+    raw = np.zeros((len(sets), one.n_atoms, one.n_atoms, 3))
     keys, species = [scale.key() for scale in soap.scales_], tuple(soap.species_.tolist())
     weights = ridge.scale_weights_ / ridge.scale_weights_.sum()
     for key, weight, inducing in zip(keys, weights, ridge.inducing_features_, strict=True):
         spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)
         length = np.linalg.norm(spectrum, axis=1, keepdims=True)
         x, z = spectrum / length, inducing.astype(np.float64)
-        if cheap is None:
-            pull = weight * _pull(ridge, one, x, z)
-        else:
-            pull = weight * _pull(ridge, one, join(x, cheap.charges), z)
-            pull, by_charge = pull_apart(pull, cheap.charges)
-            raw += by_charge[:, None, None] * cheap.of_charges
-        pull -= x * np.einsum("id,id->i", x, pull)[:, None]
-        raw += np.einsum("ijbd,id->ijb", moved, pull / length)
+        for coefficients, found in zip(sets, raw, strict=True):
+            if cheap is None:
+                pull = weight * _pull(ridge, one, x, z, coefficients)
+            else:
+                pull = weight * _pull(ridge, one, join(x, cheap.charges), z, coefficients)
+                pull, by_charge = pull_apart(pull, cheap.charges)
+                found += by_charge[:, None, None] * cheap.of_charges
+            pull -= x * np.einsum("id,id->i", x, pull)[:, None]
+            found += np.einsum("ijbd,id->ijb", moved, pull / length)
+    return raw
+
+
+def _projected(raw: FloatArray, one: Molecules) -> FloatArray:
+    """Turn derivatives of charges before the projector into those of learned charges."""
     return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
 
 
 def _pull(
-    ridge: DipoleKernelRidge, one: Molecules, x: FloatArray, inducing: FloatArray
+    ridge: DipoleKernelRidge,
+    one: Molecules,
+    x: FloatArray,
+    inducing: FloatArray,
+    coefficients: FloatArray,
 ) -> FloatArray:
-    """Derive the raw charges by descriptors of unit length: g_i of (15), without a_s (n, d)."""
+    """Derive an expansion by descriptors of unit length: g_i of (15), without a_s (n, d)."""
     pull = np.empty_like(x)
     for number in one.elements:
         atoms, mine = one.numbers == number, ridge.inducing_numbers_ == number
         slope = ridge.kernel_.derivative(x[atoms] @ inducing[mine].T, NUMPY)
-        pull[atoms] = (slope * ridge.dual_coef_[mine]) @ inducing[mine]
+        pull[atoms] = (slope * coefficients[mine]) @ inducing[mine]
     return pull
 
 

@@ -365,12 +365,19 @@ class FoldedProblem:
             whitening = backend.to_host(element.whitening)
             inside = np.isin(self.owners[number], self.folds[k][0])
             functions = (whitening / (whitening * whitening).sum(axis=0))[inside]
-            values, vectors = scipy.linalg.eigh(functions.T @ functions, driver="evd")
-            idle = values <= self.ridge.eigenvalue_cut * values[-1:]
-            block = np.zeros((self.basis.n_columns, int(idle.sum())))
-            block[element.columns.start : element.columns.stop - 1] = vectors[:, idle]
-            columns.append(block)
+            columns.append(self._idle(functions, element.columns))
+            if element.dipole_columns is not None:
+                leading = functions[:, : element.n_leading]
+                columns.append(self._idle(leading, element.dipole_columns))
         return backend.asarray(np.concatenate(columns, axis=1))
+
+    def _idle(self, functions: FloatArray, columns: slice) -> FloatArray:
+        """Directions of these columns (r, m), the constant aside, that functions do not reach."""
+        values, vectors = scipy.linalg.eigh(functions.T @ functions, driver="evd")
+        idle = values <= self.ridge.eigenvalue_cut * values[-1:]
+        block = np.zeros((self.basis.n_columns, int(idle.sum())))
+        block[columns.start : columns.stop - 1] = vectors[:, idle]
+        return block
 
     def _training_weights(self) -> FloatArray:
         """Weights s_A (k, N), zero for molecules held out of a fold and for those without label."""
@@ -480,9 +487,12 @@ def _choose_basis(
     kernel.check()
     backend = get_backend(ridge.device)
     budget = None if ridge.memory_budget is None else parse_bytes(ridge.memory_budget)
-    n_inducing = ridge.n_inducing or default_n_inducing(molecules, backend, budget)
+    dipoles = float(ridge.atomic_dipoles)
+    n_inducing = ridge.n_inducing or default_n_inducing(
+        molecules, backend, budget, with_dipoles=dipoles > 0
+    )
     chosen = choose_atoms(molecules, n_inducing, kernel, rng)
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
-    weights = molecules.features.weights
-    return build_basis(environments, kernel, weights, ridge.eigenvalue_cut, backend), owners
+    weights, cut = molecules.features.weights, ridge.eigenvalue_cut
+    return build_basis(environments, kernel, weights, cut, backend, dipoles), owners

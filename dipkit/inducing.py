@@ -8,13 +8,14 @@ phi(x) = [k(x, z) W, bias]. Equation (7) of the theory page.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from ._atomic_dipoles import count_leading
 from ._backend import NUMPY, Backend
 from .kernels import EnvironmentKernel
 from .molecules import Molecules
@@ -37,31 +38,50 @@ class ElementBasis:
         Descriptors of the inducing environments, one array per scale.
     whitening : array of shape (M_e, r_e - 1)
     columns : slice
-        Columns of this element among all r.
+        Columns of this element's charges among all r.
+    dipole_columns : slice or None
+        Those of its atomic dipoles, where there are any: they come after the charges of all
+        elements.
     """
 
     number: int
     environments: tuple[Any, ...]
     whitening: Any
     columns: slice
+    dipole_columns: slice | None = None
+
+    @property
+    def n_leading(self) -> int:
+        """Whitened directions that amplitudes of atomic dipoles are made of."""
+        return count_leading(int(self.whitening.shape[1]))
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Basis functions of all elements; an atom has entries only in its own element's columns."""
+    """Basis functions of all elements; an atom has entries only in its own element's columns.
+
+    With a `dipole_scale` above 0, columns of atomic dipoles follow those of the charges (21).
+    """
 
     elements: Mapping[int, ElementBasis]
     kernel: EnvironmentKernel
     weights: tuple[float, ...]
     backend: Backend
+    dipole_scale: float = 0.0
 
     @property
     def n_columns(self) -> int:
-        """Number r of basis functions."""
+        """Number r of basis functions, those of atomic dipoles included."""
+        last = (element.dipole_columns or element.columns for element in self.elements.values())
+        return max(columns.stop for columns in last)
+
+    @property
+    def n_charge_columns(self) -> int:
+        """Number of those that charges are made of: the first ones."""
         return max(element.columns.stop for element in self.elements.values())
 
     def evaluate(self, number: int, scales: Iterable[Any]) -> Any:
-        """Evaluate the basis functions of one element.
+        """Evaluate the basis functions of the charges of one element.
 
         Parameters
         ----------
@@ -121,6 +141,46 @@ class Basis:
         constants = [to_host(BIAS * w[part.columns, :][-1, :]) for part in parts]
         return np.concatenate(coefficients), np.array(constants)
 
+    def dipole_dual(self, w: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Fold weights of atomic dipoles, one set or several, into amplitudes times the scale.
+
+        Parameters
+        ----------
+        w : array of shape (r,) or (r, S)
+
+        Returns
+        -------
+        coefficients : ndarray of shape (M,) or (M, S), e
+            Elements one after the other.
+        constants : ndarray of shape (n_elements,) or (n_elements, S), e
+        """
+        coefficients, constants = [], []
+        for element in self.elements.values():
+            part = self.dipole_scale * w[element.dipole_columns, ...]
+            leading = element.whitening[:, : element.n_leading]
+            coefficients.append(self.backend.to_host(leading @ part[:-1, ...]))
+            constants.append(self.backend.to_host(BIAS * part[-1, ...]))
+        return np.concatenate(coefficients), np.array(constants)
+
+
+def fill_dipole_columns(rows: Any, moment: Any, phi: Any, element: ElementBasis) -> None:
+    """Fill an element's columns of atomic dipoles.
+
+    Parameters
+    ----------
+    rows : array of shape (k, r)
+        Of some molecules.
+    moment : sparse array of shape (k, n_e)
+        What an amplitude of 1 on each atom of the element adds.
+    phi : array of shape (n_e, r_e)
+        From `Basis.evaluate`.
+    element : ElementBasis
+    """
+    assert element.dipole_columns is not None
+    constant = element.dipole_columns.stop - 1
+    rows[:, element.dipole_columns.start : constant] = moment @ phi[:, : element.n_leading]
+    rows[:, constant : constant + 1] = moment @ phi[:, -1:]
+
 
 def build_basis(
     environments: Mapping[int, tuple[NDArray[np.float32], ...]],
@@ -128,6 +188,7 @@ def build_basis(
     weights: Sequence[float],
     eigenvalue_cut: float,
     backend: Backend = NUMPY,
+    dipole_scale: float = 0.0,
 ) -> Basis:
     """Whiten the kernel matrix of each element's environments.
 
@@ -141,6 +202,8 @@ def build_basis(
     eigenvalue_cut : float
         Directions whose eigenvalue is below this share of the largest are dropped.
     backend : Backend
+    dipole_scale : float, default=0.0
+        Of atomic dipoles; 0 for charges alone.
 
     Returns
     -------
@@ -157,7 +220,19 @@ def build_basis(
             columns=slice(start, stop),
         )
         start = stop
-    return Basis(elements, kernel, tuple(weights), backend)
+    if dipole_scale > 0:
+        elements = _with_dipoles(elements, start)
+    return Basis(elements, kernel, tuple(weights), backend, dipole_scale)
+
+
+def _with_dipoles(elements: Mapping[int, ElementBasis], start: int) -> dict[int, ElementBasis]:
+    """Give each element columns of its atomic dipoles, the constant the last of them."""
+    found = {}
+    for number, element in elements.items():
+        stop = start + element.n_leading + 1
+        found[number] = replace(element, dipole_columns=slice(start, stop))
+        start = stop
+    return found
 
 
 def _exact_kernel_matrix(

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from ._atomic_dipoles import has_atomic_dipoles, quadrupoles_of_atoms
+from ._evaluate import evaluate
 from ._files import PathLike
-from .design import quadrupoles, require_made_of_charges
 from .exceptions import InputError
 from .io import as_molecules, read_parts
 from .molecules import Molecules
@@ -39,12 +40,15 @@ class Prediction:
         About the centre of mass where a molecule is charged. NaN where the baseline failed.
     std : ndarray of shape (n_molecules,), debye, or None
         Standard deviations of the magnitudes' errors, where they were asked for.
+    atomic_dipoles : ndarray of shape (n_atoms, 3), debye, or None
+        Dipoles of single atoms beside their charges, where the model has some.
     """
 
     molecules: Molecules
     charges: FloatArray
     dipole: FloatArray
     std: FloatArray | None = None
+    atomic_dipoles: FloatArray | None = None
 
     @property
     def magnitude(self) -> FloatArray:
@@ -54,9 +58,10 @@ class Prediction:
 
     @property
     def quadrupole(self) -> FloatArray:
-        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the charges (14)."""
-        require_made_of_charges(self.dipole, self.charges, self.molecules)
-        return quadrupoles(self.charges, self.molecules)
+        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the atoms (14)."""
+        dipoles = self.atomic_dipoles
+        dipoles = np.zeros((len(self.charges), 3)) if dipoles is None else dipoles
+        return quadrupoles_of_atoms(self.charges, dipoles, self.dipole, self.molecules)
 
     def charges_of(self, index: int) -> FloatArray:
         """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""
@@ -159,8 +164,10 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    charges, dipole, std = estimator.predict_together(described, return_std)
-    return Prediction(molecules.replace(features=None), charges, dipole, std)
+    found = evaluate(estimator, described, return_std)
+    atomic = found.atomic_dipoles if has_atomic_dipoles(estimator) else None
+    bare = molecules.replace(features=None)
+    return Prediction(bare, found.charges, found.dipole, found.std, atomic)
 
 
 def keeps_std(model: Any) -> bool:

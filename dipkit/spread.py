@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._atomic_dipoles import dipole_arms
 from ._backend import Backend
 from .design import molecule_sums
 from .exceptions import InputError
@@ -20,7 +21,8 @@ from .molecules import Molecules
 from .units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]
-# Atoms of one element, draws of their charges (n_e, S) and the charge of their novelty (n_e,), e.
+# Atoms of one element, draws of their charges (n_e, S) or, with atomic dipoles, of charges and
+# amplitudes (n_e, 2 S), and the charge of their novelty (n_e,), e.
 DrawnCharges = tuple[NDArray[np.intp], FloatArray, FloatArray]
 
 # A dipole shorter than this, debye, has no direction: an error along any axis lengthens it.
@@ -45,6 +47,9 @@ class Spread:
         What that charge is limited to.
     floor : float, debye
         Standard deviation of the best known magnitude.
+    dipole_coefficients : ndarray of shape (M, S), e, default=None
+        Kernel coefficients of the draws' atomic dipoles, where the model has some.
+    dipole_intercepts : ndarray of shape (n_elements, S), e, default=None
     """
 
     coefficients: FloatArray
@@ -53,6 +58,8 @@ class Spread:
     novelty: float
     ceiling: float
     floor: float
+    dipole_coefficients: FloatArray | None = None
+    dipole_intercepts: FloatArray | None = None
 
     def store(self, model: Any) -> None:
         """Make these the fitted attributes ``std_*_`` of an estimator."""
@@ -60,6 +67,8 @@ class Spread:
         model.std_whitening_ = self.whitening
         model.std_novelty_, model.std_ceiling_ = self.novelty, self.ceiling
         model.std_floor_ = self.floor
+        model.std_dipole_coef_ = self.dipole_coefficients
+        model.std_dipole_intercept_ = self.dipole_intercepts
 
 
 def clear_spread(model: Any) -> None:
@@ -94,11 +103,12 @@ class PredictedSpread:
         self.novelty, self.ceiling = float(model.std_novelty_), float(model.std_ceiling_)
         self.n_samples = model.std_coef_.shape[1]
         self.elements = {}
+        coefficients, intercepts = _drawn(model)
         for place, number in enumerate(model.elements_.tolist()):
             mine = model.inducing_numbers_ == number
             arrays = (
-                model.std_coef_[mine],
-                model.std_intercept_[place],
+                coefficients[mine],
+                intercepts[place],
                 model.std_whitening_[place].astype(np.float64),
             )
             self.elements[number] = [backend.asarray(array) for array in arrays]
@@ -125,26 +135,44 @@ class PredictedSpread:
         drawn : iterable of DrawnCharges
             Of all elements of these molecules.
         """
-        samples = np.empty((block.n_atoms, self.n_samples))
+        parts = list(drawn)
+        values = np.empty((block.n_atoms, parts[0][1].shape[1]))
         novelty = np.empty(block.n_atoms)
-        for atoms, values, charge in drawn:
-            samples[atoms], novelty[atoms] = values, charge
-        variance = _variance(block, directions(dipoles), samples, novelty)
+        for atoms, of_atoms, charge in parts:
+            values[atoms], novelty[atoms] = of_atoms, charge
+        samples, amplitudes = values[:, : self.n_samples], values[:, self.n_samples :]
+        variance = _variance(block, directions(dipoles), samples, novelty, amplitudes)
         short = np.linalg.norm(dipoles, axis=1) < MIN_DIRECTED_DIPOLE
         if short.any():
             axes = [np.tile(axis, (len(block), 1)) for axis in np.eye(3)]
-            every = sum(_variance(block, axis, samples, novelty) for axis in axes)
+            every = sum(_variance(block, axis, samples, novelty, amplitudes) for axis in axes)
             variance = np.where(short, every, variance)
         std: FloatArray = np.where(block.natoms > 1, np.sqrt(variance + self.floor**2), 0.0)
         return std
 
 
+def _drawn(model: Any) -> tuple[FloatArray, FloatArray]:
+    """Coefficients and constants of the draws; those of atomic dipoles beside those of charges."""
+    dipoles = getattr(model, "std_dipole_coef_", None)
+    if dipoles is None:
+        return model.std_coef_, model.std_intercept_
+    coefficients = np.concatenate([model.std_coef_, dipoles], axis=1)
+    return coefficients, np.concatenate([model.std_intercept_, model.std_dipole_intercept_], axis=1)
+
+
 def _variance(
-    block: Molecules, unit: FloatArray, samples: FloatArray, novelty: FloatArray
+    block: Molecules,
+    unit: FloatArray,
+    samples: FloatArray,
+    novelty: FloatArray,
+    amplitudes: FloatArray | None = None,
 ) -> FloatArray:
     """Variance of the dipoles along unit vectors (n_molecules, 3), debye^2."""
     arms = directed_arms(block, unit)
     drawn = molecule_sums(arms[:, None] * samples, block.offsets)
+    if amplitudes is not None and amplitudes.size:
+        along = (dipole_arms(block, 1.0) * unit[block.molecule_index]).sum(axis=1)
+        drawn += molecule_sums(along[:, None] * amplitudes, block.offsets)
     variance: FloatArray = (drawn**2).sum(axis=1)
     return variance + molecule_sums((arms * novelty) ** 2, block.offsets)
 

@@ -20,12 +20,13 @@ from joblib import delayed
 from numpy.typing import NDArray
 
 from . import _tasks
+from ._atomic_dipoles import dipole_arms
 from ._backend import NUMPY, Backend
 from ._memory import BLOCK_ATOMS, default_n_inducing, piece_atoms, require_memory
 from ._threads import count_threads, in_order
-from .design import element_blocks, molecule_sums
+from .design import element_blocks, molecule_sums, moment_map
 from .features import cut
-from .inducing import Basis
+from .inducing import Basis, ElementBasis, fill_dipole_columns
 from .molecules import Molecules
 
 __all__ = [
@@ -93,9 +94,9 @@ class ChargeStatistics:
     Parameters
     ----------
     gram : array of shape (r, r)
-        Sum of c_A C_A^T C_A.
+        Sum of c_A C_A^T C_A; zero in columns of atomic dipoles.
     moment : array of shape (r,), e
-        Sum of c_A C_A^T p_A.
+        Sum of c_A C_A^T p_A; zero there too.
     square : float, e^2
         Sum of c_A |P p_A|^2.
     weight : float
@@ -296,8 +297,9 @@ def add_block(
     totals : sequence of ChargeStatistics
         One for each set of labels; added to.
     """
-    backend = basis.backend
-    sums = backend.empty((len(molecules), basis.n_columns)) if labels else None
+    # Of the charges alone: what is summed here is nothing to atomic dipoles.
+    backend, n_charges = basis.backend, basis.n_charge_columns
+    sums = backend.empty((len(molecules), n_charges)) if labels else None
     n_threads = count_threads() if backend.on_host else 1
 
     def piece(run: slice) -> list[list[_ElementSums]]:
@@ -315,7 +317,7 @@ def add_block(
     for label, total in zip(labels, totals, strict=True):
         # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
         scaled = sums * backend.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
-        total.gram -= scaled.T @ scaled
+        total.gram[:n_charges, :n_charges] -= scaled.T @ scaled
         total.square += float(label.weights[molecules.molecule_index] @ label.charges**2)
         total.weight += float(label.weights @ molecules.natoms)
 
@@ -330,18 +332,21 @@ def _evaluate(
     """Fill rows and sums over molecules; return Phi^T Phi and Phi^T p by element and labels."""
     assert molecules.features is not None
     scales, found = molecules.features.compute().scales, []
-    absent = [basis.elements[z].columns for z in set(basis.elements) - set(molecules.elements)]
-    for columns in absent:
-        rows[:, columns] = 0.0
-        if sums is not None:
-            sums[:, columns] = 0.0
+    for number in set(basis.elements) - set(molecules.elements):
+        _fill_absent(basis.elements[number], rows, sums)
+    size = basis.dipole_scale
+    arms = dipole_arms(molecules, size) if size > 0 else None
     for block in element_blocks(molecules, basis.backend):
-        columns = basis.elements[block.number].columns
+        element = basis.elements[block.number]
+        columns = element.columns
         phi = basis.evaluate(block.number, (scale[block.atoms] for scale in scales))
         rows[:, columns] = block.moment @ phi
         if sums is not None:
             sums[:, columns] = block.member @ phi
         owners = molecules.molecule_index[block.atoms]
+        if arms is not None:
+            moment = moment_map(arms[block.atoms], owners, len(molecules), basis.backend)
+            fill_dipole_columns(rows, moment, phi, element)
         found.append(
             [
                 (columns, *_moments(phi, part.weights[owners], part.charges[block.atoms], basis))
@@ -349,6 +354,15 @@ def _evaluate(
             ]
         )
     return found
+
+
+def _fill_absent(element: ElementBasis, rows: Any, sums: Any) -> None:
+    """Fill the columns of an element that no atom of a block is of."""
+    rows[:, element.columns] = 0.0
+    if element.dipole_columns is not None:
+        rows[:, element.dipole_columns] = 0.0
+    if sums is not None:
+        sums[:, element.columns] = 0.0
 
 
 def _moments(phi: Any, weights: FloatArray, charges: FloatArray, basis: Basis) -> tuple[Any, Any]:

@@ -151,6 +151,7 @@ def fit_spread(
     left_out = _left_out(objective, mu, factor, sample.places, n_labelled)
     scale, ceiling = _calibrate(objective, mu, sample, left_out, basis, weights)
     coefficients, intercepts = basis.dual_of_many(scale * samples)
+    dipoles = basis.dipole_dual(scale * samples) if basis.dipole_scale > 0 else (None, None)
     return Spread(
         coefficients=coefficients,
         intercepts=intercepts,
@@ -161,6 +162,8 @@ def fit_spread(
         novelty=float(scale / np.sqrt(n_labelled * objective.alpha)),
         ceiling=ceiling,
         floor=float(scale * np.sqrt(NOISE_FLOOR)),
+        dipole_coefficients=dipoles[0],
+        dipole_intercepts=dipoles[1],
     )
 
 
@@ -194,14 +197,16 @@ def _curvature(objective: JointObjective, mu: Any) -> Any:
 
 
 def _with_constants(matrix: Any, alpha: float, basis: Basis) -> Any:
-    """Hold the constants of the elements like any other charge; changes the matrix.
+    """Hold the constants of the elements like any other weight; changes the matrix.
 
     The penalty hardly touches them, so that the constant of an element seen once or twice would
     be uncertain by several e.
     """
     for element in basis.elements.values():
-        constant = element.columns.stop - 1
-        matrix[constant, constant] += alpha * (BIAS**2 - 1)
+        for columns in (element.columns, element.dipole_columns):
+            if columns is not None:
+                constant = columns.stop - 1
+                matrix[constant, constant] += alpha * (BIAS**2 - 1)
     return matrix
 
 

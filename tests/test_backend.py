@@ -203,6 +203,9 @@ def test_nothing_moves_between_devices_behind_the_door(
         {"baseline": "given", "charge_weight": 0.1},
         {"quadrupole_weight": 0.1},
         {"quadrupole_weight": 0.1, "charge_weight": 0.1},
+        {"atomic_dipoles": 0.3},
+        {"atomic_dipoles": 0.3, "baseline": "given"},
+        {"atomic_dipoles": 0.3, "quadrupole_weight": 0.1, "charge_discrepancy": 1e-2},
     ],
     ids=repr,
 )
@@ -217,12 +220,15 @@ def test_every_term_stays_on_the_device(
     model = DipoleKernelRidge(device="cpu", max_iter=1000, **parameters)
     expected = model.fit(molecules).predict_dipole(molecules)
     expected_charges = model.predict_charges(molecules)
+    expected_std = model.predict(molecules, return_std=True)[1]
     use_strict_device(monkeypatch)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
     np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=1e-8)
     charges = model.predict_charges(molecules)
     np.testing.assert_allclose(charges, expected_charges, rtol=1e-6, atol=1e-8)
+    std = model.predict(molecules, return_std=True)[1]
+    np.testing.assert_allclose(std, expected_std, rtol=1e-3)
 
 
 def test_added_molecules_stay_on_the_device(
@@ -250,6 +256,8 @@ def test_added_molecules_stay_on_the_device(
         {"baseline": "given"},
         {"quadrupole_weight": 0.1},
         {"baseline": "given", "quadrupole_weight": 0.1},
+        {"atomic_dipoles": 0.3},
+        {"atomic_dipoles": 0.3, "baseline": "given", "quadrupole_weight": 0.1},
     ],
     ids=repr,
 )

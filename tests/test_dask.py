@@ -9,6 +9,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit._backend import Backend
@@ -46,16 +47,20 @@ def ridge(**parameters: Any) -> DipoleKernelRidge:
     return DipoleKernelRidge(n_inducing=60, tol=1e-8, device="cpu", **parameters)
 
 
-@pytest.mark.parametrize("kind", ["held", "on demand"])
+@pytest.mark.parametrize("kind", ["held", "on demand", "with atomic dipoles"])
 def test_same_weights_as_here(
     client: Any, kind: str, on_demand: Molecules, described: Molecules
 ) -> None:
-    molecules = described if kind == "held" else on_demand
-    here = ridge().fit(molecules)
+    molecules = on_demand if kind == "on demand" else described
+    model = ridge(atomic_dipoles=0.3 if kind == "with atomic dipoles" else 0.0)
+    here = clone(model).fit(molecules)
     with joblib.parallel_config(backend="dask"):
-        there = ridge().fit(molecules)
+        there = clone(model).fit(molecules)
     scale = np.abs(here.dual_coef_).max()
     np.testing.assert_allclose(there.dual_coef_, here.dual_coef_, rtol=1e-8, atol=1e-8 * scale)
+    if kind == "with atomic dipoles":
+        found, expected = (model.atomic_dipole_coef_ for model in (there, here))
+        np.testing.assert_allclose(found, expected, atol=1e-8 * np.abs(expected).max())
     tasks = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.task_prefixes))
     assert tasks
 

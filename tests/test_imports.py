@@ -28,7 +28,7 @@ LAYERS = (
         "_shared",
     }
     | {"_download", "_html", "_journal", "_plain", "_sparse_products", "_tasks", "_threads"},
-    {"molecules", "_summary", "kernels", "inducing", "design"},
+    {"molecules", "_summary", "kernels", "inducing", "design", "_atomic_dipoles"},
     {"objective", "solvers", "lockstep", "statistics", "scales", "soap", "io", "labels", "datasets"}
     | {
         "_ase_files",
