@@ -1,14 +1,16 @@
 """Dipoles of single atoms beside their charges: where they point, and what predicts them (21).
 
-An atom has the dipole s y_i h_i along h_i = sum_j f(r_ij) (r_j - r_i), over the other atoms of its
-molecule; f falls from 1 to 0 at a cutoff, as a cosine. The amplitude y_i is a kernel expansion in
-the environments that the charges use, kept to the leading directions of their basis. So dipoles
-stay linear in the weights, and no kernel value is added. Symbols: n atoms, N molecules, vectors
-h (n, 3) in angstrom, amplitudes s y (n,) in e, dipoles of atoms (n, 3) in debye.
+An atom has the dipole s sum_e y_ie h_ie along h_ie = sum_j f(r_ij) (r_j - r_i), over the other
+atoms of element e in its molecule; f falls from 1 to 0 at a cutoff, as a cosine. Each amplitude
+y_ie is a kernel expansion in the environments that the charges use, kept to the leading directions
+of their basis. So dipoles stay linear in the weights, and no kernel value is added. Symbols: n
+atoms, N molecules, E elements of a model, vectors h (n, E, 3) in angstrom, amplitudes s y (n, E)
+in e, dipoles of atoms (n, 3) in debye.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,84 +40,104 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 # Atoms at this distance, angstrom, no longer count in the vectors.
-CUTOFF = 3.5
-# Share of the whitened directions that amplitudes are made of; each costs as much as in charges.
-SHARE = 0.25
+CUTOFF = 5.0
+# Share of the whitened directions that amplitudes are made of, for each element around: more cost
+# as much as in charges, and gained nothing.
+SHARE = 0.05
 
 
 def count_leading(n_directions: int) -> int:
-    """Whitened directions of an element, largest eigenvalue first, that amplitudes are made of."""
+    """Whitened directions of an element, largest eigenvalue first, for each of its amplitudes."""
     return int(np.ceil(SHARE * n_directions))
 
 
-def neighbour_vectors(molecules: Molecules) -> FloatArray:
+def neighbour_vectors(molecules: Molecules, elements: Sequence[int]) -> FloatArray:
     """Sum the vectors to an atom's neighbours, closer ones with more weight: h of (21).
 
     Parameters
     ----------
     molecules : Molecules
+    elements : sequence of int
+        Atomic numbers, ascending.
 
     Returns
     -------
-    ndarray of shape (n_atoms, 3), angstrom
-        They turn with a molecule, and do not change when it moves.
+    ndarray of shape (n_atoms, E, 3), angstrom
+        One for the neighbours of each element. They turn with a molecule, and do not change when
+        it moves.
     """
+    if not elements:
+        return np.zeros((molecules.n_atoms, 0, 3))
     center, neighbour = pairs(molecules.offsets)
+    known = np.isin(molecules.numbers[neighbour], elements)
+    center, neighbour = center[known], neighbour[known]
     apart = molecules.positions[neighbour] - molecules.positions[center]
-    weights = _falloff(np.linalg.norm(apart, axis=1))
-    starts = np.searchsorted(center, np.arange(molecules.n_atoms))
-    vectors: FloatArray = np.add.reduceat(weights[:, None] * apart, starts, axis=0)
-    return vectors
+    terms = _falloff(np.linalg.norm(apart, axis=1))[:, None] * apart
+    shape = molecules.n_atoms, len(elements)
+    place = center * shape[1] + np.searchsorted(elements, molecules.numbers[neighbour])
+    sums = [np.bincount(place, term, shape[0] * shape[1]).reshape(shape) for term in terms.T]
+    return np.stack(sums, axis=-1)
 
 
-def dipole_arms(molecules: Molecules, scale: float) -> FloatArray:
-    """Return the dipoles that an amplitude y of 1 on each atom makes (n_atoms, 3), debye / e."""
-    return scale * DEBYE_PER_E_ANGSTROM * neighbour_vectors(molecules)
+def dipole_arms(molecules: Molecules, elements: Sequence[int], scale: float) -> FloatArray:
+    """Return the dipoles that amplitudes y of 1 on each atom make (n_atoms, E, 3), debye / e."""
+    return scale * DEBYE_PER_E_ANGSTROM * neighbour_vectors(molecules, elements)
 
 
-def vector_derivatives(positions: FloatArray) -> FloatArray:
+def vector_derivatives(one: Molecules, elements: Sequence[int]) -> FloatArray:
     """Derive the vectors of one molecule by its positions.
 
     Parameters
     ----------
-    positions : ndarray of shape (n, 3), angstrom
+    one : Molecules
+        A single one.
+    elements : sequence of int
+        Atomic numbers, ascending.
 
     Returns
     -------
-    ndarray of shape (n, n, 3, 3)
-        ``[i, j, b, c]`` is that of component c of the vector of atom i by coordinate b of atom j.
+    ndarray of shape (n, n, E, 3, 3)
+        ``[i, j, e, b, c]`` is that of component c of the vector of atom i to its neighbours of
+        element e by coordinate b of atom j.
     """
+    positions = one.positions
     apart = positions[None] - positions[:, None]
     r = np.linalg.norm(apart, axis=-1)
     inside = np.minimum(r, CUTOFF)
     slope = -np.pi / (2 * CUTOFF) * np.sin(np.pi * inside / CUTOFF)
     slope /= np.where(r > 0, r, 1.0)
     products = apart[..., :, None] * apart[..., None, :]
-    found: FloatArray = _falloff(r)[..., None, None] * np.eye(3) + slope[..., None, None] * products
+    term = _falloff(r)[..., None, None] * np.eye(3) + slope[..., None, None] * products
+    is_element = one.numbers[:, None] == np.asarray(elements)
+    found: FloatArray = term[:, :, None] * is_element[:, :, None, None]
     own = np.arange(len(positions))
     found[own, own] = 0.0
     found[own, own] = -found.sum(axis=1)
     return found
 
 
-def summed_derivatives(one: Molecules, amplitudes: FloatArray, moved: FloatArray) -> FloatArray:
+def summed_derivatives(
+    one: Molecules, elements: Sequence[int], amplitudes: FloatArray, moved: FloatArray
+) -> FloatArray:
     """Derive the sum of the atomic dipoles of one molecule by its positions (23).
 
     Parameters
     ----------
     one : Molecules
         A single one.
-    amplitudes : ndarray of shape (n,), e
-    moved : ndarray of shape (n, n, 3), e / angstrom
-        Derivatives of the amplitudes: ``[i, j, b]`` by coordinate b of atom j.
+    elements : sequence of int
+        Atomic numbers, ascending.
+    amplitudes : ndarray of shape (n, E), e
+    moved : ndarray of shape (E, n, n, 3), e / angstrom
+        Derivatives of the amplitudes: ``[e, i, j, b]`` by coordinate b of atom j.
 
     Returns
     -------
     ndarray of shape (n, 3, 3), debye / angstrom
         ``[j, b, c]`` is that of component c by coordinate b of atom j.
     """
-    found = np.einsum("ijb,ic->jbc", moved, neighbour_vectors(one))
-    found += np.einsum("i,ijbc->jbc", amplitudes, vector_derivatives(one.positions))
+    found = np.einsum("eijb,iec->jbc", moved, neighbour_vectors(one, elements))
+    found += np.einsum("ie,ijebc->jbc", amplitudes, vector_derivatives(one, elements))
     derivatives: FloatArray = DEBYE_PER_E_ANGSTROM * found
     return derivatives
 
@@ -208,24 +230,25 @@ class PredictedDipoles:
 
     def __init__(self, model: Any, backend: Backend) -> None:
         self.backend = backend
-        self.elements: dict[int, tuple[Any, float]] = {}
+        self.elements: list[int] = []
+        self._parts: dict[int, tuple[Any, FloatArray]] = {}
         if not has_atomic_dipoles(model):
             return
-        constants = model.atomic_dipole_intercept_.tolist()
-        for number, constant in zip(model.elements_.tolist(), constants, strict=True):
+        self.elements = model.elements_.tolist()
+        for number, constants in zip(self.elements, model.atomic_dipole_intercept_, strict=True):
             mine = model.atomic_dipole_coef_[model.inducing_numbers_ == number]
-            self.elements[number] = backend.asarray(mine), constant
+            self._parts[number] = backend.asarray(mine), constants
 
-    def amplitudes(self, number: int, k: Any) -> FloatArray | float:
-        """Return s y (n_e,), e, of atoms of one element with this kernel (n_e, M_e)."""
+    def amplitudes(self, number: int, k: Any) -> FloatArray:
+        """Return s y (n_e, E), e, of atoms of one element with this kernel (n_e, M_e)."""
         if not self.elements:
-            return 0.0
-        coefficients, constant = self.elements[number]
-        amplitudes: FloatArray = self.backend.to_host(k @ coefficients) + constant
+            return np.zeros((k.shape[0], 0))
+        coefficients, constants = self._parts[number]
+        amplitudes: FloatArray = self.backend.to_host(k @ coefficients) + constants
         return amplitudes
 
     def dipoles(self, molecules: Molecules, amplitudes: FloatArray) -> FloatArray:
         """Return the dipoles of the atoms with these amplitudes (n_atoms, 3), debye."""
-        if not self.elements:
-            return np.zeros((molecules.n_atoms, 3))
-        return DEBYE_PER_E_ANGSTROM * amplitudes[:, None] * neighbour_vectors(molecules)
+        vectors = neighbour_vectors(molecules, self.elements)
+        dipoles: FloatArray = DEBYE_PER_E_ANGSTROM * np.einsum("ie,iec->ic", amplitudes, vectors)
+        return dipoles

@@ -40,8 +40,8 @@ class Evaluated(NamedTuple):
         Where it was wanted.
     atomic_dipoles : ndarray of shape (n_atoms, 3), debye
         Zero where the model has none.
-    amplitudes : ndarray of shape (n_atoms,), e
-        Of the atomic dipoles, their scale included (21).
+    amplitudes : ndarray of shape (n_atoms, E), e
+        Of the atomic dipoles, their scale included (21); E = 0 where there are none.
     """
 
     charges: FloatArray
@@ -74,7 +74,8 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
 
     n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
     charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
-    atomic, amplitudes = np.empty((molecules.n_atoms, 3)), np.empty(molecules.n_atoms)
+    atomic = np.empty((molecules.n_atoms, 3))
+    amplitudes = np.empty((molecules.n_atoms, len(of_atoms.elements)))
     n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
     assert molecules.features is not None
     with progress("predictions", len(pieces), molecules.features.verbose) as advance:
@@ -112,10 +113,11 @@ def _raw_charges(
     backend: Backend,
     spread: PredictedSpread | None,
 ) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
-    """Charges before charge conservation and amplitudes (n_atoms,), e, and draws if wanted."""
+    """Charges before charge conservation, amplitudes (n_atoms, E), both e; draws if wanted."""
     assert piece.features is not None
     scales, drawn = piece.features.compute().scales, []
-    charges, amplitudes = np.empty((2, piece.n_atoms))
+    charges = np.empty(piece.n_atoms)
+    amplitudes = np.empty((piece.n_atoms, len(of_atoms.elements)))
     for number in piece.elements.tolist():
         atoms = np.flatnonzero(piece.numbers == number)
         features, coefficient, intercept = coefficients[number]

@@ -191,7 +191,8 @@ def _planner(
     def plan(n_inducing: int) -> MemoryPlan:
         # Each element has a constant column besides those of its environments.
         m = n_inducing + len(molecules.elements)
-        r = m + with_dipoles * (count_leading(n_inducing) + 2 * len(molecules.elements))
+        e = len(molecules.elements)
+        r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
         held, streamed, rows = _forecast(molecules, m, r, n_matrices)
         fits = present + held + streamed + rows <= budget
         return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
@@ -249,7 +250,7 @@ def default_n_inducing(
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
     if budget is None:
         free = MEMORY_SHARE * backend.free_memory()
-        more = 1 + SHARE * with_dipoles
+        more = 1 + SHARE * with_dipoles * len(molecules.elements)
         columns = int(more * usual)
         found = _largest(len(molecules), columns, free, 4 + n_matrices - N_MATRICES)
         fitting = usual if found == columns else int(found / more)

@@ -125,16 +125,15 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
     assert molecules.features is not None
     scales = molecules.features.compute().scales
     rows = basis.backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
-    size = basis.dipole_scale
-    of_dipoles = _dipole_arms(molecules, factors, size) if size > 0 else None
+    of_dipoles = _dipole_arms(molecules, factors, basis)
     for number, atoms, arms in _arms(molecules, factors):
         owners, element = molecules.molecule_index[atoms], basis.elements[number]
         to_rows = moment_map(arms, owners, len(molecules), basis.backend)
         phi = basis.evaluate(number, (scale[atoms] for scale in scales))
         rows[:, element.columns] = to_rows @ phi
-        if of_dipoles is not None:
-            to_rows = moment_map(of_dipoles[atoms], owners, len(molecules), basis.backend)
-            fill_dipole_columns(rows, to_rows, phi, element)
+        sides = np.moveaxis(of_dipoles[atoms], 1, 0)
+        moments = (moment_map(side, owners, len(molecules), basis.backend) for side in sides)
+        fill_dipole_columns(rows, moments, phi, element)
     return rows
 
 
@@ -155,12 +154,14 @@ def _arms(
         yield number, atoms, values[atoms]
 
 
-def _dipole_arms(molecules: Molecules, factors: FloatArray, scale: float) -> FloatArray:
-    """Return what an amplitude of 1 on each atom adds to the components (n_atoms, 5) by (22)."""
-    index, vectors = molecules.molecule_index, dipole_arms(molecules, scale)
+def _dipole_arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> FloatArray:
+    """Return what amplitudes of 1 on each atom add to the components (n_atoms, E, 5) by (22)."""
+    vectors = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
+    index = molecules.molecule_index
     arms = molecules.positions - molecules.centers_of_mass()[index]
     # `components` takes the symmetric part and drops the trace.
-    return factors[index] * components(3.0 * vectors[:, :, None] * arms[:, None])
+    values = components(3.0 * vectors[..., None] * arms[:, None, None])
+    return factors[index][:, None] * values
 
 
 def require_quadrupoles(before: ChargeStatistics | None, labels: FitLabels) -> None:

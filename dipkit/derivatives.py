@@ -98,7 +98,8 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
             charges = charges - ridge.baseline_scale_ * cheap.charges
         of_dipole = _of_dipole(charges, _projected(raw[0], one), one)
         if has_atomic_dipoles(ridge):
-            of_dipole += summed_derivatives(one, found.amplitudes[atoms], raw[1])
+            elements = ridge.elements_.tolist()
+            of_dipole += summed_derivatives(one, elements, found.amplitudes[atoms], raw[1:])
         if cheap is not None:
             of_dipole += ridge.baseline_scale_ * cheap.of_dipole
         parts.append(of_dipole)
@@ -163,12 +164,12 @@ def _of_expansions(
 ) -> FloatArray:
     """Derive the kernel expansions of one molecule by its positions (k, n, n, 3), e / angstrom.
 
-    The first is that of the charges before the projector, the second, if any, that of the
-    amplitudes of atomic dipoles.
+    The first is that of the charges before the projector; those of the amplitudes of atomic
+    dipoles, if any, follow.
     """
     sets = [ridge.dual_coef_]
     if has_atomic_dipoles(ridge):
-        sets.append(ridge.atomic_dipole_coef_)
+        sets += list(ridge.atomic_dipole_coef_.T)
     raw = np.zeros((len(sets), one.n_atoms, one.n_atoms, 3))
     keys, species = [scale.key() for scale in soap.scales_], tuple(soap.species_.tolist())
     weights = ridge.scale_weights_ / ridge.scale_weights_.sum()

@@ -366,9 +366,8 @@ class FoldedProblem:
             inside = np.isin(self.owners[number], self.folds[k][0])
             functions = (whitening / (whitening * whitening).sum(axis=0))[inside]
             columns.append(self._idle(functions, element.columns))
-            if element.dipole_columns is not None:
-                leading = functions[:, : element.n_leading]
-                columns.append(self._idle(leading, element.dipole_columns))
+            leading = functions[:, : element.n_leading]
+            columns += [self._idle(leading, run) for run in element.dipole_columns]
         return backend.asarray(np.concatenate(columns, axis=1))
 
     def _idle(self, functions: FloatArray, columns: slice) -> FloatArray:

@@ -39,20 +39,20 @@ class ElementBasis:
     whitening : array of shape (M_e, r_e - 1)
     columns : slice
         Columns of this element's charges among all r.
-    dipole_columns : slice or None
-        Those of its atomic dipoles, where there are any: they come after the charges of all
-        elements.
+    dipole_columns : tuple of slice
+        Those of its atomic dipoles, where there are any: one run for the neighbours of each
+        element, its constant last. They come after the charges of all elements.
     """
 
     number: int
     environments: tuple[Any, ...]
     whitening: Any
     columns: slice
-    dipole_columns: slice | None = None
+    dipole_columns: tuple[slice, ...] = ()
 
     @property
     def n_leading(self) -> int:
-        """Whitened directions that amplitudes of atomic dipoles are made of."""
+        """Whitened directions that each amplitude of an atomic dipole is made of."""
         return count_leading(int(self.whitening.shape[1]))
 
 
@@ -72,8 +72,13 @@ class Basis:
     @property
     def n_columns(self) -> int:
         """Number r of basis functions, those of atomic dipoles included."""
-        last = (element.dipole_columns or element.columns for element in self.elements.values())
-        return max(columns.stop for columns in last)
+        runs = ((part.columns, *part.dipole_columns) for part in self.elements.values())
+        return max(columns.stop for run in runs for columns in run)
+
+    @property
+    def dipole_elements(self) -> list[int]:
+        """Elements of the neighbours that atomic dipoles point to; none without them."""
+        return sorted(self.elements) if self.dipole_scale > 0 else []
 
     @property
     def n_charge_columns(self) -> int:
@@ -150,36 +155,37 @@ class Basis:
 
         Returns
         -------
-        coefficients : ndarray of shape (M,) or (M, S), e
+        coefficients : ndarray of shape (M, E) or (M, E, S), e
             Elements one after the other.
-        constants : ndarray of shape (n_elements,) or (n_elements, S), e
+        constants : ndarray of shape (n_elements, E) or (n_elements, E, S), e
         """
-        coefficients, constants = [], []
+        to_host, coefficients, constants = self.backend.to_host, [], []
         for element in self.elements.values():
-            part = self.dipole_scale * w[element.dipole_columns, ...]
+            parts = [self.dipole_scale * w[run, ...] for run in element.dipole_columns]
             leading = element.whitening[:, : element.n_leading]
-            coefficients.append(self.backend.to_host(leading @ part[:-1, ...]))
-            constants.append(self.backend.to_host(BIAS * part[-1, ...]))
+            of_element = [to_host(leading @ part[:-1, ...]) for part in parts]
+            coefficients.append(np.stack(of_element, axis=1))
+            constants.append(np.stack([to_host(BIAS * part[-1, ...]) for part in parts]))
         return np.concatenate(coefficients), np.array(constants)
 
 
-def fill_dipole_columns(rows: Any, moment: Any, phi: Any, element: ElementBasis) -> None:
+def fill_dipole_columns(rows: Any, moments: Iterable[Any], phi: Any, element: ElementBasis) -> None:
     """Fill an element's columns of atomic dipoles.
 
     Parameters
     ----------
     rows : array of shape (k, r)
         Of some molecules.
-    moment : sparse array of shape (k, n_e)
-        What an amplitude of 1 on each atom of the element adds.
+    moments : iterable of sparse array of shape (k, n_e)
+        What amplitudes of 1 on each atom of the element add, for the neighbours of each element.
     phi : array of shape (n_e, r_e)
         From `Basis.evaluate`.
     element : ElementBasis
     """
-    assert element.dipole_columns is not None
-    constant = element.dipole_columns.stop - 1
-    rows[:, element.dipole_columns.start : constant] = moment @ phi[:, : element.n_leading]
-    rows[:, constant : constant + 1] = moment @ phi[:, -1:]
+    for run, moment in zip(element.dipole_columns, moments, strict=True):
+        constant = run.stop - 1
+        rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]
+        rows[:, constant : constant + 1] = moment @ phi[:, -1:]
 
 
 def build_basis(
@@ -226,12 +232,13 @@ def build_basis(
 
 
 def _with_dipoles(elements: Mapping[int, ElementBasis], start: int) -> dict[int, ElementBasis]:
-    """Give each element columns of its atomic dipoles, the constant the last of them."""
+    """Give each element columns of its atomic dipoles, the constant the last of each run."""
     found = {}
     for number, element in elements.items():
-        stop = start + element.n_leading + 1
-        found[number] = replace(element, dipole_columns=slice(start, stop))
-        start = stop
+        size = element.n_leading + 1
+        runs = [slice(start + i * size, start + (i + 1) * size) for i in range(len(elements))]
+        found[number] = replace(element, dipole_columns=tuple(runs))
+        start = runs[-1].stop
     return found
 
 

@@ -109,8 +109,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         may cost accuracy of the dipoles. Not with a baseline that holds more than charges.
     atomic_dipoles : float, default=0.0
         Scale s of dipoles of single atoms beside the charges (21), along the vectors to their
-        neighbours. With 0 dipoles are made of charges alone. Worth a try, from 0.1 to 0.3, with a
-        thousand dipoles or more; with few, amplitudes are more than the labels can tell.
+        neighbours of each element. With 0 dipoles are made of charges alone. Worth a try, with
+        0.03, from a thousand dipoles on; with few, amplitudes are more than the labels can tell.
 
     Attributes
     ----------
@@ -125,11 +125,11 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Atomic numbers seen in fit.
     intercept_ : ndarray of shape (n_elements,), e
         Constant charge of each element.
-    atomic_dipole_coef_ : ndarray of shape (M,), e, or None
-        Coefficient of the kernel with each environment in the amplitudes of atomic dipoles, the
-        scale included. None without them.
-    atomic_dipole_intercept_ : ndarray of shape (n_elements,), e, or None
-        Constant amplitude of each element.
+    atomic_dipole_coef_ : ndarray of shape (M, n_elements), e, or None
+        Coefficient of the kernel with each environment in the amplitudes of atomic dipoles towards
+        the neighbours of each element, the scale included. None without them.
+    atomic_dipole_intercept_ : ndarray of shape (n_elements, n_elements), e, or None
+        Constant amplitudes of each element.
     kernel_ : EnvironmentKernel
     alpha_, charge_weight_ : float
         Ridge penalty and lambda as used.

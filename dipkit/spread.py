@@ -6,7 +6,7 @@ and their scale come about is in `uncertainty.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from .units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]
 # Atoms of one element, draws of their charges (n_e, S) or, with atomic dipoles, of charges and
-# amplitudes (n_e, 2 S), and the charge of their novelty (n_e,), e.
+# amplitudes (n_e, S + E S), and the charge of their novelty (n_e,), e.
 DrawnCharges = tuple[NDArray[np.intp], FloatArray, FloatArray]
 
 # A dipole shorter than this, debye, has no direction: an error along any axis lengthens it.
@@ -47,7 +47,7 @@ class Spread:
         What that charge is limited to.
     floor : float, debye
         Standard deviation of the best known magnitude.
-    dipole_coefficients : ndarray of shape (M, S), e, default=None
+    dipole_coefficients : ndarray of shape (M, E, S), e, default=None
         Kernel coefficients of the draws' atomic dipoles, where the model has some.
     dipole_intercepts : ndarray of shape (n_elements, S), e, default=None
     """
@@ -112,6 +112,7 @@ class PredictedSpread:
                 model.std_whitening_[place].astype(np.float64),
             )
             self.elements[number] = [backend.asarray(array) for array in arrays]
+        self.around = [] if len(coefficients.T) == self.n_samples else model.elements_.tolist()
 
     def draw(self, number: int, atoms: NDArray[np.intp], k: Any) -> DrawnCharges:
         """Return what the kernel (n_e, M_e) of some atoms of one element says of their charges."""
@@ -141,11 +142,14 @@ class PredictedSpread:
         for atoms, of_atoms, charge in parts:
             values[atoms], novelty[atoms] = of_atoms, charge
         samples, amplitudes = values[:, : self.n_samples], values[:, self.n_samples :]
-        variance = _variance(block, directions(dipoles), samples, novelty, amplitudes)
+        amplitudes = amplitudes.reshape(block.n_atoms, len(self.around), self.n_samples)
+        variance = _variance(block, directions(dipoles), samples, novelty, self.around, amplitudes)
         short = np.linalg.norm(dipoles, axis=1) < MIN_DIRECTED_DIPOLE
         if short.any():
             axes = [np.tile(axis, (len(block), 1)) for axis in np.eye(3)]
-            every = sum(_variance(block, axis, samples, novelty, amplitudes) for axis in axes)
+            every = sum(
+                _variance(block, axis, samples, novelty, self.around, amplitudes) for axis in axes
+            )
             variance = np.where(short, every, variance)
         std: FloatArray = np.where(block.natoms > 1, np.sqrt(variance + self.floor**2), 0.0)
         return std
@@ -156,8 +160,11 @@ def _drawn(model: Any) -> tuple[FloatArray, FloatArray]:
     dipoles = getattr(model, "std_dipole_coef_", None)
     if dipoles is None:
         return model.std_coef_, model.std_intercept_
-    coefficients = np.concatenate([model.std_coef_, dipoles], axis=1)
-    return coefficients, np.concatenate([model.std_intercept_, model.std_dipole_intercept_], axis=1)
+    flat, constants = (
+        part.reshape(len(part), -1) for part in (dipoles, model.std_dipole_intercept_)
+    )
+    coefficients = np.concatenate([model.std_coef_, flat], axis=1)
+    return coefficients, np.concatenate([model.std_intercept_, constants], axis=1)
 
 
 def _variance(
@@ -165,14 +172,16 @@ def _variance(
     unit: FloatArray,
     samples: FloatArray,
     novelty: FloatArray,
-    amplitudes: FloatArray | None = None,
+    around: Sequence[int],
+    amplitudes: FloatArray,
 ) -> FloatArray:
     """Variance of the dipoles along unit vectors (n_molecules, 3), debye^2."""
     arms = directed_arms(block, unit)
     drawn = molecule_sums(arms[:, None] * samples, block.offsets)
-    if amplitudes is not None and amplitudes.size:
-        along = (dipole_arms(block, 1.0) * unit[block.molecule_index]).sum(axis=1)
-        drawn += molecule_sums(along[:, None] * amplitudes, block.offsets)
+    if around:
+        arms_of_dipoles = dipole_arms(block, around, 1.0)
+        along = (arms_of_dipoles * unit[block.molecule_index][:, None]).sum(axis=-1)
+        drawn += molecule_sums(np.einsum("ie,ies->is", along, amplitudes), block.offsets)
     variance: FloatArray = (drawn**2).sum(axis=1)
     return variance + molecule_sums((arms * novelty) ** 2, block.offsets)
 

@@ -334,8 +334,7 @@ def _evaluate(
     scales, found = molecules.features.compute().scales, []
     for number in set(basis.elements) - set(molecules.elements):
         _fill_absent(basis.elements[number], rows, sums)
-    size = basis.dipole_scale
-    arms = dipole_arms(molecules, size) if size > 0 else None
+    arms = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
     for block in element_blocks(molecules, basis.backend):
         element = basis.elements[block.number]
         columns = element.columns
@@ -344,9 +343,9 @@ def _evaluate(
         if sums is not None:
             sums[:, columns] = block.member @ phi
         owners = molecules.molecule_index[block.atoms]
-        if arms is not None:
-            moment = moment_map(arms[block.atoms], owners, len(molecules), basis.backend)
-            fill_dipole_columns(rows, moment, phi, element)
+        sides = np.moveaxis(arms[block.atoms], 1, 0)
+        moments = (moment_map(side, owners, len(molecules), basis.backend) for side in sides)
+        fill_dipole_columns(rows, moments, phi, element)
         found.append(
             [
                 (columns, *_moments(phi, part.weights[owners], part.charges[block.atoms], basis))
@@ -358,9 +357,8 @@ def _evaluate(
 
 def _fill_absent(element: ElementBasis, rows: Any, sums: Any) -> None:
     """Fill the columns of an element that no atom of a block is of."""
-    rows[:, element.columns] = 0.0
-    if element.dipole_columns is not None:
-        rows[:, element.dipole_columns] = 0.0
+    for columns in (element.columns, *element.dipole_columns):
+        rows[:, columns] = 0.0
     if sums is not None:
         sums[:, element.columns] = 0.0
 

@@ -203,10 +203,9 @@ def _with_constants(matrix: Any, alpha: float, basis: Basis) -> Any:
     be uncertain by several e.
     """
     for element in basis.elements.values():
-        for columns in (element.columns, element.dipole_columns):
-            if columns is not None:
-                constant = columns.stop - 1
-                matrix[constant, constant] += alpha * (BIAS**2 - 1)
+        for columns in (element.columns, *element.dipole_columns):
+            constant = columns.stop - 1
+            matrix[constant, constant] += alpha * (BIAS**2 - 1)
     return matrix
 
 

@@ -148,9 +148,10 @@ def test_a_dipole_of_zero_may_grow_along_any_axis(toy: Callable[..., Molecules])
     rng = np.random.default_rng(0)
     samples, novelty = rng.normal(size=(9, 50)), rng.random(9)
     axes = [np.tile(axis, (2, 1)) for axis in np.eye(3)]
-    along = [spread._variance(molecules, axis, samples, novelty) for axis in axes]
+    none = np.empty((9, 0, 50))
+    along = [spread._variance(molecules, axis, samples, novelty, [], none) for axis in axes]
     told = spread.PredictedSpread.__new__(spread.PredictedSpread)
-    told.floor, told.n_samples = 0.0, 50
+    told.floor, told.n_samples, told.around = 0.0, 50, []
     for dipoles, expected in (
         (np.zeros((2, 3)), sum(along)),
         (np.tile([0.0, 0.0, 2.0], (2, 1)), along[2]),
