@@ -40,7 +40,7 @@ from ._settings import (
     resolve_init,
     resolve_quadrupole_weight,
 )
-from ._threads import count_threads, in_order
+from ._threads import count_threads, in_order, threads_for
 from .design import constant_dipoles
 from .exceptions import InputError
 from .inducing import Basis, build_basis, choose_atoms
@@ -202,9 +202,10 @@ class FoldedProblem:
         errors = [np.full((*shape, len(test)), np.nan) for test in scored]
         if passes is None:
             passes = GRID_PASSES if self.loss.constant_weight else SLOW_PASSES
-        for i, points, magnitudes in self._walk(tol, passes):
-            for magnitude, (j, k) in zip(magnitudes, points, strict=True):
-                errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
+        with threads_for(self.basis.n_columns):
+            for i, points, magnitudes in self._walk(tol, passes):
+                for magnitude, (j, k) in zip(magnitudes, points, strict=True):
+                    errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
         return errors
 
     def scored(self) -> list[NDArray[np.intp]]:
@@ -494,4 +495,5 @@ def _choose_basis(
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
     weights, cut = molecules.features.weights, ridge.eigenvalue_cut
-    return build_basis(environments, kernel, weights, cut, backend, dipoles), owners
+    with threads_for(n_inducing):
+        return build_basis(environments, kernel, weights, cut, backend, dipoles), owners
