@@ -221,7 +221,8 @@ def build_basis(
         stop = start + whitening.shape[1] + 1
         elements[number] = ElementBasis(
             number=number,
-            environments=tuple(backend.asarray(scale) for scale in scales),
+            # In the order in which products leave out what is zero (`_sparse_products.dot`).
+            environments=tuple(backend.asarray(np.asfortranarray(scale)) for scale in scales),
             whitening=backend.asarray(whitening),
             columns=slice(start, stop),
         )

@@ -466,7 +466,7 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
             rows = problem.rows.reshape(len(molecules), 3, -1)[test]
             mu = problem.constant[test] + rows @ result.weights
             expected = np.linalg.norm(mu, axis=1) - problem.magnitudes[test]
-            np.testing.assert_allclose(errors[0, place], expected, atol=1e-3)
+            np.testing.assert_allclose(errors[0, place], expected, atol=3e-3)  # float32 kernels
 
 
 def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
