@@ -3,10 +3,10 @@
     python benchmarks/descriptors.py --data pool.npz --molecules 200 20000
 
 Each way describes the same molecules, in turn and several times: piece by piece on threads, as a
-fit or a prediction does, or a thousand molecules at a time with what is named. The table shows the
+fit or a prediction does, or `--block` molecules at a time with what is named. The table shows the
 median time relative to the first way, atoms a second, and the processor time of this process with
-its threads (workers left out) relative to that. On a machine that does other things
-as well, processor time over the number of threads is the wall time at best.
+its threads (workers left out) relative to that. On a machine that does other things as well,
+processor time over the number of threads is the wall time at best.
 """
 
 import argparse
@@ -23,12 +23,10 @@ from dipkit._threads import in_order
 from dipkit.features import cut
 from dipkit.soap import SOAPTransformer
 
-BLOCK = 1000
 
-
-def blocks(molecules: Molecules) -> list[Molecules]:
+def blocks(molecules: Molecules, size: int) -> list[Molecules]:
     """Cut into blocks whose descriptors fit into memory."""
-    return [molecules[start : start + BLOCK] for start in range(0, len(molecules), BLOCK)]
+    return [molecules[start : start + size] for start in range(0, len(molecules), size)]
 
 
 def in_pieces(molecules: Molecules, n_threads: int) -> None:
@@ -39,20 +37,20 @@ def in_pieces(molecules: Molecules, n_threads: int) -> None:
         pass
 
 
-def by_dipkit(molecules: Molecules, n_jobs: int | None) -> None:
+def by_dipkit(molecules: Molecules, size: int, n_jobs: int | None) -> None:
     """Describe some molecules at once."""
     transformer = SOAPTransformer(n_jobs=n_jobs, on_demand=True)
-    for block in blocks(transformer.fit_transform(molecules)):
+    for block in blocks(transformer.fit_transform(molecules), size):
         block.features.compute()
 
 
-def by_processes(molecules: Molecules, n_jobs: int) -> None:
+def by_processes(molecules: Molecules, size: int, n_jobs: int) -> None:
     """Describe with worker processes."""
     with joblib.parallel_config(backend="loky", n_jobs=n_jobs):
-        by_dipkit(molecules, None)
+        by_dipkit(molecules, size, None)
 
 
-def by_dscribe(molecules: Molecules, n_jobs: int) -> None:
+def by_dscribe(molecules: Molecules, size: int, n_jobs: int) -> None:
     """Let dscribe spread the work."""
     from dscribe.descriptors import SOAP
 
@@ -61,26 +59,26 @@ def by_dscribe(molecules: Molecules, n_jobs: int) -> None:
     scales = SOAPTransformer().fit(molecules[:1]).scales_
     for scale in scales:
         soap = SOAP(species=species, **{name: getattr(scale, name) for name in names})
-        for block in blocks(molecules):
+        for block in blocks(molecules, size):
             soap.create(to_atoms(block), n_jobs=n_jobs)
 
 
-WAYS: dict[str, Callable[[Molecules], None]] = {
-    "pieces, one thread": lambda m: in_pieces(m, 1),
-    "pieces, two threads": lambda m: in_pieces(m, 2),
-    "dipkit, n_jobs=1": lambda m: by_dipkit(m, 1),
-    "dipkit, n_jobs=2": lambda m: by_dipkit(m, 2),
-    "dipkit, n_jobs=None": lambda m: by_dipkit(m, None),
-    "dipkit, two processes": lambda m: by_processes(m, 2),
-    "dscribe, one process": lambda m: by_dscribe(m, 1),
-    "dscribe, n_jobs=2": lambda m: by_dscribe(m, 2),
+WAYS: dict[str, Callable[[Molecules, int], None]] = {
+    "pieces, one thread": lambda m, _: in_pieces(m, 1),
+    "pieces, two threads": lambda m, _: in_pieces(m, 2),
+    "dipkit, n_jobs=1": lambda m, size: by_dipkit(m, size, 1),
+    "dipkit, n_jobs=2": lambda m, size: by_dipkit(m, size, 2),
+    "dipkit, n_jobs=None": lambda m, size: by_dipkit(m, size, None),
+    "dipkit, two processes": lambda m, size: by_processes(m, size, 2),
+    "dscribe, one process": lambda m, size: by_dscribe(m, size, 1),
+    "dscribe, n_jobs=2": lambda m, size: by_dscribe(m, size, 2),
 }
 
 
-def seconds(way: Callable[[Molecules], None], molecules: Molecules) -> Stopwatch:
+def seconds(way: Callable[[Molecules, int], None], molecules: Molecules, size: int) -> Stopwatch:
     """Time one way."""
     with Stopwatch() as watch:
-        way(molecules)
+        way(molecules, size)
     return watch
 
 
@@ -90,6 +88,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="molecules, for example pool.npz")
     parser.add_argument("--molecules", type=int, nargs="+", default=[200, 20_000])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--block", type=int, default=1000)
     parser.add_argument("--skip", nargs="*", default=[], help="ways to leave out")
     args = parser.parse_args()
     pool = read(args.data, labels=False)
@@ -101,7 +100,7 @@ def main() -> None:
         times: dict[str, list[Stopwatch]] = {name: [] for name in ways}
         for _ in range(args.repeat):
             for name, way in ways.items():
-                times[name].append(seconds(way, molecules))
+                times[name].append(seconds(way, molecules, args.block))
         print(f"\n{n} molecules, {molecules.n_atoms} atoms")
         base = 0.0, 0.0
         for name, found in times.items():
