@@ -1,7 +1,7 @@
 """Dipoles of single atoms beside their charges: where they point, and what predicts them (21).
 
-An atom has the dipole s sum_e y_ie h_ie along h_ie = sum_j f(r_ij) (r_j - r_i), over the other
-atoms of element e in its molecule; f falls from 1 to 0 at a cutoff, as a cosine. Each amplitude
+An atom has the dipole s sum_e y_ie h_ie along h_ie = sum_j c(r_ij) (r_j - r_i), over the other
+atoms of element e in its molecule; c falls from 1 to 0 at a cutoff, as a cosine. Each amplitude
 y_ie is a kernel expansion in the environments that the charges use, kept to the leading directions
 of their basis. So dipoles stay linear in the weights, and no kernel value is added. Symbols: n
 atoms, N molecules, E elements of a model, vectors h (n, E, 3) in angstrom, amplitudes s y (n, E)
@@ -25,6 +25,7 @@ from .units import DEBYE_PER_E_ANGSTROM
 
 __all__ = [
     "CUTOFF",
+    "SHARE",
     "PredictedDipoles",
     "atomic_quadrupoles",
     "count_leading",
@@ -143,7 +144,7 @@ def summed_derivatives(
 
 
 def _falloff(distance: FloatArray) -> FloatArray:
-    """f(r): 1 at no distance, 0 from the cutoff on, smooth."""
+    """c(r): 1 at no distance, 0 from the cutoff on, smooth."""
     weights: FloatArray = 0.5 * (1 + np.cos(np.pi * np.minimum(distance, CUTOFF) / CUTOFF))
     return weights
 

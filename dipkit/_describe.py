@@ -25,6 +25,7 @@ from .exceptions import InputError
 from .features import check_memory, cut, forecast_bytes
 from .molecules import Molecules
 
+# As many as an estimator takes at a time (`_memory.PIECE_ATOMS`), so that a piece is one chunk.
 CHUNK_ATOMS = 1344
 
 FloatArray = NDArray[np.float32]

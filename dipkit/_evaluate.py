@@ -16,7 +16,6 @@ from ._backend import Backend, get_backend
 from ._baseline import baseline_of
 from ._described import require_described, require_known
 from ._memory import piece_atoms
-from ._tasks import progress
 from ._threads import count_threads, in_order
 from .design import constant_charges, constant_dipoles, dipoles, molecule_sums, project
 from .features import cut
@@ -77,12 +76,9 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     atomic = np.empty((molecules.n_atoms, 3))
     amplitudes = np.empty((molecules.n_atoms, len(of_atoms.elements)))
     n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
-    assert molecules.features is not None
-    with progress("predictions", len(pieces), molecules.features.verbose) as advance:
-        for run, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
-            atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
-            charges[atoms], dipole[run], std[run], atomic[atoms], amplitudes[atoms] = found
-            advance()
+    for run, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
+        atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
+        charges[atoms], dipole[run], std[run], atomic[atoms], amplitudes[atoms] = found
     unknown = ~known[molecules.molecule_index]
     charges[unknown] = atomic[unknown] = std[~known] = np.nan
     return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)

@@ -139,7 +139,7 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
     )
     init = resolve_init(model.init, labels)
     starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
-    with threads_for(statistics.basis.n_columns):
+    with threads_for(max(statistics.rows.shape)):
         result = _solve(model, objective, starts.get(init), init, _generator(model, 1))
     _store(model, result, statistics.basis, labels, charge_weight)
     clear_spread(model)

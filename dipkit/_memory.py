@@ -1,8 +1,9 @@
 """Memory of a fit: what it will take, item by item, before any of it is taken.
 
 Symbols: N molecules, M inducing environments, r <= M + elements basis functions, d descriptor
-columns. Held are matrices of shape (r, r), the dipole rows D (3 N, r) where they fit, else they go
-to a file; descriptors are streamed in blocks unless the molecules hold them already.
+columns; with atomic dipoles r has their columns besides. Held are matrices of shape (r, r), the
+dipole rows D (3 N, r) where they fit, else they go to a file; descriptors are streamed in pieces
+unless the molecules hold them already.
 """
 
 from __future__ import annotations
@@ -193,18 +194,20 @@ def _planner(
         m = n_inducing + len(molecules.elements)
         e = len(molecules.elements)
         r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
-        held, streamed, rows = _forecast(molecules, m, r, n_matrices)
+        held, streamed, rows = _forecast(molecules, m, r, n_matrices, backend)
         fits = present + held + streamed + rows <= budget
         return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
 
     return plan
 
 
-def _forecast(molecules: Molecules, m: int, r: int, n_matrices: int) -> tuple[int, int, int]:
+def _forecast(
+    molecules: Molecules, m: int, r: int, n_matrices: int, backend: Backend
+) -> tuple[int, int, int]:
     """Bytes held, streamed, and of the dipole rows: m columns of charges, r basis functions."""
     assert molecules.features is not None
     n, widths = len(molecules), molecules.features.widths
-    threads = count_threads()
+    atoms = piece_atoms(backend) * (count_threads() if backend.on_host else 1)
     held = 8 * n_matrices * r * r + 4 * m * sum(widths) + 500 * n + SLACK_BYTES
     # Descriptors of one scale, kernel, basis functions and their products, for each thread.
     piece = 4 * max(widths) + 24 * r
@@ -216,7 +219,7 @@ def _forecast(molecules: Molecules, m: int, r: int, n_matrices: int) -> tuple[in
         # All scales, and what it takes to compute one.
         piece += 4 * sum(widths) + 8 * max(widths)
         choosing += 8 * features.BLOCK_ATOMS * sum(widths)
-    accumulating = threads * PIECE_ATOMS * piece + 16 * in_block * r
+    accumulating = atoms * piece + 16 * in_block * r
     solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
     n_left_out, n_described = (min(n, most) for most in SPREAD_MOLECULES)
     in_sample = int(n_described * per_molecule)
@@ -269,7 +272,9 @@ def default_n_inducing(
     return max(min(usual, fitting), 1)
 
 
-def require_memory(n_molecules: int, n_columns: int, backend: Backend, n_matrices: int) -> None:
+def require_memory(
+    n_molecules: int, n_columns: int, backend: Backend, n_matrices: int, per_environment: float = 1
+) -> None:
     """Refuse matrices that would not fit in memory, before any is allocated.
 
     Parameters
@@ -281,6 +286,8 @@ def require_memory(n_molecules: int, n_columns: int, backend: Backend, n_matrice
     backend : Backend
     n_matrices : int
         Matrices of 8 r^2 bytes that are held at once.
+    per_environment : float, default=1
+        Columns of each inducing environment, more than one with atomic dipoles.
 
     Raises
     ------
@@ -291,7 +298,7 @@ def require_memory(n_molecules: int, n_columns: int, backend: Backend, n_matrice
     needed = _in_memory(n_molecules, n_columns, n_matrices)
     if needed <= free:
         return
-    largest = _largest(n_molecules, n_columns, free, n_matrices)
+    largest = int(_largest(n_molecules, n_columns, free, n_matrices) / per_environment)
     advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
     raise InputError(
         f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "

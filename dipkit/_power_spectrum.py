@@ -251,7 +251,8 @@ def _products(
 def _normalise(spectrum: NDArray[np.float32]) -> None:
     """Give each row unit length, or NaN where it has none."""
     lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum, dtype=np.float64))
-    lengths[~(lengths > 0) | np.isinf(lengths)] = np.nan
+    smallest = 1.0 / float(np.finfo(np.float32).max)
+    lengths[~(lengths > smallest) | np.isinf(lengths)] = np.nan
     spectrum *= (1.0 / lengths).astype(np.float32)[:, None]
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ._atomic_dipoles import dipole_arms
 from ._fit_labels import FitLabels
 from ._memory import piece_atoms
+from ._threads import count_threads, in_order
 from .design import (
     constant_charges,
     constant_dipoles,
@@ -105,8 +106,13 @@ def quadrupole_statistics(
     assert molecules.quadrupole is not None
     wanted = components(molecules.quadrupole - quadrupoles(charges, molecules))
     roots = np.sqrt(weights)[:, None]
-    for run, piece in _pieces(molecules, basis):
-        rows = _rows(piece, basis, roots[run])
+
+    def rows_of(run: slice) -> tuple[slice, Any]:
+        return run, _rows(molecules[run], basis, roots[run])
+
+    pieces = cut(molecules.offsets, piece_atoms(basis.backend))
+    n_threads = count_threads() if basis.backend.on_host else 1
+    for run, rows in in_order(rows_of, pieces, n_threads):
         total.gram += rows.T @ rows
         total.moment += basis.backend.asarray((roots[run] * wanted[run]).ravel()) @ rows
     total.square = float(weights @ (wanted**2).sum(axis=1))
@@ -114,18 +120,12 @@ def quadrupole_statistics(
     return total
 
 
-def _pieces(molecules: Molecules, basis: Basis) -> Iterator[tuple[slice, Molecules]]:
-    """Yield runs of molecules whose descriptors and rows take little memory."""
-    for run in cut(molecules.offsets, piece_atoms(basis.backend)):
-        yield run, molecules[run]
-
-
 def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
     """Rows T of some molecules (5 N, r), each molecule's times its factor (N, 1)."""
     assert molecules.features is not None
     scales = molecules.features.compute().scales
     rows = basis.backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
-    of_dipoles = _dipole_arms(molecules, factors, basis)
+    of_dipoles = _component_arms(molecules, factors, basis)
     for number, atoms, arms in _arms(molecules, factors):
         owners, element = molecules.molecule_index[atoms], basis.elements[number]
         to_rows = moment_map(arms, owners, len(molecules), basis.backend)
@@ -154,7 +154,7 @@ def _arms(
         yield number, atoms, values[atoms]
 
 
-def _dipole_arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> FloatArray:
+def _component_arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> FloatArray:
     """Return what amplitudes of 1 on each atom add to the components (n_atoms, E, 5) by (22)."""
     vectors = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
     index = molecules.molecule_index

@@ -20,9 +20,9 @@ import threadpoolctl
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Columns up to which one BLAS thread factors and multiplies faster than several, which wake, wait
-# and get into each other's way: 0.7 of the time at 1,400 and 2,200 columns, as long at 3,200.
-FEW_COLUMNS = 2500
+# Rows and columns up to which one BLAS thread factors and multiplies faster than several, which
+# wake, wait and get into each other's way: 0.7 of the time at 1,400 and 2,200, as long at 3,200.
+SMALL_MATRIX = 2500
 # Tells the threads of `in_order` from others.
 _local = threading.local()
 # The limit is one for the whole process: who sets it lifts it, whoever else is inside then.
@@ -52,9 +52,9 @@ def one_blas_thread() -> Iterator[None]:
         _limited = False
 
 
-def threads_for(n_columns: int) -> AbstractContextManager[None]:
-    """Keep BLAS to one thread where matrices of so many columns are the largest."""
-    return one_blas_thread() if n_columns <= FEW_COLUMNS else nullcontext()
+def threads_for(size: int) -> AbstractContextManager[None]:
+    """Keep BLAS to one thread where no matrix has more rows or columns than a small size."""
+    return one_blas_thread() if size <= SMALL_MATRIX else nullcontext()
 
 
 def one_thread() -> Any:

@@ -177,11 +177,10 @@ def _of_expansions(
         spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)
         length = np.linalg.norm(spectrum, axis=1, keepdims=True)
         x, z = spectrum / length, inducing.astype(np.float64)
-        for coefficients, found in zip(sets, raw, strict=True):
-            if cheap is None:
-                pull = weight * _pull(ridge, one, x, z, coefficients)
-            else:
-                pull = weight * _pull(ridge, one, join(x, cheap.charges), z, coefficients)
+        joined = x if cheap is None else join(x, cheap.charges)
+        for pull, found in zip(_pulls(ridge, one, joined, z, sets), raw, strict=True):
+            pull *= weight
+            if cheap is not None:
                 pull, by_charge = pull_apart(pull, cheap.charges)
                 found += by_charge[:, None, None] * cheap.of_charges
             pull -= x * np.einsum("id,id->i", x, pull)[:, None]
@@ -194,20 +193,21 @@ def _projected(raw: FloatArray, one: Molecules) -> FloatArray:
     return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
 
 
-def _pull(
+def _pulls(
     ridge: DipoleKernelRidge,
     one: Molecules,
     x: FloatArray,
     inducing: FloatArray,
-    coefficients: FloatArray,
+    sets: list[FloatArray],
 ) -> FloatArray:
-    """Derive an expansion by descriptors of unit length: g_i of (15), without a_s (n, d)."""
-    pull = np.empty_like(x)
+    """Derive expansions by descriptors of unit length: g_i of (15), without a_s (k, n, d)."""
+    pulls = np.empty((len(sets), *x.shape))
     for number in one.elements:
         atoms, mine = one.numbers == number, ridge.inducing_numbers_ == number
         slope = ridge.kernel_.derivative(x[atoms] @ inducing[mine].T, NUMPY)
-        pull[atoms] = (slope * coefficients[mine]) @ inducing[mine]
-    return pull
+        for pull, coefficients in zip(pulls, sets, strict=True):
+            pull[atoms] = (slope * coefficients[mine]) @ inducing[mine]
+    return pulls
 
 
 def _of_dipole(charges: FloatArray, moved: FloatArray, one: Molecules) -> FloatArray:

@@ -74,11 +74,6 @@ class Features:
         """Whether `compute` takes no memory besides."""
         return True
 
-    @property
-    def verbose(self) -> bool | str:
-        """Whether those who walk over them show a bar."""
-        return False
-
     def compute(self) -> Features:
         """Return descriptors held in memory; here, these."""
         return self
@@ -174,13 +169,8 @@ class OnDemandFeatures(Features):
 
     @property
     def in_memory(self) -> bool:
-        """They are not: each block is computed when it is read."""
+        """They are not: each piece is computed when it is read."""
         return False
-
-    @property
-    def verbose(self) -> bool | str:
-        """As the transformer was told."""
-        return getattr(self.describer, "verbose", False)
 
     def compute(self) -> Features:
         """Return these descriptors held in memory.

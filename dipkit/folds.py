@@ -169,7 +169,9 @@ class FoldedProblem:
         n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
         if absorbs(ridge.charge_discrepancy):  # a factor and a matrix of each fold and lambda
             n_matrices += 2 * len(folds) * len(charge_weights) + 1
-        require_memory(len(molecules), self.basis.n_columns, self.basis.backend, n_matrices)
+        r = self.basis.n_columns
+        each = r / self.basis.n_charge_columns
+        require_memory(len(molecules), r, self.basis.backend, n_matrices, each)
         self.constant = constant_dipoles(molecules)
         self.barred = self._each(self._barred, range(len(self.folds)))
         self._accumulate(sets)
@@ -202,10 +204,9 @@ class FoldedProblem:
         errors = [np.full((*shape, len(test)), np.nan) for test in scored]
         if passes is None:
             passes = GRID_PASSES if self.loss.constant_weight else SLOW_PASSES
-        with threads_for(self.basis.n_columns):
-            for i, points, magnitudes in self._walk(tol, passes):
-                for magnitude, (j, k) in zip(magnitudes, points, strict=True):
-                    errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
+        for i, points, magnitudes in self._walk(tol, passes):
+            for magnitude, (j, k) in zip(magnitudes, points, strict=True):
+                errors[k][i, j] = (magnitude - self.magnitudes)[scored[k]]
         return errors
 
     def scored(self) -> list[NDArray[np.intp]]:

@@ -49,7 +49,7 @@ class Spread:
         Standard deviation of the best known magnitude.
     dipole_coefficients : ndarray of shape (M, E, S), e, default=None
         Kernel coefficients of the draws' atomic dipoles, where the model has some.
-    dipole_intercepts : ndarray of shape (n_elements, S), e, default=None
+    dipole_intercepts : ndarray of shape (n_elements, E, S), e, default=None
     """
 
     coefficients: FloatArray
@@ -115,7 +115,7 @@ class PredictedSpread:
         self.around = [] if len(coefficients.T) == self.n_samples else model.elements_.tolist()
 
     def draw(self, number: int, atoms: NDArray[np.intp], k: Any) -> DrawnCharges:
-        """Return what the kernel (n_e, M_e) of some atoms of one element says of their charges."""
+        """Draw charges, and amplitudes, of atoms of one element from their kernel (n_e, M_e)."""
         coefficients, constants, whitening = self.elements[number]
         to_host = self.backend.to_host
         novelty = self.novelty * np.sqrt(residual_kernel(to_host(k @ whitening)))

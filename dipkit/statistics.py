@@ -265,11 +265,9 @@ def block_statistics(
     rows, totals = _room(len(molecules), basis, labels, rows)
     assert molecules.features is not None, "described molecules expected"
     runs = cut(molecules.offsets, BLOCK_ATOMS) if runs is None else runs
-    with _tasks.progress("sums", len(runs), molecules.features.verbose) as advance:
-        for run in runs:
-            parts = [part.block(molecules, run) for part in labels]
-            add_block(molecules[run], basis, parts, rows, run.start, totals)
-            advance()
+    for run in runs:
+        parts = [part.block(molecules, run) for part in labels]
+        add_block(molecules[run], basis, parts, rows, run.start, totals)
     return rows, totals
 
 

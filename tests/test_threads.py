@@ -8,7 +8,7 @@ import pytest
 import threadpoolctl
 
 from dipkit import _tasks
-from dipkit._threads import FEW_COLUMNS, count_threads, in_order, one_blas_thread, threads_for
+from dipkit._threads import SMALL_MATRIX, count_threads, in_order, one_blas_thread, threads_for
 
 
 def blas_threads() -> set[int]:
@@ -59,9 +59,9 @@ def test_blas_is_free_again_when_all_have_left() -> None:
 def test_small_matrices_take_one_thread() -> None:
     with threadpoolctl.threadpool_limits(2):
         before = blas_threads()
-        with threads_for(FEW_COLUMNS):
+        with threads_for(SMALL_MATRIX):
             assert blas_threads() == {1}
-        with threads_for(FEW_COLUMNS + 1):
+        with threads_for(SMALL_MATRIX + 1):
             assert blas_threads() == before
 
 
