@@ -110,7 +110,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     atomic_dipoles : float, default=0.0
         Scale s of dipoles of single atoms beside the charges (21), along the vectors to their
         neighbours of each element. With 0 dipoles are made of charges alone. Worth a try, with
-        0.03, from a thousand dipoles on; with few, amplitudes are more than the labels can tell.
+        0.03, from some thousand dipoles on; with fewer, amplitudes are more than labels can tell.
 
     Attributes
     ----------
