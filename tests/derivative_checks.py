@@ -44,3 +44,12 @@ def check_differences(
             (q1, mu1), (q0, mu0) = in_double(model, up), in_double(model, down)
             np.testing.assert_allclose(of_charges[:, j, b], (q1 - q0) / (2 * step), atol=atol[0])
             np.testing.assert_allclose(of_dipole[j, b], (mu1 - mu0) / (2 * step), atol=atol[1])
+
+
+def check_turning(model: Any, atoms: Atoms, dipole: np.ndarray) -> None:
+    """Derivatives along a turn of all atoms turn the dipole."""
+    found = dipole_derivatives(model, atoms)
+    for axis in np.eye(3):
+        velocity = np.cross(axis, atoms.positions)
+        change = np.einsum("jb,jbc->c", velocity, found)
+        np.testing.assert_allclose(change, np.cross(axis, dipole), atol=1e-4)
