@@ -53,8 +53,13 @@ class Backend:
         """Travel by name: modules cannot be pickled, and a worker has its own device."""
         return get_backend, ("cpu" if self.on_host else "cuda",)
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Name of the device that arrays go to now: what is kept there is kept under it."""
+        return self.name, int(self.xp.cuda.Device().id) if self.name == "cupy" else 0
+
     def asarray(self, array: Any, dtype: Any = None) -> Any:
-        """Bring an array to the device."""
+        """Bring an array to the device; CuPy sends it through a pinned buffer of its own."""
         return self.xp.asarray(array, dtype=dtype)
 
     def to_host(self, array: Any) -> NDArray[Any]:
@@ -65,9 +70,9 @@ class Backend:
         """Make an array of zeros on the device, float64."""
         return self.xp.zeros(shape)
 
-    def empty(self, shape: tuple[int, ...]) -> Any:
-        """Make an array to be filled on the device, float64."""
-        return self.xp.empty(shape)
+    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Make an array to be filled on the device, float64 unless told otherwise."""
+        return self.xp.empty(shape, dtype=dtype or self.xp.float64)
 
     def into(self, out: Any, function: Callable[..., Any], *arguments: Any) -> Any:
         """Write ``function(*arguments)`` into an array and return that, without another one.

@@ -11,12 +11,13 @@ similar only where the cheap calculation puts similar charges.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._backend import NUMPY, Backend
 from ._ragged import Index
 from .features import Features
 
@@ -58,10 +59,7 @@ class ChargeFeatures(Features):
     @property
     def scales(self) -> tuple[NDArray[np.float32], ...]:
         """Joined descriptors, made now: read them once a block."""
-        shrink = np.float32(np.sqrt(1 - SHARE))
-        return tuple(
-            np.concatenate([shrink * scale, self.columns], axis=1) for scale in self.inner.scales
-        )
+        return self.compute().scales
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -73,9 +71,17 @@ class ChargeFeatures(Features):
         """They are joined, and perhaps computed, for each block."""
         return False
 
-    def compute(self) -> Features:
+    def compute(self, backend: Backend = NUMPY) -> Features:
         """Return joined descriptors held in memory."""
-        return Features(self.scales, self.weights)
+        return Features(self._joined(self.inner.compute(backend).scales, NUMPY), self.weights)
+
+    def on(self, backend: Backend) -> tuple[Any, ...]:
+        """Return the joined scales as arrays of a device."""
+        return self._joined(self.inner.on(backend), backend)
+
+    def _joined(self, scales: Iterable[Any], backend: Backend) -> tuple[Any, ...]:
+        columns, shrink = backend.asarray(self.columns), float(np.sqrt(1 - SHARE))
+        return tuple(backend.xp.concat([shrink * scale, columns], axis=1) for scale in scales)
 
     def take(self, atoms: Index) -> ChargeFeatures:
         """Return those of the atoms at these positions."""

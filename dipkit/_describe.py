@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _tasks
+from ._backend import Backend
 from ._checks import Locator
 from ._shared import SharedArray
 from ._threads import count_threads, one_blas_thread, one_of_many
@@ -41,6 +42,8 @@ class SOAPDescriber:
         ``calculate(numbers, positions, offsets, species, parameters, out=None)`` returns the rows
         of some molecules at one scale, of unit length, NaN where there is no descriptor, or writes
         them. Importable.
+    calculate_on : callable
+        The same on a device: takes a `Backend` in place of `out`, and its result stays there.
     species : tuple of int
         Atomic numbers, sorted.
     parameters : tuple of tuple
@@ -57,6 +60,7 @@ class SOAPDescriber:
     """
 
     calculate: Callable[..., FloatArray] = field(compare=False)
+    calculate_on: Callable[..., Any] = field(compare=False)
     species: tuple[int, ...]
     parameters: tuple[tuple[Any, ...], ...]
     widths: tuple[int, ...]
@@ -85,6 +89,25 @@ class SOAPDescriber:
         finally:
             arrays = tuple(output.close() for output in outputs)
         _check_finite(arrays, molecules)
+        return arrays
+
+    def describe_on(self, molecules: Molecules, backend: Backend) -> tuple[Any, ...]:
+        """Return one array of shape (n_atoms, d_s) per scale, computed on a device.
+
+        What a cache keeps is of the host: with one they are computed, or found, there and sent.
+
+        Raises
+        ------
+        InputError
+            If an atom has none.
+        """
+        if self.memory is not None:
+            return tuple(backend.asarray(array) for array in self.describe(molecules))
+        geometry = molecules.numbers, molecules.positions, molecules.offsets
+        arrays = tuple(
+            self.calculate_on(*geometry, self.species, scale, backend) for scale in self.parameters
+        )
+        _check_finite((backend.to_host(array[:, :1]) for array in arrays), molecules)
         return arrays
 
     def describe_chunk(

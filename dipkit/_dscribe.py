@@ -7,17 +7,26 @@ Symbols: n atoms of some molecules, d_s columns of scale s, whose parameters are
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._power_spectrum import RadialTable, spectra, tabulate
+from . import _device_spectrum
+from ._backend import Backend
+from ._device_spectrum import DeviceTables
+from ._expansion import RadialTable, tabulate
+from ._power_spectrum import spectra
 from ._threads import one_blas_thread
 from .exceptions import InputError
 from .scales import SOAPScale
 
 FloatArray = NDArray[np.float64]
+
+# Tables that stay on a device, some megabytes each.
+TABLES_KEPT = 8
+_kept: OrderedDict[tuple[Any, ...], DeviceTables] = OrderedDict()
 
 
 def power_spectrum(
@@ -52,6 +61,44 @@ def power_spectrum(
         table = _radial_table(parameters)
         index = np.searchsorted(species, numbers)
         return spectra(index, len(species), positions, offsets, table, out)
+
+
+def device_power_spectrum(
+    numbers: NDArray[np.int64],
+    positions: FloatArray,
+    offsets: NDArray[np.int64],
+    species: tuple[int, ...],
+    parameters: tuple[Any, ...],
+    backend: Backend,
+) -> Any:
+    """Compute what `power_spectrum` does on a device, where the result stays.
+
+    Parameters
+    ----------
+    numbers, positions, offsets, species, parameters
+        As there.
+    backend : Backend
+
+    Returns
+    -------
+    array of shape (n_atoms, d_s), float32
+    """
+    tables = _device_tables(parameters, len(species), backend)
+    index = np.searchsorted(species, numbers)
+    return _device_spectrum.spectra(index, positions, offsets, tables, backend)
+
+
+def _device_tables(parameters: tuple[Any, ...], n_species: int, backend: Backend) -> DeviceTables:
+    """Bring the tables to the device, once while they are among those used last."""
+    key = (backend.place, parameters, n_species)
+    tables = _kept.pop(key, None)
+    if tables is None:
+        with one_blas_thread():
+            tables = DeviceTables.of(_radial_table(parameters), n_species, backend)
+    _kept[key] = tables
+    while len(_kept) > TABLES_KEPT:
+        _kept.popitem(last=False)
+    return tables
 
 
 @functools.lru_cache(maxsize=32)

@@ -111,13 +111,13 @@ def _raw_charges(
 ) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
     """Charges before charge conservation, amplitudes (n_atoms, E), both e; draws if wanted."""
     assert piece.features is not None
-    scales, drawn = piece.features.compute().scales, []
+    scales, drawn = piece.features.on(backend), []
     charges = np.empty(piece.n_atoms)
     amplitudes = np.empty((piece.n_atoms, len(of_atoms.elements)))
     for number in piece.elements.tolist():
         atoms = np.flatnonzero(piece.numbers == number)
         features, coefficient, intercept = coefficients[number]
-        x = (backend.asarray(scale[atoms]) for scale in scales)
+        x = (backend.take(scale, atoms) for scale in scales)
         k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
         charges[atoms] = backend.to_host(k @ coefficient) + intercept
         amplitudes[atoms] = of_atoms.amplitudes(number, k)

@@ -65,7 +65,7 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     n_inducing = model.n_inducing or default_n_inducing(molecules, *asked)
     plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), *asked)
     model.memory_plan_ = plan.as_dict()
-    environments = choose_environments(molecules, n_inducing, model.kernel_, rng)
+    environments = choose_environments(molecules, n_inducing, model.kernel_, rng, backend)
     assert molecules.features is not None
     weights, cut = molecules.features.weights, model.eigenvalue_cut
     with threads_for(n_inducing):

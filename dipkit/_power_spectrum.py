@@ -1,107 +1,29 @@
-"""SOAP power spectra of many atoms at once, from tabulated radial integrals.
+"""SOAP power spectra of many atoms at once, on the host.
 
-Each atom j around a center is a Gaussian of width sigma at distance r_j. Its expansion in radial
-functions g_nl and spherical harmonics is closed in the angles, and one integral over r remains,
+Each atom j around a center adds its expansion (`_expansion.py`), and elements pair up:
 
-    c_nlm = sum_j I_nl(r_j) Y_lm(j),   I_nl(r_j) ~ int g_nl(r) e^{-(r - r_j)^2 / 2 sigma^2}
-                                                       e^{-z} i_l(z) r^2 dr,   z = r r_j / sigma^2
+    c_nlm = sum_j I_nl(r_j) Y_lm(j),   p_nn'l = sum_m c_nlm c_n'lm / sqrt(2 l + 1)
 
-with i_l the modified spherical Bessel function. It is tabulated once for a set of parameters. The
-power spectrum p_nn'l = sum_m c_nlm c_n'lm / sqrt(2 l + 1) of each pair of elements is laid out as
-dscribe does, and only the elements around an atom are multiplied. All goes in batches that stay in
-the cache: large arrays that come and go would make threads wait for the memory of the process.
-Symbols: K pairs of a center and an element, P neighbours. Where the radial functions come from is
-not here (`_dscribe.py`).
+The power spectrum of each pair of elements is laid out as dscribe does, and only the elements
+around an atom are multiplied. All goes in batches that stay in the cache: large arrays that come
+and go would make threads wait for the memory of the process. Symbols: K pairs of a center and an
+element, P neighbours. A form for GPUs is in `_device_spectrum.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import factorial, pi, sqrt
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array
-from scipy.special import ive
 
+from ._expansion import RadialTable, real_harmonics
 from ._ragged import pairs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# Points of the splines, which are right to about 1e-9 of the largest value, and points at which
-# they are expanded to second order, to the same accuracy.
-N_NODES, N_EXPANSIONS = 1024, 4096
 # Neighbours whose harmonics, and atoms whose products, are computed at once.
 NEIGHBOURS_AT_ONCE, ATOMS_AT_ONCE = 4096, 256
-
-
-@dataclass(frozen=True)
-class RadialTable:
-    """Radial integrals I_nl as functions of the distance.
-
-    Parameters
-    ----------
-    expansions : tuple of ndarray of shape (N_EXPANSIONS + 1, n_max * (l_max + 1))
-        Coefficients of 1, x and x^2 at equal steps, x the distance from the nearest of them.
-    reach : float, angstrom
-        Atoms farther away do not count.
-    n_max, l_max : int
-    """
-
-    expansions: tuple[FloatArray, FloatArray, FloatArray]
-    reach: float
-    n_max: int
-    l_max: int
-
-    def integrals(self, distance: FloatArray) -> FloatArray:
-        """Look up I_nl: from distances (P,) to (P, n_max, l_max + 1)."""
-        step = self.reach / N_EXPANSIONS
-        nearest = np.rint(distance / step).astype(np.intp)
-        x = (distance - nearest * step)[:, None]
-        constant, linear, square = (np.take(part, nearest, axis=0) for part in self.expansions)
-        square *= x
-        square += linear
-        square *= x
-        square += constant
-        return square.reshape(-1, self.n_max, self.l_max + 1)
-
-
-def tabulate(
-    points: FloatArray,
-    weights: FloatArray,
-    functions: Sequence[FloatArray],
-    sigma: float,
-    reach: float,
-) -> RadialTable:
-    """Integrate radial functions with the Gaussian of an atom at each distance of a grid.
-
-    Parameters
-    ----------
-    points, weights : ndarray of shape (n_points,), angstrom
-        Quadrature in r.
-    functions : sequence of ndarray of shape (n_max, n_points)
-        g_nl at the points, for each l.
-    sigma : float, angstrom
-        Width of the Gaussian.
-    reach : float, angstrom
-        Largest distance.
-    """
-    distance = np.linspace(0.0, reach, N_NODES)
-    z = np.maximum(distance[:, None] * points / sigma**2, 1e-12)
-    gaussian = np.exp(-0.5 * ((points - distance[:, None]) / sigma) ** 2) * points**2 * weights
-    n_max = len(functions[0])
-    table = np.empty((N_NODES, n_max, len(functions)))
-    for l, values in enumerate(functions):  # noqa: E741
-        bessel = np.sqrt(pi / (2 * z)) * ive(l + 0.5, z)  # e^-z i_l(z)
-        table[:, :, l] = (gaussian * bessel) @ values.T
-    spline = CubicSpline(distance, table.reshape(N_NODES, -1))
-    steps = np.linspace(0.0, reach, N_EXPANSIONS + 1)
-    expansions = spline(steps), spline(steps, 1), spline(steps, 2) / 2
-    return RadialTable(expansions, reach, n_max, len(functions) - 1)
 
 
 def spectra(
@@ -140,7 +62,7 @@ def spectra(
     keys, starts = np.unique(key, return_index=True)
     coefficients = _coefficients(vector[near][order], distance[near][order], starts, table)
     if out is None:
-        out = np.empty((len(positions), _count_columns(n_species, table)), np.float32)
+        out = np.empty((len(positions), count_columns(n_species, table)), np.float32)
     _products(keys, coefficients, n_species, table, out)
     return out
 
@@ -176,44 +98,13 @@ def _add_up(
     radial, n = table.integrals(distance), len(distance)
     total = csr_array((np.ones(n), np.arange(n), np.append(starts, n)), shape=(len(starts), n))
     direction = vector / np.where(distance > 0, distance, 1.0)[:, None]
-    for l, harmonics in enumerate(real_harmonics(direction, table.l_max)):  # noqa: E741
-        terms = radial[:, :, l, None] * harmonics[:, None, :]
+    by_axis = np.ascontiguousarray(direction.T)
+    for l, harmonics in enumerate(real_harmonics(by_axis, table.l_max)):  # noqa: E741
+        terms = radial[:, :, l, None] * np.ascontiguousarray(harmonics.T)[:, None, :]
         summed = total @ terms.reshape(n, -1)
         # The root of the factor of the power spectrum.
         summed *= (2 * l + 1) ** -0.25
         found[l][keys] = summed.reshape(len(starts), table.n_max, 2 * l + 1)
-
-
-def real_harmonics(direction: FloatArray, l_max: int) -> Iterator[FloatArray]:
-    """Real spherical harmonics of unit vectors: for each l an array (P, 2 l + 1).
-
-    Of the zero vector, l = 0 is right and the others do not matter: their integral vanishes.
-    """
-    x, y, z = np.ascontiguousarray(direction.T)
-    cosines, sines = [np.ones_like(z)], [np.zeros_like(z)]
-    for _ in range(l_max):
-        c, s = cosines[-1], sines[-1]
-        cosines.append(x * c - y * s)
-        sines.append(y * c + x * s)
-    # Associated Legendre functions over sin^m, of degree l and l - 1.
-    legendre: list[Any] = []
-    before: list[Any] = []
-    for l in range(l_max + 1):  # noqa: E741
-        rising = [
-            ((2 * l - 1) * z * legendre[m] - (l + m - 1) * before[m]) / (l - m) if m < l - 1
-            else (2 * l - 1) * z * legendre[m]
-            for m in range(l)
-        ]  # fmt: skip
-        highest = np.full_like(z, float(np.prod(np.arange(1, 2 * l, 2))))
-        before, legendre = [*legendre, 0.0], [*rising, highest]
-        values = np.empty((2 * l + 1, len(z)))
-        for m in range(l + 1):
-            norm = sqrt((2 * l + 1) / (4 * pi) * factorial(l - m) / factorial(l + m))
-            scaled = legendre[m] * (norm * (sqrt(2.0) if m else 1.0))
-            np.multiply(scaled, cosines[m], out=values[l + m])
-            if m:
-                np.multiply(scaled, sines[m], out=values[l - m])
-        yield np.ascontiguousarray(values.T)
 
 
 def _widths(table: RadialTable) -> tuple[int, int]:
@@ -222,7 +113,8 @@ def _widths(table: RadialTable) -> tuple[int, int]:
     return n * (n + 1) // 2 * n_l, n * n * n_l
 
 
-def _count_columns(n_species: int, table: RadialTable) -> int:
+def count_columns(n_species: int, table: RadialTable) -> int:
+    """Columns d of so many elements."""
     same, other = _widths(table)
     return n_species * same + n_species * (n_species - 1) // 2 * other
 

@@ -123,16 +123,17 @@ def quadrupole_statistics(
 def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
     """Rows T of some molecules (5 N, r), each molecule's times its factor (N, 1)."""
     assert molecules.features is not None
-    scales = molecules.features.compute().scales
-    rows = basis.backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
+    backend = basis.backend
+    scales = molecules.features.on(backend)
+    rows = backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
     of_dipoles = _component_arms(molecules, factors, basis)
     for number, atoms, arms in _arms(molecules, factors):
         owners, element = molecules.molecule_index[atoms], basis.elements[number]
-        to_rows = moment_map(arms, owners, len(molecules), basis.backend)
-        phi = basis.evaluate(number, (scale[atoms] for scale in scales))
+        to_rows = moment_map(arms, owners, len(molecules), backend)
+        phi = basis.evaluate(number, (backend.take(x, atoms) for x in scales))
         rows[:, element.columns] = to_rows @ phi
         sides = np.moveaxis(of_dipoles[atoms], 1, 0)
-        moments = (moment_map(side, owners, len(molecules), basis.backend) for side in sides)
+        moments = (moment_map(side, owners, len(molecules), backend) for side in sides)
         fill_dipole_columns(rows, moments, phi, element)
     return rows
 

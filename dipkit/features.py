@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ._backend import host_memory
+from ._backend import NUMPY, Backend, host_memory
 from ._ragged import Index
 from .exceptions import InputError
 
@@ -74,9 +74,28 @@ class Features:
         """Whether `compute` takes no memory besides."""
         return True
 
-    def compute(self) -> Features:
-        """Return descriptors held in memory; here, these."""
+    def compute(self, backend: Backend = NUMPY) -> Features:
+        """Return descriptors held in memory; here, these.
+
+        Parameters
+        ----------
+        backend : Backend
+            Where those are computed that are not held.
+        """
         return self
+
+    def on(self, backend: Backend) -> tuple[Any, ...]:
+        """Return the scales as arrays of a device, for one block of molecules.
+
+        Parameters
+        ----------
+        backend : Backend
+
+        Returns
+        -------
+        tuple of array of shape (n_atoms, d_s), float32
+        """
+        return tuple(backend.asarray(scale) for scale in self.scales)
 
     def take(self, atoms: Index) -> Features:
         """Return the descriptors of the atoms at these positions; a slice copies nothing."""
@@ -115,6 +134,9 @@ class Describer(Protocol):
 
     def describe(self, molecules: Molecules) -> tuple[NDArray[np.float32], ...]:
         """Return one array of shape (n_atoms, d_s) per scale."""
+
+    def describe_on(self, molecules: Molecules, backend: Backend) -> tuple[Any, ...]:
+        """Return the same as arrays of a device, and computed there."""
 
 
 class OnDemandFeatures(Features):
@@ -172,8 +194,13 @@ class OnDemandFeatures(Features):
         """They are not: each piece is computed when it is read."""
         return False
 
-    def compute(self) -> Features:
+    def compute(self, backend: Backend = NUMPY) -> Features:
         """Return these descriptors held in memory.
+
+        Parameters
+        ----------
+        backend : Backend
+            Where they are computed.
 
         Raises
         ------
@@ -181,18 +208,32 @@ class OnDemandFeatures(Features):
             If they do not fit into memory.
         """
         check_memory(forecast_bytes(len(self), self.widths))
-        describe = self.describer.describe
-        if self.atoms is None:
-            return Features(describe(self.molecules), self.weights)
+        if self.atoms is None and backend.on_host:
+            return Features(self.describer.describe(self.molecules), self.weights)
+        wanted = _all_atoms(self)
         scales = tuple(np.empty((len(self), width), np.float32) for width in self.widths)
         for block in cut(self.molecules.offsets, BLOCK_ATOMS):
             start, stop = self.molecules.offsets[[block.start, block.stop]]
-            rows = np.flatnonzero((self.atoms >= start) & (self.atoms < stop))
+            rows = np.flatnonzero((wanted >= start) & (wanted < stop))
             if len(rows):
-                columns = zip(scales, describe(self.molecules[block]), strict=True)
+                columns = zip(scales, self._described(self.molecules[block], backend), strict=True)
                 for scale, values in columns:
-                    scale[rows] = values[self.atoms[rows] - start]
+                    scale[rows] = backend.to_host(backend.take(values, wanted[rows] - start))
         return Features(scales, self.weights)
+
+    def on(self, backend: Backend) -> tuple[Any, ...]:
+        """Return the scales as arrays of a device, computed there."""
+        if backend.on_host:
+            return self.scales
+        scales = self._described(self.molecules, backend)
+        if self.atoms is None:
+            return scales
+        return tuple(backend.take(scale, self.atoms) for scale in scales)
+
+    def _described(self, molecules: Molecules, backend: Backend) -> tuple[Any, ...]:
+        if backend.on_host:
+            return self.describer.describe(molecules)
+        return self.describer.describe_on(molecules, backend)
 
     def take(self, atoms: Index) -> OnDemandFeatures:
         """Select atoms; only their molecules will be described."""

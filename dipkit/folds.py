@@ -492,7 +492,7 @@ def _choose_basis(
     n_inducing = ridge.n_inducing or default_n_inducing(
         molecules, backend, budget, with_dipoles=dipoles > 0
     )
-    chosen = choose_atoms(molecules, n_inducing, kernel, rng)
+    chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend)
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
     weights, cut = molecules.features.weights, ridge.eigenvalue_cut

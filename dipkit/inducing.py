@@ -92,8 +92,8 @@ class Basis:
         ----------
         number : int
             Atomic number.
-        scales : iterable of ndarray of shape (n_e, d_s)
-            Descriptors of atoms of that element, on the host; taken one by one, so that a
+        scales : iterable of array of shape (n_e, d_s)
+            Descriptors of atoms of that element, on the device; taken one by one, so that a
             generator holds one at a time.
 
         Returns
@@ -101,8 +101,7 @@ class Basis:
         array of shape (n_e, r_e), float64
         """
         element, xp = self.elements[number], self.backend.xp
-        x = (self.backend.asarray(scale) for scale in scales)
-        k = self.kernel(x, element.environments, self.weights, self.backend)
+        k = self.kernel(scales, element.environments, self.weights, self.backend)
         phi = self.backend.empty((k.shape[0], element.whitening.shape[1] + 1))
         k = xp.astype(k, xp.float64, copy=False)
         self.backend.into(phi[:, :-1], xp.matmul, k, element.whitening)
@@ -336,6 +335,7 @@ def choose_environments(
     n_inducing: int,
     kernel: EnvironmentKernel,
     rng: np.random.Generator,
+    backend: Backend = NUMPY,
 ) -> dict[int, tuple[NDArray[np.float32], ...]]:
     """Choose inducing environments for each element, by farthest points in the kernel's distance.
 
@@ -351,13 +351,15 @@ def choose_environments(
     kernel : EnvironmentKernel
     rng : numpy.random.Generator
         Draws candidates where an element has many more atoms than it needs.
+    backend : Backend
+        Where candidates are described, if they are on demand, and compared.
 
     Returns
     -------
     dict
         By atomic number: descriptors of the environments, one array per scale.
     """
-    chosen = choose_atoms(molecules, n_inducing, kernel, rng)
+    chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend)
     return {number: scales for number, (_, scales) in chosen.items()}
 
 
@@ -366,12 +368,13 @@ def choose_atoms(
     n_inducing: int,
     kernel: EnvironmentKernel,
     rng: np.random.Generator,
+    backend: Backend = NUMPY,
 ) -> dict[int, tuple[NDArray[np.intp], tuple[NDArray[np.float32], ...]]]:
     """Choose inducing environments as `choose_environments`, and tell whose they are.
 
     Parameters
     ----------
-    molecules, n_inducing, kernel, rng
+    molecules, n_inducing, kernel, rng, backend
         As there.
 
     Returns
@@ -387,9 +390,10 @@ def choose_atoms(
     for number, m in quota.items():
         # One element at a time: descriptors of all candidates at once may not fit in memory.
         atoms = _draw(molecules.numbers == number, m, rng)
-        scales = molecules.features.take(atoms).scales
+        scales = molecules.features.take(atoms).compute(backend).scales
         if m < len(atoms):
-            similarity = kernel([scales[main]], [scales[main]], [1.0])
+            x = backend.asarray(scales[main])
+            similarity = backend.to_host(kernel([x], [x], [1.0], backend))
             points = np.sort(farthest_points(similarity, m))
             atoms, scales = atoms[points], tuple(scale[points] for scale in scales)
         chosen[number] = atoms, scales

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from ._backend import host_memory
 from ._describe import SOAPDescriber
-from ._dscribe import count_columns, power_spectrum
+from ._dscribe import count_columns, device_power_spectrum, power_spectrum
 from ._species import choose_species, require_species
 from .exceptions import InputError
 from .features import Features, OnDemandFeatures, forecast_bytes
@@ -258,6 +258,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         memory = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
         return SOAPDescriber(
             calculate=power_spectrum,
+            calculate_on=device_power_spectrum,
             species=tuple(self.species_.tolist()),
             parameters=tuple(scale.key() for scale in self.scales_),
             widths=self.widths_,

@@ -329,20 +329,21 @@ def _evaluate(
 ) -> list[list[_ElementSums]]:
     """Fill rows and sums over molecules; return Phi^T Phi and Phi^T p by element and labels."""
     assert molecules.features is not None
-    scales, found = molecules.features.compute().scales, []
+    backend, found = basis.backend, []
+    scales = molecules.features.on(backend)
     for number in set(basis.elements) - set(molecules.elements):
         _fill_absent(basis.elements[number], rows, sums)
     arms = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
-    for block in element_blocks(molecules, basis.backend):
+    for block in element_blocks(molecules, backend):
         element = basis.elements[block.number]
         columns = element.columns
-        phi = basis.evaluate(block.number, (scale[block.atoms] for scale in scales))
+        phi = basis.evaluate(block.number, (backend.take(x, block.atoms) for x in scales))
         rows[:, columns] = block.moment @ phi
         if sums is not None:
             sums[:, columns] = block.member @ phi
         owners = molecules.molecule_index[block.atoms]
         sides = np.moveaxis(arms[block.atoms], 1, 0)
-        moments = (moment_map(side, owners, len(molecules), basis.backend) for side in sides)
+        moments = (moment_map(side, owners, len(molecules), backend) for side in sides)
         fill_dipole_columns(rows, moments, phi, element)
         found.append(
             [

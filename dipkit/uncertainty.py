@@ -281,11 +281,12 @@ def _environments(
 ) -> tuple[FloatArray, FloatArray]:
     """Residual kernel of each atom, and the charge P Phi w that the model gives it, e."""
     assert molecules.features is not None
-    scales, to_host = molecules.features.compute().scales, basis.backend.to_host
+    backend, to_host = basis.backend, basis.backend.to_host
+    scales = molecules.features.on(backend)
     novelty, charges = np.empty(molecules.n_atoms), np.empty(molecules.n_atoms)
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
-        phi = basis.evaluate(number, [scale[atoms] for scale in scales])
+        phi = basis.evaluate(number, (backend.take(x, atoms) for x in scales))
         novelty[atoms] = residual_kernel(to_host(phi[:, :-1]))
         charges[atoms] = to_host(phi @ weights[basis.elements[number].columns])
     return novelty, project(charges, molecules)

@@ -49,8 +49,9 @@ class StrictBackend(Backend):
     def zeros(self, shape: Any) -> Any:
         return self.xp.zeros(shape, device=DEVICE)
 
-    def empty(self, shape: Any) -> Any:
-        return self.xp.full(shape, np.nan, device=DEVICE)  # NaN shows what was never filled
+    def empty(self, shape: Any, dtype: Any = None) -> Any:
+        # NaN shows what was never filled
+        return self.xp.full(shape, np.nan, dtype=dtype or self.xp.float64, device=DEVICE)
 
     def factor(self, matrix: Any) -> Any:
         return self.asarray(NUMPY.factor(self.to_host(matrix)))

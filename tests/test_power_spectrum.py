@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dipkit._power_spectrum import real_harmonics, tabulate
+from dipkit._expansion import real_harmonics, tabulate
 from dipkit.datasets import load_organics
 from dipkit.soap import SOAPScale, SOAPTransformer
 
@@ -14,9 +14,9 @@ def test_harmonics_are_orthonormal() -> None:
     phi = 2 * np.pi * np.arange(24) / 24
     z, angle = (part.ravel() for part in np.meshgrid(nodes, phi, indexing="ij"))
     s = np.sqrt(1 - z * z)
-    points = np.stack([s * np.cos(angle), s * np.sin(angle), z], axis=1)
-    values = np.concatenate(list(real_harmonics(points, 7)), axis=1)
-    gram = values.T @ (np.repeat(weights, 24)[:, None] * 2 * np.pi / 24 * values)
+    points = np.stack([s * np.cos(angle), s * np.sin(angle), z])
+    values = np.concatenate(list(real_harmonics(points, 7)))
+    gram = values @ (np.repeat(weights, 24) * 2 * np.pi / 24 * values).T
     np.testing.assert_allclose(gram, np.eye(64), atol=1e-12)
 
 
