@@ -3,7 +3,8 @@
 Symbols: N molecules, M inducing environments, r <= M + elements basis functions, d descriptor
 columns; with atomic dipoles r has their columns besides. Held are matrices of shape (r, r), the
 dipole rows D (3 N, r) where they fit, else they go to a file; descriptors are streamed in pieces
-unless the molecules hold them already.
+unless the molecules hold them already. On a GPU all of it is memory of the card: whole pieces of
+descriptors are there, and computed there unless they are held.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import numbers
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 from . import features
 from ._atomic_dipoles import SHARE, count_leading
 from ._backend import NUMPY, Backend, process_memory
+from ._device_spectrum import BATCH_BYTES
 from ._threads import count_threads
 from .exceptions import InputError
 from .molecules import Molecules
@@ -32,7 +34,7 @@ BLOCK_ATOMS = 16_384
 # Atoms that one thread takes at a time, descriptors that are computed for them included: enough for
 # matrix products, few enough for memory that was freed to be taken again.
 PIECE_ATOMS = 1344
-# The same for a GPU, whose pieces the threads of the host describe together.
+# The same for a GPU, which needs more of them to be busy.
 DEVICE_PIECE_ATOMS = 8192
 # Share of the free memory that the matrices of a fit may take where their size is ours to choose.
 MEMORY_SHARE = 0.5
@@ -48,6 +50,8 @@ N_SAMPLES = 128
 SPREAD_MOLECULES = (300, 100)
 # Blocks on their way, where no more is known of them.
 BLOCKS_BYTES = 640 * 2**20
+# The same on a GPU, where the descriptors of a whole piece and what computes them come on top.
+DEVICE_BLOCKS_BYTES = BLOCKS_BYTES + 2 * BATCH_BYTES
 # What the allocator and libraries take besides.
 SLACK_BYTES = 48 * 2**20
 
@@ -209,17 +213,17 @@ def _forecast(
     n, widths = len(molecules), molecules.features.widths
     atoms = piece_atoms(backend) * (count_threads() if backend.on_host else 1)
     held = 8 * n_matrices * r * r + 4 * m * sum(widths) + 500 * n + SLACK_BYTES
-    # Descriptors of one scale, kernel, basis functions and their products, for each thread.
-    piece = 4 * max(widths) + 24 * r
+    on_demand = not molecules.features.in_memory
+    describing = BATCH_BYTES if on_demand and not backend.on_host else 0
     candidates = min(4 * m, molecules.n_atoms)
     choosing = 4 * candidates * (candidates + sum(widths)) + 8 * m * sum(widths)
     per_molecule = max(molecules.n_atoms / n, 1)
     in_block = int(min(n, BLOCK_ATOMS / per_molecule))
-    if not molecules.features.in_memory:
-        # All scales, and what it takes to compute one.
-        piece += 4 * sum(widths) + 8 * max(widths)
-        choosing += 8 * features.BLOCK_ATOMS * sum(widths)
-    accumulating = atoms * piece + 16 * in_block * r
+    if on_demand:
+        choosing += 8 * features.BLOCK_ATOMS * sum(widths) + describing
+    # Kernel, basis functions and their products.
+    piece = _descriptor_bytes(widths, on_demand, backend) + 24 * r
+    accumulating = atoms * piece + describing + 16 * in_block * r
     solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
     n_left_out, n_described = (min(n, most) for most in SPREAD_MOLECULES)
     in_sample = int(n_described * per_molecule)
@@ -227,6 +231,16 @@ def _forecast(
     # Rows of molecules left out, draws, their solutions; kernel of those with descriptors.
     telling = 32 * r * (3 * n_left_out + N_SAMPLES) + in_sample * (4 * sum(widths) + 24 * r)
     return held, max(accumulating, solving, telling, choosing), 24 * n * r
+
+
+def _descriptor_bytes(widths: Sequence[int], on_demand: bool, backend: Backend) -> int:
+    """Bytes of the descriptors of one atom of a piece, whose scales are compared one by one."""
+    one = 4 * max(widths)
+    if not backend.on_host:
+        # All scales are there; twice where charges are joined to them.
+        return one + (8 if on_demand else 4) * sum(widths)
+    # All scales, and what it takes to compute one.
+    return one + (4 * sum(widths) + 8 * max(widths) if on_demand else 0)
 
 
 def _largest_that(fits: Callable[[int], bool], upper: int) -> int:
@@ -255,7 +269,8 @@ def default_n_inducing(
         free = MEMORY_SHARE * backend.free_memory()
         more = 1 + SHARE * with_dipoles * len(molecules.elements)
         columns = int(more * usual)
-        found = _largest(len(molecules), columns, free, 4 + n_matrices - N_MATRICES)
+        matrices = 4 + n_matrices - N_MATRICES
+        found = _largest(len(molecules), columns, free, backend, matrices)
         fitting = usual if found == columns else int(found / more)
     else:
         plan = _planner(molecules, backend, budget, n_matrices, with_dipoles)
@@ -295,10 +310,11 @@ def require_memory(
         Names the largest number of inducing environments that would fit.
     """
     free = backend.free_memory()
-    needed = _in_memory(n_molecules, n_columns, n_matrices)
+    needed = _in_memory(n_molecules, n_columns, backend, n_matrices)
     if needed <= free:
         return
-    largest = int(_largest(n_molecules, n_columns, free, n_matrices) / per_environment)
+    fitting = _largest(n_molecules, n_columns, free, backend, n_matrices)
+    largest = int(fitting / per_environment)
     advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
     raise InputError(
         f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "
@@ -307,12 +323,16 @@ def require_memory(
     )
 
 
-def _largest(n_molecules: int, n_columns: int, free: float, n_matrices: int = 4) -> int:
+def _largest(
+    n_molecules: int, n_columns: int, free: float, backend: Backend, n_matrices: int
+) -> int:
     """Largest number of columns, up to a given one, whose matrices fit."""
     columns = np.arange(n_columns + 1)
-    return int(columns[_in_memory(n_molecules, columns, n_matrices) <= free].max(initial=0))
+    needed = _in_memory(n_molecules, columns, backend, n_matrices)
+    return int(columns[needed <= free].max(initial=0))
 
 
-def _in_memory(n_molecules: int, n_columns: Any, n_matrices: int) -> Any:
+def _in_memory(n_molecules: int, n_columns: Any, backend: Backend, n_matrices: int) -> Any:
     r = n_columns * 1.0
-    return 24 * n_molecules * r + 8 * n_matrices * r**2 + BLOCKS_BYTES
+    blocks = BLOCKS_BYTES if backend.on_host else DEVICE_BLOCKS_BYTES
+    return 24 * n_molecules * r + 8 * n_matrices * r**2 + blocks

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ._backend import get_backend
 from ._memory import parse_bytes
 from ._plain import plain
 from .metrics import Report, error_report
@@ -50,7 +51,7 @@ def fit_model(
         raise missing_labels_error("dipole", molecules.source_keys)
     model = default_model(**parameters)
     soap, ridge = model[0], model[-1]
-    described = _describe(soap, molecules, ridge.memory_budget)
+    described = _describe(soap, molecules, ridge)
     with busy("fitting"):
         ridge.fit(described)
         training = _training_error(ridge, described)
@@ -70,13 +71,15 @@ def fit_model(
     return model, summary
 
 
-def _describe(soap: Any, molecules: Molecules, budget: int | str | None) -> Molecules:
-    """Describe, showing progress; on demand where descriptors are a large part of the budget."""
-    if budget is None:
-        return soap.fit_transform(molecules)
-    needed = soap.fit(molecules).forecast_bytes(molecules)
-    if needed <= DESCRIPTORS_SHARE * parse_bytes(budget):
-        return soap.transform(molecules)
+def _describe(soap: Any, molecules: Molecules, ridge: Any) -> Molecules:
+    """Describe, showing progress; on demand on a GPU or where it takes much of the budget."""
+    budget = ridge.memory_budget
+    if get_backend(ridge.device).on_host:
+        if budget is None:
+            return soap.fit_transform(molecules)
+        needed = soap.fit(molecules).forecast_bytes(molecules)
+        if needed <= DESCRIPTORS_SHARE * parse_bytes(budget):
+            return soap.transform(molecules)
     # Only here: predictions with the fitted pipeline decide anew.
     streamed = clone(soap).set_params(on_demand=True)
     return streamed.fit_transform(molecules)
