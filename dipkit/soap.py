@@ -55,7 +55,8 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         Where to keep descriptors between runs, chunk by chunk; None keeps nothing.
     on_demand : bool or "auto", default="auto"
         True computes descriptors when they are read, piece by piece, and keeps none. An estimator
-        that reads them does so on threads of its own, whatever `n_jobs` says.
+        that reads them does so on threads of its own, whatever `n_jobs` says, or on its GPU: there
+        this is the way to go, unless `memory` is set.
         ``"auto"`` does so where they would take more than a quarter of the free memory.
     verbose : bool or "auto", default="auto"
         Whether to show a progress bar on stderr; ``"auto"`` shows it on a terminal.
