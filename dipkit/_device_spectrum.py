@@ -164,7 +164,7 @@ def _neighbours(
     first = xp.take(atoms.first, center, axis=0)[:, None]
     slot = backend.asarray(np.arange(n_slots))[None, :]
     there = slot < xp.take(atoms.size, center, axis=0)[:, None]
-    index = xp.reshape(xp.where(there, first + slot, first), (-1,))
+    index = xp.reshape(xp.where(there, first + slot, 0), (-1,))
     around = xp.reshape(xp.take(atoms.positions, index, axis=1), (3, len(batch), n_slots))
     vector = around - xp.take(atoms.positions, center, axis=1)[:, :, None]
     distance = xp.sqrt(xp.sum(vector * vector, axis=0))
