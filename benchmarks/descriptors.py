@@ -66,19 +66,22 @@ def on_device(molecules: Molecules, size: int, backend: Backend) -> None:
         describer.describe_on(molecules[run], backend)
 
 
-def counts(molecules: Molecules, backend: Backend) -> tuple[float, float, float]:
-    """Operations in double and in single precision, and bytes, that the device form takes an atom.
+def counts(molecules: Molecules, backend: Backend) -> list[float]:
+    """Count for an atom: operations in double and single precision, bytes, calls.
 
-    Bytes are those of arrays too large for a cache, each time one is read or written.
+    Bytes are those of arrays too large for a cache, each time one is read or written; calls are
+    array operations, each a kernel to launch on a GPU.
     """
-    soap, totals = SOAPTransformer().fit(molecules), np.zeros(3)
+    soap, totals = SOAPTransformer().fit(molecules), np.zeros(4)
     for run in cut(molecules.offsets, DEVICE_PIECE_ATOMS):
         sizes = molecules[run].natoms
         for scale in soap.scales_:
             tables = _device_tables(scale.key(), len(soap.species_), backend)
             for batch, n_slots in _batches(np.repeat(sizes, sizes), tables):
-                totals += len(batch) * np.array(_counts_of(tables, n_slots))
-    return tuple((totals / molecules.n_atoms).tolist())
+                totals[:3] += len(batch) * np.array(_counts_of(tables, n_slots))
+                # Six for each m of each l, and those around.
+                totals[3] += 6 * (tables.radial.l_max + 1) ** 2 + 25
+    return (totals / molecules.n_atoms).tolist()
 
 
 def _counts_of(tables: DeviceTables, n_slots: int) -> tuple[int, int, int]:
@@ -151,10 +154,11 @@ def main() -> None:
                 times[name].append(seconds(way, molecules, args.block))
         print(f"\n{n} molecules, {molecules.n_atoms} atoms")
         if backend is not None:
-            double, single, volume = counts(molecules, backend)
+            double, single, volume, calls = counts(molecules, backend)
             print(
                 f"  device, for an atom: {double / 1e6:.3f} Mflop in double precision, "
-                f"{single / 1e6:.3f} in single, {volume / 1e6:.3f} MB read and written"
+                f"{single / 1e6:.3f} in single, {volume / 1e6:.2f} MB read and written, "
+                f"{calls:.2f} calls"
             )
         base = 0.0, 0.0
         for name, found in times.items():
