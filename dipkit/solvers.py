@@ -6,7 +6,8 @@ gradient of J: passes are steepest descent in the metric of H. For the squared l
 it is factored once, and a pass costs a back-substitution.
 Acceleration is the limited-memory BFGS method with a line search, which costs no solve. In place of
 H it has the matrix P with directions (`JointObjective.normal_matrix`), which is closer to the
-curvature of J. Where a step would raise J, a share `ACROSS` of P^-1 g is taken, which cannot.
+curvature of J and made anew after `PASSES_A_MATRIX` passes. Where a step would raise J, a share
+`ACROSS` of P^-1 g is taken, which cannot.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from .objective import ACROSS, JointObjective, Point
 # The line search ends where the slope of J is below this share of what it was.
 SLOPE_SHARE = 0.1
 LINE_SEARCH_STEPS = 12
+# Passes after which directions are taken anew: dipoles have turned since.
+PASSES_A_MATRIX = 20
 # A pass that lowers J by less than this share of the mean square label moves rounding errors.
 ROUNDING = 1e-28
 # Stages before the last need not converge.
@@ -57,7 +60,7 @@ class SolveResult:
     n_solves : int
         Linear solves; the last one only shows convergence.
     n_factorizations : int
-        Matrices factored: 1 for the squared loss, one a pass otherwise.
+        Matrices factored: for the squared loss one for up to 20 passes, otherwise one a pass.
     history : list of float
         J at the start and after each pass.
     """
@@ -108,7 +111,8 @@ def solve_reweighted(
     point = objective.at(start)
     history, status = [objective.value(point)], Status.MAX_ITER
     for _ in range(max_iter):
-        normal.renew(point)
+        if normal.renew(point):
+            acceleration.forget()
         gradient = objective.gradient(point) / 2
         step = normal.solve(gradient)
         if float(gradient @ step) <= max(tol * history[-1], ROUNDING * objective.size):
@@ -174,7 +178,7 @@ def solve_annealed(
 
 
 class _Normal:
-    """The factored matrix of the passes; for the squared loss that of the first point stays."""
+    """The factored matrix of the passes; for the squared loss it serves many of them."""
 
     def __init__(self, objective: JointObjective, directed: bool):
         self.objective, self.directed = objective, directed
@@ -183,12 +187,15 @@ class _Normal:
         self.n_passes = 0
         self.n_factorizations = 0
 
-    def renew(self, point: Point) -> None:
-        """Begin a pass at a point: factor the matrix there, if it has changed."""
+    def renew(self, point: Point) -> bool:
+        """Begin a pass at a point; tell whether a matrix that had served many was replaced."""
+        stale = self.directed and self.n_passes % PASSES_A_MATRIX == 0
         self.n_passes += 1
-        if self.factor is None or not self.fixed:
-            self.factor = self._factor(self.objective.dipoles(point))
-            self.n_factorizations += 1
+        if self.factor is not None and self.fixed and not stale:
+            return False
+        self.factor = self._factor(self.objective.dipoles(point))
+        self.n_factorizations += 1
+        return self.fixed
 
     def solve(self, right: Any) -> Any:
         """Return P^-1 times a vector (r,)."""
@@ -243,6 +250,11 @@ class _Acceleration:
             there = self.objective.at(point.w - ACROSS * step)
             lower = self.objective.value(there)
         return there, lower
+
+    def forget(self) -> None:
+        """Begin anew, as there is another matrix."""
+        self.pairs.clear()
+        self.previous = None
 
     def _remember(self, *here: Any) -> None:
         if self.previous is not None:

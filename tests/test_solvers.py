@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+import dipkit.solvers
 from dipkit.design import conserve_charge, dipoles
 from dipkit.inducing import build_basis, choose_environments
 from dipkit.kernels import PowerKernel
@@ -21,6 +22,7 @@ from dipkit.objective import (
     SquaredLoss,
 )
 from dipkit.solvers import (
+    PASSES_A_MATRIX,
     FactorizationError,
     Status,
     _Acceleration,
@@ -211,11 +213,24 @@ def test_a_huge_charge_weight_leaves_the_charge_fit(loss: Loss) -> None:
     np.testing.assert_allclose(result.weights, np.linalg.solve(part.gram, part.moment), rtol=1e-4)
 
 
-def test_squared_loss_factors_once(loss: Loss) -> None:
-    objective, truth = problem(loss)
-    result = solve_reweighted(objective, truth, max_iter=30, tol=1e-12)
-    assert result.n_solves > 3
-    assert result.n_factorizations == (1 if loss == SquaredLoss() else result.n_solves)
+@pytest.mark.parametrize("memory", [0, 8])
+def test_a_matrix_of_the_squared_loss_serves_many_passes(loss: Loss, memory: int) -> None:
+    objective, _ = problem(loss, noise=2.0)
+    start = np.random.default_rng(5).standard_normal(R)
+    result = solve_reweighted(objective, start, max_iter=50, tol=1e-14, memory=memory)
+    assert result.n_solves > PASSES_A_MATRIX
+    shared = 1 if memory == 0 else -(-result.n_solves // PASSES_A_MATRIX)
+    assert result.n_factorizations == (shared if loss == SquaredLoss() else result.n_solves)
+
+
+def test_directions_anew_end_a_slow_problem_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, _ = problem(SquaredLoss(), charge_weight=0.0, alpha=1e-5)
+    start = np.random.default_rng(1).standard_normal(R)  # a bad one, whose directions change
+    anew = solve_reweighted(objective, start, max_iter=2000, tol=1e-10)
+    monkeypatch.setattr(dipkit.solvers, "PASSES_A_MATRIX", 10_000)
+    kept = solve_reweighted(objective, start, max_iter=2000, tol=1e-10)
+    assert kept.n_factorizations == 1
+    assert anew.n_solves < 0.8 * kept.n_solves
 
 
 @pytest.mark.parametrize("memory", [0, 8])
@@ -273,11 +288,11 @@ def test_annealing_sums_the_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_annealing_leaves_a_poor_start_behind() -> None:
     # From random starts, following the minimum while the penalty falls ends lower on the whole.
-    objective, _ = problem(SquaredLoss(), charge_weight=0.0)
+    objective, _ = problem(SquaredLoss(), charge_weight=0.0, noise=1.0)
     starts = np.random.default_rng(5).standard_normal((12, R))
     direct = [solve_reweighted(objective, start).objective for start in starts]
     annealed = [solve_annealed(objective, s, (1e3, 100.0, 10.0)).objective for s in starts]
-    assert np.mean(annealed) < np.mean(direct)
+    assert np.mean(annealed) < 0.9 * np.mean(direct)
 
 
 @pytest.mark.parametrize("memory", [0, 8])
