@@ -58,7 +58,8 @@ class SolveResult:
         J at the weights.
     status : Status
     n_solves : int
-        Linear solves; the last one only shows convergence.
+        Passes, each with one linear solve (three where the loss is not squared); the last one only
+        shows convergence.
     n_factorizations : int
         Matrices factored: for the squared loss one for up to 20 passes, otherwise one a pass.
     history : list of float
@@ -243,6 +244,7 @@ class _Acceleration:
             return there, self.objective.value(there)
         self._remember(point.w, gradient, step)
         direction = self.objective.at(self._direction(gradient, step, normal))
+        # Rounding errors of what points carry add up over passes, far below any tolerance.
         there = point + direction * self._step_length(point, direction)
         lower = self.objective.value(there)
         if lower > value:
