@@ -2,7 +2,7 @@
 
 The network gives each atom a charge q; the dipole is sum q (r - mean r), as of a neutral molecule,
 and its length is what is trained on. This is the door for hippynn and torch, which only this
-benchmark needs: `pip install hippynn torch`.
+benchmark needs: the extra ``benchmarks``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def require_hippynn() -> None:
     except ImportError as error:
         raise SystemExit(
             f"--network needs hippynn, which could not be imported ({error}). Install it with "
-            '"pip install hippynn torch", or leave --network out.'
+            '`pip install "dipkit[benchmarks]"`, or leave --network out.'
         ) from error
     # Its other kernels are for larger systems; on these molecules this one is the fastest.
     hippynn.custom_kernels.set_custom_kernels("pytorch")

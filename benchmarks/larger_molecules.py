@@ -4,7 +4,8 @@
 
 Both sides have labels of one method, GFN2-xTB: magnitudes and charges. The baseline is another one,
 GFN1-xTB. Large molecules are drugs and natural substances, embedded and optimised by RDKit's MMFF94
-and then by GFN2-xTB (seconds each, kept in the file named by `--cache`). Needs rdkit and tblite.
+and then by GFN2-xTB (seconds each, kept in the file named by `--cache`). Needs the extra
+``benchmarks``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 import warnings
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +224,13 @@ molecules change little. A correction of a baseline carries over up to 21 heavy 
 """
 
 
+def require(*modules: str) -> None:
+    """Say what to install, before anything is computed."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise SystemExit(f'Install {", ".join(missing)} with `pip install "dipkit[benchmarks]"`.')
+
+
 def main() -> None:
     """Build, label, fit and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -233,6 +242,7 @@ def main() -> None:
     parser.add_argument("--geometries-only", action="store_true", help="fill the cache and stop")
     parser.add_argument("--output", type=Path, help="file for the page, Markdown")
     args = parser.parse_args()
+    require("rdkit", "tblite")
     # Now: the tree may change while this runs.
     args.setting = f"{setting()}, tblite {version('tblite')}, rdkit {version('rdkit')}"
     warnings.simplefilter("ignore")

@@ -103,6 +103,17 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def summary(rows: list[Row], name: str) -> str:
+    """Say how many solves a way needed in all, over draws and with and without charges."""
+    mine = [row for row in rows if row["name"] == name]
+    found = [row["stages"] + row["near"] for row in mine if row["near"] is not None]
+    beyond = f"; {len(mine) - len(found)} did not come near" if len(found) < len(mine) else ""
+    spread = (
+        f"{min(found)} to {max(found)} solves, {np.mean(found):.0f} in the mean" if found else ""
+    )
+    return f"- {name}: {spread}{beyond}"
+
+
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
     return f"""# Solves to the minimum
@@ -119,6 +130,10 @@ end have found different minima; each is held against its own. "charges" says wh
 carried Mulliken charges.
 
 {table(rows)}
+
+In all, over the {len({row["seed"] for row in rows})} draws with and without charges:
+
+{chr(10).join(summary(rows, name) for name in WAYS)}
 """
 
 

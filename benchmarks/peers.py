@@ -6,7 +6,7 @@
 `--charges`: the same charges from the same descriptors, by dipkit's charge term, scikit-learn's
 KernelRidge, and its Nystroem with Ridge; see `_charge_peers.py`. `--network`: HIP-NN on the same
 molecules, magnitudes only, until it reaches dipkit's test error or `--seconds` of processor time
-are over (`pip install hippynn torch`); see `_network_peer.py`. Training molecules are of the
+are over (extra ``benchmarks``); see `_network_peer.py`. Training molecules are of the
 development part, test molecules of the test part (with `--tune` of the development part too).
 """
 

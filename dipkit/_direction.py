@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._backend import Backend
-from .objective import ROWS_AT_ONCE, DipoleTarget
+from ._gram import ROWS_AT_ONCE
+from .objective import DipoleTarget
 from .statistics import ChargeStatistics
 
 __all__ = ["direction_statistics", "with_direction"]

@@ -23,6 +23,7 @@ from . import features
 from ._atomic_dipoles import SHARE, count_leading
 from ._backend import NUMPY, Backend, process_memory
 from ._device_spectrum import BATCH_BYTES
+from ._gram import ROWS_AT_ONCE
 from ._threads import count_threads
 from .exceptions import InputError
 from .molecules import Molecules
@@ -40,8 +41,6 @@ DEVICE_PIECE_ATOMS = 8192
 MEMORY_SHARE = 0.5
 # Share of the free memory that a fit may take where no budget is given.
 BUDGET_SHARE = 0.8
-# Dipole rows in one product of the normal matrix, see `objective`.
-ROWS_AT_ONCE = 8192
 # Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two on their way.
 N_MATRICES = 6
 # Draws that stand for the covariance, see `uncertainty`: the standard deviation is off by 1/16.

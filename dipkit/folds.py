@@ -30,6 +30,7 @@ from ._direction import direction_statistics
 from ._discrepancy import AbsorbedCharges, absorbs
 from ._fit_labels import FitLabels, read_labels
 from ._folded_quadrupoles import folded_quadrupoles, folded_sum
+from ._gram import directed_gram, weighted_gram
 from ._memory import parse_bytes
 from ._parameters import check_number
 from ._settings import (
@@ -47,7 +48,7 @@ from .inducing import Basis, build_basis, choose_atoms
 from .kernels import PowerKernel
 from .lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
 from .molecules import Molecules
-from .objective import DipoleTarget, make_loss, weighted_gram
+from .objective import DipoleTarget, across_shares, make_loss
 from .regression import DipoleKernelRidge
 from .solvers import STAGE_PASSES, STAGE_TOL
 from .starts import charge_start, start_charges
@@ -64,7 +65,7 @@ Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 # Passes on the grid end sooner than those of a fit, or where a few slow lines hold up the others:
 # a grid ranks its points, and the best one is fitted in full afterwards.
-GRID_TOL = 2e-4
+GRID_TOL = 5e-4
 GRID_PASSES = 25
 # The matrix of a loss that is not squared is that of the squared one, and leads there slowly.
 SLOW_PASSES = 100
@@ -102,7 +103,7 @@ def cross_validate_grid(
         All other parameters.
     charges, sample_weight : array-like, default=None
         As in `DipoleKernelRidge.fit`.
-    tol : float, default=2e-4
+    tol : float, default=5e-4
         Of the passes.
 
     Returns
@@ -166,7 +167,7 @@ class FoldedProblem:
         sets = self._charge_sets()
         # Charges, dipoles and factors of every fold.
         kinds = len(sets) + 1 + (self.direction_weight > 0) + (self.quadrupole_weight > 0)
-        n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 3
+        n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 4
         if absorbs(ridge.charge_discrepancy):  # a factor and a matrix of each fold and lambda
             n_matrices += 2 * len(folds) * len(charge_weights) + 1
         r = self.basis.n_columns
@@ -188,7 +189,7 @@ class FoldedProblem:
 
         Parameters
         ----------
-        tol : float, default=2e-4
+        tol : float, default=5e-4
             Of the passes.
         passes : int, default=None
             At most, at each alpha; None is 25 for the squared loss and 100 for others.
@@ -224,7 +225,7 @@ class FoldedProblem:
         order = np.argsort(self.alphas, kind="stable")[::-1]
         for shared in _shared(self.alphas[order]):
             between = float(np.exp(np.log(self.alphas[order[shared]]).mean()))
-            factors = self._factor(objective, between)
+            factors = self._factor(objective, between, W)
             if not factors.good.any():
                 return  # a weaker ridge fails as well
             if not factors.good.all():
@@ -246,7 +247,7 @@ class FoldedProblem:
         init = resolve_init(self.ridge.init, self.labels)
         for factor in () if init == "zero" else self.ridge.annealing:
             at_stage = objective.with_alpha(factor * float(self.alphas.max()))
-            factors = self._factor(at_stage, at_stage.alpha)
+            factors = self._factor(at_stage, at_stage.alpha, W)
             if not factors.good.all():
                 break  # nor could a weaker ridge be factored: the walk says so
             W = self._solve(at_stage, factors, W, STAGE_TOL, STAGE_PASSES)
@@ -274,20 +275,29 @@ class FoldedProblem:
         n_threads = min(count_threads(), len(items)) if self.basis.backend.on_host else 1
         return list(in_order(function, items, n_threads))
 
-    def _factor(self, objective: LockstepObjective, alpha: float) -> Factors:
+    def _factor(self, objective: LockstepObjective, alpha: float, W: Any) -> Factors:
+        """Factor the matrices of the lines, all with the directions that dipoles have at W."""
+        total, backend = self.dipole_total, self.basis.backend
+        if self.directed:
+            along = objective.directions(W), (1 - self.across) * self.labelled
+            total = backend.xp.asarray(total, copy=True)
+            directed_gram(self.rows, *along, backend, out=total)
+
         def matrix(fold: int | None, charge_weight: float) -> Any:
-            return self._normal_matrix(fold, charge_weight, alpha)
+            return self._normal_matrix(total, fold, charge_weight, alpha)
 
         lines = objective.fold, objective.charge_weight
-        return Factors(self.basis.backend, matrix, *lines, own=self.own_factors)
+        return Factors(backend, matrix, *lines, own=self.own_factors)
 
-    def _normal_matrix(self, fold: int | None, charge_weight: float, alpha: float) -> Any:
-        """Matrix (6) of a fold, that is of all molecules less those held out; or of all."""
+    def _normal_matrix(
+        self, total: Any, fold: int | None, charge_weight: float, alpha: float
+    ) -> Any:
+        """Return the normal matrix of a fold: of all molecules less those held out; or of all."""
         if fold is None:
-            matrix = self.dipole_total / float(self.labelled.sum())
+            matrix = total / float(self.labelled.sum())
         else:
             weight = float(self.weights[fold].sum())
-            matrix = (self.dipole_total - self.dipole_held[fold]) / weight
+            matrix = (total - self.dipole_held[fold]) / weight
         if charge_weight > 0:
             matrix += self.term.matrix(fold, charge_weight)
         if self.direction is not None:
@@ -419,13 +429,16 @@ class FoldedProblem:
     def _sum_dipoles(self) -> None:
         """Gram matrices of the dipole rows: of all molecules and, where folds need them, of each.
 
-        With magnitudes, passes are many whichever the matrix, and one for all folds does. A vector
-        makes the problem of a fold quadratic: with its own matrix one pass solves it.
+        With magnitudes, passes are several whichever the matrix, and one for all folds does, with
+        directions as in a fit. A vector makes the problem of a fold quadratic: with its own matrix
+        one pass solves it.
         """
         vectors = ~np.isnan(self.labels.target.vectors[:, 0])
         self.own_factors = bool(vectors.mean() > 0.5)
+        self.directed = not self.own_factors and self.ridge.acceleration > 0
+        self.across = across_shares(self.labels.target) if self.directed else 1.0
         backend, training = self.basis.backend, self.weights > 0
-        self.dipole_total = weighted_gram(self.rows, self.labelled, backend)
+        self.dipole_total = weighted_gram(self.rows, self.across * self.labelled, backend)
         self.dipole_held = []
         if self.own_factors:
             self.dipole_held = [

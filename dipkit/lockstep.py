@@ -218,6 +218,19 @@ class LockstepObjective:
         value += xp.sum(W * (charge - 2 * self.moments), axis=-1) + self.squares
         return Place(W, moment, charge, off, norm, e, value)
 
+    def directions(self, W: Any) -> Any:
+        """Direction of each molecule's dipole, that of most lines (n_molecules, 3).
+
+        Lines are weighted as they weight the molecule: one that has not seen it does not count.
+        """
+        xp = self.backend.xp
+        place = self.at(W, *self.products(W))
+        unit = place.off / xp.where(place.norm > 0, place.norm, 1.0)[..., None]
+        weighted = self.weights[..., None] * unit
+        # Signs do not matter: an axis, the leading one of the sum of u u^T.
+        spread = xp.matmul(xp.permute_dims(weighted, (1, 2, 0)), xp.permute_dims(unit, (1, 0, 2)))
+        return xp.linalg.eigh(spread)[1][..., -1]
+
     def half_gradient(self, place: Place) -> Any:
         """Half of dJ/dW (B, r), in the directions that are not barred."""
         xp, norm = self.backend.xp, place.norm[..., None]

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._backend import NUMPY, Backend
+from ._gram import directed_gram, weighted_gram
 from .exceptions import InputError
 from .statistics import ChargeStatistics
 
@@ -28,8 +29,8 @@ FloatArray = NDArray[np.float64]
 
 # Residuals below this, in debye, count as zero in the weight of the absolute loss.
 ABSOLUTE_FLOOR = 1e-3
-# Dipole rows in one product of the normal matrix: bounds the copy that carries the weights.
-ROWS_AT_ONCE = 8192
+# Share of what moves a dipole across its direction, in a matrix with directions.
+ACROSS = 0.05
 
 
 class Loss(ABC):
@@ -199,15 +200,20 @@ class JointObjective:
         labelled = has_vector | ~np.isnan(target.magnitudes)
         weights = np.where(labelled, target.weights, 0.0)
         self.weights = backend.asarray(weights / weights.sum())
-        self.has_vector = backend.asarray(has_vector)[:, None]
+        has_vector = backend.asarray(has_vector)
+        self.has_vector = has_vector[:, None]
         self.magnitudes = backend.asarray(np.nan_to_num(target.magnitudes))
         self.vectors = backend.asarray(np.nan_to_num(target.vectors))
         self.constant = backend.asarray(constant)
         self.charges = charges if charge_weight > 0 else None
         self.charge_scale = 0.0 if self.charges is None else charge_weight / self.charges.weight
         self.prior = backend.zeros(rows.shape[1])
+        self.across = backend.asarray(across_shares(target))
+        lengths = backend.xp.where(has_vector, self._lengths(self.vectors), self.magnitudes)
+        # Mean square of the labels, debye^2.
+        self.size = float(self.weights @ (lengths * lengths))
         # Shared by the copies with another alpha or prior.
-        self._constant_matrix: dict[str, Any] = {}
+        self._constant_matrices: dict[bool, Any] = {}
 
     def at(self, w: Any) -> Point:
         """Compute what is linear in w."""
@@ -222,11 +228,15 @@ class JointObjective:
 
     def target_vectors(self, mu: Any) -> Any:
         """Vectors that the majoriser pulls mu towards: m_A mu_A / |mu_A|, or the vector label."""
+        pulled = self.magnitudes[:, None] * self.directions(mu)
+        return self.backend.xp.where(self.has_vector, self.vectors, pulled)
+
+    def directions(self, mu: Any) -> Any:
+        """Return u (n_molecules, 3) of the dipoles."""
         xp, norm = self.backend.xp, self._lengths(mu)
         # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
         fixed = self.backend.asarray([0.0, 0.0, 1.0])
-        direction = xp.where(norm[:, None] > 0, mu / xp.maximum(norm, 1e-300)[:, None], fixed)
-        return xp.where(self.has_vector, self.vectors, self.magnitudes[:, None] * direction)
+        return xp.where(norm[:, None] > 0, mu / xp.maximum(norm, 1e-300)[:, None], fixed)
 
     def residuals(self, mu: Any) -> Any:
         """Return e_A (n_molecules,), debye."""
@@ -287,68 +297,50 @@ class JointObjective:
         other.alpha = alpha
         return other
 
-    def normal_matrix(self, omega: Any) -> Any:
-        """Matrix of the majoriser: sum_A omega_A D_A^T D_A + lambda C^T C / n_c + alpha (6).
+    def normal_matrix(self, mu: Any, directed: bool = False) -> Any:
+        """Matrix of the majoriser (6) at these dipoles, or one closer to the curvature of J.
+
+        A magnitude does not hold its dipole from turning, which the majoriser does not know. The
+        other matrix has S_A = omega_A (u_A u_A^T + d_A (1 - u_A u_A^T)) between D_A^T and D_A in
+        place of omega_A, with d_A from `across_shares`: it is at least ACROSS of the first.
 
         Parameters
         ----------
-        omega : array of shape (n_molecules,)
-            From `pass_weights`.
+        mu : array of shape (n_molecules, 3), debye
+        directed : bool, default=False
+            Whether to return the other one.
 
         Returns
         -------
         array of shape (r, r)
             A new one each time.
         """
+        omega = self.pass_weights(mu)
+        alike = omega * self.across if directed else omega
         if not self.loss.constant_weight:
-            matrix = self._unpenalised_matrix(omega)
+            matrix = self._undirected(alike)
         else:
-            if not self._constant_matrix:
-                self._constant_matrix["matrix"] = self._unpenalised_matrix(omega)
-            matrix = self.backend.xp.asarray(self._constant_matrix["matrix"], copy=True)
+            if directed not in self._constant_matrices:
+                self._constant_matrices[directed] = self._undirected(alike)
+            matrix = self.backend.xp.asarray(self._constant_matrices[directed], copy=True)
+        if directed:
+            along = self.directions(mu), omega - alike
+            directed_gram(self.rows, *along, self.backend, out=matrix)
         self.backend.diagonal(matrix)[...] += self.alpha
         return matrix
 
-    def _unpenalised_matrix(self, omega: Any) -> Any:
-        matrix = weighted_gram(self.rows, omega, self.backend)
+    def _undirected(self, weights: Any) -> Any:
+        """Terms of the matrix without directions, the penalty aside."""
+        matrix = weighted_gram(self.rows, weights, self.backend)
         if self.charges is not None:
             matrix += self.charge_scale * self.charges.gram
         return matrix
 
-    def right_side(self, omega: Any, mu: Any) -> Any:
-        """Right side of the majoriser's normal equations at these dipoles (r,)."""
-        pull = omega[:, None] * (self.target_vectors(mu) - self.constant)
-        right = self.backend.xp.reshape(pull, (-1,)) @ self.rows + self.alpha * self.prior
-        if self.charges is not None:
-            right += self.charge_scale * self.charges.moment
-        return right
 
-    def inner(self, a: Point, b: Point, omega: Any) -> Any:
-        """a^T H b with H the normal matrix, from what the points carry; stays on the device."""
-        value = self.backend.xp.sum(omega[:, None] * a.moment * b.moment) + self.alpha * (a.w @ b.w)
-        return value + self.charge_scale * (a.w @ b.charge)
+def across_shares(target: DipoleTarget) -> FloatArray:
+    """Share of what moves the dipole of each molecule across its direction (n_molecules,).
 
-
-def weighted_gram(rows: Any, weights: Any, backend: Backend = NUMPY) -> Any:
-    """Return sum_A w_A D_A^T D_A.
-
-    Parameters
-    ----------
-    rows : array of shape (3 n_molecules, r), debye / e
-        Dipole rows D.
-    weights : array of shape (n_molecules,)
-        Not negative.
-    backend : Backend
-
-    Returns
-    -------
-    array of shape (r, r)
+    All of it where there is a vector, which holds all directions, as a magnitude of zero does.
     """
-    xp = backend.xp
-    roots = xp.repeat(xp.sqrt(backend.asarray(weights)), 3)[:, None]
-    n_rows, matrix = rows.shape[0], backend.zeros((rows.shape[1],) * 2)
-    for start in range(0, n_rows, ROWS_AT_ONCE):
-        run = slice(start, min(start + ROWS_AT_ONCE, n_rows))
-        scaled = roots[run, :] * rows[run, :]
-        matrix += scaled.T @ scaled
-    return matrix
+    all_alike = ~np.isnan(target.vectors[:, 0]) | (target.magnitudes == 0)
+    return np.where(all_alike, 1.0, ACROSS)

@@ -1,11 +1,13 @@
 """Iterative reweighting: each pass solves one ridge problem and never raises the objective.
 
 At dipoles mu the majoriser (5) replaces |mu_A| - m_A by the distance to m_A mu_A / |mu_A|, which
-leaves a ridge problem with normal matrix H. For the squared loss H never changes: it is factored
-once, and a pass costs a back-substitution. The pass from w leads to G(w), and w - G(w) is half
-the gradient of J in the metric of H, so that passes are steepest descent there; acceleration
-is the limited-memory BFGS method in that metric with a line search, which costs no solve. Where
-it would raise J the plain pass is taken.
+leaves a ridge problem with normal matrix H. The pass from w leads to w - H^-1 g with g half the
+gradient of J: passes are steepest descent in the metric of H. For the squared loss H never changes:
+it is factored once, and a pass costs a back-substitution.
+Acceleration is the limited-memory BFGS method with a line search, which costs no solve. In place of
+H it has the matrix P with directions (`JointObjective.normal_matrix`), which is closer to the
+curvature of J and made anew after `PASSES_A_MATRIX` passes. Where a step would raise J, a share
+`ACROSS` of P^-1 g is taken, which cannot.
 """
 
 from __future__ import annotations
@@ -20,11 +22,15 @@ from typing import Any
 import numpy as np
 
 from .exceptions import DipkitError
-from .objective import JointObjective, Point
+from .objective import ACROSS, JointObjective, Point
 
 # The line search ends where the slope of J is below this share of what it was.
 SLOPE_SHARE = 0.1
 LINE_SEARCH_STEPS = 12
+# Passes after which directions are taken anew: dipoles have turned since.
+PASSES_A_MATRIX = 20
+# A pass that lowers J by less than this share of the mean square label moves rounding errors.
+ROUNDING = 1e-28
 # Stages before the last need not converge.
 STAGE_PASSES = 50
 STAGE_TOL = 1e-3
@@ -52,9 +58,10 @@ class SolveResult:
         J at the weights.
     status : Status
     n_solves : int
-        Linear solves; the last one only shows convergence.
+        Passes, each with one linear solve (three where the loss is not squared); the last one only
+        shows convergence.
     n_factorizations : int
-        Matrices factored: 1 for the squared loss, one a pass otherwise.
+        Matrices factored: for the squared loss one for up to 20 passes, otherwise one a pass.
     history : list of float
         J at the start and after each pass.
     """
@@ -88,7 +95,7 @@ def solve_reweighted(
     max_iter : int, default=500
         Passes at most.
     tol : float, default=1e-6
-        End where a pass lowers the majoriser by less than this share of J.
+        End where a pass would lower J by less than this share of it.
     memory : int, default=8
         Passes that acceleration remembers; 0 takes plain passes.
 
@@ -101,27 +108,25 @@ def solve_reweighted(
     FactorizationError
         If the normal matrix is not positive definite in floating point.
     """
-    reweighting = _Reweighting(objective)
-    acceleration = _Acceleration(objective, memory)
+    normal, acceleration = _Normal(objective, memory > 0), _Acceleration(objective, memory)
     point = objective.at(start)
     history, status = [objective.value(point)], Status.MAX_ITER
-    plain, omega = reweighting.step_from(point)
-    while True:
-        point, value = acceleration.advance(point, plain, omega, history[-1])
-        history.append(value)
-        if len(history) > max_iter:
-            break
-        plain, omega = reweighting.step_from(point)
-        step = plain - point
-        if float(objective.inner(step, step, omega)) <= tol * value:
+    for _ in range(max_iter):
+        if normal.renew(point):
+            acceleration.forget()
+        gradient = objective.gradient(point) / 2
+        step = normal.solve(gradient)
+        if float(gradient @ step) <= max(tol * history[-1], ROUNDING * objective.size):
             status = Status.CONVERGED
             break
+        point, value = acceleration.advance(point, gradient, step, normal, history[-1])
+        history.append(value)
     return SolveResult(
         weights=point.w,
         objective=history[-1],
         status=status,
-        n_solves=reweighting.n_solves,
-        n_factorizations=reweighting.n_factorizations,
+        n_solves=normal.n_passes,
+        n_factorizations=normal.n_factorizations,
         history=history,
     )
 
@@ -173,89 +178,111 @@ def solve_annealed(
     )
 
 
-class _Reweighting:
-    """Solves the ridge problem of a pass; factors only where the matrix has changed."""
+class _Normal:
+    """The factored matrix of the passes; for the squared loss it serves many of them."""
 
-    def __init__(self, objective: JointObjective):
-        self.objective = objective
+    def __init__(self, objective: JointObjective, directed: bool):
+        self.objective, self.directed = objective, directed
+        self.fixed = objective.loss.constant_weight
         self.factor: Any = None
-        self.n_solves = 0
+        self.n_passes = 0
         self.n_factorizations = 0
 
-    def step_from(self, point: Point) -> tuple[Point, Any]:
-        """Return the pass G(w) from a point, and the weights of its majoriser."""
+    def renew(self, point: Point) -> bool:
+        """Begin a pass at a point; tell whether a matrix that had served many was replaced."""
+        stale = self.directed and self.n_passes % PASSES_A_MATRIX == 0
+        self.n_passes += 1
+        if self.factor is not None and self.fixed and not stale:
+            return False
+        self.factor = self._factor(self.objective.dipoles(point))
+        self.n_factorizations += 1
+        return self.fixed
+
+    def solve(self, right: Any) -> Any:
+        """Return P^-1 times a vector (r,)."""
+        return self.objective.backend.solve(self.factor, right)
+
+    def _factor(self, mu: Any) -> Any:
         objective = self.objective
-        mu = objective.dipoles(point)
-        omega = objective.pass_weights(mu)
-        if self.factor is None or not objective.loss.constant_weight:
-            self.factor = _factor(objective, omega)
-            self.n_factorizations += 1
-        right = objective.right_side(omega, mu)
-        self.n_solves += 1
-        return objective.at(objective.backend.solve(self.factor, right)), omega
-
-
-def _factor(objective: JointObjective, omega: Any) -> Any:
-    try:
-        return objective.backend.factor(objective.normal_matrix(omega))
-    except np.linalg.LinAlgError as error:
-        raise FactorizationError(
-            "alpha: the normal matrix is not positive definite with a ridge penalty of "
-            f"{objective.alpha:g} ({error}). Raise alpha, or eigenvalue_cut."
-        ) from error
+        try:
+            return objective.backend.factor(objective.normal_matrix(mu, self.directed))
+        except np.linalg.LinAlgError as error:
+            raise FactorizationError(
+                "alpha: the normal matrix is not positive definite with a ridge penalty of "
+                f"{objective.alpha:g} ({error}). Raise alpha, or eigenvalue_cut."
+            ) from error
 
 
 class _Acceleration:
-    """Limited-memory BFGS in the metric of the normal matrix (Nocedal, Math. Comp. 35, 773, 1980).
+    """Limited-memory BFGS that starts from P^-1 (Nocedal, Math. Comp. 35, 773, 1980).
 
-    Remembers changes of the point and of the residual w - G(w). All inner products come from what
-    the points carry, so that neither the direction nor the line search costs a matrix product.
+    Remembers changes of w, of the gradient g and of P^-1 g, and their curvature. A pass reads the
+    dipole rows twice, for the gradient and along the direction; the line search does not.
     """
 
     def __init__(self, objective: JointObjective, memory: int):
         self.objective, self.memory = objective, memory
-        self.pairs: deque[tuple[Point, Point, float]] = deque(maxlen=max(memory, 1))
-        self.previous: tuple[Point, Point] | None = None
+        self.pairs: deque[tuple[Any, Any, Any, float]] = deque(maxlen=max(memory, 1))
+        self.previous: tuple[Any, Any, Any] | None = None
 
-    def advance(self, point: Point, plain: Point, omega: Any, value: float) -> tuple[Point, float]:
-        """Return the next point and J there, never above J at this one."""
-        plain_value = self.objective.value(plain)
+    def advance(
+        self, point: Point, gradient: Any, step: Any, normal: _Normal, value: float
+    ) -> tuple[Point, float]:
+        """Return the next point and J there, never above J at this one.
+
+        Parameters
+        ----------
+        point : Point
+        gradient, step : array of shape (r,)
+            Half the gradient of J there, and P^-1 times that.
+        normal : _Normal
+        value : float, debye^2
+            J at the point.
+        """
         if not self.memory:
-            return plain, plain_value
-        residual = point - plain
-        self._remember(point, residual, omega)
-        direction = self._direction(residual, omega)
-        candidate = point + direction * self._step_length(point, direction)
-        # Computed anew: rounding errors of what points carry would grow from pass to pass.
-        candidate = self.objective.at(candidate.w)
-        candidate_value = self.objective.value(candidate)
-        if candidate_value <= min(plain_value, value):
-            return candidate, candidate_value
+            there = self.objective.at(point.w - step)
+            return there, self.objective.value(there)
+        self._remember(point.w, gradient, step)
+        direction = self.objective.at(self._direction(gradient, step, normal))
+        # Rounding errors of what points carry add up over passes, far below any tolerance.
+        there = point + direction * self._step_length(point, direction)
+        lower = self.objective.value(there)
+        if lower > value:
+            self.pairs.clear()
+            there = self.objective.at(point.w - ACROSS * step)
+            lower = self.objective.value(there)
+        return there, lower
+
+    def forget(self) -> None:
+        """Begin anew, as there is another matrix."""
         self.pairs.clear()
-        return plain, plain_value
+        self.previous = None
 
-    def _remember(self, point: Point, residual: Point, omega: Any) -> None:
+    def _remember(self, *here: Any) -> None:
         if self.previous is not None:
-            shift, change = point - self.previous[0], residual - self.previous[1]
-            curvature = float(self.objective.inner(shift, change, omega))
+            shift, change, solved = (a - b for a, b in zip(here, self.previous, strict=True))
+            curvature = float(shift @ change)
             if curvature > 0:  # else J is not convex between the two: nothing to learn
-                self.pairs.append((shift, change, curvature))
-        self.previous = (point, residual)
+                self.pairs.append((shift, change, solved, curvature))
+        self.previous = here
 
-    def _direction(self, residual: Point, omega: Any) -> Point:
-        """Two-loop recursion on the residual; without memory, the plain step."""
-        inner, factors = self.objective.inner, []
-        direction = residual
-        for shift, change, curvature in reversed(self.pairs):
-            factors.append(float(inner(shift, direction, omega)) / curvature)
-            direction = direction - change * factors[-1]
+    def _direction(self, gradient: Any, step: Any, normal: _Normal) -> Any:
+        """Two-loop recursion; without memory, the step."""
+        factors, left, solved = [], gradient, step
+        for shift, change, change_solved, curvature in reversed(self.pairs):
+            factors.append(float(shift @ left) / curvature)
+            left = left - factors[-1] * change
+            solved = solved - factors[-1] * change_solved
         if self.pairs:
-            _, change, curvature = self.pairs[-1]
-            direction = direction * (curvature / float(inner(change, change, omega)))
-        for (shift, change, curvature), factor in zip(self.pairs, reversed(factors), strict=True):
-            back = float(inner(change, direction, omega)) / curvature
-            direction = direction + shift * (factor - back)
-        return direction * -1.0
+            _, change, change_solved, curvature = self.pairs[-1]
+            if not normal.fixed:  # what was solved for earlier was so with other matrices
+                solved, change_solved = normal.solve(left), normal.solve(change)
+            solved = solved * (curvature / float(change @ change_solved))
+        for (shift, change, _, curvature), factor in zip(
+            self.pairs, reversed(factors), strict=True
+        ):
+            solved = solved + (factor - float(change @ solved) / curvature) * shift
+        return -solved
 
     def _step_length(self, point: Point, direction: Point) -> float:
         backend, slope = self.objective.backend, self.objective.slope

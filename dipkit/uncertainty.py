@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._gram import directed_gram, weighted_gram
 from ._memory import N_SAMPLES, SPREAD_MOLECULES
 from .design import molecule_sums, project
 from .inducing import BIAS, Basis
 from .molecules import Molecules
-from .objective import ROWS_AT_ONCE, DipoleTarget, JointObjective
+from .objective import DipoleTarget, JointObjective
 from .solvers import FactorizationError
 from .spread import Spread, directed_arms, directions, residual_kernel
 
@@ -173,23 +174,12 @@ def _count_labelled(objective: JointObjective) -> int:
 
 def _curvature(objective: JointObjective, mu: Any) -> Any:
     """H (r, r): each magnitude holds one direction, each vector all three."""
-    backend, rows, (n_rows, r) = objective.backend, objective.rows, objective.rows.shape
-    xp = backend.xp
+    backend, has_vector = objective.backend, objective.has_vector[:, 0]
     unit = backend.asarray(directions(backend.to_host(mu)))
-    root = xp.sqrt(objective.weights)
-    has_vector = objective.has_vector[:, 0]
-    matrix = backend.zeros((r, r))
-    for start in range(0, n_rows // 3, ROWS_AT_ONCE // 3):
-        stop = min(start + ROWS_AT_ONCE // 3, n_rows // 3)
-        block = xp.reshape(rows[3 * start : 3 * stop, :], (-1, 3, r))
-        vector, scale = has_vector[start:stop], root[start:stop]
-        arms = scale[:, None] * unit[start:stop, :]
-        # One component after the other: a product of all three would be as large as the block.
-        directed = sum(arms[:, c, None] * block[:, c, :] for c in range(3))[~vector]
-        matrix += directed.T @ directed
-        if bool(xp.any(vector)):
-            whole = xp.reshape(scale[vector][:, None, None] * block[vector], (-1, r))
-            matrix += whole.T @ whole
+    along = backend.xp.where(has_vector, 0.0, objective.weights)
+    matrix = directed_gram(objective.rows, unit, along, backend)
+    if bool(backend.xp.any(has_vector)):
+        matrix += weighted_gram(objective.rows, objective.weights - along, backend)
     if objective.charges is not None:
         matrix += objective.charge_scale * objective.charges.gram
     backend.diagonal(matrix)[...] += objective.alpha

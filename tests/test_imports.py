@@ -20,6 +20,7 @@ LAYERS = (
         "_elements",
         "_files",
         "_frozen",
+        "_gram",
         "_keys",
         "_label_checks",
         "_label_units",
@@ -27,7 +28,16 @@ LAYERS = (
         "_scratch",
         "_shared",
     }
-    | {"_download", "_html", "_journal", "_plain", "_sparse_products", "_tasks", "_threads"},
+    | {
+        "_download",
+        "_gram",
+        "_html",
+        "_journal",
+        "_plain",
+        "_sparse_products",
+        "_tasks",
+        "_threads",
+    },
     {"molecules", "_summary", "kernels", "inducing", "design", "_atomic_dipoles"},
     {"objective", "solvers", "lockstep", "statistics", "scales", "soap", "io", "labels", "datasets"}
     | {

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from dipkit._backend import NUMPY
+from dipkit._gram import weighted_gram
 from dipkit.lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
-from dipkit.objective import DipoleTarget, HuberLoss, JointObjective, SquaredLoss, weighted_gram
+from dipkit.objective import DipoleTarget, HuberLoss, JointObjective, SquaredLoss
 from dipkit.solvers import line_search, solve_reweighted
 from dipkit.statistics import ChargeStatistics
 
@@ -157,6 +158,24 @@ def test_dipole_of_zero_moves(problem, points):
     gradient = objective.half_gradient(objective.at(zero, *objective.products(zero)))
     assert np.isfinite(gradient).all()
     assert (np.abs(gradient).max(axis=1) > 0).all()
+
+
+def test_directions_are_those_of_the_lines_that_see_a_molecule(problem, points):
+    (W, prior), held = points, np.flatnonzero(np.arange(N) % FOLDS == 0)
+    objective = lockstep(problem, SquaredLoss(), 0.05, prior)
+    off = objective.at(W, *objective.products(W)).off
+    unit = off / np.linalg.norm(off, axis=-1, keepdims=True)
+    # Of one line: its own. Fold 0 leaves some molecules out.
+    one = objective.take(np.array([0])).directions(W[:1])
+    overlap = np.abs(np.sum(one * unit[0], axis=-1))
+    np.testing.assert_allclose(np.delete(overlap, held), 1.0)
+    # The others decide for those; two lines that agree, and a third that does not.
+    W = W.copy()
+    W[[1, 2]] = W[1]
+    some = objective.take(np.array([0, 1, 2]))
+    found = some.directions(W[:3])
+    np.testing.assert_allclose(np.abs(np.sum(found * unit[1], axis=-1))[held], 1.0)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1.0)
 
 
 def test_line_search_finds_every_root():

@@ -4,11 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.linalg
 
-import dipkit.objective
+import dipkit._gram
 from dipkit.exceptions import InputError
 from dipkit.objective import (
     ABSOLUTE_FLOOR,
+    ACROSS,
     AbsoluteLoss,
     DipoleTarget,
     HuberLoss,
@@ -115,11 +117,12 @@ def test_gradient_and_slope_equal_finite_differences(
 
 
 def majoriser(J: JointObjective, start: np.ndarray) -> partial[float]:
-    """Build the quadratic from the normal equations at a start, raised to touch J there."""
+    """Build the quadratic from its matrix at a start, where it touches J."""
     point = J.at(start)
     mu = J.dipoles(point)
-    omega = J.pass_weights(mu)
-    matrix, right = J.normal_matrix(omega), J.right_side(omega, mu)
+    matrix = J.normal_matrix(mu)
+    # Its gradient at the start is that of J.
+    right = matrix @ start - J.gradient(point) / 2
 
     def quadratic(w: np.ndarray) -> float:
         return float(w @ matrix @ w - 2 * right @ w)
@@ -145,49 +148,82 @@ def test_majoriser_touches_and_lies_above(loss: Loss, charge_weight: float, seed
     assert rise == pytest.approx(J.slope(J.at(start), J.at(d)), rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.parametrize("directed", [False, True])
 def test_normal_matrix_equals_dense_sums(
-    loss: Loss, charge_weight: float, monkeypatch: pytest.MonkeyPatch
+    loss: Loss, charge_weight: float, directed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    J = objective(loss, charge_weight)
-    omega = J.pass_weights(J.dipoles(J.at(np.ones(R))))
-    part = charge_statistics()
+    J, part = objective(loss, charge_weight), charge_statistics()
+    mu = J.dipoles(J.at(np.ones(R)))
+    omega = J.pass_weights(mu)
     expected = 0.03 * np.eye(R) + charge_weight * part.gram / part.weight
     for A in range(N):
-        d = J.rows[3 * A : 3 * A + 3]
-        expected += omega[A] * d.T @ d
-    for rows in (8192, 7, 1):
-        monkeypatch.setattr(dipkit.objective, "ROWS_AT_ONCE", rows)
+        d, u = J.rows[3 * A : 3 * A + 3], mu[A] / np.linalg.norm(mu[A])
+        share = ACROSS if directed and not J.has_vector[A, 0] else 1.0
+        inside = (1 - share) * np.outer(u, u) + share * np.eye(3)
+        expected += omega[A] * d.T @ inside @ d
+    for rows in (8192, 7, 3):
+        monkeypatch.setattr(dipkit._gram, "ROWS_AT_ONCE", rows)
         J = objective(loss, charge_weight)
         for _ in range(2):  # a factorisation overwrites what it is given
-            matrix = J.normal_matrix(omega)
-            np.testing.assert_allclose(matrix, expected, rtol=1e-12)
+            matrix = J.normal_matrix(mu, directed)
+            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-14)
             matrix[:] = 0.0
 
 
-def test_another_penalty(loss: Loss, charge_weight: float) -> None:
+def test_directions_leave_a_share_of_the_majoriser(loss: Loss, charge_weight: float) -> None:
+    J = objective(loss, charge_weight)
+    for seed in range(5):
+        mu = np.random.default_rng(seed).standard_normal((N, 3))
+        whole, directed = J.normal_matrix(mu), J.normal_matrix(mu, directed=True)
+        shares = scipy.linalg.eigh(directed, whole, eigvals_only=True)
+        assert shares.min() >= ACROSS
+        assert shares.max() <= 1 + 1e-12
+        assert shares.min() < 0.5
+
+
+def test_a_magnitude_of_zero_holds_all_directions() -> None:
+    target = make_target()
+    magnitudes = np.where(np.isnan(target.magnitudes), np.nan, 0.0)
+    J = objective(SquaredLoss(), target=DipoleTarget(magnitudes, target.vectors, target.weights))
+    mu = np.random.default_rng(0).standard_normal((N, 3))
+    np.testing.assert_allclose(J.normal_matrix(mu, directed=True), J.normal_matrix(mu), rtol=1e-12)
+
+
+def test_near_the_labels_directions_are_the_curvature() -> None:
+    """Where magnitudes are met, nothing holds a dipole from turning but the share across."""
+    rows = np.random.default_rng(0).standard_normal((3 * N, R))
+    truth = np.ones(R)
+    mu = (rows @ truth).reshape(-1, 3)
+    target = DipoleTarget(np.linalg.norm(mu, axis=1), np.full((N, 3), np.nan), np.ones(N))
+    J = JointObjective(rows, np.zeros((N, 3)), target, None, 1e-9, 0.0, SquaredLoss())
+    h = 1e-5
+    rise = [J.gradient(J.at(truth + h * e)) - J.gradient(J.at(truth - h * e)) for e in np.eye(R)]
+    hessian = np.array(rise) / (4 * h)
+    whole, directed = J.normal_matrix(mu), J.normal_matrix(mu, directed=True)
+    expected = (1 - ACROSS) * hessian + ACROSS * whole
+    np.testing.assert_allclose(directed, expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(whole - hessian).max() > 0.1
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_another_penalty(loss: Loss, charge_weight: float, directed: bool) -> None:
     J = objective(loss, charge_weight)
     w = np.random.default_rng(0).standard_normal(R)
-    omega = J.pass_weights(J.dipoles(J.at(w)))
-    matrix, other = J.normal_matrix(omega), J.with_alpha(0.5)
-    np.testing.assert_allclose(other.normal_matrix(omega), matrix + 0.47 * np.eye(R), rtol=1e-12)
+    mu = J.dipoles(J.at(w))
+    matrix, other = J.normal_matrix(mu, directed), J.with_alpha(0.5)
+    np.testing.assert_allclose(
+        other.normal_matrix(mu, directed), matrix + 0.47 * np.eye(R), rtol=1e-12
+    )
     assert other.value(other.at(w)) == pytest.approx(
         J.value(J.at(w)) + 0.47 * ((w - PRIOR) ** 2).sum()
     )
-    np.testing.assert_array_equal(J.normal_matrix(omega), matrix)
+    np.testing.assert_array_equal(J.normal_matrix(mu, directed), matrix)
 
 
 def test_the_prior_is_zero_unless_given(loss: Loss) -> None:
     J = JointObjective(np.zeros((3 * N, R)), np.zeros((N, 3)), make_target(), None, 0.5, 0.0, loss)
     w = np.arange(float(R))
     assert J.value(J.at(w)) - J.value(J.at(np.zeros(R))) == pytest.approx(0.5 * w @ w)
-
-
-def test_inner_product_is_that_of_the_normal_matrix(loss: Loss, charge_weight: float) -> None:
-    J = objective(loss, charge_weight)
-    a, b = np.random.default_rng(0).standard_normal((2, R))
-    omega = J.pass_weights(J.dipoles(J.at(a)))
-    expected = a @ J.normal_matrix(omega) @ b
-    assert float(J.inner(J.at(a), J.at(b), omega)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_points_combine_like_their_weights(charge_weight: float) -> None:
