@@ -24,9 +24,6 @@ from .spread import DrawnCharges, PredictedSpread
 
 FloatArray = NDArray[np.float64]
 
-# Share of the kernel below which a scale is computed in float32 when predicting.
-LIGHT = 0.01
-
 
 class Evaluated(NamedTuple):
     """What a model says of N molecules with n atoms.
@@ -87,15 +84,14 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
 def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
     """By element: descriptors of its environments, their coefficients and its constant."""
     parts, intercepts = {}, model.intercept_.tolist()
-    # Large coefficients of both signs magnify the rounding of float32, which depends on the
-    # molecules in the same product; that of scales with a small weight does not matter.
-    precise = model.scale_weights_ >= LIGHT * model.scale_weights_.sum()
     for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
         mine = model.inducing_numbers_ == number
         run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
+        # Large coefficients of both signs magnify the rounding of float32, which depends on the
+        # molecules in the same product.
         features = [
-            backend.asarray(np.asfortranarray(scale[run], np.float64 if heavy else np.float32))
-            for scale, heavy in zip(model.inducing_features_, precise, strict=True)
+            backend.asarray(np.asfortranarray(scale[run], np.float64))
+            for scale in model.inducing_features_
         ]
         parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)
     return parts

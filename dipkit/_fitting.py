@@ -26,6 +26,7 @@ from ._memory import N_MATRICES, default_n_inducing, parse_bytes, plan_fit
 from ._quadrupoles import MORE_MATRICES, require_quadrupoles, with_quadrupoles
 from ._scratch import ScratchRows
 from ._settings import (
+    is_double,
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
@@ -61,15 +62,16 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     # One for the statistics that a charge discrepancy leaves.
     n_matrices = N_MATRICES + absorbs(model.charge_discrepancy) + quadrupoles * MORE_MATRICES
     dipoles = float(model.atomic_dipoles)
-    asked = backend, budget, n_matrices, dipoles > 0
+    precise = is_double(model.precision, len(molecules))
+    asked = backend, budget, n_matrices, dipoles > 0, precise
     n_inducing = model.n_inducing or default_n_inducing(molecules, *asked)
     plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), *asked)
     model.memory_plan_ = plan.as_dict()
-    environments = choose_environments(molecules, n_inducing, model.kernel_, rng, backend)
+    environments = choose_environments(molecules, n_inducing, model.kernel_, rng, backend, precise)
     assert molecules.features is not None
     weights, cut = molecules.features.weights, model.eigenvalue_cut
     with threads_for(n_inducing):
-        basis = build_basis(environments, model.kernel_, weights, cut, backend, dipoles)
+        basis = build_basis(environments, model.kernel_, weights, cut, backend, dipoles, precise)
     return gather(
         labels,
         basis,
@@ -202,7 +204,7 @@ def _store(
     model.elements_ = np.array([element.number for element in elements])
     model.inducing_numbers_ = np.repeat(model.elements_, counts)
     model.inducing_features_ = [
-        np.concatenate([to_host(part) for part in parts])
+        np.concatenate([to_host(part) for part in parts]).astype(np.float32, copy=False)
         for parts in zip(*(element.environments for element in elements), strict=True)
     ]
     model.scale_weights_ = np.array(basis.weights)

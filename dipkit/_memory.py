@@ -145,6 +145,7 @@ def plan_fit(
     budget: int | None = None,
     n_matrices: int = N_MATRICES,
     with_dipoles: bool = False,
+    precise: bool = False,
 ) -> MemoryPlan:
     """Forecast the memory of a fit and decide where the dipole rows go.
 
@@ -160,13 +161,15 @@ def plan_fit(
         Matrices of shape (r, r) that are held at once.
     with_dipoles : bool, default=False
         Whether there are columns of atomic dipoles.
+    precise : bool, default=False
+        Whether kernel values are in double precision.
 
     Raises
     ------
     InputError
         Where it cannot be done; names the largest number of inducing environments that can.
     """
-    plan = _planner(molecules, backend, budget, n_matrices, with_dipoles)
+    plan = _planner(molecules, backend, budget, n_matrices, with_dipoles, precise)
     found = plan(n_inducing)
     if found.peak > found.budget:
         largest = _largest_that(lambda m: plan(m).peak <= found.budget, n_inducing)
@@ -186,6 +189,7 @@ def _planner(
     budget: int | None,
     n_matrices: int,
     with_dipoles: bool = False,
+    precise: bool = False,
 ) -> Callable[[int], MemoryPlan]:
     """Return the plan as a function of the number of inducing environments."""
     present = process_memory() if backend.on_host else 0
@@ -197,7 +201,7 @@ def _planner(
         m = n_inducing + len(molecules.elements)
         e = len(molecules.elements)
         r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
-        held, streamed, rows = _forecast(molecules, m, r, n_matrices, backend)
+        held, streamed, rows = _forecast(molecules, m, r, n_matrices, backend, 8 if precise else 4)
         fits = present + held + streamed + rows <= budget
         return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
 
@@ -205,23 +209,28 @@ def _planner(
 
 
 def _forecast(
-    molecules: Molecules, m: int, r: int, n_matrices: int, backend: Backend
+    molecules: Molecules, m: int, r: int, n_matrices: int, backend: Backend, itemsize: int
 ) -> tuple[int, int, int]:
-    """Bytes held, streamed, and of the dipole rows: m columns of charges, r basis functions."""
+    """Bytes held, streamed, and of the dipole rows: m columns of charges, r basis functions.
+
+    `itemsize` is that of kernel values.
+    """
     assert molecules.features is not None
     n, widths = len(molecules), molecules.features.widths
     atoms = piece_atoms(backend) * (count_threads() if backend.on_host else 1)
-    held = 8 * n_matrices * r * r + 4 * m * sum(widths) + 500 * n + SLACK_BYTES
+    held = 8 * n_matrices * r * r + itemsize * m * sum(widths) + 500 * n + SLACK_BYTES
     on_demand = not molecules.features.in_memory
     describing = BATCH_BYTES if on_demand and not backend.on_host else 0
     candidates = min(4 * m, molecules.n_atoms)
-    choosing = 4 * candidates * (candidates + sum(widths)) + 8 * m * sum(widths)
+    # Descriptors of a scale, in the precision of its products.
+    copied = 8 * max(widths) if itemsize == 8 else 0
+    choosing = candidates * (itemsize * candidates + 4 * sum(widths) + copied) + 8 * m * sum(widths)
     per_molecule = max(molecules.n_atoms / n, 1)
     in_block = int(min(n, BLOCK_ATOMS / per_molecule))
     if on_demand:
         choosing += 8 * features.BLOCK_ATOMS * sum(widths) + describing
     # Kernel, basis functions and their products.
-    piece = _descriptor_bytes(widths, on_demand, backend) + 24 * r
+    piece = _descriptor_bytes(widths, on_demand, backend) + copied + 24 * r
     accumulating = atoms * piece + describing + 16 * in_block * r
     solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
     n_left_out, n_described = (min(n, most) for most in SPREAD_MOLECULES)
@@ -257,6 +266,7 @@ def default_n_inducing(
     budget: int | None = None,
     n_matrices: int = N_MATRICES,
     with_dipoles: bool = False,
+    precise: bool = False,
 ) -> int:
     """Inducing environments for data of this size: 100 times the root of the molecules' number.
 
@@ -272,7 +282,7 @@ def default_n_inducing(
         found = _largest(len(molecules), columns, free, backend, matrices)
         fitting = usual if found == columns else int(found / more)
     else:
-        plan = _planner(molecules, backend, budget, n_matrices, with_dipoles)
+        plan = _planner(molecules, backend, budget, n_matrices, with_dipoles, precise)
         fitting = _largest_that(
             lambda m: plan(m).peak <= plan(m).budget and not plan(m).rows_on_disk, usual + 1
         )

@@ -29,6 +29,9 @@ BASELINE_DIRECTION = 4.0
 DEFAULT_CHARGE_WEIGHT = 1e-3
 # The same with a charge discrepancy, which then alone says how closely charges are followed.
 DISCREPANT_CHARGE_WEIGHT = 100.0
+PRECISIONS = ("auto", "single", "double")
+# Molecules up to which precision="auto" is double: a fit then takes seconds anyhow.
+DOUBLE_MOLECULES = 2000
 INITS = ("auto", "charges", "electronegativity", "zero", "random")
 
 
@@ -54,6 +57,8 @@ def check_settings(ridge: Any) -> None:
         check_number("annealing", factor, above=0.0)
     if ridge.init not in INITS:
         raise InputError(f"init: expected one of {INITS}, got {ridge.init!r}.")
+    if ridge.precision not in PRECISIONS:
+        raise InputError(f"precision: expected one of {PRECISIONS}, got {ridge.precision!r}.")
     if ridge.prior not in ("start", "zero"):
         raise InputError(f'prior: expected "start" or "zero", got {ridge.prior!r}.')
     if ridge.kernel is not None and not isinstance(ridge.kernel, EnvironmentKernel):
@@ -118,6 +123,11 @@ def resolve_charge_weight(
             'name their key, or go on without them: charge_weight="auto" or 0.'
         )
     return weight
+
+
+def is_double(precision: str, n_molecules: int) -> bool:
+    """Whether kernel values of a fit are in double precision."""
+    return precision == "double" or (precision == "auto" and n_molecules <= DOUBLE_MOLECULES)
 
 
 def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -> float:

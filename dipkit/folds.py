@@ -35,6 +35,7 @@ from ._memory import parse_bytes
 from ._parameters import check_number
 from ._settings import (
     check_settings,
+    is_double,
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
@@ -502,12 +503,13 @@ def _choose_basis(
     backend = get_backend(ridge.device)
     budget = None if ridge.memory_budget is None else parse_bytes(ridge.memory_budget)
     dipoles = float(ridge.atomic_dipoles)
+    precise = is_double(ridge.precision, len(molecules))
     n_inducing = ridge.n_inducing or default_n_inducing(
-        molecules, backend, budget, with_dipoles=dipoles > 0
+        molecules, backend, budget, with_dipoles=dipoles > 0, precise=precise
     )
-    chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend)
+    chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend, precise)
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
     weights, cut = molecules.features.weights, ridge.eigenvalue_cut
     with threads_for(n_inducing):
-        return build_basis(environments, kernel, weights, cut, backend, dipoles), owners
+        return build_basis(environments, kernel, weights, cut, backend, dipoles, precise), owners

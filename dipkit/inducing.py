@@ -34,8 +34,9 @@ class ElementBasis:
     ----------
     number : int
         Atomic number.
-    environments : tuple of array of shape (M_e, d_s), float32
-        Descriptors of the inducing environments, one array per scale.
+    environments : tuple of array of shape (M_e, d_s), float32 or float64
+        Descriptors of the inducing environments, one array per scale; of the precision that kernel
+        values are to have.
     whitening : array of shape (M_e, r_e - 1)
     columns : slice
         Columns of this element's charges among all r.
@@ -194,6 +195,7 @@ def build_basis(
     eigenvalue_cut: float,
     backend: Backend = NUMPY,
     dipole_scale: float = 0.0,
+    precise: bool = False,
 ) -> Basis:
     """Whiten the kernel matrix of each element's environments.
 
@@ -209,19 +211,21 @@ def build_basis(
     backend : Backend
     dipole_scale : float, default=0.0
         Of atomic dipoles; 0 for charges alone.
+    precise : bool, default=False
+        Compute kernel values in float64 instead of float32.
 
     Returns
     -------
     Basis
     """
-    elements, start = {}, 0
+    elements, start, dtype = {}, 0, precision(precise)
     for number, scales in sorted(environments.items()):
         whitening = whiten(_exact_kernel_matrix(scales, kernel, weights), eigenvalue_cut)
         stop = start + whitening.shape[1] + 1
         elements[number] = ElementBasis(
             number=number,
             # In the order in which products leave out what is zero (`_sparse_products.dot`).
-            environments=tuple(backend.asarray(np.asfortranarray(scale)) for scale in scales),
+            environments=tuple(backend.asarray(np.asfortranarray(x, dtype)) for x in scales),
             whitening=backend.asarray(whitening),
             columns=slice(start, stop),
         )
@@ -229,6 +233,11 @@ def build_basis(
     if dipole_scale > 0:
         elements = _with_dipoles(elements, start)
     return Basis(elements, kernel, tuple(weights), backend, dipole_scale)
+
+
+def precision(precise: bool) -> type[np.floating[Any]]:
+    """Type of kernel values."""
+    return np.float64 if precise else np.float32
 
 
 def _with_dipoles(elements: Mapping[int, ElementBasis], start: int) -> dict[int, ElementBasis]:
@@ -305,7 +314,7 @@ def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:
     return dict(sorted(quota.items()))
 
 
-def farthest_points(similarity: NDArray[np.float32], n_points: int) -> NDArray[np.intp]:
+def farthest_points(similarity: NDArray[np.floating[Any]], n_points: int) -> NDArray[np.intp]:
     """Choose points one by one, each the least similar to all chosen before.
 
     Parameters
@@ -336,6 +345,7 @@ def choose_environments(
     kernel: EnvironmentKernel,
     rng: np.random.Generator,
     backend: Backend = NUMPY,
+    precise: bool = False,
 ) -> dict[int, tuple[NDArray[np.float32], ...]]:
     """Choose inducing environments for each element, by farthest points in the kernel's distance.
 
@@ -353,13 +363,15 @@ def choose_environments(
         Draws candidates where an element has many more atoms than it needs.
     backend : Backend
         Where candidates are described, if they are on demand, and compared.
+    precise : bool, default=False
+        Compare in float64.
 
     Returns
     -------
     dict
         By atomic number: descriptors of the environments, one array per scale.
     """
-    chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend)
+    chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend, precise)
     return {number: scales for number, (_, scales) in chosen.items()}
 
 
@@ -369,12 +381,13 @@ def choose_atoms(
     kernel: EnvironmentKernel,
     rng: np.random.Generator,
     backend: Backend = NUMPY,
+    precise: bool = False,
 ) -> dict[int, tuple[NDArray[np.intp], tuple[NDArray[np.float32], ...]]]:
     """Choose inducing environments as `choose_environments`, and tell whose they are.
 
     Parameters
     ----------
-    molecules, n_inducing, kernel, rng, backend
+    molecules, n_inducing, kernel, rng, backend, precise
         As there.
 
     Returns
@@ -392,7 +405,7 @@ def choose_atoms(
         atoms = _draw(molecules.numbers == number, m, rng)
         scales = molecules.features.take(atoms).compute(backend).scales
         if m < len(atoms):
-            x = backend.asarray(scales[main])
+            x = backend.asarray(scales[main].astype(precision(precise), copy=False))
             similarity = backend.to_host(kernel([x], [x], [1.0], backend))
             points = np.sort(farthest_points(similarity, m))
             atoms, scales = atoms[points], tuple(scale[points] for scale in scales)

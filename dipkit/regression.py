@@ -111,6 +111,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Scale s of dipoles of single atoms beside the charges (21), along the vectors to their
         neighbours of each element. With 0 dipoles are made of charges alone. Worth a try, with
         0.03, from some thousand dipoles on; with fewer, amplitudes are more than labels can tell.
+    precision : {"auto", "single", "double"}, default="auto"
+        Of kernel values in `fit`; all else, predictions included, is in double precision. With
+        ``"single"``, which is faster, rounding makes models of different machines, or of CPU and
+        GPU, differ. ``"auto"`` is double up to 2,000 molecules.
 
     Attributes
     ----------
@@ -193,6 +197,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         charge_discrepancy: float | None = None,
         quadrupole_weight: float = 0.0,
         atomic_dipoles: float = 0.0,
+        precision: str = "auto",
     ):
         self.alpha = alpha
         self.charge_weight = charge_weight
@@ -218,6 +223,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         self.charge_discrepancy = charge_discrepancy
         self.quadrupole_weight = quadrupole_weight
         self.atomic_dipoles = atomic_dipoles
+        self.precision = precision
 
     def fit(
         self,

@@ -13,23 +13,14 @@ import dipkit.uncertainty
 from dipkit import DipoleKernelRidge, load_model, save_model
 from dipkit._fit_labels import read_labels
 from dipkit.exceptions import InputError
-from dipkit.kernels import PowerKernel
 from dipkit.molecules import Molecules
 from dipkit.objective import DipoleTarget
 from dipkit.uncertainty import CalibrationSample
 
 
-class ExactKernel(PowerKernel):
-    """In double precision: rounding of single precision depends on which molecules go together."""
-
-    def __call__(self, x: Any, z: Any, *arguments: Any) -> Any:
-        x, z = ([part.astype(float) for part in parts] for parts in (x, z))
-        return super().__call__(x, z, *arguments)
-
-
 def ridge(**parameters: Any) -> DipoleKernelRidge:
     settings = {"n_inducing": 60, "tol": 1e-10, "max_iter": 3000, "device": "cpu"}
-    return DipoleKernelRidge(kernel=ExactKernel(), **settings | parameters)
+    return DipoleKernelRidge(**settings | parameters)
 
 
 def in_parts(model: DipoleKernelRidge, *parts: Molecules) -> DipoleKernelRidge:

@@ -19,9 +19,10 @@ from sklearn.utils import estimator_checks
 import dipkit._backend
 import dipkit._fitting
 import dipkit._memory
+import dipkit.kernels
 from dipkit import DipoleKernelRidge, SOAPTransformer, _fitting, default_model
 from dipkit._atoms import to_atoms
-from dipkit._settings import DEFAULT_CHARGE_WEIGHT
+from dipkit._settings import DEFAULT_CHARGE_WEIGHT, DOUBLE_MOLECULES, is_double
 from dipkit.design import conserve_charge, dipoles, molecule_sums
 from dipkit.exceptions import DeviceError, InputError
 from dipkit.inducing import choose_environments
@@ -180,14 +181,13 @@ def test_parts_of_a_prediction_agree(described: Molecules, fitted: DipoleKernelR
 def test_a_subset_is_predicted_alike(
     described: Molecules, fitted: DipoleKernelRidge, part: Any
 ) -> None:
-    # Kernels are products in float32, whose rounding depends on how many atoms are multiplied.
     np.testing.assert_allclose(
-        fitted.predict_dipole(described[part]), fitted.predict_dipole(described)[part], atol=1e-3
+        fitted.predict_dipole(described[part]), fitted.predict_dipole(described)[part], atol=1e-9
     )
     np.testing.assert_allclose(
         fitted.predict_charges(described[part]),
         fitted.predict_charges(described)[described.atom_index(part)],
-        atol=1e-4,
+        atol=1e-9,
     )
 
 
@@ -196,7 +196,7 @@ def test_pieces_do_not_show(
 ) -> None:
     whole = fitted.predict_dipole(described)
     monkeypatch.setattr(dipkit._memory, "PIECE_ATOMS", 100)
-    np.testing.assert_allclose(fitted.predict_dipole(described), whole, atol=1e-3)
+    np.testing.assert_allclose(fitted.predict_dipole(described), whole, atol=1e-9)
 
 
 def test_predictions_never_read_labels(described: Molecules, fitted: DipoleKernelRidge) -> None:
@@ -295,6 +295,28 @@ def test_vectors_and_magnitudes_mix(described: Molecules) -> None:
     assert model.label_summary_["n_magnitudes"] == 25
     off = np.linalg.norm(model.predict_dipole(described[:10]) - vectors[:10], axis=1)
     assert off.mean() < 0.2
+
+
+@pytest.mark.parametrize("precision", ["auto", "double", "single"])
+def test_the_order_of_sums_shows_in_single_precision_only(
+    described: Molecules, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    # As on another processor, or on a GPU. The environments are chosen anew.
+    model = DipoleKernelRidge(n_inducing=150, precision=precision, device="cpu")
+    expected = model.fit(described).predict_dipole(described)
+    same_model = clone(model).fit(described)
+    monkeypatch.setattr(dipkit.kernels, "dot", lambda x, z, _: x[:, ::-1] @ z[:, ::-1].T)
+    scale = np.abs(expected).max()
+    assert np.abs(same_model.predict_dipole(described) - expected).max() < 1e-8 * scale
+    off = np.abs(model.fit(described).predict_dipole(described) - expected).max() / scale
+    assert off > 1e-6 if precision == "single" else off < 1e-7
+    assert {scale.dtype for scale in model.inducing_features_} == {np.dtype(np.float32)}
+
+
+def test_large_sets_are_fitted_in_single_precision() -> None:
+    assert [is_double("auto", n) for n in (1, DOUBLE_MOLECULES, DOUBLE_MOLECULES + 1)] == [1, 1, 0]
+    assert is_double("double", 10**6)
+    assert not is_double("single", 1)
 
 
 def fix_environments(monkeypatch: pytest.MonkeyPatch, molecules: Molecules) -> None:
@@ -560,6 +582,7 @@ def test_charges_and_weights_are_routed(described: Molecules, frames: list[Atoms
         ({"tol": -1e-3}, "tol: expected a number > 0"),
         ({"eigenvalue_cut": 0}, "eigenvalue_cut: expected a number > 0"),
         ({"eigenvalue_cut": 1.0}, "eigenvalue_cut: expected a share below 1, got 1.0"),
+        ({"precision": "half"}, "precision: expected one of .*'auto'.*, got 'half'"),
         ({"random_state": -1}, "random_state: expected None, a whole number .*got -1"),
         ({"random_state": "x"}, "random_state: expected None, a whole number .*got 'x'"),
         ({"n_inducing": True}, "n_inducing: expected an integer >= 1, got True"),
