@@ -19,10 +19,14 @@ from ._memory import piece_atoms
 from ._threads import count_threads, in_order
 from .design import constant_charges, constant_dipoles, dipoles, molecule_sums, project
 from .features import cut
+from .inducing import precision
 from .molecules import Molecules
 from .spread import DrawnCharges, PredictedSpread
 
 FloatArray = NDArray[np.float64]
+
+# Share of the kernel below which a scale is in float32 when predicting, unless "double" is asked.
+LIGHT = 0.01
 
 
 class Evaluated(NamedTuple):
@@ -84,14 +88,16 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
 def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
     """By element: descriptors of its environments, their coefficients and its constant."""
     parts, intercepts = {}, model.intercept_.tolist()
+    # Large coefficients of both signs magnify the rounding of float32, which depends on the
+    # molecules in the same product; that of scales with a small weight is small.
+    share = model.scale_weights_ / model.scale_weights_.sum()
+    precise = (share >= LIGHT) | (model.precision == "double")
     for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
         mine = model.inducing_numbers_ == number
         run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
-        # Large coefficients of both signs magnify the rounding of float32, which depends on the
-        # molecules in the same product.
         features = [
-            backend.asarray(np.asfortranarray(scale[run], np.float64))
-            for scale in model.inducing_features_
+            backend.asarray(np.asfortranarray(scale[run], precision(heavy)))
+            for scale, heavy in zip(model.inducing_features_, precise, strict=True)
         ]
         parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)
     return parts

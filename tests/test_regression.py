@@ -182,12 +182,12 @@ def test_a_subset_is_predicted_alike(
     described: Molecules, fitted: DipoleKernelRidge, part: Any
 ) -> None:
     np.testing.assert_allclose(
-        fitted.predict_dipole(described[part]), fitted.predict_dipole(described)[part], atol=1e-9
+        fitted.predict_dipole(described[part]), fitted.predict_dipole(described)[part], atol=1e-5
     )
     np.testing.assert_allclose(
         fitted.predict_charges(described[part]),
         fitted.predict_charges(described)[described.atom_index(part)],
-        atol=1e-9,
+        atol=1e-5,
     )
 
 
@@ -196,7 +196,7 @@ def test_pieces_do_not_show(
 ) -> None:
     whole = fitted.predict_dipole(described)
     monkeypatch.setattr(dipkit._memory, "PIECE_ATOMS", 100)
-    np.testing.assert_allclose(fitted.predict_dipole(described), whole, atol=1e-9)
+    np.testing.assert_allclose(fitted.predict_dipole(described), whole, atol=1e-5)
 
 
 def test_predictions_never_read_labels(described: Molecules, fitted: DipoleKernelRidge) -> None:
@@ -307,9 +307,12 @@ def test_the_order_of_sums_shows_in_single_precision_only(
     same_model = clone(model).fit(described)
     monkeypatch.setattr(dipkit.kernels, "dot", lambda x, z, _: x[:, ::-1] @ z[:, ::-1].T)
     scale = np.abs(expected).max()
-    assert np.abs(same_model.predict_dipole(described) - expected).max() < 1e-8 * scale
-    off = np.abs(model.fit(described).predict_dipole(described) - expected).max() / scale
-    assert off > 1e-6 if precision == "single" else off < 1e-7
+    # Scales of small weight are predicted in single precision unless double is asked for.
+    rounding = 1e-8 if precision == "double" else 1e-4
+    assert np.abs(same_model.predict_dipole(described) - expected).max() < rounding * scale
+    fitted_again = model.fit(described).set_params(precision="double").predict_dipole(described)
+    off = np.abs(fitted_again - same_model.set_params(precision="double").predict_dipole(described))
+    assert off.max() > 1e-6 * scale if precision == "single" else off.max() < 1e-7 * scale
     assert {scale.dtype for scale in model.inducing_features_} == {np.dtype(np.float32)}
 
 
