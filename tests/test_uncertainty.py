@@ -108,7 +108,7 @@ def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> Non
 
 @pytest.fixture(scope="module")
 def fitted(described: Molecules) -> DipoleKernelRidge:
-    return DipoleKernelRidge(n_inducing=150).fit(described[:30])
+    return DipoleKernelRidge(n_inducing=150, precision="double").fit(described[:30])
 
 
 def test_magnitudes_are_the_same_bits(fitted: DipoleKernelRidge, described: Molecules) -> None:
