@@ -112,10 +112,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         neighbours of each element. With 0 dipoles are made of charges alone. Worth a try, with
         0.03, from some thousand dipoles on; with fewer, amplitudes are more than labels can tell.
     precision : {"auto", "single", "double"}, default="auto"
-        Of kernel values. With ``"single"``, which is faster, rounding makes models of different
-        machines, or of CPU and GPU, differ. ``"auto"`` is double in fits of up to 2,000 molecules.
-        Predictions are in double precision; scales that carry less than 1 % of the kernel are so
-        with ``"double"`` only.
+        Of kernel values. With ``"single"``, which is faster, a fit to the same descriptors depends
+        on the machine and the device, through rounding. ``"auto"`` is double in fits of up to 2,000
+        molecules. Predictions are in double precision; scales that carry less than 1 % of the
+        kernel are so with ``"double"`` only. Descriptors are in single precision always.
 
     Attributes
     ----------

@@ -322,7 +322,7 @@ def on_demand() -> Molecules:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    # A stronger cut and penalty than usual: else rounding of single precision is all that shows.
+    # A stronger cut and penalty than usual: else rounding of descriptors is all that shows.
     usual = {"alpha": 1e-2, "eigenvalue_cut": 1e-3, "max_iter": 1000, "tol": 1e-10}
     return DipoleKernelRidge(device="cpu", **{**usual, **parameters})
 
@@ -352,7 +352,7 @@ def test_fits_and_predictions_describe_on_the_device(
     no_host_spectra()
     model.fit(molecules)
     found = model.predict_dipole(molecules), model.predict_charges(molecules)
-    # Rounding of the kernel in single precision shows in charges first, which labels pin less.
+    # Rounding of descriptors shows in charges first, which labels pin less.
     for one, other, tol in zip(found, expected, (1e-6, 5e-6), strict=True):
         np.testing.assert_allclose(one, other, rtol=tol, atol=tol * np.abs(other).max())
     std = model.predict(molecules, return_std=True)[1]
