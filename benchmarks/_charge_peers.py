@@ -20,10 +20,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from dipkit import Molecules
-from dipkit._backend import NUMPY
-from dipkit.inducing import Basis, build_basis, choose_environments, share_out
-from dipkit.kernels import PowerKernel
-from dipkit.statistics import ChargeLabels, accumulate
+from dipkit.learning.inducing import Basis, build_basis, choose_environments, share_out
+from dipkit.learning.kernels import PowerKernel
+from dipkit.learning.statistics import ChargeLabels, accumulate
+from dipkit.support.backend import NUMPY
 
 FloatArray = NDArray[np.float64]
 DEGREE = 2

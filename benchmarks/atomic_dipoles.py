@@ -20,8 +20,8 @@ from _common import draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit._atomic_dipoles import SHARE
-from dipkit.soap import baseline_scales
+from dipkit.descriptors.soap import baseline_scales
+from dipkit.learning.atomic_dipoles import SHARE
 
 Row = dict[str, Any]
 

@@ -24,8 +24,8 @@ import numpy as np
 from _common import draw, setting
 
 from dipkit import Molecules, default_model, read, write
-from dipkit.labels import gfn2
-from dipkit.metrics import error_report
+from dipkit.estimator.metrics import error_report
+from dipkit.quantum.labels import gfn2
 
 ALONE = "GFN2-xTB"
 SCALED = "GFN2-xTB times one fitted factor"

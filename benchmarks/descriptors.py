@@ -23,13 +23,13 @@ import numpy as np
 from _common import Stopwatch, setting
 
 from dipkit import Molecules, read, to_atoms
-from dipkit._backend import Backend, get_backend
-from dipkit._device_spectrum import DeviceTables, _batches
-from dipkit._dscribe import _device_tables
-from dipkit._memory import DEVICE_PIECE_ATOMS, PIECE_ATOMS
-from dipkit._threads import in_order
-from dipkit.features import cut
-from dipkit.soap import SOAPTransformer
+from dipkit.descriptors.radial_tables import _device_tables
+from dipkit.descriptors.soap import SOAPTransformer
+from dipkit.descriptors.spectra_device import DeviceTables, _batches
+from dipkit.learning.blocking import DEVICE_PIECE_ATOMS, PIECE_ATOMS
+from dipkit.support.backend import Backend, get_backend
+from dipkit.support.blas_threads import in_order
+from dipkit.support.ragged_index import cut
 
 
 def blocks(molecules: Molecules, size: int) -> list[Molecules]:

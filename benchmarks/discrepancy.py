@@ -20,14 +20,14 @@ import numpy as np
 from _common import draw, setting
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit._discrepancy import absorb, absorbs
-from dipkit._fit_labels import read_labels
-from dipkit._fitting import first_statistics
-from dipkit._settings import AUTO_ALPHA
-from dipkit.objective import JointObjective, SquaredLoss
-from dipkit.solvers import solve_annealed
-from dipkit.starts import charge_start
-from dipkit.statistics import accumulate
+from dipkit.estimator.fit import first_statistics
+from dipkit.estimator.parameters import AUTO_ALPHA
+from dipkit.learning.charge_discrepancy import absorb, absorbs
+from dipkit.learning.initial_charges import charge_start
+from dipkit.learning.labels import read_labels
+from dipkit.learning.objective import JointObjective, SquaredLoss
+from dipkit.learning.solvers import solve_annealed
+from dipkit.learning.statistics import accumulate
 
 ALONE = "no charges"
 OWN = "charges of the N molecules"

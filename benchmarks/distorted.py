@@ -20,9 +20,9 @@ import numpy as np
 from _common import setting
 
 from dipkit import Molecules, as_molecules, default_model, read, to_atoms, write
-from dipkit.datasets import load_organics
-from dipkit.labels import gfn2
-from dipkit.vibrations import normal_modes, thermal_geometries
+from dipkit.data.datasets import load_organics
+from dipkit.quantum.labels import gfn2
+from dipkit.response.vibrations import normal_modes, thermal_geometries
 
 TEMPERATURE = 300.0
 # Vibrations below, 1/cm, are turns about bonds, which no straight line follows.
@@ -123,7 +123,8 @@ Made by `benchmarks/distorted.py --molecules {n_molecules} --train {args.train} 
 
 {n_molecules} of the bundled molecules, of at most {MOST_ATOMS} atoms, relaxed by GFN2-xTB and
 moved along their normal modes: {GEOMETRIES - 1} geometries each, drawn from the harmonic
-oscillators at {TEMPERATURE:g} K, vibrations below {LOWEST:g} 1/cm at rest (`dipkit.vibrations`).
+oscillators at {TEMPERATURE:g} K, vibrations below {LOWEST:g} 1/cm at rest
+(`dipkit.response.vibrations`).
 Labels are magnitudes by GFN2-xTB. Models with the usual settings learn geometries of {args.train}
 molecules and are tested on those of the other {n_molecules - args.train}; means over {seeds}
 splits. Mean absolute errors, debye. The change is that of the magnitude from the relaxed to a

@@ -18,7 +18,7 @@ from pathlib import Path
 from _common import draw, setting
 
 from dipkit import default_model, predict_all, read, write
-from dipkit.metrics import error_report
+from dipkit.estimator.metrics import error_report
 
 
 def peak_gib(who: int) -> float:

@@ -24,7 +24,7 @@ from _common import draw, setting
 from _large_smiles import SMILES
 
 from dipkit import Molecules, as_molecules, default_model, read, write
-from dipkit.labels import gfn2
+from dipkit.quantum.labels import gfn2
 
 SIZES = {
     "10 to 13": range(10, 14),

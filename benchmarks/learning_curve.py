@@ -19,8 +19,8 @@ import numpy as np
 from _draws import Row, arguments, described_draw, made_by, run_seeds, test_part
 
 from dipkit import DipoleKernelRidge, Molecules
-from dipkit.baselines import AveragedSOAPRidge, charge_dipoles, mean_predictor
-from dipkit.metrics import error_report
+from dipkit.estimator.metrics import error_report
+from dipkit.estimator.reference_models import AveragedSOAPRidge, charge_dipoles, mean_predictor
 
 MEAN = "mean of the training molecules"
 AVERAGED = "kernel ridge on averaged SOAP"

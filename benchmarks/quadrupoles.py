@@ -18,9 +18,9 @@ import numpy as np
 from _common import setting
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
-from dipkit.datasets import load_organics
-from dipkit.design import dipoles, quadrupoles
-from dipkit.labels import calculate, parse_method
+from dipkit.data.datasets import load_organics
+from dipkit.learning.charge_maps import dipoles, quadrupoles
+from dipkit.quantum.labels import calculate, parse_method
 
 DEVELOPMENT, VALIDATION = 400, 100
 WEIGHTS = (0.0, 0.001, 0.01, 0.1)

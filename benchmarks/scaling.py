@@ -20,9 +20,9 @@ import numpy as np
 from _common import Stopwatch, clocked, draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
-import dipkit._fitting
+import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit._settings import AUTO_ALPHA
+from dipkit.estimator.parameters import AUTO_ALPHA
 
 STEPS = {
     "choose environments": "choose_environments",
@@ -39,7 +39,7 @@ def run(train: Molecules, args: argparse.Namespace) -> Row:
     described = SOAPTransformer(on_demand=True, verbose=False).fit_transform(train)
     alpha = AUTO_ALPHA / args.sizes[0]
     ridge = DipoleKernelRidge(alpha, n_inducing=args.inducing, memory_budget=args.memory_budget)
-    with clocked(dipkit._fitting, *STEPS.values()) as watches, Stopwatch() as whole:
+    with clocked(dipkit.estimator.fit, *STEPS.values()) as watches, Stopwatch() as whole:
         ridge.fit(described)
     found = {step: watches[name] for step, name in STEPS.items()} | {WHOLE: whole}
     print(f"  {len(train)} molecules, {train.n_atoms} atoms: ", end="")

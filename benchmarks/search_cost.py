@@ -16,8 +16,8 @@ from _common import setting
 from sklearn.model_selection import KFold
 
 from dipkit import DipoleKernelRidge, SOAPTransformer, read
-from dipkit.datasets import load_organics
-from dipkit.folds import cross_validate_grid
+from dipkit.data.datasets import load_organics
+from dipkit.search.folds import cross_validate_grid
 
 
 def main() -> None:

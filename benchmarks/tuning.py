@@ -26,7 +26,7 @@ from _common import draw, setting
 from sklearn.model_selection import KFold
 
 from dipkit import DipoleSearchCV, Molecules, SOAPTransformer, default_model, read
-from dipkit.folds import cross_validate_grid
+from dipkit.search.folds import cross_validate_grid
 
 N_TEST = 1000
 ALPHAS = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6]
@@ -190,7 +190,7 @@ def table_of_curves(found: list[dict[str, Any]]) -> list[str]:
 
 def picture(found: list[dict[str, Any]], path: Path) -> None:
     """Draw the lambda curves."""
-    from dipkit.report import new_figure, save_figure
+    from dipkit.report.plots import new_figure, save_figure
 
     figure = new_figure(6.6, 4.4)
     axes = figure.subplots()

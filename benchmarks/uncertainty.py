@@ -19,7 +19,7 @@ from _common import Stopwatch, clocked
 from _draws import Row, arguments, described_draw, made_by, run_seeds, test_part
 from scipy.stats import spearmanr
 
-import dipkit._fitting
+import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, Molecules
 
 WIDTHS = {"within 1 std, %": 1.0, "within 1.96 std, %": 1.96}
@@ -28,7 +28,7 @@ NITROGEN, FLUORINE = 7, 9
 
 def timed_fit(train: Molecules) -> tuple[DipoleKernelRidge, float, float]:
     """Fit, and tell the seconds in all and those spent on the standard deviations."""
-    with clocked(dipkit._fitting, "fit_spread") as watches, Stopwatch() as whole:
+    with clocked(dipkit.estimator.fit, "fit_spread") as watches, Stopwatch() as whole:
         model = DipoleKernelRidge().fit(train, train.dipole_magnitude)
     return model, whole.wall, watches["fit_spread"].wall
 

@@ -20,7 +20,7 @@ import numpy as np
 from _common import setting
 
 from dipkit import Molecules, default_model, predict_all, read, write
-from dipkit.labels import parse_method
+from dipkit.quantum.labels import parse_method
 
 LENGTH, LENGTH_RANGE = 0.96, 0.12
 ANGLE, ANGLE_RANGE = 104.5, 20.0

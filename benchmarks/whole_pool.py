@@ -18,7 +18,7 @@ import numpy as np
 from _common import PeakMemory, parts, setting
 
 from dipkit import DipoleKernelRidge, SOAPTransformer, read
-from dipkit.metrics import error_report
+from dipkit.estimator.metrics import error_report
 
 
 def main() -> None:

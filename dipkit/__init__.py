@@ -8,15 +8,15 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 from . import exceptions, units
+from .data.io import as_molecules, read, to_atoms, write
+from .data.molecules import Molecules
+from .descriptors.soap import SOAPScale, SOAPTransformer
+from .estimator.persistence import load_model, save_model
+from .estimator.pipeline import Prediction, default_model, predict_all
+from .estimator.regression import DipoleKernelRidge
 from .exceptions import DipkitError
-from .io import as_molecules, read, to_atoms, write
-from .kernels import GaussianKernel, PowerKernel
-from .molecules import Molecules
-from .persistence import load_model, save_model
-from .predicting import Prediction, default_model, predict_all
-from .regression import DipoleKernelRidge
-from .search import DipoleSearchCV
-from .soap import SOAPScale, SOAPTransformer
+from .learning.kernels import GaussianKernel, PowerKernel
+from .search.search_cv import DipoleSearchCV
 
 __all__ = [
     "DipkitError",

@@ -8,8 +8,8 @@ import os
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from dipkit import SOAPTransformer, default_model, to_atoms
-from dipkit.datasets import load_organics
-from dipkit.metrics import mae_scorer
+from dipkit.data.datasets import load_organics
+from dipkit.estimator.metrics import mae_scorer
 
 quick = "DIPKIT_EXAMPLES_QUICK" in os.environ
 

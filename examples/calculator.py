@@ -9,8 +9,8 @@ import numpy as np
 from ase.build import molecule
 
 from dipkit import default_model
-from dipkit.calculator import DipkitCalculator
-from dipkit.datasets import load_organics
+from dipkit.data.datasets import load_organics
+from dipkit.response.ase_calculator import DipkitCalculator
 
 n = 60 if "DIPKIT_EXAMPLES_QUICK" in os.environ else None
 model = default_model().fit(load_organics()[:n])

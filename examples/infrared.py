@@ -20,10 +20,10 @@ from ase.optimize import BFGS
 from ase.vibrations import Infrared
 
 from dipkit import default_model, predict_all
-from dipkit.calculator import DipkitCalculator
-from dipkit.derivatives import dipole_derivatives
-from dipkit.labels import gfn2
-from dipkit.vibrations import infrared_intensities, normal_modes, thermal_geometries
+from dipkit.quantum.labels import gfn2
+from dipkit.response.ase_calculator import DipkitCalculator
+from dipkit.response.derivatives import dipole_derivatives
+from dipkit.response.vibrations import infrared_intensities, normal_modes, thermal_geometries
 
 try:
     from tblite.ase import TBLite

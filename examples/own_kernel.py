@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer
-from dipkit.datasets import load_organics
-from dipkit.kernels import EnvironmentKernel
+from dipkit.data.datasets import load_organics
+from dipkit.learning.kernels import EnvironmentKernel
 
 
 class RationalKernel(EnvironmentKernel):

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from dipkit import default_model, load_model, predict_all, save_model
-from dipkit.datasets import load_organics
+from dipkit.data.datasets import load_organics
 
 molecules = load_organics()
 train, test = train_test_split(molecules, test_size=0.25, random_state=0)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from dipkit.datasets import load_organics
-from dipkit.features import Features
-from dipkit.molecules import Molecules
-from dipkit.soap import SOAPScale, SOAPTransformer
+from dipkit.data.datasets import load_organics
+from dipkit.data.molecules import Molecules
+from dipkit.descriptors.features import Features
+from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -1,4 +1,4 @@
-"""Imports point one way, a dependency enters through one door, `import dipkit` stays light."""
+"""Imports point downwards, a dependency enters through one door, `import dipkit` stays light."""
 
 import ast
 import subprocess
@@ -11,97 +11,53 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 
-# Lowest first. A module imports from its own layer and from lower ones, and modules of one layer do
-# not import each other in a circle. The second set of a layer holds the private parts of the first.
-LAYERS = (
-    {"exceptions", "units", "features", "_backend"}
-    | {
-        "_checks",
-        "_elements",
-        "_files",
-        "_frozen",
-        "_gram",
-        "_keys",
-        "_label_checks",
-        "_label_units",
-        "_ragged",
-        "_scratch",
-        "_shared",
-    }
-    | {
-        "_download",
-        "_gram",
-        "_html",
-        "_journal",
-        "_plain",
-        "_sparse_products",
-        "_tasks",
-        "_threads",
-    },
-    {"molecules", "_summary", "kernels", "inducing", "design", "_atomic_dipoles"},
-    {"objective", "solvers", "lockstep", "statistics", "scales", "soap", "io", "labels", "datasets"}
-    | {
-        "_ase_files",
-        "_atoms",
-        "_calculate",
-        "_champs",
-        "_charge_features",
-        "_describe",
-        "_device_spectrum",
-        "_discrepancy",
-        "_differences",
-        "_dscribe",
-        "_electrons",
-        "_expansion",
-        "_gaussian_basis",
-        "_mean_field",
-        "_memory",
-        "_npz",
-        "_power_spectrum",
-        "_qm9",
-        "_records",
-        "_sdf",
-        "_species",
-        "_xtb",
-        "spread",
-        "starts",
-        "uncertainty",
-    },
-    {"regression"}
-    | {"_baseline", "_described", "_direction", "_evaluate", "_fit_labels", "_fit_statistics"}
-    | {"_fitting", "_parameters", "_quadrupoles", "_settings"},
-    {"predicting", "metrics", "baselines", "folds", "_folded_quadrupoles"},
-    {"search", "persistence", "calculator", "derivatives", "report", "vibrations"}
-    | {"_labelling", "_outputs", "_study", "_training", "_trials"},
-    {"demo", "_tuning", "study_report"},
+# Lowest first: a room imports from itself and from lower floors. Rooms of one floor do not see each
+# other.
+FLOORS = (
+    {"support"},
+    {"data"},
+    {"descriptors", "quantum"},
+    {"learning"},
+    {"estimator"},
+    {"response", "report"},
+    {"search"},
     {"cli"},
-    {"__init__", "__main__"},
 )
-LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in modules}
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# What stands outside the rooms: the first two are seen by all, the others see all.
+TOP = {"exceptions", "units", "__init__", "__main__"}
 
 DOORS = {
-    "cupy": "_backend",
-    "cupyx": "_backend",
-    "dscribe": "_dscribe",
-    "matplotlib": "report",
-    "optuna": "_study",
-    "pooch": "_download",
-    "pyscf": "_mean_field",
-    "requests": "_download",
-    "skops": "persistence",
-    "tblite": "_xtb",
-    "threadpoolctl": "_threads",
-    "typer": "cli",
+    "cupy": "support.backend",
+    "cupyx": "support.backend",
+    "dscribe": "descriptors.radial_tables",
+    "matplotlib": "report.plots",
+    "optuna": "search.study",
+    "pooch": "data.download",
+    "pyscf": "quantum.mean_field",
+    "requests": "data.download",
+    "skops": "estimator.persistence",
+    "tblite": "quantum.xtb",
+    "threadpoolctl": "support.blas_threads",
+    "typer": "cli.app",
 }
 
 NOT_AT_IMPORT = {"cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "requests", "tblite"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+# A public face names what a room offers.
+MOST_LINES_OF_A_FACE = 60
+MOST_FILES_AT_THE_TOP = 8
 
 
 def module_name(path: Path) -> str:
-    """Name of a module below the package; a subpackage counts as one module."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    """Dotted name of a module below the package, for example ``data.formats.npz``."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def room_of(module: str) -> str:
+    """Room of a module; the module itself where it stands outside the rooms."""
+    return module.partition(".")[0]
 
 
 def is_type_checking(node: ast.AST) -> bool:
@@ -142,9 +98,14 @@ def sibling(name: str) -> str | None:
     head, _, rest = name.partition(".")
     if head != "dipkit" or rest == "__version__":
         return None
-    first = rest.partition(".")[0]
-    is_module = (PACKAGE / f"{first}.py").is_file() or (PACKAGE / first).is_dir()
-    return first if first and is_module else "__init__"
+    parts = rest.split(".")
+    for n in range(len(parts), 0, -1):
+        base = PACKAGE.joinpath(*parts[:n])
+        if base.with_suffix(".py").is_file():
+            return ".".join(parts[:n])
+        if base.is_dir():
+            return ".".join([*parts[:n], "__init__"])
+    return "__init__"
 
 
 def siblings_imported(path: Path) -> set[str]:
@@ -154,22 +115,44 @@ def siblings_imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_imports_point_one_way(path: Path) -> None:
-    module = module_name(path)
-    assert module in LAYER_OF, (
-        f"dipkit/{module} is in no layer: add it to LAYERS in tests/test_imports.py"
-    )
-    upward = {
-        other for other in siblings_imported(path) if LAYER_OF.get(other, 0) > LAYER_OF[module]
+def test_imports_point_downwards(path: Path) -> None:
+    room = room_of(module_name(path))
+    others = {room_of(module) for module in siblings_imported(path)} - {room}
+    if room in ("__init__", "__main__"):
+        return
+    if room in ("exceptions", "units"):
+        assert not others
+        return
+    assert room in FLOOR_OF, f"dipkit/{room} is on no floor: add it to FLOORS here"
+    wrong = {
+        other
+        for other in others - {"exceptions", "units"}
+        if FLOOR_OF.get(other, len(FLOORS)) >= FLOOR_OF[room]
     }
-    assert not upward, f"dipkit/{module} imports from layers above its own: {sorted(upward)}"
+    assert not wrong, f"{module_name(path)} imports from its own floor or above: {sorted(wrong)}"
 
 
 def test_no_circular_imports() -> None:
-    graph: dict[str, set[str]] = {}
-    for path in FILES:
-        graph.setdefault(module_name(path), set()).update(siblings_imported(path))
+    graph = {module_name(path): siblings_imported(path) for path in FILES}
     TopologicalSorter(graph).prepare()  # raises CycleError and names the circle
+
+
+def test_few_files_at_the_top() -> None:
+    files = {module_name(path) for path in PACKAGE.glob("*.py")}
+    assert files == TOP
+    assert len(files) <= MOST_FILES_AT_THE_TOP
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name == "__init__.py"], ids=module_name
+)
+def test_a_face_is_short_and_says_what_lives_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") < MOST_LINES_OF_A_FACE
+    docstring = ast.get_docstring(ast.parse(text))
+    assert docstring is not None
+    if path.parent.parent == PACKAGE:
+        assert "Begin with" in docstring
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
@@ -184,18 +167,23 @@ def test_dependency_enters_through_its_door(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"),
+    ("source", "package", "expected"),
     [
-        ("from . import design", {"dipkit.design"}),
-        ("from .io import read, write", {"dipkit.io.read", "dipkit.io.write"}),
-        ("import dipkit.io as io", {"dipkit.io"}),
-        ("def late():\n    from dipkit.cli import main", {"dipkit.cli.main"}),
-        ("if TYPE_CHECKING:\n    from .cli import main", set()),
-        ("from numpy.linalg import norm", {"numpy.linalg.norm"}),
+        ("from . import io", "dipkit.data", {"data.io"}),
+        ("from .io import read, write", "dipkit.data", {"data.io"}),
+        ("from ..io import read", "dipkit.data.formats", {"data.io"}),
+        ("from ...units import DEBYE", "dipkit.data.formats", {"units"}),
+        ("from ..support import backend", "dipkit.data", {"support.backend"}),
+        ("from ..data import Molecules", "dipkit.learning", {"data.__init__"}),
+        ("import dipkit.data.io as io", "dipkit", {"data.io"}),
+        ("def late():\n    from dipkit.cli.app import main", "dipkit", {"cli.app"}),
+        ("if TYPE_CHECKING:\n    from .cli import main", "dipkit", set()),
+        ("from numpy.linalg import norm", "dipkit", set()),
     ],
 )
-def test_reading_of_imports(source: str, expected: set[str]) -> None:
-    assert set(imported_names(source)) == expected
+def test_reading_of_imports(source: str, package: str, expected: set[str]) -> None:
+    found = {sibling(name) for name in imported_names(source, package)}
+    assert found - {None} == expected
 
 
 def test_import_loads_no_optional_package() -> None:

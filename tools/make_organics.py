@@ -3,7 +3,7 @@
 Two steps, run from the root of the repository::
 
     python tools/make_organics.py label     # hours of CPU; resumes where it was stopped
-    python tools/make_organics.py collect   # seconds; writes dipkit/data/
+    python tools/make_organics.py collect   # seconds; writes dipkit/data/bundled/
 
 `label` plans the molecules (ASE's G2 set, and SMILES enumerated here from parents and
 substituents), and for each one embeds, optimises with GFN2-xTB, and labels the final geometry.
@@ -43,7 +43,7 @@ from rdkit.SimDivFilters import MaxMinPicker
 
 DEBYE_PER_E_ANGSTROM = 4.80320471
 SEED = 20240229
-DATA = Path(__file__).resolve().parents[1] / "dipkit" / "data"
+DATA = Path(__file__).resolve().parents[1] / "dipkit" / "data" / "bundled"
 FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 """What encloses the part of the data's README that `collect` writes."""
 ELEMENTS = {"H", "C", "N", "O", "F"}

@@ -1,0 +1,95 @@
+"""What `dipkit fit` does between reading and saving: describe once, fit, measure, summarise.
+
+Symbols: N molecules, dipoles in debye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from ..data.molecules import Molecules, missing_labels_error
+from ..estimator.memory_plan import parse_bytes
+from ..estimator.metrics import Report, error_report
+from ..estimator.pipeline import default_model
+from ..support.backend import get_backend
+from ..support.json_values import plain
+
+# Molecules that the training error is taken over: enough for a figure, cheap at any size.
+N_MEASURED = 1000
+# Share of a memory budget that descriptors held in memory may take.
+DESCRIPTORS_SHARE = 0.4
+
+
+def fit_model(
+    molecules: Molecules,
+    parameters: Mapping[str, Any],
+    busy: Callable[[str], AbstractContextManager[Any]],
+) -> tuple[Pipeline, dict[str, Any]]:
+    """Fit the default pipeline to labels that ride on the molecules.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    parameters : mapping
+        Parameters of `DipoleKernelRidge` that differ from its defaults.
+    busy : callable
+        Gives a context that shows what is being done.
+
+    Returns
+    -------
+    model : Pipeline
+    summary : dict
+        Labels, parameters, how the fit ended, and the error on training molecules.
+    """
+    if not molecules.has_magnitude.any():
+        raise missing_labels_error("dipole", molecules.source_keys)
+    model = default_model(**parameters)
+    soap, ridge = model[0], model[-1]
+    described = _describe(soap, molecules, ridge)
+    with busy("fitting"):
+        ridge.fit(described)
+        training = _training_error(ridge, described)
+    summary = {
+        "molecules": len(molecules),
+        "elements": molecules.summary().elements,
+        "labels": plain(ridge.label_summary_),
+        "parameters": plain(ridge.get_params(deep=False)),
+        "alpha": ridge.alpha_,
+        "charge_weight": ridge.charge_weight_,
+        "baseline_scale": ridge.baseline_scale_,
+        "passes": ridge.n_iter_,
+        "status": ridge.status_,
+        "memory": ridge.memory_plan_,
+        "training_error": training,
+    }
+    return model, summary
+
+
+def _describe(soap: Any, molecules: Molecules, ridge: Any) -> Molecules:
+    """Describe, showing progress; on demand on a GPU or where it takes much of the budget."""
+    budget = ridge.memory_budget
+    if get_backend(ridge.device).on_host:
+        if budget is None:
+            return soap.fit_transform(molecules)
+        needed = soap.fit(molecules).forecast_bytes(molecules)
+        if needed <= DESCRIPTORS_SHARE * parse_bytes(budget):
+            return soap.transform(molecules)
+    # Only here: predictions with the fitted pipeline decide anew.
+    streamed = clone(soap).set_params(on_demand=True)
+    return streamed.fit_transform(molecules)
+
+
+def _training_error(ridge: Any, described: Molecules) -> Report:
+    """Error of the magnitudes, over some of the molecules where there are many."""
+    known = np.flatnonzero(described.has_magnitude)
+    some = described[known[:: -(-len(known) // N_MEASURED)]]
+    predicted = ridge.predict(some)
+    # Molecules without a baseline took no part in the fit either.
+    done = ~np.isnan(predicted)
+    return error_report(some.dipole_magnitude[done], predicted[done])

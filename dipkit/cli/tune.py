@@ -1,0 +1,171 @@
+"""What `dipkit tune` does between reading and saving: part, search, measure, fit to everything.
+
+Symbols: N molecules, errors in debye. A fifth of the labelled molecules is kept out of the search,
+so that the error reported is of molecules that chose nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ..data.molecules import Molecules, missing_labels_error
+from ..estimator.metrics import error_report
+from ..exceptions import FileFormatError
+from ..report.html_page import Table
+from ..search.search_cv import DipoleSearchCV, space_from_json
+from ..support.json_values import plain
+from .writers import rich_table
+
+HELD_OUT_SHARE = 0.2
+# Fewer labelled molecules than this are not parted.
+LEAST_PARTED = 10
+
+
+def read_space(path: Path | None) -> dict[str, Any] | None:
+    """Read a search space from a JSON file; None stays None."""
+    if path is None:
+        return None
+    try:
+        return space_from_json(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: expected JSON text: {error}.") from error
+
+
+def part(molecules: Molecules) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Part into molecules to search with and molecules to measure on, the same way each time.
+
+    Molecules without a label, or with an element that no other would show, are searched with.
+
+    Returns
+    -------
+    search, held_out : ndarray of int
+    """
+    order = np.random.default_rng(0).permutation(np.flatnonzero(molecules.has_magnitude))
+    if len(order) < LEAST_PARTED:
+        return np.arange(len(molecules)), order[:0]
+    held_out = np.sort(order[: round(HELD_OUT_SHARE * len(order))])
+    rest = np.setdiff1d(np.arange(len(molecules)), held_out)
+    rare = np.setdiff1d(molecules.elements, molecules[rest].elements)
+    holding = np.unique(molecules.molecule_index[np.isin(molecules.numbers, rare)])
+    return np.union1d(rest, holding), np.setdiff1d(held_out, holding)
+
+
+def tune_model(
+    molecules: Molecules,
+    settings: Mapping[str, Any],
+    holdout: bool,
+    busy: Callable[[str], AbstractContextManager[Any]],
+) -> tuple[DipoleSearchCV, Any, dict[str, Any]]:
+    """Search, measure on molecules kept out, and fit the best parameters to all molecules.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    settings : mapping
+        Parameters of `DipoleSearchCV`.
+    holdout : bool
+        Whether to keep a fifth of the molecules out of the search.
+    busy : callable
+        Gives a context that shows what is being done.
+
+    Returns
+    -------
+    search : DipoleSearchCV
+        Fitted to the molecules that were not kept out.
+    model : Pipeline
+        Fitted to all.
+    summary : dict
+    """
+    if not molecules.has_magnitude.any():
+        raise missing_labels_error("dipole", molecules.source_keys)
+    everything = np.arange(len(molecules)), np.arange(0)
+    inside, outside = part(molecules) if holdout else everything
+    with LiveTable(settings["n_trials"]) as table:
+        search = DipoleSearchCV(**settings, callbacks=[table.update]).fit(molecules[inside])
+    model = search.best_estimator_
+    summary: dict[str, Any] = {
+        "molecules": len(molecules),
+        "trials": search.n_trials_,
+        "best_parameters": plain(search.best_params_),
+    }
+    inner = -search.best_score_
+    if search.guard is not None:
+        summary["kept_untuned"] = search.kept_untuned_
+        summary["gain_debye"] = plain([search.gain_, search.gain_error_])
+        inner += search.gain_ if search.kept_untuned_ else 0.0
+    summary["inner_mae_debye"] = inner
+    if len(outside):
+        held_out = molecules[outside]
+        with busy("measuring on the molecules kept out"):
+            report = error_report(held_out.dipole_magnitude, model.predict(held_out))
+        summary["held_out"] = report
+        summary["optimism_debye"] = (report["mae_debye"] or 0.0) - inner
+        with busy("fitting to all molecules"):
+            model = clone(model).fit(molecules)
+    return search, model, summary
+
+
+class LiveTable:
+    """Best so far, trials and time left, on a terminal; nothing in a pipe.
+
+    Parameters
+    ----------
+    n_trials : int
+        Wanted in all.
+    """
+
+    def __init__(self, n_trials: int):
+        self.n_trials, self.started, self.n_here = n_trials, time.monotonic(), 0
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._live = Live(console=console, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, study: Any, trial: Any) -> None:
+        """Show the study after a trial."""
+        self.n_here += 1
+        if self._live is not None:
+            self._live.update(rich_table(self.table(study)))
+
+    def table(self, study: Any) -> Table:
+        """Tabulate the study."""
+        trials = study.get_trials(deepcopy=False)
+        states = [trial.state.name for trial in trials]
+        scored = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        done = sum(name in ("COMPLETE", "PRUNED", "FAIL") for name in states)
+        seconds = time.monotonic() - self.started
+        left = max(self.n_trials - done, 0) * seconds / max(self.n_here, 1)
+        rows: list[list[Any]] = [
+            ["trials", f"{done} of {self.n_trials}"],
+            ["pruned, failed", f"{states.count('PRUNED')}, {states.count('FAIL')}"],
+            ["seconds, left about", f"{seconds:.0f}, {left:.0f}"],
+        ]
+        if scored:
+            best = max(scored, key=lambda trial: trial.value)
+            rows.append(["best MAE, debye", f"{-best.value:.4f} (trial {best.number})"])
+            shown = best.params | best.user_attrs.get("grid_params", {})
+            rows += [
+                [name.rpartition("soaptransformer__")[2], f"{value:.4g}"]
+                for name, value in shown.items()
+                if isinstance(value, int | float)
+            ]
+        return Table("Search", ("", "now"), rows)

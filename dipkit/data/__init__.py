@@ -1,0 +1,26 @@
+"""Molecules with their labels, and how they are read, checked and written.
+
+Begin with `molecules.py`, the container; `io.py` reads and writes it through `formats/`, one module
+a file format. Descriptors are not here (`dipkit.descriptors`), nor is quantum chemistry that makes
+labels (`dipkit.quantum`).
+"""
+
+from __future__ import annotations
+
+from .datasets import fetch_qm9, load_organics
+from .io import as_molecules, from_atoms, read, read_parts, to_atoms, write
+from .molecules import Molecules
+from .summary import Summary
+
+__all__ = [
+    "Molecules",
+    "Summary",
+    "as_molecules",
+    "fetch_qm9",
+    "from_atoms",
+    "load_organics",
+    "read",
+    "read_parts",
+    "to_atoms",
+    "write",
+]

@@ -1,0 +1,155 @@
+"""Extended XYZ files and ASE databases, read and written through ASE.
+
+XYZ frames are cut out here, one by one, so that errors name the line and no frame is lost.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from ase import Atoms
+from ase.db import connect
+from ase.db.core import now
+from ase.db.row import AtomsRow, atoms2dict
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, read_xyz, write_xyz
+from ase.io.jsonio import encode
+
+from ...exceptions import FileFormatError
+from ...support.files import atomic_write
+
+
+def read_xyz_frames(path: Path) -> Iterator[Atoms]:
+    """Yield the frames of an extended XYZ file."""
+    with path.open(encoding="utf-8") as handle:
+        try:
+            for line, text in _frames(handle, path):
+                yield _parse_frame(text, f"{path}, line {line}")
+        except UnicodeDecodeError as error:
+            raise FileFormatError(f"{path}: expected text, got binary data.") from error
+
+
+def _frames(handle: TextIO, path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the first line number and the text of each frame."""
+    number = 0
+    for header in handle:
+        number += 1
+        if not header.strip():
+            continue
+        if not header.strip().isdigit() or int(header) == 0:
+            raise FileFormatError(
+                f"{path}, line {number}: expected the number of atoms of an XYZ frame, got "
+                f"{header.strip()!r:.60}."
+            )
+        n_lines = int(header) + 1
+        body = list(islice(handle, n_lines))
+        if len(body) < n_lines:
+            raise FileFormatError(
+                f"{path}, line {number + len(body) + 1}: the file ends within a frame of "
+                f"{int(header)} atoms: it is cut."
+            )
+        yield number, header + "".join(body)
+        number += n_lines
+
+
+def _parse_frame(text: str, where: str) -> Atoms:
+    try:
+        frames: Iterator[Atoms] = read_xyz(io.StringIO(text), slice(0, 1))
+        return next(frames)
+    except (ValueError, KeyError, IndexError, TypeError, OSError, AssertionError) as error:
+        raise FileFormatError(
+            f"{where}: this XYZ frame cannot be read: {type(error).__name__}: {error}."
+        ) from error
+
+
+def write_xyz_frames(path: Path, frames: Iterable[Atoms]) -> None:
+    """Write an extended XYZ file, frame by frame."""
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+        for frame in frames:
+            write_xyz(handle, [_with_safe_name(frame)])
+
+
+def _with_safe_name(frame: Atoms) -> Atoms:
+    """Quote a name that ASE would read back as a number, a truth value or an array."""
+    name = frame.info.get("name")
+    if not isinstance(name, str):
+        return frame
+    plain = key_val_dict_to_str({"name": name})
+    if name.isascii() and name.isprintable() and _same(key_val_str_to_dict(plain), name):
+        return frame
+    quoted = frame.copy()
+    quoted.calc = frame.calc
+    # ASE reads strings after _JSON as JSON, and takes one backslash of two.
+    quoted.info["name"] = "_JSON " + json.dumps(name).replace("\\", "\\\\")
+    return quoted
+
+
+def _same(read: dict[str, object], name: str) -> bool:
+    value = read.get("name")
+    return isinstance(value, str) and value == name
+
+
+def read_database(path: Path) -> Iterator[Atoms]:
+    """Yield the rows of an ASE database, with their key-value pairs and data as info."""
+    try:
+        for row in connect(path, use_lock_file=False).select():
+            yield _row_to_atoms(row)
+    except (sqlite3.Error, ValueError, KeyError, OSError, AssertionError) as error:
+        raise FileFormatError(
+            f"{path}: not a readable ASE database: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _row_to_atoms(row: AtomsRow) -> Atoms:
+    atoms: Atoms = row.toatoms()
+    atoms.info.update(row.data)
+    atoms.info.update(row.key_value_pairs)
+    return atoms
+
+
+def write_database(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write an ASE database: SQLite for .db, text for .json."""
+    with atomic_write(path) as temporary:
+        if path.suffix.lower() == ".json":
+            with temporary.open("w", encoding="utf-8") as handle:
+                _write_json(handle, frames)
+        else:
+            _write_sqlite(temporary, frames)
+
+
+def _write_sqlite(path: Path, frames: Sequence[Atoms]) -> None:
+    try:
+        with connect(path, type="db", use_lock_file=False) as database:
+            for frame in frames:
+                database.write(frame, **_database_entries(frame))
+    except sqlite3.Error as error:
+        raise OSError(f"the database cannot be written: {error}") from error
+
+
+def _write_json(handle: TextIO, frames: Sequence[Atoms]) -> None:
+    """Write all rows at once: ASE rewrites the whole file for every row."""
+    times = {"ctime": now(), "mtime": now(), "user": os.environ.get("USER", "")}
+    handle.write("{")
+    for number, frame in enumerate(frames, start=1):
+        row = atoms2dict(frame) | times | _database_entries(frame)
+        handle.write(f'"{number}": {encode(row)},\n')
+    handle.write(f'"ids": {list(range(1, len(frames) + 1))},\n"nextid": {len(frames) + 1}}}\n')
+
+
+def _database_entries(frame: Atoms) -> dict[str, object]:
+    """Sort info into searchable numbers and the rest; ASE reserves the key 'charge'."""
+    numbers, data = {}, {}
+    for key, value in frame.info.items():
+        if isinstance(value, float):
+            numbers["total_charge" if key == "charge" else key] = value
+        else:
+            data[key] = value.tolist() if isinstance(value, np.ndarray) else value
+    extra = {k: v.tolist() for k, v in frame.arrays.items() if k not in ("numbers", "positions")}
+    return {"key_value_pairs": numbers, "data": data | extra}

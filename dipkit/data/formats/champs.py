@@ -1,0 +1,113 @@
+"""The CSV files of the CHAMPS competition (Predicting Molecular Properties, Kaggle 2019).
+
+A folder with three files, the last two where there are labels; each begins with its column names:
+
+- ``structures.csv``: ``molecule_name``, ``atom_index``, ``atom``, ``x``, ``y``, ``z`` in angstrom;
+- ``dipole_moments.csv``: ``molecule_name``, ``X``, ``Y``, ``Z`` in debye;
+- ``mulliken_charges.csv``: ``molecule_name``, ``atom_index``, ``mulliken_charge`` in e.
+
+All molecules are neutral. The dipole vectors refer to other axes than the coordinates (ammonia's
+lies along z, whatever the molecule's orientation), so that only their lengths are taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ...exceptions import FileFormatError
+from ...support.files import existing_file
+from ..elements import chemical_symbols
+from ..molecules import Molecules
+from .records import LabelKeys, Record, assemble
+
+STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
+
+Row = tuple[str, Sequence[str], str]
+
+
+def read_champs(path: Path, keys: LabelKeys) -> Molecules:
+    """Read a folder with ``structures.csv``, or that file; labels are those beside it."""
+    folder = path if path.is_dir() else path.parent
+    labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
+    present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
+    keys.check_found(present, present)
+    records = _structures(folder / STRUCTURES)
+    if keys.wanted and DIPOLES in labels:
+        for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
+            if name in records:
+                records[name].magnitude = math.hypot(*(_number(x, where) for x in fields))
+    if keys.wanted and CHARGES in labels:
+        _add_charges(records, labels[CHARGES])
+    return assemble(list(records.values()), present)
+
+
+def _structures(path: Path) -> dict[str, Record]:
+    """Geometries by name, in the order of the file."""
+    geometries: dict[str, tuple[list[int], list[list[float]]]] = {}
+    rows = _rows(path, ("atom_index", "atom", "x", "y", "z"))
+    for name, (index, symbol, *position), where in rows:
+        numbers, positions = geometries.setdefault(name, ([], []))
+        if index != str(len(numbers)) or symbol not in _ATOMIC_NUMBERS:
+            raise FileFormatError(
+                f"{where}: expected atom {len(numbers)} of {name} and its symbol, got {index!r} "
+                f"and {symbol!r}. Atoms of a molecule are numbered from 0, in order."
+            )
+        numbers.append(_ATOMIC_NUMBERS[symbol])
+        positions.append([_number(x, where) for x in position])
+    return {name: Record(*geometry, name) for name, geometry in geometries.items()}
+
+
+def _add_charges(records: dict[str, Record], path: Path) -> None:
+    found: dict[str, dict[int, float]] = {}
+    for name, (index, charge), where in _rows(path, ("atom_index", "mulliken_charge")):
+        found.setdefault(name, {})[int(_number(index, where))] = _number(charge, where)
+    for name, charges in found.items():
+        if name not in records:
+            continue
+        n_atoms = len(records[name].numbers)
+        if set(charges) != set(range(n_atoms)):
+            raise FileFormatError(
+                f"{path}: {name} has charges of {len(charges)} atoms, expected one for each of "
+                f"its {n_atoms} atoms."
+            )
+        records[name].charges = [charges[index] for index in range(n_atoms)]
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the molecule's name, the wanted fields, and the place of each row."""
+    with existing_file(path).open(encoding="utf-8", newline="") as handle:
+        reader = csv.reader(handle)
+        header = next(reader)
+        wanted = ("molecule_name", *columns)
+        absent = [column for column in wanted if column not in header]
+        if absent:
+            raise FileFormatError(
+                f"{path}, line 1: columns {', '.join(absent)} are missing; present: "
+                f"{', '.join(header)}."
+            )
+        places = [header.index(column) for column in wanted]
+        for number, row in enumerate(reader, start=2):
+            where = f"{path}, line {number}"
+            if len(row) != len(header):
+                raise FileFormatError(
+                    f"{where}: expected {len(header)} columns, got {len(row)}: the file is cut "
+                    "or damaged."
+                )
+            name, *fields = (row[place] for place in places)
+            yield name, fields, where
+
+
+def _number(field: str, where: str) -> float:
+    try:
+        value = float(field)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise FileFormatError(f"{where}: expected a finite number, got {field!r}.")
+    return value
+
+
+_ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(chemical_symbols()) if z}

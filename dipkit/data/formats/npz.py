@@ -1,0 +1,211 @@
+"""The flat npz layout: concatenated arrays of all molecules in one file.
+
+==========================  =============  ==========================================
+array                       shape          what
+==========================  =============  ==========================================
+natoms                      (N,)           atoms of each molecule
+numbers                     (n,)           atomic numbers
+positions                   (n, 3)         angstrom
+dipole_debye                (N,)           dipole magnitudes, debye
+dipole                      (N, 3)         dipole vectors, e*angstrom
+mulliken                    (n,)           charges, e
+charge                      (N,)           total charges, e; 0 where the array is absent
+name or gdb                 (N,)           names, or QM9 indices
+baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
+baseline_charges            (n,)           charges of that calculation, e
+quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
+has_magnitude               (N,)           which molecules have a magnitude
+has_vector                  (N,)           which have a vector
+has_charges                 (N,)           which have charges
+has_quadrupole              (N,)           which have a quadrupole
+==========================  =============  ==========================================
+
+The first three are required. NaN is accepted as missing only where a ``has_`` array says so:
+a NaN that nobody announced is an error. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...exceptions import FileFormatError, InputError
+from ...support.files import atomic_write
+from ...units import DEBYE_PER_E_ANGSTROM
+from ..label_keys import QUADRUPOLE_KEY, SCHEME_KEY, warn_mixed_schemes
+from ..molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
+from .records import LabelKeys
+
+_GEOMETRY = ("natoms", "numbers", "positions")
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def read_npz(path: Path, keys: LabelKeys) -> Molecules:
+    """Read molecules from the flat layout."""
+    arrays = _load(path)
+    absent = [key for key in _GEOMETRY if key not in arrays]
+    if absent:
+        raise FileFormatError(
+            f"{path}: arrays {', '.join(absent)} are missing; present: "
+            f"{', '.join(arrays) or 'none'}. Expected the flat layout with "
+            f"{', '.join(_GEOMETRY)}."
+        )
+    source_keys = tuple(key for key in arrays if key not in _GEOMETRY)
+    keys.check_found(source_keys, source_keys)
+    return Molecules(
+        numbers=arrays["numbers"],
+        positions=arrays["positions"],
+        offsets=_offsets(arrays["natoms"]),
+        names=_names(arrays),
+        total_charge=_first(arrays, TOTAL_CHARGE_KEYS),
+        baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
+        baseline_charges=arrays.get("baseline_charges"),
+        source_keys=source_keys,
+        **(_labels(arrays, keys) if keys.wanted else {}),
+    )
+
+
+def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None = None) -> None:
+    """Write molecules in the flat layout; features are not kept.
+
+    Parameters
+    ----------
+    path : Path
+    molecules : Molecules
+    info : mapping of str to str, default=None
+        Said of every molecule, as arrays of shape (n_molecules,).
+    """
+    arrays: dict[str, Any] = {
+        "natoms": molecules.natoms,
+        "numbers": molecules.numbers,
+        "positions": molecules.positions,
+        "charge": molecules.total_charge,
+        "name": molecules.names,
+        "baseline_charges": molecules.baseline_charges,
+    }
+    if molecules.baseline_dipole is not None:
+        arrays["baseline_dipole"] = molecules.baseline_dipole / DEBYE_PER_E_ANGSTROM
+    for has, key, value in (
+        ("has_magnitude", "dipole_debye", molecules.dipole_magnitude),
+        ("has_vector", "dipole", molecules.dipole_vector / DEBYE_PER_E_ANGSTROM),
+        ("has_charges", "mulliken", molecules.charges),
+        ("has_quadrupole", QUADRUPOLE_KEY, molecules.quadrupole),
+    ):
+        known = getattr(molecules, has)
+        if known.any():
+            arrays |= {key: value} if known.all() else {key: value, has: known}
+    arrays |= {key: np.full(len(molecules), value) for key, value in (info or {}).items()}
+    present = {key: value for key, value in arrays.items() if value is not None}
+    with atomic_write(path) as temporary:
+        np.savez_compressed(temporary, **present)
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        # An own handle: NumPy leaves its file open when the archive is damaged.
+        with path.open("rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("a single array, not an npz archive")
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise FileFormatError(
+            f"{path}: not a readable npz file: {error}. It may be cut, of another format, or "
+            "hold pickled objects, which are not read."
+        ) from error
+
+
+def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
+    if natoms.ndim != 1 or natoms.dtype.kind not in "iu":
+        raise InputError(
+            f"natoms: expected whole numbers, one for each molecule, got shape {natoms.shape} of "
+            f"type {natoms.dtype}."
+        )
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
+
+
+def _names(arrays: Arrays) -> Any:
+    if "name" in arrays:
+        return arrays["name"].astype(np.str_)
+    if "gdb" in arrays:
+        return np.char.add("gdb_", np.char.zfill(arrays["gdb"].astype(np.str_), 6))
+    return None
+
+
+def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
+    """Find labels as keyword arguments of `Molecules`."""
+    magnitude, vector = _dipoles(arrays, keys.dipole)
+    charges = _first(arrays, (keys.charges,) if keys.charges else CHARGES_KEYS)
+    if charges is not None and SCHEME_KEY in arrays:
+        warn_mixed_schemes(Counter(arrays[SCHEME_KEY].astype(np.str_).tolist()))
+    natoms = arrays["natoms"]
+    has_charges = arrays.get("has_charges")
+    if has_charges is not None:
+        if has_charges.shape != natoms.shape:
+            raise InputError(
+                f"has_charges: expected shape {natoms.shape}, got {has_charges.shape}."
+            )
+        has_charges = np.repeat(has_charges.astype(bool), natoms)
+    return {
+        "dipole_magnitude": _announced("dipole magnitude", magnitude, arrays.get("has_magnitude")),
+        "dipole_vector": _announced("dipole vector", _in_debye(vector), arrays.get("has_vector")),
+        "charges": _announced("charges", charges, has_charges),
+        "quadrupole": _announced(
+            "quadrupole", arrays.get(QUADRUPOLE_KEY), arrays.get("has_quadrupole")
+        ),
+    }
+
+
+def _dipoles(arrays: Arrays, key: str | None) -> tuple[Any, Any]:
+    """Return magnitudes in debye and vectors in e*angstrom, either may be None."""
+    if key is not None:
+        named = arrays[key]
+        return (None, named) if named.ndim == 2 else (named, None)
+    magnitude, vector = _first(arrays, DIPOLE_KEYS), _first(arrays, VECTOR_KEYS)
+    if magnitude is not None and magnitude.ndim == 2:
+        raise InputError(
+            "dipole_debye: expected one magnitude in debye for each molecule, got shape "
+            f"{magnitude.shape}. Vectors go under 'dipole', in e*angstrom."
+        )
+    if vector is not None and vector.ndim == 1:
+        if magnitude is None:
+            raise InputError(
+                "dipole: expected vectors of shape (N, 3) in e*angstrom, got one number for each "
+                "molecule. If these are magnitudes in debye, name the array: dipole_key='dipole'."
+            )
+        vector = None
+    return magnitude, vector
+
+
+def _announced(what: str, values: Any, known: Any) -> Any:
+    """Check that NaN stands only where the file says that a label is missing."""
+    if values is None or values.dtype.kind not in "fiu":
+        return values
+    missing = np.isnan(values).any(axis=tuple(range(1, values.ndim)))
+    if known is not None:
+        if known.shape != missing.shape:
+            raise InputError(f"{what}: expected {len(missing)} marks, got shape {known.shape}.")
+        missing &= known.astype(bool)
+        values = np.where(np.expand_dims(known, tuple(range(1, values.ndim))), values, np.nan)
+    if missing.any():
+        raise InputError(
+            f"{what}: NaN in row {int(np.argmax(missing))}. Correct it, or mark missing labels "
+            "with an array has_magnitude, has_vector, has_charges or has_quadrupole."
+        )
+    return values
+
+
+def _first(arrays: Arrays, keys: tuple[str, ...]) -> Any:
+    return next((arrays[key] for key in keys if key in arrays), None)
+
+
+def _in_debye(vectors: Any) -> Any:
+    return None if vectors is None else vectors * DEBYE_PER_E_ANGSTROM

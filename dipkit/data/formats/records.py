@@ -1,0 +1,99 @@
+"""What readers produce, one molecule at a time, and its assembly into `Molecules`.
+
+Units are those of `Molecules`: angstrom, e, debye; None marks what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...exceptions import InputError
+from ..molecules import Molecules
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelKeys:
+    """Which labels to read: keys named by the user, None for the usual ones."""
+
+    dipole: str | None = None
+    charges: str | None = None
+    wanted: bool = True
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Keys named by the user, by argument."""
+        pairs = {"dipole_key": self.dipole, "charges_key": self.charges}
+        return {argument: key for argument, key in pairs.items() if key and self.wanted}
+
+    def check_found(self, found: Iterable[str], present: Iterable[str]) -> None:
+        """Raise where a key that the user named was found for no molecule."""
+        found = set(found)
+        for argument, key in self.named.items():
+            if key not in found:
+                raise InputError(
+                    f"{argument}={key!r}: found in no molecule; keys present: "
+                    f"{', '.join(present) or 'none'}. Name one of these."
+                )
+
+
+@dataclass(slots=True)
+class Record:
+    """One molecule as read."""
+
+    numbers: Sequence[int] | NDArray[Any]
+    positions: Sequence[Sequence[float]] | NDArray[Any]
+    name: str
+    total_charge: float = 0.0
+    magnitude: float | None = None
+    vector: FloatArray | None = None
+    charges: Sequence[float] | FloatArray | None = None
+    baseline_dipole: FloatArray | None = None
+    baseline_charges: FloatArray | None = None
+    quadrupole: FloatArray | None = None
+
+
+def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:
+    """Build checked molecules from records."""
+    lengths = [len(record.numbers) for record in records]
+    filled = [record for record in records if len(record.numbers)]
+    magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
+    return Molecules(
+        numbers=_concatenate([r.numbers for r in filled], np.zeros(0)),
+        positions=_concatenate([r.positions for r in filled], np.zeros((0, 3))),
+        offsets=np.concatenate(([0], np.cumsum(lengths))),
+        names=np.array([r.name for r in records]),
+        total_charge=np.array([r.total_charge for r in records]),
+        dipole_magnitude=np.array(magnitudes),
+        dipole_vector=_stack([r.vector for r in records], (3,)),
+        charges=_per_atom([r.charges for r in records], lengths),
+        baseline_dipole=_stack([r.baseline_dipole for r in records], (3,)),
+        baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
+        source_keys=tuple(source_keys),
+        quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
+    )
+
+
+def _concatenate(values: Sequence[Any], empty: Any) -> Any:
+    return np.concatenate(values) if values else empty
+
+
+def _stack(values: Sequence[FloatArray | None], shape: tuple[int, ...]) -> Any:
+    """Stack arrays of one shape; NaN where missing, None where none is known."""
+    if all(value is None for value in values):
+        return None
+    return np.array([np.full(shape, np.nan) if value is None else value for value in values])
+
+
+def _per_atom(values: Sequence[Any], lengths: Sequence[int]) -> Any:
+    """Concatenate; NaN where missing, None where none is known."""
+    if all(value is None for value in values):
+        return None
+    pairs = zip(values, lengths, strict=True)
+    return np.concatenate([np.full(n, np.nan) if v is None else v for v, n in pairs])

@@ -1,0 +1,149 @@
+"""Checks of geometries: types, shapes, offsets, values, coincident atoms.
+
+Symbols: N molecules, n atoms in all, offsets (N+1,), positions (n,3) angstrom.
+Each check raises `InputError` and names the first molecule at fault. Labels are checked in
+`label_checks.py`; nothing here knows the container itself (`molecules.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..exceptions import InputError
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float64]
+
+# Atoms closer than this (angstrom) are taken for the same atom listed twice.
+MIN_DISTANCE = 0.1
+
+
+def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> Array:
+    """Copy `value` into a read-only array of this dtype and shape; -1 takes any length."""
+    try:
+        array = np.array(value, dtype=dtype, order="C")
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name}: expected values of type {np.dtype(dtype).name}, got {value!r:.80}: {error}."
+        ) from error
+    if len(shape) != array.ndim or any(
+        want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)
+    ):
+        wanted = str(shape).replace("-1", "any")
+        raise InputError(f"{name}: expected shape {wanted}, got {array.shape}.")
+    array.flags.writeable = False
+    return array
+
+
+def whole_numbers(name: str, value: Any) -> NDArray[np.int64]:
+    """Read whole numbers, refusing fractions that a cast would drop."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" and array.size:
+        numbers = coerce(name, value, np.float64, (-1,))
+        if not np.array_equal(numbers, np.trunc(numbers)):
+            raise InputError(f"{name}: expected whole numbers, got {array!r:.80}.")
+    return coerce(name, array, np.int64, (-1,))
+
+
+def check_offsets(offsets: NDArray[np.int64], n_atoms: int) -> None:
+    """Offsets run from 0 to n_atoms and every molecule has at least one atom."""
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != n_atoms:
+        raise InputError(
+            f"offsets: expected shape (n_molecules + 1,), first 0 and last {n_atoms} (the number "
+            f"of atoms), got {offsets!r:.80}."
+        )
+    lengths = np.diff(offsets)
+    if np.any(lengths < 0):
+        raise InputError(f"offsets: expected increasing values, got {offsets!r:.80}.")
+    if np.any(lengths == 0):
+        raise InputError(
+            f"molecule {int(np.argmin(lengths != 0))} is empty: expected at least one atom. "
+            "Leave empty molecules out."
+        )
+
+
+class Locator:
+    """Names molecules and atoms in messages."""
+
+    def __init__(self, names: Array, offsets: NDArray[np.int64]) -> None:
+        self.names = names
+        self.offsets = offsets
+
+    def molecule(self, index: int) -> str:
+        """Return 'molecule 3 ('water')'."""
+        return f"molecule {index} ({str(self.names[index])!r})"
+
+    def of_atom(self, atom: int) -> int:
+        """Return the molecule that holds this atom."""
+        return int(np.searchsorted(self.offsets, atom, side="right")) - 1
+
+    def atom(self, atom: int) -> str:
+        """Return 'atom 2 of molecule 3 ('water')', counted within the molecule."""
+        molecule = self.of_atom(atom)
+        return f"atom {atom - int(self.offsets[molecule])} of {self.molecule(molecule)}"
+
+
+def check_geometry(numbers: Array, positions: FloatArray, locate: Locator) -> None:
+    """Atomic numbers are elements, positions are finite, no two atoms coincide."""
+    wrong = (numbers < 1) | (numbers > 118)
+    if wrong.any():
+        atom = int(np.argmax(wrong))
+        raise InputError(
+            f"numbers: expected atomic numbers 1 to 118, got {int(numbers[atom])} for "
+            f"{locate.atom(atom)}."
+        )
+    finite = np.isfinite(positions).all(axis=1)
+    if not finite.all():
+        atom = int(np.argmin(finite))
+        raise InputError(
+            f"positions: expected finite values in angstrom, got {positions[atom].tolist()} for "
+            f"{locate.atom(atom)}. Repair this geometry or leave the molecule out."
+        )
+    _check_distances(positions, locate)
+
+
+def _check_distances(positions: FloatArray, locate: Locator) -> None:
+    """Sweep each molecule along one direction: only neighbours in the sweep can be close."""
+    n_atoms, offsets = len(positions), locate.offsets
+    molecule = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    # A direction along which the atoms of symmetric and planar molecules rarely align.
+    along = positions @ np.array([0.48, 0.62, 0.6206])
+    order = np.lexsort((along, molecule))
+    sorted_along, sorted_molecule = along[order], molecule[order]
+    left = np.arange(n_atoms)
+    for step in range(1, n_atoms):
+        left = left[left < n_atoms - step]
+        right = left + step
+        near = sorted_molecule[left] == sorted_molecule[right]
+        near &= sorted_along[right] - sorted_along[left] < MIN_DISTANCE * 1.001
+        left = left[near]
+        if not len(left):
+            return
+        first, second = order[left], order[left + step]
+        distance = np.linalg.norm(positions[first] - positions[second], axis=1)
+        if distance.min() < MIN_DISTANCE:
+            at = int(np.argmin(distance))
+            _raise_coincident(int(first[at]), int(second[at]), float(distance[at]), locate)
+
+
+def _raise_coincident(first: int, second: int, distance: float, locate: Locator) -> None:
+    molecule = locate.of_atom(first)
+    start = int(locate.offsets[molecule])
+    one, other = sorted((first - start, second - start))
+    raise InputError(
+        f"positions: atoms {one} and {other} of {locate.molecule(molecule)} are {distance:.3g} "
+        f"angstrom apart: expected at least {MIN_DISTANCE}. Remove the atom listed twice, or "
+        "check that positions are in angstrom."
+    )
+
+
+def check_finite(what: str, values: FloatArray, locate: Locator) -> None:
+    """Values per molecule that may not be missing."""
+    if not np.isfinite(values).all():
+        index = int(np.argmin(np.isfinite(values)))
+        raise InputError(
+            f"{what}: expected finite values, got {values[index]} for {locate.molecule(index)}."
+        )

@@ -1,0 +1,154 @@
+"""Checks of labels: dipoles in debye, quadrupoles in debye*angstrom, charges in e; NaN if missing.
+
+Symbols: N molecules, n atoms in all, offsets (N+1,), magnitudes (N,), vectors (N, 3), quadrupoles
+(N, 3, 3), charges (n,). Each check raises `InputError` and names the first molecule at fault.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exceptions import InputError
+from .geometry_checks import Locator
+
+FloatArray = NDArray[np.float64]
+
+# Charges of a molecule may miss its total charge by this much (e): rounding in files, no more.
+CHARGE_SUM_TOLERANCE = 0.02
+# A magnitude and the norm of its vector may differ by this (debye) plus this fraction.
+MAGNITUDE_TOLERANCE = 0.01
+MAGNITUDE_RELATIVE_TOLERANCE = 0.01
+# The trace of a quadrupole, and the difference of its mirrored components, may be this large
+# (debye*angstrom) plus this share of its largest component.
+QUADRUPOLE_TOLERANCE = 0.01
+QUADRUPOLE_RELATIVE_TOLERANCE = 0.001
+
+
+def check_labels(
+    magnitude: FloatArray,
+    vector: FloatArray,
+    charges: FloatArray,
+    total_charge: FloatArray,
+    locate: Locator,
+) -> FloatArray:
+    """Check all reference labels; return magnitudes, completed from the vectors."""
+    check_no_infinity("dipole_magnitude", magnitude, locate)
+    check_no_infinity("dipole_vector", vector, locate)
+    check_no_infinity("charges", charges, locate, per_atom=True)
+    check_charges("charges", charges, total_charge, locate)
+    return complete_magnitudes(magnitude, vector, locate)
+
+
+def check_baseline(
+    dipole: FloatArray | None,
+    charges: FloatArray | None,
+    total_charge: FloatArray,
+    locate: Locator,
+) -> None:
+    """Check a baseline, where there is one."""
+    if dipole is not None:
+        check_no_infinity("baseline_dipole", dipole, locate)
+        check_rows("baseline_dipole", dipole, locate)
+    if charges is not None:
+        check_no_infinity("baseline_charges", charges, locate, per_atom=True)
+        check_charges("baseline_charges", charges, total_charge, locate)
+
+
+def check_quadrupoles(quadrupole: FloatArray | None, locate: Locator) -> None:
+    """Check quadrupoles, where there are any: known as a whole, symmetric, without trace."""
+    if quadrupole is None:
+        return
+    check_no_infinity("quadrupole", quadrupole, locate)
+    missing = np.isnan(quadrupole).all(axis=(1, 2))
+    size = np.abs(quadrupole).max(axis=(1, 2), initial=0.0)
+    trace = np.abs(np.trace(quadrupole, axis1=1, axis2=2))
+    mirrored = np.abs(quadrupole - quadrupole.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0)
+    allowed = QUADRUPOLE_TOLERANCE + QUADRUPOLE_RELATIVE_TOLERANCE * size
+    # Said this way round, a NaN among known components is at fault too.
+    wrong = ~missing & ~(np.maximum(trace, mirrored) <= allowed)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise InputError(
+            "quadrupole: expected nine components, symmetric and without trace (debye*angstrom, "
+            "sum q (3 r r^T - r^2 1) / 2 about the centre of mass), or nine NaN where missing, got "
+            f"{quadrupole[index].tolist()} for {locate.molecule(index)}. Of second moments M take "
+            "(3 M - trace(M) 1) / 2."
+        )
+
+
+def check_no_infinity(
+    what: str, values: FloatArray, locate: Locator, per_atom: bool = False
+) -> None:
+    """Labels may be NaN (missing) but never infinite."""
+    infinite = np.isinf(values).any(axis=tuple(range(1, values.ndim)))
+    if infinite.any():
+        index = int(np.argmax(infinite))
+        where = locate.atom(index) if per_atom else locate.molecule(index)
+        raise InputError(
+            f"{what}: expected finite values, or NaN where missing, got {values[index]} "
+            f"for {where}."
+        )
+
+
+def complete_magnitudes(magnitude: FloatArray, vector: FloatArray, locate: Locator) -> FloatArray:
+    """Check magnitudes and vectors; fill missing magnitudes with the norms of vectors."""
+    negative = magnitude < 0
+    if negative.any():
+        index = int(np.argmax(negative))
+        raise InputError(
+            f"dipole_magnitude: expected values of at least 0 debye, got {magnitude[index]} for "
+            f"{locate.molecule(index)}. Correct it, or give three components as a vector."
+        )
+    check_rows("dipole_vector", vector, locate)
+    norm = np.linalg.norm(vector, axis=1)
+    allowed = MAGNITUDE_TOLERANCE + MAGNITUDE_RELATIVE_TOLERANCE * magnitude
+    differs = np.abs(norm - magnitude) > allowed
+    if differs.any():
+        index = int(np.argmax(differs))
+        raise InputError(
+            f"dipole_magnitude and dipole_vector disagree for {locate.molecule(index)}: "
+            f"{magnitude[index]:.6g} and |vector| = {norm[index]:.6g} debye. Check the units "
+            "(1 e*angstrom = 4.8032 debye), or give only one of them."
+        )
+    filled = np.where(np.isnan(magnitude), norm, magnitude)
+    filled.flags.writeable = False
+    return filled
+
+
+def check_rows(what: str, rows: FloatArray, locate: Locator) -> None:
+    """Rows are known or missing as a whole."""
+    missing = np.isnan(rows)
+    partial = missing.any(axis=1) & ~missing.all(axis=1)
+    if partial.any():
+        index = int(np.argmax(partial))
+        raise InputError(
+            f"{what}: expected three values, or three NaN where missing, got "
+            f"{rows[index].tolist()} for {locate.molecule(index)}."
+        )
+
+
+def check_charges(
+    what: str, charges: FloatArray, total_charge: FloatArray, locate: Locator
+) -> None:
+    """Charges are known or missing for a whole molecule and sum to its total charge."""
+    if not len(charges):
+        return  # reduceat needs at least one molecule
+    starts = locate.offsets[:-1]
+    missing = np.add.reduceat(np.isnan(charges).astype(np.int64), starts)
+    partial = (missing > 0) & (missing < np.diff(locate.offsets))
+    if partial.any():
+        index = int(np.argmax(partial))
+        raise InputError(
+            f"{what}: {int(missing[index])} values are missing for {locate.molecule(index)}: "
+            "expected charges for all atoms of a molecule or for none."
+        )
+    total = np.add.reduceat(charges, starts)
+    off = np.abs(total - total_charge) > CHARGE_SUM_TOLERANCE
+    if off.any():
+        index = int(np.argmax(off))
+        raise InputError(
+            f"{what}: the charges of {locate.molecule(index)} sum to {total[index]:.6g} e: "
+            f"expected its total charge {total_charge[index]:.6g} e within "
+            f"{CHARGE_SUM_TOLERANCE} e. Correct the charges or set the total charge."
+        )

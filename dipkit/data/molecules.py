@@ -1,0 +1,327 @@
+"""`Molecules`: a frozen, ragged container of geometries with their labels.
+
+Symbols: molecules A = 1..N, atoms i = 1..n (all molecules concatenated), offsets (N+1,);
+positions in angstrom, charges in e, dipoles in debye. NaN marks a missing label.
+Reading and writing files is not here (`io.py`), nor are descriptors (`descriptors/soap.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exceptions import InputError
+from ..support import ragged_index
+from ..support.frozen_arrays import FrozenArrays, read_only
+from . import geometry_checks, label_checks
+from .elements import atomic_masses, hill_formulas
+from .geometry_checks import MIN_DISTANCE, Locator
+from .label_checks import CHARGE_SUM_TOLERANCE
+from .label_keys import (
+    CHARGES_KEYS,
+    DIPOLE_KEYS,
+    TOTAL_CHARGE_KEYS,
+    VECTOR_KEYS,
+    missing_labels_error,
+)
+from .per_atom import PerAtomData, check_per_atom, join_per_atom
+from .summary import Summary, summarise
+
+__all__ = [
+    "CHARGES_KEYS",
+    "CHARGE_SUM_TOLERANCE",
+    "DIPOLE_KEYS",
+    "MIN_DISTANCE",
+    "TOTAL_CHARGE_KEYS",
+    "VECTOR_KEYS",
+    "Molecules",
+    "Summary",
+    "missing_labels_error",
+]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# Default of a label that is absent everywhere; the constructor puts an array in its place.
+_ABSENT = cast(Any, None)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Molecules(FrozenArrays):
+    """Geometries and labels of N molecules with n atoms in all.
+
+    Arrays are copied, checked and read-only. A molecule without a label has NaN in its place.
+    Indexing by an integer, slice, index array or boolean mask gives a `Molecules` again, so
+    scikit-learn splits it like an array.
+
+    Parameters
+    ----------
+    numbers : array-like of shape (n_atoms,)
+        Atomic numbers of all molecules, concatenated.
+    positions : array-like of shape (n_atoms, 3), angstrom
+    offsets : array-like of shape (n_molecules + 1,)
+        Atoms of molecule A are ``offsets[A]:offsets[A + 1]``.
+    names : array-like of shape (n_molecules,), default="0", "1", ...
+    total_charge : array-like of shape (n_molecules,), e, default=0
+    dipole_magnitude : array-like of shape (n_molecules,), debye, default=missing
+        Where missing, the norm of the vector takes its place.
+    dipole_vector : array-like of shape (n_molecules, 3), debye, default=missing
+        Of a charged molecule, about its centre of mass.
+    charges : array-like of shape (n_atoms,), e, default=missing
+        Reference charges, for example Mulliken; they sum to the total charge.
+    features : PerAtomData, default=None
+        Descriptors of the atoms, such as `dipkit.descriptors.Features`.
+    baseline_dipole : array-like of shape (n_molecules, 3), debye, default=None
+        Dipole vectors of a cheap calculation of the same geometries.
+    baseline_charges : array-like of shape (n_atoms,), e, default=None
+        Charges of that calculation.
+    source_keys : tuple of str, default=()
+        Keys found where the molecules were read, for messages about missing labels.
+    quadrupole : array-like of shape (n_molecules, 3, 3), debye*angstrom, default=None
+        Reference quadrupoles: traceless, in Buckingham's convention, about the centres of mass.
+
+    Examples
+    --------
+    >>> from dipkit.data.molecules import Molecules
+    >>> water = [[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]]
+    >>> molecules = Molecules([8, 1, 1], water, [0, 3], dipole_magnitude=[1.85])
+    >>> molecules
+    Molecules(1 molecule, 3 atoms, elements H O, labels: 1 magnitude)
+    >>> molecules[[0, 0]].natoms
+    array([3, 3])
+    """
+
+    numbers: IntArray
+    positions: FloatArray
+    offsets: IntArray
+    names: NDArray[np.str_] = _ABSENT
+    total_charge: FloatArray = _ABSENT
+    dipole_magnitude: FloatArray = _ABSENT
+    dipole_vector: FloatArray = _ABSENT
+    charges: FloatArray = _ABSENT
+    features: PerAtomData | None = None
+    baseline_dipole: FloatArray | None = None
+    baseline_charges: FloatArray | None = None
+    source_keys: tuple[str, ...] = ()
+    quadrupole: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        """Copy and check every field."""
+        self._coerce()
+        locate = Locator(self.names, self.offsets)
+        geometry_checks.check_geometry(self.numbers, self.positions, locate)
+        geometry_checks.check_finite("total_charge", self.total_charge, locate)
+        magnitude = label_checks.check_labels(
+            self.dipole_magnitude, self.dipole_vector, self.charges, self.total_charge, locate
+        )
+        self._set(dipole_magnitude=magnitude)
+        label_checks.check_baseline(
+            self.baseline_dipole, self.baseline_charges, self.total_charge, locate
+        )
+        label_checks.check_quadrupoles(self.quadrupole, locate)
+        check_per_atom(self.features, self.n_atoms)
+
+    def _coerce(self) -> None:
+        """Copy every input into a read-only array of its type and shape."""
+        offsets = geometry_checks.whole_numbers("offsets", self.offsets)
+        numbers = geometry_checks.whole_numbers("numbers", self.numbers)
+        geometry_checks.check_offsets(offsets, len(numbers))
+        n, n_atoms = len(offsets) - 1, len(numbers)
+        self._set(offsets=offsets, numbers=numbers, source_keys=tuple(self.source_keys))
+        names = np.arange(n).astype(str) if self.names is None else self.names
+        self._set(names=geometry_checks.coerce("names", names, np.str_, (n,)))
+        for name, shape, absent in (
+            ("positions", (n_atoms, 3), None),
+            ("total_charge", (n,), 0.0),
+            ("dipole_magnitude", (n,), np.nan),
+            ("dipole_vector", (n, 3), np.nan),
+            ("charges", (n_atoms,), np.nan),
+            ("baseline_dipole", (n, 3), None),
+            ("baseline_charges", (n_atoms,), None),
+            ("quadrupole", (n, 3, 3), None),
+        ):
+            value = getattr(self, name)
+            if value is None and absent is not None:
+                value = np.full(shape, absent)
+            if value is not None:
+                self._set(**{name: geometry_checks.coerce(name, value, np.float64, shape)})
+
+    # Shape and indexing
+
+    def __len__(self) -> int:
+        """Count molecules."""
+        return len(self.offsets) - 1
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(n_molecules,), by which scikit-learn counts samples."""
+        return (len(self),)
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of all molecules together."""
+        return len(self.numbers)
+
+    def __getitem__(self, key: Any) -> Molecules:
+        """Select molecules; the key ``(indices, ...)`` is how scikit-learn asks."""
+        return self._select(ragged_index.normalise_index(key, len(self)))
+
+    def __iter__(self) -> Iterator[Molecules]:
+        """Yield the molecules one by one, each as a `Molecules` of length 1."""
+        return (self[index] for index in range(len(self)))
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """Refuse: NumPy would take the container for a nested list."""
+        raise TypeError(
+            "Molecules cannot become an array: molecules differ in size. Use its fields, for "
+            "example molecules.positions, or index it as it is."
+        )
+
+    def _select(self, index: ragged_index.Index) -> Molecules:
+        lengths = self.natoms[index]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        atoms = ragged_index.atoms_of(index, self.offsets)
+        values = self._fields()
+        for name in _PER_MOLECULE:
+            values[name] = None if values[name] is None else values[name][index]
+        for name in _PER_ATOM:
+            values[name] = None if values[name] is None else values[name][atoms]
+        features = None if self.features is None else self.features.take(atoms)
+        return Molecules._trusted(**values | {"offsets": offsets, "features": features})
+
+    def atom_index(self, molecules: Any) -> NDArray[np.intp]:
+        """Return the positions of all atoms of these molecules, in order.
+
+        Parameters
+        ----------
+        molecules : int, slice, array-like of int or of bool
+            Molecules, as in indexing; they may repeat.
+        """
+        index = ragged_index.atoms_of(
+            ragged_index.normalise_index(molecules, len(self)), self.offsets
+        )
+        return np.arange(self.n_atoms)[index] if isinstance(index, slice) else index
+
+    # Joining and changing
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Molecules]) -> Molecules:
+        """Join several sets of molecules, in order.
+
+        Features must be of the same scales in all parts, or absent in all. A baseline that
+        only some parts have is missing (NaN) for the molecules of the others.
+        """
+        parts = list(parts)
+        if not parts:
+            raise InputError("Molecules.concatenate: expected at least one part, got none.")
+        if len(parts) == 1:
+            return parts[0]
+        sizes, atoms = [len(part) for part in parts], [part.n_atoms for part in parts]
+        values: dict[str, Any] = {}
+        for names, lengths in ((_PER_MOLECULE, sizes), (_PER_ATOM, atoms)):
+            for name in names:
+                values[name] = ragged_index.join([getattr(part, name) for part in parts], lengths)
+        natoms = np.concatenate([part.natoms for part in parts])
+        values["offsets"] = np.concatenate(([0], np.cumsum(natoms)))
+        values["features"] = join_per_atom([part.features for part in parts])
+        keys = dict.fromkeys(key for part in parts for key in part.source_keys)
+        return cls._trusted(**values, source_keys=tuple(keys))
+
+    def replace(self, **changes: Any) -> Molecules:
+        """Return a copy with these fields changed; what changed is checked.
+
+        Another geometry drops the features and the baseline, which belong to the old one.
+
+        Raises
+        ------
+        InputError
+            If a field is unknown or a value does not fit the molecules.
+        """
+        values = self._fields()
+        unknown = sorted(set(changes) - set(values))
+        if unknown:
+            raise InputError(f"Molecules.replace: no field {unknown}; fields are {list(values)}.")
+        if set(changes) <= {"features"}:
+            # Chunks of described molecules come by the thousand: skip the costly checks.
+            check_per_atom(changes.get("features"), self.n_atoms)
+            return Molecules._trusted(**values | changes)
+        if not _GEOMETRY.isdisjoint(changes):
+            values |= {"features": None, "baseline_dipole": None, "baseline_charges": None}
+        return Molecules(**values | changes)
+
+    # What follows from the fields
+
+    @cached_property
+    def natoms(self) -> IntArray:
+        """Atoms of each molecule, shape (n_molecules,)."""
+        return read_only(np.diff(self.offsets))
+
+    @cached_property
+    def molecule_index(self) -> IntArray:
+        """Molecule of each atom, shape (n_atoms,)."""
+        return read_only(np.repeat(np.arange(len(self)), self.natoms))
+
+    @cached_property
+    def elements(self) -> IntArray:
+        """Atomic numbers that occur, sorted."""
+        return read_only(np.unique(self.numbers))
+
+    @property
+    def has_magnitude(self) -> NDArray[np.bool_]:
+        """Which molecules have a dipole magnitude, shape (n_molecules,)."""
+        return ~np.isnan(self.dipole_magnitude)
+
+    @property
+    def has_vector(self) -> NDArray[np.bool_]:
+        """Which molecules have a dipole vector, shape (n_molecules,)."""
+        return ~np.isnan(self.dipole_vector[:, 0])
+
+    @property
+    def has_charges(self) -> NDArray[np.bool_]:
+        """Which molecules have reference charges, shape (n_molecules,)."""
+        return ~np.isnan(self.charges[self.offsets[:-1]])
+
+    @property
+    def has_quadrupole(self) -> NDArray[np.bool_]:
+        """Which molecules have a quadrupole, shape (n_molecules,)."""
+        if self.quadrupole is None:
+            return np.zeros(len(self), dtype=bool)
+        return ~np.isnan(self.quadrupole[:, 0, 0])
+
+    def centers_of_mass(self) -> FloatArray:
+        """Centres of mass, shape (n_molecules, 3), angstrom."""
+        if not len(self):
+            return np.zeros((0, 3))
+        mass = atomic_masses()[self.numbers]
+        starts = self.offsets[:-1]
+        moment = np.add.reduceat(mass[:, None] * self.positions, starts, axis=0)
+        centers: FloatArray = moment / np.add.reduceat(mass, starts)[:, None]
+        return centers
+
+    def formulas(self) -> NDArray[np.str_]:
+        """Sum formulas in Hill order, shape (n_molecules,)."""
+        return hill_formulas(self.numbers, self.molecule_index, len(self))
+
+    def summary(self) -> Summary:
+        """Count and measure what is here."""
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        return f"Molecules({self.summary().one_line()})"
+
+
+_PER_MOLECULE = (
+    "names",
+    "total_charge",
+    "dipole_magnitude",
+    "dipole_vector",
+    "baseline_dipole",
+    "quadrupole",
+)
+_GEOMETRY = {"numbers", "positions", "offsets"}
+_PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")

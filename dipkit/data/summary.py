@@ -1,0 +1,152 @@
+"""Counts and ranges of a `Molecules`.
+
+Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .elements import chemical_symbols
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a set of molecules holds."""
+
+    n_molecules: int
+    n_atoms: int
+    elements: dict[str, int]
+    """Atoms of each element, by symbol."""
+    atoms_per_molecule: tuple[int, int] | None
+    """Smallest and largest molecule."""
+    n_magnitudes: int
+    n_vectors: int
+    n_charges: int
+    """Molecules that have a magnitude, a vector, reference charges."""
+    magnitude_range: tuple[float, float, float] | None
+    """Smallest, median and largest magnitude, debye."""
+    total_charges: dict[str, int]
+    """Molecules of each total charge, e."""
+    n_baseline: int
+    """Molecules that have a baseline dipole."""
+    n_one_atom: int
+    """Molecules of one atom: they have no dipole of their own to teach."""
+    source_keys: tuple[str, ...]
+    """Keys found where the molecules were read."""
+    n_quadrupoles: int = 0
+    """Molecules that have a quadrupole."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+    def one_line(self) -> str:
+        """Describe in a few words."""
+        found = [
+            _count(self.n_magnitudes, "magnitude"),
+            _count(self.n_vectors, "vector"),
+            _count(self.n_quadrupoles, "quadrupole"),
+            f"{self.n_charges} with charges" if self.n_charges else "",
+        ]
+        labels = ", ".join(text for text in found if text) or "none"
+        return (
+            f"{_count(self.n_molecules, 'molecule') or '0 molecules'}, "
+            f"{_count(self.n_atoms, 'atom') or '0 atoms'}, "
+            f"elements {' '.join(self.elements) or 'none'}, labels: {labels}"
+        )
+
+
+class Labelled(Protocol):
+    """What is read of a `Molecules`, see there."""
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Atomic numbers (n,)."""
+
+    @property
+    def natoms(self) -> NDArray[np.int64]:
+        """Atoms of each molecule (N,)."""
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in all."""
+
+    @property
+    def total_charge(self) -> NDArray[np.float64]:
+        """(N,), e."""
+
+    @property
+    def dipole_magnitude(self) -> NDArray[np.float64]:
+        """(N,), debye; NaN where missing."""
+
+    @property
+    def baseline_dipole(self) -> NDArray[np.float64] | None:
+        """(N, 3), debye, or None."""
+
+    @property
+    def source_keys(self) -> tuple[str, ...]:
+        """Keys found where the molecules were read."""
+
+    @property
+    def has_magnitude(self) -> NDArray[np.bool_]:
+        """(N,)."""
+
+    @property
+    def has_vector(self) -> NDArray[np.bool_]:
+        """(N,)."""
+
+    @property
+    def has_charges(self) -> NDArray[np.bool_]:
+        """(N,)."""
+
+    @property
+    def has_quadrupole(self) -> NDArray[np.bool_]:
+        """(N,)."""
+
+    def __len__(self) -> int:
+        """Count molecules."""
+
+
+def summarise(molecules: Labelled) -> Summary:
+    """Count and measure."""
+    natoms, magnitude = molecules.natoms, molecules.dipole_magnitude
+    known = magnitude[molecules.has_magnitude]
+    elements, counts = np.unique(molecules.numbers, return_counts=True)
+    table = chemical_symbols()
+    baseline = molecules.baseline_dipole
+    return Summary(
+        n_molecules=len(molecules),
+        n_atoms=molecules.n_atoms,
+        elements={table[z]: int(c) for z, c in zip(elements, counts, strict=True)},
+        atoms_per_molecule=(int(natoms.min()), int(natoms.max())) if len(natoms) else None,
+        n_magnitudes=len(known),
+        n_vectors=int(molecules.has_vector.sum()),
+        n_charges=int(molecules.has_charges.sum()),
+        magnitude_range=_range(known),
+        total_charges=_charge_counts(molecules.total_charge),
+        n_baseline=0 if baseline is None else int((~np.isnan(baseline[:, 0])).sum()),
+        n_one_atom=int((natoms == 1).sum()),
+        source_keys=molecules.source_keys,
+        n_quadrupoles=int(molecules.has_quadrupole.sum()),
+    )
+
+
+def _range(known: NDArray[np.float64]) -> tuple[float, float, float] | None:
+    if not len(known):
+        return None
+    return float(known.min()), float(np.median(known)), float(known.max())
+
+
+def _charge_counts(total_charge: NDArray[np.float64]) -> dict[str, int]:
+    rounded = Counter(np.round(total_charge, 3).tolist())
+    return {f"{charge + 0.0:+g}" if charge else "0": rounded[charge] for charge in sorted(rounded)}
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""

@@ -1,0 +1,282 @@
+"""`SOAPTransformer`: SOAP power spectra of atomic environments at one or several scales.
+
+Symbols: n atoms in all, scale s with d_s columns; x_i^s (n, d_s) of unit length, float32.
+What a scale is stands in `scales.py`, how one is computed in `radial_tables.py`. How the work is
+spread over threads is not here (`describer.py`), nor how descriptors are compared
+(`learning/kernels.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from ..data.io import as_molecules
+from ..data.molecules import Molecules
+from ..exceptions import InputError
+from ..support.backend import host_memory
+from .describer import SOAPDescriber
+from .features import Features, forecast_bytes
+from .on_demand import OnDemandFeatures
+from .radial_tables import count_columns, device_power_spectrum, power_spectrum
+from .scales import SOAPScale, baseline_scales, changed_scales, default_scales, is_whole
+from .species import choose_species, require_species
+
+__all__ = ["SOAPScale", "SOAPTransformer", "baseline_scales", "default_scales"]
+
+_LOG = logging.getLogger(__name__)
+
+# Largest share of the free memory that descriptors held at once may take.
+MEMORY_SHARE = 0.25
+
+
+class SOAPTransformer(TransformerMixin, BaseEstimator):
+    """Describe the atoms of molecules by SOAP at several scales.
+
+    `transform` returns `Molecules` whose `features` hold one float32 array per scale, each row
+    of unit length. Labels stay on the molecules; where they cannot be used, `transform` logs a
+    warning and leaves them out, so that a prediction never fails because of a label.
+
+    Parameters
+    ----------
+    scales : tuple of SOAPScale, default=None
+        None takes `default_scales()`. Nested parameters are named ``scale0__r_cut``,
+        ``scale1__weight``, ..., with ``scales=None`` as well.
+    species : sequence of str or int, default=None
+        Elements to tell apart, as symbols or atomic numbers; None takes those seen in `fit`.
+    n_jobs : int, default=None
+        Threads, -1 for all cores; processes or a cluster where an active
+        `joblib.parallel_config` names such a backend. None takes the number from there, else the
+        threads that BLAS may use. The result has the same bits in any case.
+    memory : str, path or joblib.Memory, default=None
+        Where to keep descriptors between runs, chunk by chunk; None keeps nothing.
+    on_demand : bool or "auto", default="auto"
+        True computes descriptors when they are read, piece by piece, and keeps none. An estimator
+        that reads them does so on threads of its own, whatever `n_jobs` says, or on its GPU: there
+        this is the way to go, unless `memory` is set.
+        ``"auto"`` does so where they would take more than a quarter of the free memory.
+    verbose : bool or "auto", default="auto"
+        Whether to show a progress bar on stderr; ``"auto"`` shows it on a terminal.
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,), int
+        Atomic numbers, sorted.
+    scales_ : tuple of SOAPScale
+    widths_ : tuple of int
+        Columns d_s of each scale.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+    >>> transformer = SOAPTransformer(scales=(SOAPScale(n_max=4, l_max=3),))
+    >>> transformer.fit_transform([molecule("H2O"), molecule("NH3")]).features
+    Features(7 atoms, scales of 312 columns, weights (1.0,))
+    """
+
+    def __init__(
+        self,
+        scales: tuple[SOAPScale, ...] | None = None,
+        species: Sequence[str | int] | None = None,
+        n_jobs: int | None = None,
+        memory: Any = None,
+        on_demand: bool | str = "auto",
+        verbose: bool | str = "auto",
+    ) -> None:
+        self.scales = scales
+        self.species = species
+        self.n_jobs = n_jobs
+        self.memory = memory
+        self.on_demand = on_demand
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn which elements there are.
+
+        Parameters
+        ----------
+        X : Molecules, list of ase.Atoms, ase.Atoms or path
+            Labels are not read.
+        y : ignored
+
+        Raises
+        ------
+        InputError
+            If a parameter or a molecule cannot be used.
+        """
+        return self._fit(as_molecules(X, labels=False))
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Molecules:
+        """Learn which elements there are and describe the molecules.
+
+        Parameters
+        ----------
+        X : Molecules, list of ase.Atoms, ase.Atoms or path
+            Labels are read: an unusable one is an error here.
+        y : ignored
+        **fit_params : ignored
+
+        Returns
+        -------
+        Molecules
+            With features.
+        """
+        molecules = as_molecules(X)
+        return self._fit(molecules)._describe(molecules)
+
+    def transform(self, X: Any) -> Molecules:
+        """Describe molecules.
+
+        Parameters
+        ----------
+        X : Molecules, list of ase.Atoms, ase.Atoms or path
+
+        Returns
+        -------
+        Molecules
+            With features, and with the labels that could be read.
+
+        Raises
+        ------
+        InputError
+            If an element was not seen in `fit`, or memory is short and `on_demand` is False.
+        """
+        check_is_fitted(self)
+        return self._describe(_read(X))
+
+    def forecast_bytes(self, X: Any) -> int:
+        """Bytes that the descriptors of these molecules take when held in memory.
+
+        Parameters
+        ----------
+        X : Molecules, list of ase.Atoms, ase.Atoms or path
+        """
+        check_is_fitted(self)
+        return forecast_bytes(as_molecules(X, labels=False).n_atoms, self.widths_)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, with those of the scales if `deep`.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+        """
+        params: dict[str, Any] = super().get_params(deep=False)
+        for index, scale in enumerate(self._scales() if deep else ()):
+            params[f"scale{index}"] = scale
+            nested = scale.get_params(deep=True).items()
+            params |= {f"scale{index}__{key}": value for key, value in nested}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of scales change copies, never scales that others share.
+
+        Parameters
+        ----------
+        **params : Any
+            ``scale0__r_cut=2.5`` changes one parameter of a scale, ``scale0=...`` a scale.
+        """
+        own = {key: value for key, value in params.items() if key in self._get_param_names()}
+        super().set_params(**own)
+        nested = {key: value for key, value in params.items() if key not in own}
+        if nested:
+            self.scales = changed_scales(self._scales(), nested, set(self.get_params(deep=True)))
+        return self
+
+    def set_output(self, *, transform: Any = None) -> Self:
+        """Do nothing: the output is always `Molecules`.
+
+        Parameters
+        ----------
+        transform : ignored
+        """
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that molecules are no array."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _scales(self) -> tuple[SOAPScale, ...]:
+        return default_scales() if self.scales is None else tuple(self.scales)
+
+    def _fit(self, molecules: Molecules) -> Self:
+        self._check_parameters()
+        if not len(molecules):
+            raise InputError("X: expected at least one molecule, got none.")
+        scales = tuple(clone(scale) for scale in self._scales())
+        species = choose_species(self.species, molecules)
+        require_species(molecules, species)
+        widths = tuple(
+            count_columns(scale, tuple(species.tolist()), i) for i, scale in enumerate(scales)
+        )
+        self.species_, self.scales_, self.widths_ = species, scales, widths
+        return self
+
+    def _check_parameters(self) -> None:
+        scales = self._scales()
+        if not scales or not all(isinstance(scale, SOAPScale) for scale in scales):
+            raise InputError(f"scales: expected SOAPScale objects or None, got {self.scales!r}.")
+        for index, scale in enumerate(scales):
+            scale.check(f"scale{index}")
+        for name in ("on_demand", "verbose"):
+            value = getattr(self, name)
+            if value not in (True, False, "auto"):
+                raise InputError(f'{name}: expected True, False or "auto", got {value!r}.')
+        if self.n_jobs is not None and (not is_whole(None, None)(self.n_jobs) or self.n_jobs == 0):
+            raise InputError(f"n_jobs: expected a whole number or None, got {self.n_jobs!r}.")
+
+    def _describe(self, molecules: Molecules) -> Molecules:
+        require_species(molecules, self.species_)
+        if self._too_large(molecules):
+            describer = self._describer(verbose=False)
+            return molecules.replace(features=OnDemandFeatures(describer, molecules))
+        describer = self._describer(verbose=self.verbose)
+        features = Features(describer.describe(molecules), describer.weights)
+        return molecules.replace(features=features)
+
+    def _too_large(self, molecules: Molecules) -> bool:
+        if self.on_demand != "auto":
+            return bool(self.on_demand)
+        needed = forecast_bytes(molecules.n_atoms, self.widths_)
+        share = MEMORY_SHARE * host_memory()
+        if needed > share:
+            _LOG.info(
+                "descriptors would take %.3g GB, more than %.3g GB: computed on demand",
+                needed / 1e9,
+                share / 1e9,
+            )
+        return needed > share
+
+    def _describer(self, verbose: bool | str) -> SOAPDescriber:
+        memory = os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
+        return SOAPDescriber(
+            calculate=power_spectrum,
+            calculate_on=device_power_spectrum,
+            species=tuple(self.species_.tolist()),
+            parameters=tuple(scale.key() for scale in self.scales_),
+            widths=self.widths_,
+            weights=tuple(float(scale.weight) for scale in self.scales_),
+            n_jobs=self.n_jobs,
+            memory=None if memory is None else check_memory(memory),
+            verbose=verbose,
+        )
+
+
+def _read(x: Any) -> Molecules:
+    """Read molecules, without their labels where these cannot be used."""
+    try:
+        return as_molecules(x)
+    except InputError as error:
+        molecules = as_molecules(x, labels=False)  # raises again where the geometry is at fault
+        _LOG.warning("labels could not be used and are left out: %s", error)
+        return molecules

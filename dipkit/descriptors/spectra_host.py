@@ -1,0 +1,190 @@
+"""SOAP power spectra of many atoms at once, on the host.
+
+Each atom j around a center adds its expansion (`expansion.py`), and elements pair up:
+
+    c_nlm = sum_j I_nl(r_j) Y_lm(j),   p_nn'l = sum_m c_nlm c_n'lm / sqrt(2 l + 1)
+
+The power spectrum of each pair of elements is laid out as dscribe does, and only the elements
+around an atom are multiplied. All goes in batches that stay in the cache: large arrays that come
+and go would make threads wait for the memory of the process. Symbols: K pairs of a center and an
+element, P neighbours. A form for GPUs is in `spectra_device.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from ..support.ragged_index import pairs
+from .expansion import RadialTable, real_harmonics
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+# Neighbours whose harmonics, and atoms whose products, are computed at once.
+NEIGHBOURS_AT_ONCE, ATOMS_AT_ONCE = 4096, 256
+
+
+def spectra(
+    species_index: IntArray,
+    n_species: int,
+    positions: FloatArray,
+    offsets: NDArray[np.int64],
+    table: RadialTable,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Compute unit-length power spectra of all atoms of some molecules.
+
+    Parameters
+    ----------
+    species_index : ndarray of shape (n_atoms,)
+        Element of each atom, 0 to n_species - 1.
+    n_species : int
+    positions : ndarray of shape (n_atoms, 3), angstrom
+    offsets : ndarray of shape (n_molecules + 1,)
+    table : RadialTable
+    out : ndarray of shape (n_atoms, d), float32, default=None
+        Where to write; None allocates it.
+
+    Returns
+    -------
+    ndarray of shape (n_atoms, d), float32
+        A row is NaN throughout where its atom has no finite, non-zero spectrum.
+    """
+    center, neighbour = pairs(offsets)
+    vector = positions[neighbour] - positions[center]
+    distance = np.sqrt((vector * vector) @ np.ones(3))
+    near = distance <= table.reach
+    key = center[near] * n_species + species_index[neighbour[near]]
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    keys, starts = np.unique(key, return_index=True)
+    coefficients = _coefficients(vector[near][order], distance[near][order], starts, table)
+    if out is None:
+        out = np.empty((len(positions), count_columns(n_species, table)), np.float32)
+    _products(keys, coefficients, n_species, table, out)
+    return out
+
+
+def _coefficients(
+    vector: FloatArray, distance: FloatArray, starts: IntArray, table: RadialTable
+) -> list[NDArray[np.float32]]:
+    """Sum over the neighbours of each key: one array (K, n_max, 2 l + 1) for each l."""
+    # Single precision from here on, as the result has.
+    found = [
+        np.empty((len(starts), table.n_max, 2 * l + 1), np.float32)
+        for l in range(table.l_max + 1)  # noqa: E741
+    ]
+    ends, first = np.append(starts[1:], len(distance)), 0
+    while first < len(starts):
+        until = starts[first] + NEIGHBOURS_AT_ONCE
+        last = max(int(np.searchsorted(ends, until, side="right")), first + 1)
+        near, keys = slice(starts[first], ends[last - 1]), slice(first, last)
+        _add_up(vector[near], distance[near], starts[keys] - starts[first], table, found, keys)
+        first = last
+    return found
+
+
+def _add_up(
+    vector: FloatArray,
+    distance: FloatArray,
+    starts: IntArray,
+    table: RadialTable,
+    found: list[NDArray[np.float32]],
+    keys: slice,
+) -> None:
+    """Fill in the coefficients of some keys."""
+    radial, n = table.integrals(distance), len(distance)
+    total = csr_array((np.ones(n), np.arange(n), np.append(starts, n)), shape=(len(starts), n))
+    direction = vector / np.where(distance > 0, distance, 1.0)[:, None]
+    by_axis = np.ascontiguousarray(direction.T)
+    for l, harmonics in enumerate(real_harmonics(by_axis, table.l_max)):  # noqa: E741
+        terms = radial[:, :, l, None] * np.ascontiguousarray(harmonics.T)[:, None, :]
+        summed = total @ terms.reshape(n, -1)
+        # The root of the factor of the power spectrum.
+        summed *= (2 * l + 1) ** -0.25
+        found[l][keys] = summed.reshape(len(starts), table.n_max, 2 * l + 1)
+
+
+def _widths(table: RadialTable) -> tuple[int, int]:
+    """Columns of a pair of equal elements, and of one of two elements."""
+    n, n_l = table.n_max, table.l_max + 1
+    return n * (n + 1) // 2 * n_l, n * n * n_l
+
+
+def count_columns(n_species: int, table: RadialTable) -> int:
+    """Columns d of so many elements."""
+    same, other = _widths(table)
+    return n_species * same + n_species * (n_species - 1) // 2 * other
+
+
+def _products(
+    keys: IntArray,
+    coefficients: list[NDArray[np.float32]],
+    n_species: int,
+    table: RadialTable,
+    out: NDArray[np.float32],
+) -> None:
+    """Multiply the elements around each atom pairwise; atoms with the same elements together."""
+    atom, element = np.divmod(keys, n_species)
+    pattern = np.bincount(atom, 2.0**element, len(out)).astype(np.int64)
+    first = np.searchsorted(keys, np.arange(len(out)) * n_species)
+    for bits in np.unique(pattern).tolist():
+        members = np.flatnonzero(pattern == bits)
+        present = [s for s in range(n_species) if bits >> s & 1]
+        for atoms in np.split(members, range(ATOMS_AT_ONCE, len(members), ATOMS_AT_ONCE)):
+            own = first[atoms][:, None] + np.arange(len(present))
+            spectrum = _spectrum_of(own, coefficients, table.n_max)
+            _normalise(spectrum)
+            _lay_out(spectrum, atoms, present, n_species, _widths(table), out)
+
+
+def _normalise(spectrum: NDArray[np.float32]) -> None:
+    """Give each row unit length, or NaN where it has none."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum, dtype=np.float64))
+    smallest = 1.0 / float(np.finfo(np.float32).max)
+    lengths[~(lengths > smallest) | np.isinf(lengths)] = np.nan
+    spectrum *= (1.0 / lengths).astype(np.float32)[:, None]
+
+
+def _lay_out(
+    spectrum: NDArray[np.float32],
+    atoms: IntArray,
+    present: list[int],
+    n_species: int,
+    widths: tuple[int, int],
+    out: NDArray[np.float32],
+) -> None:
+    """Put the blocks of the elements that are present among those of all pairs."""
+    start = column = 0
+    for a in range(n_species):
+        for b in range(a, n_species):
+            size = widths[a != b]
+            there = slice(column, column + size)
+            if a in present and b in present:
+                out[atoms, there] = spectrum[:, start : start + size]
+                start += size
+            else:
+                out[atoms, there] = 0.0
+            column += size
+    # No descriptor at all, wherever one looks.
+    out[atoms[np.isnan(spectrum[:, 0])]] = np.nan
+
+
+def _spectrum_of(
+    own: IntArray, coefficients: list[NDArray[np.float32]], n: int
+) -> NDArray[np.float32]:
+    """Spectra of atoms with the same elements: their blocks side by side, not normalised."""
+    n_atoms, k = own.shape
+    products = np.empty((n_atoms, len(coefficients), k * n, k * n), np.float32)
+    for l, part in enumerate(coefficients):  # noqa: E741
+        c = part[own].reshape(n_atoms, k * n, -1)
+        np.matmul(c, c.transpose(0, 2, 1), out=products[:, l])
+    upper = np.triu_indices(n)
+    blocks = []
+    for a in range(k):
+        mine = products[:, :, a * n : (a + 1) * n]
+        blocks.append(mine[:, :, upper[0], a * n + upper[1]].reshape(n_atoms, -1))
+        blocks += [mine[:, :, :, b * n : (b + 1) * n].reshape(n_atoms, -1) for b in range(a + 1, k)]
+    return np.concatenate(blocks, axis=1)

@@ -1,0 +1,28 @@
+"""`DipoleKernelRidge`: parameters, fit, predictions, standard deviations, saved models.
+
+Begin with `regression.py`, then `fit.py` and `prediction.py`. The equations that a fit solves are
+in `dipkit.learning`; choosing parameters by cross-validation is in `dipkit.search`.
+"""
+
+from __future__ import annotations
+
+from .metrics import SCORERS, charge_errors, error_report, mae_scorer, rmse_scorer
+from .persistence import load_model, read_metadata, save_model
+from .pipeline import Prediction, default_model, predict_all, predict_parts
+from .regression import DipoleKernelRidge
+
+__all__ = [
+    "SCORERS",
+    "DipoleKernelRidge",
+    "Prediction",
+    "charge_errors",
+    "default_model",
+    "error_report",
+    "load_model",
+    "mae_scorer",
+    "predict_all",
+    "predict_parts",
+    "read_metadata",
+    "rmse_scorer",
+    "save_model",
+]

@@ -1,0 +1,226 @@
+"""Models on disk, without pickle: a zip that skops writes, with what dipkit says about it.
+
+The member ``dipkit.json`` holds the format's name and version, the versions of the libraries, the
+parameters, the units and a summary of the labels. The rest is skops: arrays as npy, objects as
+JSON. Loading builds only the types listed in `TRUSTED` and those that skops itself trusts
+(scikit-learn's, NumPy's and Python's plain ones), and imports nothing else. This is the door for
+skops.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import zipfile
+import zlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import FileFormatError, InputError
+from ..support.files import PathLike, atomic_write, existing_file
+from ..support.json_values import plain
+
+__all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
+
+FORMAT = "dipkit-model"
+# Raised when older versions of dipkit would misread what this one writes.
+FORMAT_VERSION = 1
+UNITS = {"length": "angstrom", "charge": "e", "dipole": "debye"}
+
+# Types of dipkit that a model may hold, by full name; nothing else of dipkit is ever built.
+TRUSTED = (
+    "dipkit.learning.kernels.GaussianKernel",
+    "dipkit.learning.kernels.PowerKernel",
+    "dipkit.estimator.regression.DipoleKernelRidge",
+    "dipkit.descriptors.scales.SOAPScale",
+    "dipkit.descriptors.soap.SOAPScale",  # where it lived before
+    "dipkit.descriptors.soap.SOAPTransformer",
+)
+
+_MEMBER = "dipkit.json"
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "ase", "dscribe", "skops")
+# Fitted attributes that tell how the fit went.
+_FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_scale")
+
+
+def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> None:
+    """Write a fitted pipeline or estimator to a file; `load_model` gives it back.
+
+    Parameters
+    ----------
+    model : estimator
+        Usually the whole pipeline, from geometries to magnitudes.
+    path : str or path
+        The file appears only when it is complete.
+    trusted : iterable of str, default=()
+        Full names of your own types that the model holds (a kernel, say); the same names are
+        needed to load it.
+
+    Raises
+    ------
+    InputError
+        If the model is not fitted, holds a type that could not be loaded again, or the file
+        cannot be written.
+    """
+    import skops.io
+
+    described = _describe(model)
+    with atomic_write(path) as temporary:
+        try:
+            skops.io.dump(model, temporary, compression=zipfile.ZIP_DEFLATED)
+        except skops.io.exceptions.UnsupportedTypeException as error:
+            raise InputError(f"model: cannot be saved without pickle: {error}") from error
+        _refuse_unknown("model", temporary, trusted, "cannot be saved")
+        with zipfile.ZipFile(temporary, "a", compression=zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(_MEMBER, json.dumps(described, indent=2, allow_nan=False))
+
+
+def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
+    """Read a model that `save_model` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    trusted : iterable of str, default=()
+        Full names of types that may be built beside those of dipkit. Name only what you know:
+        building a type can run its code.
+
+    Returns
+    -------
+    estimator
+        It predicts the same bits as the one that was saved, given the same libraries.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is cut, damaged, not a dipkit model, newer than this dipkit, or holds a type
+        that is not trusted.
+    InputError
+        If there is no such file.
+    """
+    import skops.io
+
+    read_metadata(path)
+    trusted = tuple(trusted)
+    try:
+        _refuse_unknown(str(path), Path(path), trusted, "not loaded")
+        return skops.io.load(Path(path), trusted=[*TRUSTED, *trusted])
+    except FileFormatError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+    except (KeyError, AttributeError, ImportError, IndexError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_metadata(path: PathLike) -> dict[str, Any]:
+    """Read what a model file says about itself, without loading the model.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    dict
+        ``format_version``, ``dipkit_version``, ``libraries``, ``created``, ``steps``,
+        ``parameters``, ``units``, ``labels``, ``fit``.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not a dipkit model or was written by a newer format.
+    """
+    file = existing_file(path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            described = json.loads(archive.read(_MEMBER))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+        raise FileFormatError(
+            f"{path}: not a dipkit model, or cut or damaged ({error}). Expected a file that "
+            "`dipkit fit` or save_model wrote; copy it again or fit anew."
+        ) from error
+    _check_format(path, described)
+    return described
+
+
+def is_model(path: PathLike) -> bool:
+    """Tell by content whether a file is a dipkit model of whatever version."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _MEMBER in archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _check_format(path: PathLike, described: Any) -> None:
+    version = described.get("format_version") if isinstance(described, dict) else None
+    if type(version) is not int or described.get("format") != FORMAT:
+        raise FileFormatError(
+            f"{path}: {_MEMBER} inside does not describe a dipkit model. Expected a file that "
+            "`dipkit fit` or save_model wrote."
+        )
+    if version > FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: written in format {version} by dipkit "
+            f"{described.get('dipkit_version', 'of unknown version')}; this dipkit reads up to "
+            f"format {FORMAT_VERSION}. Update dipkit: pip install --upgrade dipkit"
+        )
+
+
+def _refuse_unknown(name: str, file: Path, trusted: Iterable[str], outcome: str) -> None:
+    import skops.io
+
+    unknown = sorted(set(skops.io.get_untrusted_types(file=file)) - {*TRUSTED, *trusted})
+    if unknown:
+        error = InputError if name == "model" else FileFormatError
+        raise error(
+            f"{name}: {outcome}: it holds {', '.join(unknown)}, which dipkit does not trust. If "
+            f"you know these types, name them: trusted={unknown}"
+        )
+
+
+def _damaged(path: PathLike, error: Exception) -> FileFormatError:
+    return FileFormatError(
+        f"{path}: the model cannot be read: {type(error).__name__}: {error}. The file is damaged, "
+        "or was written with libraries that differ too much (`dipkit info` shows their versions)."
+    )
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    from .. import __version__
+
+    steps = [step for _, step in getattr(model, "steps", [("", model)])]
+    try:
+        check_is_fitted(steps[-1])
+    except (NotFittedError, TypeError) as error:
+        raise InputError(f"model: expected a fitted estimator: {error}") from error
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "dipkit_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "libraries": {"python": platform.python_version()} | _versions(),
+        "steps": [type(step).__name__ for step in steps],
+        "parameters": {type(step).__name__: plain(_parameters(step)) for step in steps},
+        "units": UNITS,
+        "labels": plain(getattr(steps[-1], "label_summary_", {})),
+        "fit": plain({key: getattr(steps[-1], f"{key}_", None) for key in _FIT}),
+    }
+
+
+def _parameters(step: Any) -> dict[str, Any]:
+    """Parameters of a step; of nested objects theirs, name by name, and not the object."""
+    parameters: dict[str, Any] = step.get_params()
+    nested = {name.split("__")[0] for name in parameters if "__" in name}
+    return {name: value for name, value in parameters.items() if name not in nested}
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in _LIBRARIES}

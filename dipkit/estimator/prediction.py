@@ -1,0 +1,134 @@
+"""What the predictions of `DipoleKernelRidge` do: walk over molecules, piece by piece.
+
+`model` is the fitted estimator.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.molecules import Molecules
+from ..descriptors.requirements import require_described, require_known
+from ..learning.atomic_dipoles import PredictedDipoles
+from ..learning.blocking import piece_atoms
+from ..learning.charge_maps import (
+    constant_charges,
+    constant_dipoles,
+    dipoles,
+    molecule_sums,
+    project,
+)
+from ..learning.inducing import precision
+from ..support.backend import Backend, get_backend
+from ..support.blas_threads import count_threads, in_order
+from ..support.ragged_index import cut
+from .baseline import baseline_of
+from .std_prediction import DrawnCharges, PredictedSpread
+
+FloatArray = NDArray[np.float64]
+
+# Share of the kernel below which a scale is in float32 when predicting, unless "double" is asked.
+LIGHT = 0.01
+
+
+class Evaluated(NamedTuple):
+    """What a model says of N molecules with n atoms.
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n_atoms,), e
+    dipole : ndarray of shape (n_molecules, 3), debye
+    std : ndarray of shape (n_molecules,), debye, or None
+        Where it was wanted.
+    atomic_dipoles : ndarray of shape (n_atoms, 3), debye
+        Zero where the model has none.
+    amplitudes : ndarray of shape (n_atoms, E), e
+        Of the atomic dipoles, their scale included (21); E = 0 where there are none.
+    """
+
+    charges: FloatArray
+    dipole: FloatArray
+    std: FloatArray | None
+    atomic_dipoles: FloatArray
+    amplitudes: FloatArray
+
+
+def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
+    """Tell charges, dipoles, and standard deviations where they are wanted, piece by piece."""
+    check_is_fitted(model)
+    molecules, known = baseline_of(model).prepare(
+        require_described(X), model.baseline_scale_, model.baseline_charges_
+    )
+    widths = [scale.shape[1] for scale in model.inducing_features_]
+    require_known(molecules, model.elements_, widths)
+    backend = get_backend(model.device)
+    spread = PredictedSpread(model, backend) if with_std else None
+    coefficients, of_atoms = _coefficients(model, backend), PredictedDipoles(model, backend)
+
+    def predict(run: slice) -> tuple[FloatArray, ...]:
+        piece = molecules[run]
+        raw, amplitudes, drawn = _raw_charges(model, piece, coefficients, of_atoms, backend, spread)
+        correction, atomic = project(raw, piece), of_atoms.dipoles(piece, amplitudes)
+        dipole = dipoles(correction, piece) + constant_dipoles(piece)
+        dipole += molecule_sums(atomic, piece.offsets)
+        std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
+        return correction + constant_charges(piece), dipole, std, atomic, amplitudes
+
+    n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
+    charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
+    atomic = np.empty((molecules.n_atoms, 3))
+    amplitudes = np.empty((molecules.n_atoms, len(of_atoms.elements)))
+    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
+    for run, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
+        atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
+        charges[atoms], dipole[run], std[run], atomic[atoms], amplitudes[atoms] = found
+    unknown = ~known[molecules.molecule_index]
+    charges[unknown] = atomic[unknown] = std[~known] = np.nan
+    return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)
+
+
+def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
+    """By element: descriptors of its environments, their coefficients and its constant."""
+    parts, intercepts = {}, model.intercept_.tolist()
+    # Large coefficients of both signs magnify the rounding of float32, which depends on the
+    # molecules in the same product; that of scales with a small weight is small.
+    share = model.scale_weights_ / model.scale_weights_.sum()
+    precise = (share >= LIGHT) | (model.precision == "double")
+    for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
+        mine = model.inducing_numbers_ == number
+        run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
+        features = [
+            backend.asarray(np.asfortranarray(scale[run], precision(heavy)))
+            for scale, heavy in zip(model.inducing_features_, precise, strict=True)
+        ]
+        parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)
+    return parts
+
+
+def _raw_charges(
+    model: Any,
+    piece: Molecules,
+    coefficients: dict[int, tuple[list[Any], Any, float]],
+    of_atoms: PredictedDipoles,
+    backend: Backend,
+    spread: PredictedSpread | None,
+) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
+    """Charges before charge conservation, amplitudes (n_atoms, E), both e; draws if wanted."""
+    assert piece.features is not None
+    scales, drawn = piece.features.on(backend), []
+    charges = np.empty(piece.n_atoms)
+    amplitudes = np.empty((piece.n_atoms, len(of_atoms.elements)))
+    for number in piece.elements.tolist():
+        atoms = np.flatnonzero(piece.numbers == number)
+        features, coefficient, intercept = coefficients[number]
+        x = (backend.take(scale, atoms) for scale in scales)
+        k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
+        charges[atoms] = backend.to_host(k @ coefficient) + intercept
+        amplitudes[atoms] = of_atoms.amplitudes(number, k)
+        if spread is not None:
+            drawn.append(spread.draw(number, atoms, k))
+    return charges, amplitudes, drawn

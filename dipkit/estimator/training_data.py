@@ -1,0 +1,143 @@
+"""All that a fit needs of its molecules: dipole rows, charge statistics, labels. It can grow.
+
+Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.molecules import Molecules
+from ..learning.charge_maps import constant_dipoles
+from ..learning.inducing import Basis
+from ..learning.initial_charges import start_charges
+from ..learning.labels import FitLabels
+from ..learning.objective import DipoleTarget
+from ..learning.quadrupole_term import quadrupole_statistics
+from ..learning.statistics import ChargeStatistics, accumulate_wanted
+from ..support.scratch_rows import allocate_rows
+from .std_calibration import CalibrationSample
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FitStatistics:
+    """Statistics of the molecules of a fit.
+
+    Parameters
+    ----------
+    basis : Basis
+    rows : array of shape (3 n_molecules, r), debye / e
+    constant : ndarray of shape (n_molecules, 3), debye
+        The part of the dipoles without weights.
+    labels : FitLabels
+        Its molecules carry no descriptors.
+    charges : ChargeStatistics or None
+        Of the reference charges, where they were wanted.
+    guess : ChargeStatistics or None
+        Of the charges guessed from electronegativities, where they were wanted.
+    quadrupoles : ChargeStatistics or None
+        Of the quadrupole labels, where they were wanted.
+    sample : CalibrationSample
+        To set the scale of standard deviations.
+    """
+
+    basis: Basis
+    rows: Any
+    constant: FloatArray
+    labels: FitLabels
+    charges: ChargeStatistics | None
+    guess: ChargeStatistics | None
+    quadrupoles: ChargeStatistics | None
+    sample: CalibrationSample
+
+    def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
+        """Return the statistics of the molecules of both; the matrices of this one are added to."""
+        n, more = self.rows.shape[0], other.rows.shape[0]
+        rows = allocate_rows((n + more, self.basis.n_columns), on_disk, self.basis.backend)
+        rows[:n, :], rows[n:, :] = self.rows, other.rows
+        return FitStatistics(
+            self.basis,
+            rows,
+            np.concatenate([self.constant, other.constant]),
+            join_labels(self.labels, other.labels),
+            _joined(self.charges, other.charges),
+            _joined(self.guess, other.guess),
+            _joined(self.quadrupoles, other.quadrupoles),
+            self.sample.joined(other.sample, len(self.constant)),
+        )
+
+
+def gather(
+    labels: FitLabels,
+    basis: Basis,
+    rng: np.random.Generator,
+    with_charges: bool,
+    with_guess: bool,
+    with_quadrupoles: bool = False,
+    on_disk: bool = False,
+    n_jobs: int | None = None,
+) -> FitStatistics:
+    """Compute the statistics of described molecules.
+
+    Parameters
+    ----------
+    labels : FitLabels
+        Prepared; its molecules are described.
+    basis : Basis
+    rng : numpy.random.Generator
+        Chooses molecules to calibrate standard deviations with.
+    with_charges, with_guess : bool
+        Whether the charge statistics of the labels, and of the guess, are wanted.
+    with_quadrupoles : bool, default=False
+        Whether those of quadrupole labels are.
+    on_disk : bool, default=False
+        Whether the dipole rows go to a file.
+    n_jobs : int, default=None
+    """
+    molecules = labels.molecules
+    wanted = (
+        labels.charges if with_charges else None,
+        start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
+    )
+    shape = (3 * len(molecules), basis.n_columns)
+    rows, (charges, guess) = accumulate_wanted(
+        molecules,
+        basis,
+        wanted,
+        labels.target.weights,
+        n_jobs,
+        allocate_rows(shape, on_disk, basis.backend),
+    )
+    bare = replace(labels, molecules=molecules.replace(features=None))
+    sample = CalibrationSample.of(molecules, labels.target, rng)
+    constant = constant_dipoles(molecules)
+    quadrupoles = quadrupole_statistics(labels, basis) if with_quadrupoles else None
+    return FitStatistics(basis, rows, constant, bare, charges, guess, quadrupoles, sample)
+
+
+def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
+    """Labels of the molecules of both."""
+    target = DipoleTarget(
+        *(
+            np.concatenate([getattr(part.target, name) for part in (one, two)])
+            for name in ("magnitudes", "vectors", "weights")
+        )
+    )
+    molecules = Molecules.concatenate(
+        [part.molecules.replace(features=None) for part in (one, two)]
+    )
+    return FitLabels(target, np.concatenate([one.charges, two.charges]), molecules)
+
+
+def _joined(one: ChargeStatistics | None, two: ChargeStatistics | None) -> ChargeStatistics | None:
+    """Sum; molecules without such charges have no statistics of them."""
+    if one is None or two is None:
+        return one or two
+    one += two
+    return one

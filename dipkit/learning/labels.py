@@ -1,0 +1,203 @@
+"""What `fit` learns from: dipoles, charges and weights, from arguments or from the molecules.
+
+Symbols: N molecules with n atoms; magnitudes (N,) and vectors (N, 3) in debye, charges (n,) in e.
+NaN in an argument is an error; a label that a molecule lacks is NaN on the molecules.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.label_units import warn_units
+from ..data.molecules import Molecules, missing_labels_error
+from ..exceptions import InputError
+from .objective import DipoleTarget
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FitLabels:
+    """Labels of one fit.
+
+    Parameters
+    ----------
+    target : DipoleTarget
+    charges : ndarray of shape (n_atoms,), e
+        NaN where missing.
+    molecules : Molecules
+        With these labels riding on them.
+    """
+
+    target: DipoleTarget
+    charges: FloatArray
+    molecules: Molecules
+
+    @property
+    def has_charges(self) -> bool:
+        """Whether any molecule of positive weight has charges."""
+        has = ~np.isnan(self.charges[self.molecules.offsets[:-1]])
+        return bool((has & (self.target.weights > 0)).any())
+
+    @property
+    def has_quadrupoles(self) -> bool:
+        """Whether any molecule of positive weight has a quadrupole."""
+        return bool((self.molecules.has_quadrupole & (self.target.weights > 0)).any())
+
+    @property
+    def n_dipoles(self) -> int:
+        """Number of molecules of positive weight with a dipole label."""
+        unlabelled = np.isnan(self.target.magnitudes) & np.isnan(self.target.vectors[:, 0])
+        return int((~unlabelled & (self.target.weights > 0)).sum())
+
+    def summary(self) -> dict[str, Any]:
+        """Count molecules and labels, for the fitted model."""
+        has_vector = ~np.isnan(self.target.vectors[:, 0])
+        has_magnitude = ~np.isnan(self.target.magnitudes) & ~has_vector
+        has_charges = ~np.isnan(self.charges[self.molecules.offsets[:-1]])
+        return {
+            "n_molecules": len(self.molecules),
+            "n_atoms": int(self.molecules.n_atoms),
+            "n_magnitudes": int(has_magnitude.sum()),
+            "n_vectors": int(has_vector.sum()),
+            "n_charges": int(has_charges.sum()),
+            "n_quadrupoles": int(self.molecules.has_quadrupole.sum()),
+        }
+
+
+def read_labels(molecules: Molecules, y: Any, charges: Any, sample_weight: Any) -> FitLabels:
+    """Collect the labels of a fit and check them.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, or None
+    charges : array-like of shape (n_atoms,), list of n_molecules arrays, or None, e
+    sample_weight : array-like of shape (n_molecules,) or None
+
+    Raises
+    ------
+    InputError
+        If a label does not fit the molecules, or there is no dipole label at all.
+    """
+    magnitudes, vectors = _dipole_labels(molecules, y)
+    weights = _sample_weight(sample_weight, len(molecules))
+    labelled = ~(np.isnan(magnitudes) & np.isnan(vectors[:, 0]))
+    if not labelled.any():
+        raise missing_labels_error("dipole", molecules.source_keys)
+    _warn_single_atoms(molecules, labelled)
+    warn_units(np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes))
+    if not (labelled & (weights > 0)).any():
+        raise InputError("sample_weight: every molecule with a dipole label has weight 0.")
+    if charges is not None:
+        # The container checks number, finiteness and sums, and names the molecule.
+        molecules = molecules.replace(charges=_flat_charges(charges, molecules))
+    target = DipoleTarget(magnitudes, vectors, weights)
+    return FitLabels(target, molecules.charges, molecules)
+
+
+def _dipole_labels(molecules: Molecules, y: Any) -> tuple[FloatArray, FloatArray]:
+    n = len(molecules)
+    if y is None:
+        return molecules.dipole_magnitude, molecules.dipole_vector
+    try:
+        labels = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        kind = type(y).__name__
+        raise InputError(f"y: expected numbers in debye, got {kind}: {error}.") from None
+    if labels.shape not in ((n,), (n, 3)):
+        raise InputError(
+            f"y: expected shape ({n},) (magnitudes) or ({n}, 3) (vectors) in debye, for "
+            f"{n} molecules; got {labels.shape}."
+        )
+    finite = np.isfinite(labels).reshape(n, -1).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"y: expected finite debye, got {labels[~finite][0]} for molecule "
+            f"{np.flatnonzero(~finite)[0]}. Leave y out to read labels from the molecules, where "
+            "one may be missing."
+        )
+    if labels.ndim == 2:
+        return np.full(n, np.nan), labels
+    if (labels < 0).any():
+        raise InputError(
+            f"y: a magnitude cannot be negative, got {labels.min():g} D for molecule "
+            f"{int(labels.argmin())}. For a vector component, pass y of shape ({n}, 3)."
+        )
+    return labels, np.full((n, 3), np.nan)
+
+
+def _sample_weight(sample_weight: Any, n: int) -> FloatArray:
+    if sample_weight is None:
+        return np.ones(n)
+    weights = _numbers("sample_weight", sample_weight)
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise InputError(
+            f"sample_weight: expected {n} finite numbers >= 0, got shape {weights.shape}"
+            + (f" with minimum {weights.min():g}." if weights.size else ".")
+        )
+    return weights
+
+
+def _flat_charges(charges: Any, molecules: Molecules) -> FloatArray:
+    """Concatenate charges given per molecule; an array of all atoms is taken as it is."""
+    items = list(charges) if np.iterable(charges) else [charges]
+    if items and all(np.ndim(item) == 0 for item in items):
+        flat = _numbers("charges", items)
+        if len(flat) != molecules.n_atoms:
+            raise InputError(
+                f"charges: expected {molecules.n_atoms} (one for each atom, concatenated) or one "
+                f"array for each of {len(molecules)} molecules, got {len(flat)} numbers."
+            )
+    else:
+        flat = np.concatenate(_charges_of_each(items, molecules))
+    if not np.isfinite(flat).all():
+        atom = int(np.isfinite(flat).argmin())
+        molecule = int(molecules.molecule_index[atom])
+        raise InputError(
+            f"charges: expected finite values in e, got {flat[atom]} for molecule {molecule} "
+            f"({molecules.names[molecule]}). Leave charges out to read them from the molecules, "
+            "where they may be missing."
+        )
+    return flat
+
+
+def _charges_of_each(items: list[Any], molecules: Molecules) -> list[FloatArray]:
+    if len(items) != len(molecules):
+        raise InputError(f"charges: expected {len(molecules)} arrays, got {len(items)}.")
+    arrays = [np.atleast_1d(_numbers("charges", item)) for item in items]
+    for index, array in enumerate(arrays):
+        if array.shape != (molecules.natoms[index],):
+            raise InputError(
+                f"charges: molecule {index} ({molecules.names[index]}) has "
+                f"{molecules.natoms[index]} atoms, got {array.size} charges."
+            )
+    return arrays
+
+
+def _numbers(name: str, value: Any) -> FloatArray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise InputError(f"{name}: expected numbers, got {kind}: {error}.") from None
+
+
+def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> None:
+    single = (molecules.natoms == 1) & labelled
+    if single.sum() == labelled.sum():
+        raise InputError(
+            "X: every molecule with a dipole label is a single atom, whose dipole is zero whatever "
+            "its charge: there is nothing to learn. Give molecules of two atoms or more."
+        )
+    if single.any():
+        warnings.warn(
+            f"{single.sum()} of {len(molecules)} molecules are single atoms: their dipole is zero "
+            "whatever the charge, so that they only add an environment to choose from.",
+            stacklevel=4,
+        )

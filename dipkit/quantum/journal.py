@@ -1,0 +1,80 @@
+"""A journal of finished work beside an output file, which survives a killed run.
+
+One line of JSON for each finished piece. Lines are appended and flushed one by one, so that a kill
+can cut the last one only; a cut line is dropped when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from ..exceptions import FileFormatError, InputError
+from ..support.files import PathLike
+
+__all__ = ["Journal"]
+
+SUFFIX = ".journal"
+
+
+class Journal:
+    """Entries by key, kept on disk as they come.
+
+    Parameters
+    ----------
+    output : str or path
+        The journal is the file of this name with ``.journal`` appended.
+    """
+
+    def __init__(self, output: PathLike) -> None:
+        self.path = Path(f"{os.fspath(output)}{SUFFIX}")
+        self.entries: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Read what is there and open for more."""
+        try:
+            self._handle = self.path.open("a+b")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}.") from error
+        try:
+            self._read()
+        except FileFormatError:
+            self._handle.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close; the file stays for another run."""
+        self._handle.close()
+
+    def append(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep an entry; it is on disk when this returns."""
+        self.entries[key] = dict(value)
+        self._handle.write(json.dumps({"key": key, **value}).encode() + b"\n")
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+
+    def remove(self) -> None:
+        """Remove the file: its content is in the output now."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        self._handle.seek(0)
+        content = self._handle.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            self._take(number, line)
+        self._handle.truncate(len(whole))
+
+    def _take(self, number: int, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+            self.entries[entry.pop("key")] = entry
+        except (ValueError, KeyError, AttributeError) as error:
+            raise FileFormatError(
+                f"{self.path}, line {number}: not a line of a journal of dipkit. Move the file "
+                "away to start anew."
+            ) from error

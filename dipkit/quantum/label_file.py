@@ -1,0 +1,149 @@
+"""What `dipkit label` does: calculate, survive being killed, keep what is finished.
+
+Symbols: N molecules; dipoles in debye, quadrupoles in debye*angstrom, charges in e. The methods are
+in `labels.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.io import write
+from ..data.molecules import Molecules
+from ..exceptions import InputError
+from ..support import parallel
+from ..support.files import PathLike
+from .calculation import CHUNK_MOLECULES, Calculation, calculate_chunk, calculation_key, geometry
+from .journal import Journal
+from .labels import GFN2, MeanField, check_electrons
+
+__all__ = ["Labelled", "label", "label_file"]
+
+_NO_QUADRUPOLE = np.full((3, 3), np.nan)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Molecules with new labels, and those that have none.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Those that were calculated, with dipoles, quadrupoles and charges of the method alone.
+    failures : dict
+        Reason by name of the molecules that are left out.
+    resumed : int
+        Molecules that an earlier run had finished.
+    """
+
+    molecules: Molecules
+    failures: dict[str, str]
+    resumed: int
+
+
+def label_file(
+    molecules: Molecules, method: GFN2 | MeanField, output: PathLike, n_jobs: int = -1
+) -> Labelled:
+    """Label molecules and write them, with what the labels come from.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Labels of theirs are not kept.
+    method : GFN2 or MeanField
+    output : str or path
+        What `dipkit.write` can write. The journal lies beside it until it is complete.
+    n_jobs : int, default=-1
+        Processes, one thread each.
+
+    Returns
+    -------
+    Labelled
+
+    Raises
+    ------
+    InputError
+        Before any work: if the method does not fit the molecules. After it: if none succeeded.
+    """
+    method.check(molecules.elements)
+    check_electrons(molecules, method.unpaired)
+    with Journal(output) as journal:
+        result = label(molecules, method, journal, n_jobs)
+        if not len(result.molecules):
+            reason = next(iter(result.failures.values()))
+            raise InputError(f"label: no molecule could be calculated; the first: {reason}.")
+        write(output, result.molecules, info=method.provenance())
+        journal.remove()
+    return result
+
+
+def label(
+    molecules: Molecules, method: GFN2 | MeanField, journal: Journal, n_jobs: int = -1
+) -> Labelled:
+    """Calculate what the journal does not hold yet; see `label_file`."""
+    # Another version of a program starts anew: what the output says of its origin must be true.
+    origin = " ".join(method.provenance().values())
+    keys = [
+        f"{origin} {calculation_key(method, molecules, index).hex()}"
+        for index in range(len(molecules))
+    ]
+    left = np.flatnonzero([key not in journal.entries for key in keys])
+    # GFN2-xTB takes milliseconds, less than to send a molecule; a functional takes seconds.
+    size = CHUNK_MOLECULES if isinstance(method, GFN2) else 1
+    chunks = [left[start : start + size] for start in range(0, len(left), size)]
+    with parallel.progress("labels", len(chunks), "auto") as advance:
+        for chunk, results in _run(method, molecules, chunks, n_jobs):
+            for index, result in zip(chunk.tolist(), results, strict=True):
+                journal.append(keys[index], _entry(result))
+            advance()
+    return _collect(molecules, [journal.entries[key] for key in keys], len(molecules) - len(left))
+
+
+def _run(
+    method: GFN2 | MeanField, molecules: Molecules, chunks: list[NDArray[np.intp]], n_jobs: int
+) -> Iterator[tuple[NDArray[np.intp], list[Calculation | str]]]:
+    tasks = [
+        joblib.delayed(_of_chunk)(chunk, method, *geometry(molecules, chunk)) for chunk in chunks
+    ]
+    return parallel.run(tasks, n_jobs if len(chunks) > 1 else 1)
+
+
+def _of_chunk(
+    chunk: NDArray[np.intp], *arguments: Any
+) -> tuple[NDArray[np.intp], list[Calculation | str]]:
+    return chunk, calculate_chunk(*arguments)
+
+
+def _entry(result: Calculation | str) -> dict[str, Any]:
+    if isinstance(result, str):
+        return {"error": result}
+    entry = {"dipole": result.dipole.tolist(), "charges": result.charges.tolist()}
+    if result.quadrupole is not None:
+        entry["quadrupole"] = result.quadrupole.tolist()
+    return entry
+
+
+def _collect(molecules: Molecules, entries: list[dict[str, Any]], resumed: int) -> Labelled:
+    done = np.array(["error" not in entry for entry in entries], dtype=bool)
+    failures = {
+        str(name): entry["error"]
+        for name, entry in zip(molecules.names, entries, strict=True)
+        if "error" in entry
+    }
+    kept = molecules[done]
+    good = [entry for entry in entries if "error" not in entry]
+    if good:
+        kept = kept.replace(
+            dipole_magnitude=None,
+            dipole_vector=np.array([entry["dipole"] for entry in good]),
+            charges=np.concatenate([entry["charges"] for entry in good]),
+            # Not every method tells one.
+            quadrupole=np.array([entry.get("quadrupole", _NO_QUADRUPOLE) for entry in good]),
+        )
+    return Labelled(kept, failures, resumed)

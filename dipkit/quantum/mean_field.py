@@ -1,0 +1,156 @@
+"""Hartree-Fock and density functionals for one molecule.
+
+Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about the centre of mass.
+This is the door for PySCF, which is loaded when first used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.elements import chemical_symbols
+from ..exceptions import InputError
+from ..units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
+from .calculation import Calculation, CalculationError
+from .electrons import centred, count_unpaired, load, provenance
+from .gaussian_basis import CORE_BASIS, GAUSSIAN_BASIS, polarization
+
+__all__ = ["CHARGE_SCHEMES", "MeanField"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+CHARGE_SCHEMES = ("mulliken", "meta-lowdin")
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """Hartree-Fock or a density functional by PySCF, without density fitting.
+
+    Parameters
+    ----------
+    functional : str
+        ``"hf"`` or a functional by PySCF's name; ``"b3lyp"`` is Gaussian's.
+    basis : str
+        By PySCF's name, with pure functions; ``"6-31g(2df,p)"`` is Gaussian's, see
+        `gaussian_basis.py`.
+    scheme : {"mulliken", "meta-lowdin"}, default="mulliken"
+        Of the charges.
+    unpaired : int, default=0
+        Unpaired electrons; -1 for as few as possible.
+    """
+
+    functional: str
+    basis: str
+    scheme: str = "mulliken"
+    unpaired: int = 0
+
+    def check(self, elements: IntArray) -> None:
+        """Refuse a functional, basis or scheme that PySCF does not know, before any work.
+
+        Parameters
+        ----------
+        elements : ndarray of int
+            Atomic numbers that will be calculated.
+        """
+        if self.scheme not in CHARGE_SCHEMES:
+            raise InputError(
+                f"charges scheme: expected one of {CHARGE_SCHEMES}, got {self.scheme!r}."
+            )
+        libxc = load("pyscf.dft.libxc")
+        try:
+            if self.functional != "hf":
+                libxc.parse_xc(self._xc())
+        except (KeyError, ValueError, AssertionError) as error:
+            raise InputError(
+                f"method: PySCF knows no functional {self.functional!r}. Expected gfn2, hf/BASIS "
+                "or FUNCTIONAL/BASIS, for example b3lyp/6-31g(2df,p)."
+            ) from error
+        symbols = chemical_symbols()
+        for number in elements.tolist():
+            self._shells(symbols[number])
+
+    def calculate(
+        self, numbers: IntArray, positions: FloatArray, total_charge: float
+    ) -> Calculation:
+        """Calculate one molecule; see `dipkit.quantum.xtb.GFN2.calculate`."""
+        lib = load("pyscf.lib")
+        with lib.with_omp_threads(1):
+            solution = self._solve(numbers, centred(numbers, positions), total_charge)
+            dipole = solution.dip_moment(unit="AU", verbose=0)
+            population = (
+                solution.mulliken_pop if self.scheme == "mulliken" else solution.mulliken_meta
+            )
+            charges = population(verbose=0)[1]
+            quadrupole = solution.quad_moment(unit="AU", verbose=0)
+        dipole = np.asarray(dipole) * (ANGSTROM_PER_BOHR * DEBYE_PER_E_ANGSTROM)
+        quadrupole = np.asarray(quadrupole) * (ANGSTROM_PER_BOHR**2 * DEBYE_PER_E_ANGSTROM)
+        return Calculation(dipole, np.asarray(charges, dtype=np.float64), quadrupole)
+
+    def provenance(self) -> dict[str, str]:
+        """Program, version, method, basis and charge scheme."""
+        return provenance("pyscf", self.functional, self.basis, self.scheme)
+
+    def _solve(self, numbers: IntArray, positions: FloatArray, total_charge: float) -> Any:
+        """Return the converged wave function, by second-order steps where the usual ones fail."""
+        solution = self._wave_function(numbers, positions, total_charge)
+        solution.kernel()
+        if not solution.converged:
+            solution = solution.newton()
+            solution.kernel()
+        if not solution.converged:
+            raise CalculationError(f"{self.functional}/{self.basis}: the SCF did not converge")
+        return solution
+
+    def _wave_function(self, numbers: IntArray, positions: FloatArray, total_charge: float) -> Any:
+        gto, scf, dft = load("pyscf.gto"), load("pyscf.scf"), load("pyscf.dft")
+        symbols = chemical_symbols()
+        names = [symbols[number] for number in numbers.tolist()]
+        unpaired = count_unpaired(numbers, total_charge, self.unpaired)
+        try:
+            molecule = gto.M(
+                atom=list(zip(names, positions.tolist(), strict=True)),
+                basis={name: self._shells(name) for name in set(names)},
+                charge=round(total_charge),
+                spin=unpaired,
+                verbose=0,
+            )
+        except RuntimeError as error:
+            raise CalculationError(f"PySCF refuses the molecule: {error}") from error
+        if self.functional == "hf":
+            solution = scf.RHF(molecule) if unpaired == 0 else scf.UHF(molecule)
+        else:
+            solution = dft.RKS(molecule) if unpaired == 0 else dft.UKS(molecule)
+            solution.xc = self._xc()
+        solution.chkfile = None
+        return solution
+
+    def _xc(self) -> str:
+        # B3LYP of Gaussian, with the third functional of Vosko, Wilk and Nusair.
+        return "b3lypg" if self.functional == "b3lyp" else self.functional
+
+    def _shells(self, symbol: str) -> Any:
+        library = load("pyscf.gto.basis")
+        gaussian = self.basis == GAUSSIAN_BASIS
+        extra = polarization(symbol) if gaussian else []
+        name = CORE_BASIS if gaussian else self.basis
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # advice to install another package
+                shells = None if extra is None else library.load(name, symbol)
+        except (KeyError, RuntimeError, ValueError, OSError) as error:
+            raise self._no_basis(symbol) from error
+        if not shells:
+            raise self._no_basis(symbol)
+        return [*shells, *(extra or [])]
+
+    def _no_basis(self, symbol: str) -> InputError:
+        return InputError(
+            f"method: there is no basis {self.basis!r} for {symbol}. Name one that PySCF has, for "
+            "example def2-svp, or leave out molecules with this element."
+        )

@@ -1,0 +1,106 @@
+"""GFN2-xTB of one molecule. This is the door for tblite, which is loaded when first used.
+
+Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about the centre of mass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exceptions import InputError
+from ..units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
+from .calculation import Calculation, CalculationError
+from .electrons import centred, count_unpaired, load, provenance
+
+__all__ = ["GFN2"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+LAST_ELEMENT = 86
+# Tried one after the other until the charges are self-consistent: the usual settings of tblite,
+# then more cycles with smaller steps.
+ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"max-iter": 1000, "mixer-damping": 0.1})
+
+
+@dataclass(frozen=True)
+class GFN2:
+    """GFN2-xTB by tblite.
+
+    Its dipole is that of its charges and of its atomic dipoles together. No quadrupole is read: of
+    the one that tblite 0.8 returns, the components off the diagonal do not turn with the molecule.
+
+    Parameters
+    ----------
+    unpaired : int, default=-1
+        Unpaired electrons; -1 for as few as possible.
+
+    References
+    ----------
+    Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019).
+    """
+
+    unpaired: int = -1
+
+    def check(self, elements: IntArray) -> None:
+        """Refuse elements without parameters, before any work.
+
+        Parameters
+        ----------
+        elements : ndarray of int
+            Atomic numbers that will be calculated.
+        """
+        load("tblite.interface")
+        heavy = elements[elements > LAST_ELEMENT]
+        if len(heavy):
+            raise InputError(
+                f"method: GFN2-xTB ends with element {LAST_ELEMENT}, got {heavy.tolist()}. Leave "
+                "these molecules out."
+            )
+
+    def provenance(self) -> dict[str, str]:
+        """Program, version, method, basis and charge scheme."""
+        return provenance("tblite", "GFN2-xTB", "", "mulliken")
+
+    def calculate(
+        self, numbers: IntArray, positions: FloatArray, total_charge: float
+    ) -> Calculation:
+        """Calculate one molecule.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n,)
+        positions : ndarray of shape (n, 3), angstrom
+        total_charge : float, e
+
+        Returns
+        -------
+        Calculation
+
+        Raises
+        ------
+        CalculationError
+            If the charges do not become self-consistent, or an element has no parameters.
+        """
+        interface = load("tblite.interface")
+        unpaired = count_unpaired(numbers, total_charge, self.unpaired)
+        bohr = centred(numbers, positions) / ANGSTROM_PER_BOHR
+        for settings in ATTEMPTS:
+            try:
+                calculator = interface.Calculator("GFN2-xTB", numbers, bohr, total_charge, unpaired)
+                for name, value in ({"verbosity": 0} | settings).items():
+                    calculator.set(name, value)
+                result = calculator.singlepoint()
+                dipole, charges = result.get("dipole"), result.get("charges")
+                break
+            except (RuntimeError, ValueError) as error:
+                reason = str(error)
+        else:
+            raise CalculationError(f"GFN2-xTB: {reason}")
+        if not (np.isfinite(dipole).all() and np.isfinite(charges).all()):
+            raise CalculationError("GFN2-xTB: the result is not finite")
+        return Calculation(dipole * (ANGSTROM_PER_BOHR * DEBYE_PER_E_ANGSTROM), charges)

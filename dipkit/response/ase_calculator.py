@@ -1,0 +1,149 @@
+"""`DipkitCalculator`: charges and dipoles of a fitted model for ASE.
+
+ASE's dipole is in e*angstrom, dipkit's in debye. There are no energies and no forces.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import (
+    CalculationFailed,
+    Calculator,
+    PropertyNotImplementedError,
+    all_changes,
+)
+from sklearn.pipeline import Pipeline
+
+from ..data.label_keys import TOTAL_CHARGE_KEYS
+from ..estimator.persistence import load_model
+from ..estimator.pipeline import predict_all
+from ..exceptions import InputError
+from ..units import DEBYE_PER_E_ANGSTROM
+
+
+class DipkitCalculator(Calculator):
+    """ASE calculator with ``charges`` (e) and ``dipole`` (e*angstrom).
+
+    The total charge is ``atoms.info["charge"]``, 0 where that is absent. The dipole of a charged
+    molecule is about its centre of mass. Where the model has atomic dipoles, or a baseline that
+    holds more than charges, the charges alone do not make the dipole.
+
+    Parameters
+    ----------
+    model : Pipeline, str or path
+        Fitted, from geometries to magnitudes, or a file that `save_model` wrote.
+    **parameters
+        Those of every ASE calculator, for example ``atoms`` and ``label``.
+
+    Raises
+    ------
+    InputError
+        If the model corrects dipoles that molecules carry.
+    PropertyNotImplementedError
+        On asking for energies, forces or other properties.
+    CalculationFailed
+        Where the calculation of the model's baseline fails.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from dipkit import default_model
+    >>> from dipkit.response.ase_calculator import DipkitCalculator
+    >>> from dipkit.data.datasets import load_organics
+    >>> model = default_model(n_inducing=100).fit(load_organics()[:30])
+    >>> atoms = molecule("CH3OH")
+    >>> atoms.calc = DipkitCalculator(model)
+    >>> atoms.get_charges().shape, atoms.get_dipole_moment().shape
+    ((6,), (3,))
+    """
+
+    # Of the types that the base class has.
+    implemented_properties = ["charges", "dipole"]  # noqa: RUF012
+    default_parameters: dict[str, Any] = {}  # noqa: RUF012
+    ignored_changes = {"initial_charges", "initial_magmoms"}  # noqa: RUF012
+
+    def __init__(self, model: Any, **parameters: Any):
+        super().__init__(**parameters)  # type: ignore[no-untyped-call]
+        self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
+        if getattr(_last_step(self.model), "baseline", None) == "given":
+            raise InputError(
+                'model: its baseline is "given", dipoles that stay behind when atoms move. Use a '
+                'model with baseline="gfn2", which is computed anew, or without a baseline.'
+            )
+        self._total_charge: Any = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("charges", "dipole"),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Predict both properties of one molecule; ASE calls this where something has changed.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms, default=None
+            None takes those of the last call.
+        properties, system_changes : sequence of str
+            Of no consequence: both properties come at once.
+        """
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        bare: Atoms = self.atoms.copy()  # type: ignore[union-attr]  # the line above sets them
+        self._total_charge = _total_charge(bare)
+        prediction = predict_all(self.model, bare)
+        if np.isnan(prediction.dipole).any():
+            raise CalculationFailed(
+                "baseline: the calculation that the model corrects gave no result for this "
+                "geometry, see the warning. Correct the geometry or its total charge."
+            )
+        self.results = {
+            "charges": prediction.charges,
+            "dipole": prediction.dipole[0] / DEBYE_PER_E_ANGSTROM,
+        }
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """List what has changed since the last calculation, the total charge among it.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        tol : float, default=1e-15
+        """
+        changes: list[str] = super().check_state(atoms, tol)  # type: ignore[no-untyped-call]
+        if self.atoms is not None and _total_charge(atoms) != self._total_charge:
+            changes.append("charge")
+        return changes
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """Return a property, computed where it is not at hand.
+
+        Parameters
+        ----------
+        name : {"charges", "dipole"}
+        atoms : ase.Atoms, default=None
+        allow_calculation : bool, default=True
+            False returns None where it would have to be computed.
+        """
+        if name not in self.implemented_properties:
+            raise PropertyNotImplementedError(
+                f"{name}: dipkit predicts charges and dipoles alone. For energies and forces take "
+                "another calculator, and this one for the dipoles along the way."
+            )
+        return super().get_property(  # type: ignore[no-untyped-call]
+            name, atoms, allow_calculation
+        )
+
+
+def _total_charge(atoms: Atoms) -> Any:
+    return next((atoms.info[key] for key in TOTAL_CHARGE_KEYS if key in atoms.info), 0)
+
+
+def _last_step(model: Any) -> Any:
+    return model[-1] if isinstance(model, Pipeline) else model

@@ -1,0 +1,142 @@
+"""Pictures of a study: its history, what mattered, and the error over alpha and lambda.
+
+The first two are Optuna's own plots, the last is drawn from the grid that every trial keeps. Scores
+of a study are negative errors in debye; here errors are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..exceptions import InputError
+from ..report.html_page import Table
+from ..report.plots import draw_curves, new_figure, require_matplotlib, write_html_report
+from ..support.files import PathLike
+from .study import completed, optuna_figures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["grid_errors", "plot_study", "write_study_report"]
+
+# Trials whose curves are drawn beside that of the best one.
+N_CURVES = 10
+
+
+def plot_study(study: Any) -> dict[str, Figure]:
+    """Plot a study.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        ``search.study_`` of a fitted `DipoleSearchCV`.
+
+    Returns
+    -------
+    dict
+        Figures by caption: the history; the importance of parameters, where two trials or more
+        differ; the error over the charge weight and over alpha, where trials scored a grid.
+
+    Raises
+    ------
+    InputError
+        If no trial has a score.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    trials = completed(study)
+    figures = optuna_figures(study)
+    graded = sorted((t for t in trials if "grid" in t.user_attrs), key=lambda t: -t.value)
+    if graded:
+        figures["Error over charge weight and ridge penalty"] = _plot_grids(graded[:N_CURVES])
+    return figures
+
+
+def grid_errors(trial: Any, name: str) -> tuple[list[float], list[float]]:
+    """Error of a trial at each value on its grid, the other parameter at its best.
+
+    Parameters
+    ----------
+    trial : optuna.trial.FrozenTrial
+        Of a `DipoleSearchCV` with a grid.
+    name : {"alpha", "charge_weight"}
+
+    Returns
+    -------
+    values, errors : list of float
+        Errors in debye; NaN where no fit was possible.
+    """
+    grid = trial.user_attrs["grid"]
+    if name not in grid:
+        raise InputError(f'name: expected "alpha" or "charge_weight", got {name!r}.')
+    scores = np.array(grid["score"], dtype=float)
+    best = np.fmax.reduce(scores, axis=1 if name == "alpha" else 0)
+    return list(grid[name]), (-best).tolist()
+
+
+def write_study_report(path: PathLike, study: Any, summary: Mapping[str, Any]) -> None:
+    """Write one page of a study: best parameters, errors and pictures.
+
+    Parameters
+    ----------
+    path : str or path
+        HTML; nothing else is needed to show it.
+    study : optuna.Study
+    summary : mapping
+        What `dipkit tune` reports.
+    """
+    best = [[name, _short(value)] for name, value in summary["best_parameters"].items()]
+    errors = [["cross-validation", f"{summary['inner_mae_debye']:.4f}"]]
+    if "kept_untuned" in summary:
+        gain = " ± ".join(_short(value) for value in summary["gain_debye"])
+        verdict = "too little: kept as before" if summary["kept_untuned"] else "enough"
+        errors.append(["gain of the best trial", f"{gain} ({verdict})"])
+    if "held_out" in summary:
+        errors.append(["molecules kept out", f"{summary['held_out']['mae_debye']:.4f}"])
+        errors.append(["optimism", f"{summary['optimism_debye']:+.4f}"])
+    write_html_report(
+        path,
+        title="Search for hyperparameters",
+        tables=[
+            Table("Mean absolute error, debye", ("", ""), errors),
+            Table("Best parameters", ("", ""), best),
+        ],
+        figures=plot_study(study),
+        settings={"molecules": summary["molecules"], "trials": summary["trials"]},
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plot_grids(trials: list[Any]) -> Figure:
+    figure = new_figure(9.0, 4.0)
+    for axes, name, label in zip(
+        figure.subplots(1, 2, sharey=True),
+        ("charge_weight", "alpha"),
+        ("charge weight λ (D²/e²)", "ridge penalty α (D²)"),
+        strict=True,
+    ):
+        _draw_grid(axes, trials, name)
+        axes.set_xlabel(label)
+    figure.axes[0].set_ylabel("cross-validated MAE (D)")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def _draw_grid(axes: Axes, trials: list[Any], name: str) -> None:
+    curves = [grid_errors(trial, name) for trial in trials]
+    positive = sorted({value for values, _ in curves for value in values if value > 0})
+    draw_curves(axes, curves, ["best trial", f"next {len(curves) - 1}"])
+    if any(0 in values for values, _ in curves):
+        # Zero has no place on a logarithmic axis: it stands left of the others.
+        axes.set_xscale("symlog", linthresh=positive[0] if positive else 1.0)
+    else:
+        axes.set_xscale("log")
+    axes.grid(alpha=0.25)

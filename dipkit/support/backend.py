@@ -1,0 +1,249 @@
+"""Array module and device: NumPy on the host, or CuPy on a GPU, behind one door.
+
+Everything that differs between the two is here, so that no other module asks which one it has.
+Other modules use of `Backend.xp` only what the array API standard, NumPy and CuPy share, and leave
+to the door: arrays that come and go (`asarray`, `to_host`), new ones (`zeros`, `empty`), results
+written in place (`into`), rows at positions that the host knows (`take`, `put`), the diagonal.
+Factorisations raise on failure on both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from numpy.typing import NDArray
+
+from ..exceptions import DeviceError
+
+DEVICES = ("auto", "cpu", "cuda")
+# Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.
+WRITES_IN_PLACE = ("numpy", "cupy")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array module on a device.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy"}
+    xp : module
+        ``numpy`` or ``cupy``.
+    sparse : module
+        ``scipy.sparse`` or ``cupyx.scipy.sparse``.
+    """
+
+    name: str
+    xp: Any
+    sparse: Any
+
+    @property
+    def on_host(self) -> bool:
+        """Whether arrays are those of the host, on which threads may share the work."""
+        return self.name == "numpy"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by name: modules cannot be pickled, and a worker has its own device."""
+        return get_backend, ("cpu" if self.on_host else "cuda",)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Name of the device that arrays go to now: what is kept there is kept under it."""
+        return self.name, int(self.xp.cuda.Device().id) if self.name == "cupy" else 0
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        """Bring an array to the device; CuPy sends it through a pinned buffer of its own."""
+        return self.xp.asarray(array, dtype=dtype)
+
+    def to_host(self, array: Any) -> NDArray[Any]:
+        """Bring an array to the host as NumPy."""
+        return np.asarray(array.get() if hasattr(array, "get") else array)
+
+    def zeros(self, shape: int | tuple[int, ...]) -> Any:
+        """Make an array of zeros on the device, float64."""
+        return self.xp.zeros(shape)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Make an array to be filled on the device, float64 unless told otherwise."""
+        return self.xp.empty(shape, dtype=dtype or self.xp.float64)
+
+    def into(self, out: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Write ``function(*arguments)`` into an array and return that, without another one.
+
+        Parameters
+        ----------
+        out : array
+            May be one of the arguments, or a view.
+        function : callable
+            Of `xp`, one that NumPy and CuPy give an argument ``out``.
+        *arguments : object
+        """
+        if self.name in WRITES_IN_PLACE:
+            return function(*arguments, out=out)
+        out[...] = function(*arguments)
+        return out
+
+    def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
+        """Copy rows of an array of the device, whose positions (k,) are known on the host."""
+        return self.xp.take(array, self.asarray(rows), axis=0)
+
+    def put(self, array: Any, rows: NDArray[np.intp], values: Any) -> None:
+        """Overwrite rows of an array of the device, whose positions (k,) are known on the host."""
+        if self.name in WRITES_IN_PLACE:
+            array[self.asarray(rows)] = values
+            return
+        for place, row in enumerate(rows.tolist()):
+            array[row, ...] = values[place, ...]
+
+    def diagonal(self, matrix: Any) -> Any:
+        """Return a view of the diagonal, to change it in place.
+
+        Parameters
+        ----------
+        matrix : array of shape (r, r)
+        """
+        if self.name in WRITES_IN_PLACE:
+            return self.xp.einsum("ii->i", matrix)
+        return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
+
+    def csr(self, values: Any, columns: Any, row_pointer: Any, shape: tuple[int, int]) -> Any:
+        """Build a sparse matrix of compressed rows on the device, from host arrays."""
+        parts = (self.asarray(values), self.asarray(columns), self.asarray(row_pointer))
+        return self.sparse.csr_matrix(parts, shape=shape)
+
+    def factor(self, matrix: Any) -> Any:
+        """Cholesky factor of a symmetric positive definite matrix, which is overwritten.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the matrix is not positive definite or not finite.
+        """
+        if self.name == "numpy":
+            # LAPACK counts columns first: the transpose is the same matrix, and not copied.
+            factor, _ = scipy.linalg.cho_factor(
+                matrix.T, lower=True, overwrite_a=True, check_finite=False
+            )
+        else:
+            factor = self.xp.linalg.cholesky(matrix)
+        # CuPy answers a failed factorisation with NaN, and LAPACK a matrix that holds NaN.
+        if not bool(self.xp.isfinite(factor.diagonal()).all()):
+            raise np.linalg.LinAlgError("matrix is not positive definite, or not finite")
+        return factor
+
+    def solve(self, factor: Any, right: Any) -> Any:
+        """Solve with a factor from `factor`."""
+        if self.name == "numpy":
+            return scipy.linalg.cho_solve((factor, True), right, check_finite=False)
+        from cupyx.scipy.linalg import solve_triangular
+
+        half = solve_triangular(factor, right, lower=True)
+        return solve_triangular(factor, half, trans="T", lower=True)
+
+    def solve_transposed(self, factor: Any, right: Any) -> Any:
+        """Solve L^T x = right with a factor L from `factor`."""
+        if self.name == "numpy":
+            return scipy.linalg.solve_triangular(
+                factor, right, trans="T", lower=True, check_finite=False
+            )
+        from cupyx.scipy.linalg import solve_triangular
+
+        return solve_triangular(factor, right, trans="T", lower=True)
+
+    def free_memory(self) -> int:
+        """Bytes free on the device now."""
+        if self.name == "numpy":
+            return host_memory()
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
+
+    def release(self) -> None:
+        """Give pooled memory back to the device."""
+        if self.name == "cupy":
+            self.xp.get_default_memory_pool().free_all_blocks()
+
+
+NUMPY = Backend("numpy", np, scipy.sparse)
+
+
+def get_backend(device: str = "auto") -> Backend:
+    """Return the backend of a device.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        ``"auto"`` is the GPU where CuPy finds one, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device is unknown, or ``"cuda"`` is asked for and cannot be used.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"device: expected one of {DEVICES}, got {device!r}.")
+    if device == "cpu":
+        return NUMPY
+    backend, problem = _cupy_backend()
+    if backend is not None:
+        return backend
+    if device == "auto":
+        return NUMPY
+    raise DeviceError(
+        f'device="cuda": {problem}. Install CuPy for your driver with '
+        '`pip install "dipkit[cuda12]"` or `"dipkit[cuda13]"`, or use device="cpu".'
+    )
+
+
+def _cupy_backend() -> tuple[Backend | None, str]:
+    """Return the CuPy backend, or None and the reason why there is none."""
+    try:
+        import cupy
+        import cupyx.scipy.sparse
+    except Exception as error:  # a broken CUDA installation raises more than ImportError
+        return None, f"CuPy could not be imported ({type(error).__name__}: {error})"
+    if not cupy.is_available():
+        return None, "CuPy is installed but finds no usable GPU"
+    return Backend("cupy", cupy, cupyx.scipy.sparse), ""
+
+
+def host_memory() -> int:
+    """Bytes of memory that this process can still take, containers' limits respected."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/meminfo") as lines:
+            available = next(line for line in lines if line.startswith("MemAvailable"))
+        free = int(available.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux: what sysconf says is good enough
+        return free
+    return min([free, *_container_rest()])
+
+
+def process_memory() -> int:
+    """Bytes of memory that this process has taken."""
+    try:
+        with open("/proc/self/statm") as figures:
+            return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # not Linux: the largest size so far, which is no less
+        import resource
+
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest * (1 if sys.platform == "darwin" else 1024)
+
+
+def _container_rest() -> list[int]:
+    """Bytes left under the memory limit of a container, where there is one."""
+    try:
+        with (
+            open("/sys/fs/cgroup/memory.max") as limit,
+            open("/sys/fs/cgroup/memory.current") as used,
+        ):
+            return [max(int(limit.read()) - int(used.read()), 0)]
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        return []

@@ -1,0 +1,57 @@
+"""Tables behind the power spectra: harmonics are orthonormal, atoms do not depend on neighbours."""
+
+import numpy as np
+import pytest
+
+from dipkit.data.datasets import load_organics
+from dipkit.descriptors.expansion import real_harmonics, tabulate
+from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+
+
+def test_harmonics_are_orthonormal() -> None:
+    # Products of two are polynomials of degree 14: exact on a Gauss grid in cos(theta) and phi.
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    phi = 2 * np.pi * np.arange(24) / 24
+    z, angle = (part.ravel() for part in np.meshgrid(nodes, phi, indexing="ij"))
+    s = np.sqrt(1 - z * z)
+    points = np.stack([s * np.cos(angle), s * np.sin(angle), z])
+    values = np.concatenate(list(real_harmonics(points, 7)))
+    gram = values @ (np.repeat(weights, 24) * 2 * np.pi / 24 * values).T
+    np.testing.assert_allclose(gram, np.eye(64), atol=1e-12)
+
+
+@pytest.mark.parametrize("rbf", ["polynomial", "gto"])
+def test_an_atom_does_not_depend_on_other_molecules(rbf: str) -> None:
+    molecules = load_organics()[:25].replace(charges=None)
+    transformer = SOAPTransformer((SOAPScale(2.6, 5, 4, 0.2, rbf),), n_jobs=1).fit(molecules)
+    together = transformer.transform(molecules).features
+    alone = [transformer.transform(molecules[i]).features for i in range(25)]
+    assert together is not None
+    np.testing.assert_array_equal(
+        together.scales[0], np.concatenate([part.scales[0] for part in alone])
+    )
+
+
+def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    molecules = load_organics()[:25].replace(charges=None)
+    transformer = SOAPTransformer((SOAPScale(2.6, 5, 4, 0.2),), on_demand=False).fit(molecules)
+    whole = transformer.transform(molecules).features
+    monkeypatch.setattr("dipkit.descriptors.spectra_host.ATOMS_AT_ONCE", 3)
+    monkeypatch.setattr("dipkit.descriptors.spectra_host.NEIGHBOURS_AT_ONCE", 5)
+    parts = transformer.transform(molecules).features
+    assert whole is not None
+    assert parts is not None
+    np.testing.assert_array_equal(parts.scales[0], whole.scales[0])
+
+
+def test_the_table_follows_the_integrals() -> None:
+    # A single radial function: its integral is known at any distance by quadrature.
+    points, weights = np.polynomial.legendre.leggauss(300)
+    points, weights = 4 * (points + 1), 4 * weights
+    table = tabulate(points, weights, [np.exp(-points[None])], 0.5, 6.0)
+    distance = np.random.default_rng(0).random(50) * 6
+    z = distance[:, None] * points / 0.25
+    bessel = -np.expm1(-2 * z) / (2 * z)  # e^-z i_0(z)
+    gaussian = np.exp(-0.5 * ((points - distance[:, None]) / 0.5) ** 2)
+    exact = (gaussian * bessel * np.exp(-points) * points**2) @ weights
+    np.testing.assert_allclose(table.integrals(distance)[:, 0, 0], exact, atol=1e-9)

@@ -1,0 +1,134 @@
+"""Starts: charges guessed from electronegativities, the fit to charges, the scale of weights."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from scipy.optimize import minimize_scalar
+
+from dipkit import as_molecules
+from dipkit.data.molecules import Molecules
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.initial_charges import (
+    START_ALPHA,
+    charge_start,
+    electronegativity_charges,
+    magnitude_scale,
+    random_start,
+)
+from dipkit.learning.objective import DipoleTarget, JointObjective, SquaredLoss
+from dipkit.learning.solvers import FactorizationError
+from dipkit.learning.statistics import ChargeStatistics
+from dipkit.support.backend import NUMPY
+
+
+@pytest.fixture
+def molecules() -> Molecules:
+    names = ("H2O", "CH3OH", "HCN", "C2H4", "NH3", "CH3NO2", "LiF", "NaCl", "SiH4")
+    molecules = as_molecules([molecule(name) for name in names])
+    return molecules.replace(total_charge=[0, 1, 0, 0, -1, 0, 0, 0, 0])
+
+
+def test_guessed_charges_sum_to_the_total(molecules: Molecules) -> None:
+    sums = molecule_sums(electronegativity_charges(molecules), molecules.offsets)
+    np.testing.assert_allclose(sums, molecules.total_charge, atol=1e-13)
+
+
+def test_guessed_charges_have_the_signs_of_chemistry() -> None:
+    (oxygen, *hydrogen) = electronegativity_charges(as_molecules(molecule("H2O")))
+    assert oxygen < -0.2
+    np.testing.assert_allclose(hydrogen, -oxygen / 2)
+    lithium, fluorine = electronegativity_charges(as_molecules(molecule("LiF")))
+    assert lithium == -fluorine > 0.3
+    assert electronegativity_charges(as_molecules(molecule("N2"))) == pytest.approx([0, 0])
+
+
+def test_guess_moves_charge_over_bonds_only() -> None:
+    water = as_molecules(molecule("H2O"))
+    far = water.replace(positions=10 * water.positions)
+    np.testing.assert_array_equal(electronegativity_charges(far), 0.0)
+
+
+def test_guess_follows_the_order_of_atoms_and_molecules(molecules: Molecules) -> None:
+    charges = electronegativity_charges(molecules)
+    order = np.random.default_rng(0).permutation(len(molecules))
+    np.testing.assert_allclose(
+        electronegativity_charges(molecules[order]), charges[molecules.atom_index(order)]
+    )
+    inside = np.concatenate(
+        [a + np.random.default_rng(a).permutation(b - a) for a, b in pairwise(molecules.offsets)]
+    )
+    shuffled = molecules.replace(
+        numbers=molecules.numbers[inside], positions=molecules.positions[inside]
+    )
+    np.testing.assert_allclose(electronegativity_charges(shuffled), charges[inside], atol=1e-14)
+
+
+def test_an_element_without_entry_counts_as_carbon() -> None:
+    methane = as_molecules(molecule("CH4"))
+    xenon = methane.replace(numbers=[54, 1, 1, 1, 1])
+    np.testing.assert_allclose(electronegativity_charges(xenon), electronegativity_charges(methane))
+
+
+N, R = 20, 8
+
+
+def objective(kind: str = "magnitudes") -> JointObjective:
+    rng = np.random.default_rng(0)
+    vectors = np.full((N, 3), np.nan) if kind == "magnitudes" else rng.standard_normal((N, 3))
+    target = DipoleTarget(rng.random(N) * 3, vectors, rng.random(N))
+    rows = rng.standard_normal((3 * N, R))
+    return JointObjective(rows, np.zeros((N, 3)), target, None, 1e-9, 0.0, SquaredLoss())
+
+
+def statistics() -> tuple[ChargeStatistics, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    c, p = rng.standard_normal((30, R)), rng.standard_normal(30)
+    return ChargeStatistics(c.T @ c, c.T @ p, float(p @ p), 30.0), c, p
+
+
+def test_charge_start_is_a_ridge_fit() -> None:
+    part, c, p = statistics()
+    w = np.linalg.solve(c.T @ c + 30 * START_ALPHA * np.eye(R), c.T @ p)
+    np.testing.assert_allclose(charge_start(part, NUMPY), w, rtol=1e-9)
+
+
+def test_charge_start_leaves_the_statistics_alone() -> None:
+    part, c, _ = statistics()
+    charge_start(part, NUMPY)
+    np.testing.assert_array_equal(part.gram, c.T @ c)
+
+
+def test_charge_start_that_cannot_be_had() -> None:
+    part, _, _ = statistics()
+    with pytest.raises(FactorizationError, match=r"eigenvalue_cut: .*Raise the cut"):
+        charge_start(ChargeStatistics(-part.gram, part.moment, 0.0, 30.0), NUMPY)
+
+
+@pytest.mark.parametrize("kind", ["magnitudes", "vectors"])
+def test_the_scale_fits_best(kind: str) -> None:
+    J = objective(kind)
+    part, _, _ = statistics()
+    w = charge_start(part, J.backend)
+    best = minimize_scalar(lambda t: J.value(J.at(t * w)), bounds=(0, 10), method="bounded")
+    assert magnitude_scale(J, w) == pytest.approx(best.x, abs=1e-4)
+
+
+def test_no_scale_for_weights_without_dipoles() -> None:
+    assert magnitude_scale(objective(), np.zeros(R)) == 1.0
+
+
+def test_random_starts_follow_the_generator() -> None:
+    J = objective()
+    first = random_start(J, np.random.default_rng(3))
+    np.testing.assert_array_equal(first, random_start(J, np.random.default_rng(3)))
+    assert np.abs(first - random_start(J, np.random.default_rng(4))).max() > 1e-3
+    assert magnitude_scale(J, first) == pytest.approx(1.0)
+
+
+def test_toy_molecules_get_charges_of_their_ions(toy: Callable[..., Molecules]) -> None:
+    molecules = toy()
+    sums = molecule_sums(electronegativity_charges(molecules), molecules.offsets)
+    np.testing.assert_allclose(sums, molecules.total_charge, atol=1e-13)

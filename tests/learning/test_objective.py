@@ -1,0 +1,294 @@
+"""The joint objective: derivatives by finite differences, and a majoriser that lies above."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+import dipkit.learning.dipole_gram
+from dipkit.exceptions import InputError
+from dipkit.learning.objective import (
+    ABSOLUTE_FLOOR,
+    ACROSS,
+    AbsoluteLoss,
+    DipoleTarget,
+    HuberLoss,
+    JointObjective,
+    Loss,
+    SquaredLoss,
+    make_loss,
+)
+from dipkit.learning.statistics import ChargeStatistics
+
+N, R = 12, 6
+LOSSES = [SquaredLoss(), HuberLoss(0.7), AbsoluteLoss()]
+
+
+@pytest.fixture(params=LOSSES, ids=lambda loss: type(loss).__name__)
+def loss(request: pytest.FixtureRequest) -> Loss:
+    return request.param
+
+
+@pytest.fixture(params=[0.0, 0.4], ids=["dipoles", "with-charges"])
+def charge_weight(request: pytest.FixtureRequest) -> float:
+    return request.param
+
+
+def charge_statistics(seed: int = 3) -> ChargeStatistics:
+    rng = np.random.default_rng(seed)
+    rows, p, c = rng.standard_normal((40, R)), rng.standard_normal(40), rng.random(40)
+    return ChargeStatistics(
+        rows.T @ (c[:, None] * rows), rows.T @ (c * p), float(c @ p**2), float(c.sum())
+    )
+
+
+def make_target() -> DipoleTarget:
+    """Magnitudes, vectors, both, and one molecule with neither; unequal weights."""
+    rng = np.random.default_rng(1)
+    magnitudes, vectors = 2 * rng.random(N), rng.standard_normal((N, 3))
+    magnitudes[3:5] = np.nan
+    vectors[:3] = vectors[6:] = np.nan
+    vectors[4] = np.nan
+    return DipoleTarget(magnitudes, vectors, rng.random(N) + 0.2)
+
+
+PRIOR = np.linspace(-1.0, 2.0, R)
+
+
+def objective(
+    loss: Loss, charge_weight: float = 0.4, target: DipoleTarget | None = None
+) -> JointObjective:
+    """Make an objective of random rows, three ions, and a penalty on the distance to a prior."""
+    rng = np.random.default_rng(2)
+    constant = np.zeros((N, 3))
+    constant[[1, 3, 8]] = rng.standard_normal((3, 3))  # ions
+    return JointObjective(
+        rng.standard_normal((3 * N, R)),
+        constant,
+        target or make_target(),
+        charge_statistics(),
+        alpha=0.03,
+        charge_weight=charge_weight,
+        loss=loss,
+    ).with_prior(PRIOR)
+
+
+def test_value_equals_a_plain_sum(loss: Loss, charge_weight: float) -> None:
+    J, target = objective(loss, charge_weight), make_target()
+    w = np.random.default_rng(5).standard_normal(R)
+    total = norm = 0.0
+    for A in range(N):
+        mu = J.constant[A] + J.rows[3 * A : 3 * A + 3] @ w
+        if not np.isnan(target.vectors[A]).any():
+            e = np.linalg.norm(mu - target.vectors[A])
+        elif not np.isnan(target.magnitudes[A]):
+            e = np.linalg.norm(mu) - target.magnitudes[A]
+        else:
+            continue
+        total += target.weights[A] * float(loss.value(e))
+        norm += target.weights[A]
+    part = charge_statistics()
+    charges = (w @ part.gram @ w - 2 * part.moment @ w + part.square) / part.weight
+    expected = total / norm + charge_weight * charges + 0.03 * ((w - PRIOR) ** 2).sum()
+    assert J.value(J.at(w)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_are_relative(loss: Loss) -> None:
+    target = make_target()
+    heavier = DipoleTarget(target.magnitudes, target.vectors, 7 * target.weights)
+    w = np.random.default_rng(5).standard_normal(R)
+    one, other = objective(loss), objective(loss, target=heavier)
+    assert one.value(one.at(w)) == pytest.approx(other.value(other.at(w)), rel=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient_and_slope_equal_finite_differences(
+    loss: Loss, charge_weight: float, seed: int
+) -> None:
+    J = objective(loss, charge_weight)
+    rng = np.random.default_rng(seed)
+    w, h = rng.standard_normal(R), 1e-6
+    gradient = J.gradient(J.at(w))
+    numeric = [(J.value(J.at(w + h * e)) - J.value(J.at(w - h * e))) / (2 * h) for e in np.eye(R)]
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-7)
+    d = rng.standard_normal(R)
+    assert J.slope(J.at(w), J.at(d)) == pytest.approx(gradient @ d, rel=1e-10)
+
+
+def majoriser(J: JointObjective, start: np.ndarray) -> partial[float]:
+    """Build the quadratic from its matrix at a start, where it touches J."""
+    point = J.at(start)
+    mu = J.dipoles(point)
+    matrix = J.normal_matrix(mu)
+    # Its gradient at the start is that of J.
+    right = matrix @ start - J.gradient(point) / 2
+
+    def quadratic(w: np.ndarray) -> float:
+        return float(w @ matrix @ w - 2 * right @ w)
+
+    constant = J.value(point) - quadratic(start)
+    return partial(lambda w: quadratic(w) + constant)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_majoriser_touches_and_lies_above(loss: Loss, charge_weight: float, seed: int) -> None:
+    J = objective(loss, charge_weight)
+    rng = np.random.default_rng(seed)
+    start = rng.standard_normal(R)
+    above = majoriser(J, start)
+    value = J.value(J.at(start))
+    assert above(start) == pytest.approx(value, rel=1e-13)
+    for size in (1e-3, 0.1, 1.0, 10.0):
+        for w in start + size * rng.standard_normal((50, R)):
+            assert above(w) >= J.value(J.at(w)) * (1 - 1e-12)
+    # It touches: the difference is of second order.
+    d, h = rng.standard_normal(R), 1e-5
+    rise = (above(start + h * d) - above(start - h * d)) / (2 * h)
+    assert rise == pytest.approx(J.slope(J.at(start), J.at(d)), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_normal_matrix_equals_dense_sums(
+    loss: Loss, charge_weight: float, directed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    J, part = objective(loss, charge_weight), charge_statistics()
+    mu = J.dipoles(J.at(np.ones(R)))
+    omega = J.pass_weights(mu)
+    expected = 0.03 * np.eye(R) + charge_weight * part.gram / part.weight
+    for A in range(N):
+        d, u = J.rows[3 * A : 3 * A + 3], mu[A] / np.linalg.norm(mu[A])
+        share = ACROSS if directed and not J.has_vector[A, 0] else 1.0
+        inside = (1 - share) * np.outer(u, u) + share * np.eye(3)
+        expected += omega[A] * d.T @ inside @ d
+    for rows in (8192, 7, 3):
+        monkeypatch.setattr(dipkit.learning.dipole_gram, "ROWS_AT_ONCE", rows)
+        J = objective(loss, charge_weight)
+        for _ in range(2):  # a factorisation overwrites what it is given
+            matrix = J.normal_matrix(mu, directed)
+            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-14)
+            matrix[:] = 0.0
+
+
+def test_directions_leave_a_share_of_the_majoriser(loss: Loss, charge_weight: float) -> None:
+    J = objective(loss, charge_weight)
+    for seed in range(5):
+        mu = np.random.default_rng(seed).standard_normal((N, 3))
+        whole, directed = J.normal_matrix(mu), J.normal_matrix(mu, directed=True)
+        shares = scipy.linalg.eigh(directed, whole, eigvals_only=True)
+        assert shares.min() >= ACROSS
+        assert shares.max() <= 1 + 1e-12
+        assert shares.min() < 0.5
+
+
+def test_a_magnitude_of_zero_holds_all_directions() -> None:
+    target = make_target()
+    magnitudes = np.where(np.isnan(target.magnitudes), np.nan, 0.0)
+    J = objective(SquaredLoss(), target=DipoleTarget(magnitudes, target.vectors, target.weights))
+    mu = np.random.default_rng(0).standard_normal((N, 3))
+    np.testing.assert_allclose(J.normal_matrix(mu, directed=True), J.normal_matrix(mu), rtol=1e-12)
+
+
+def test_near_the_labels_directions_are_the_curvature() -> None:
+    """Where magnitudes are met, nothing holds a dipole from turning but the share across."""
+    rows = np.random.default_rng(0).standard_normal((3 * N, R))
+    truth = np.ones(R)
+    mu = (rows @ truth).reshape(-1, 3)
+    target = DipoleTarget(np.linalg.norm(mu, axis=1), np.full((N, 3), np.nan), np.ones(N))
+    J = JointObjective(rows, np.zeros((N, 3)), target, None, 1e-9, 0.0, SquaredLoss())
+    h = 1e-5
+    rise = [J.gradient(J.at(truth + h * e)) - J.gradient(J.at(truth - h * e)) for e in np.eye(R)]
+    hessian = np.array(rise) / (4 * h)
+    whole, directed = J.normal_matrix(mu), J.normal_matrix(mu, directed=True)
+    expected = (1 - ACROSS) * hessian + ACROSS * whole
+    np.testing.assert_allclose(directed, expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(whole - hessian).max() > 0.1
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_another_penalty(loss: Loss, charge_weight: float, directed: bool) -> None:
+    J = objective(loss, charge_weight)
+    w = np.random.default_rng(0).standard_normal(R)
+    mu = J.dipoles(J.at(w))
+    matrix, other = J.normal_matrix(mu, directed), J.with_alpha(0.5)
+    np.testing.assert_allclose(
+        other.normal_matrix(mu, directed), matrix + 0.47 * np.eye(R), rtol=1e-12
+    )
+    assert other.value(other.at(w)) == pytest.approx(
+        J.value(J.at(w)) + 0.47 * ((w - PRIOR) ** 2).sum()
+    )
+    np.testing.assert_array_equal(J.normal_matrix(mu, directed), matrix)
+
+
+def test_the_prior_is_zero_unless_given(loss: Loss) -> None:
+    J = JointObjective(np.zeros((3 * N, R)), np.zeros((N, 3)), make_target(), None, 0.5, 0.0, loss)
+    w = np.arange(float(R))
+    assert J.value(J.at(w)) - J.value(J.at(np.zeros(R))) == pytest.approx(0.5 * w @ w)
+
+
+def test_points_combine_like_their_weights(charge_weight: float) -> None:
+    J = objective(SquaredLoss(), charge_weight)
+    a, b = np.random.default_rng(0).standard_normal((2, R))
+    combined, direct = J.at(a) * 2.0 - J.at(b) + J.at(a), J.at(3 * a - b)
+    for name in ("w", "moment", "charge"):
+        np.testing.assert_allclose(getattr(combined, name), getattr(direct, name), atol=1e-12)
+
+
+def test_a_molecule_without_dipole_gets_a_direction(loss: Loss) -> None:
+    target = DipoleTarget(np.ones(N), np.full((N, 3), np.nan), np.ones(N))
+    J = JointObjective(np.zeros((3 * N, R)), np.zeros((N, 3)), target, None, 1.0, 0.0, loss)
+    pulled = J.target_vectors(np.zeros((N, 3)))
+    np.testing.assert_allclose(np.linalg.norm(pulled, axis=1), 1.0)
+    assert np.isfinite(J.gradient(J.at(np.zeros(R)))).all()
+
+
+# The contract of every loss
+
+
+def test_loss_is_even_and_rises_from_zero(loss: Loss) -> None:
+    e = np.linspace(-4, 4, 801)
+    value = loss.value(e)
+    np.testing.assert_array_equal(value, loss.value(-e))
+    assert float(loss.value(np.zeros(1))[0]) == 0.0
+    assert (np.diff(value[400:]) > 0).all()
+
+
+def test_loss_weight_is_its_slope(loss: Loss) -> None:
+    e = np.concatenate([np.geomspace(1e-2, 5, 60), -np.geomspace(1e-2, 5, 60)])
+    h = 1e-6
+    slope = (loss.value(e + h) - loss.value(e - h)) / (2 * h)
+    np.testing.assert_allclose(loss.weight(e), slope / (2 * e), rtol=1e-4)
+    assert np.isfinite(loss.weight(np.zeros(1))).all()
+
+
+def test_loss_is_concave_in_the_square(loss: Loss) -> None:
+    x, y = np.random.default_rng(0).random((2, 1000)) * np.geomspace(1e-7, 9, 1000)
+    middle = loss.value(np.sqrt((x + y) / 2))
+    ends = (loss.value(np.sqrt(x)) + loss.value(np.sqrt(y))) / 2
+    assert (middle >= ends * (1 - 1e-12)).all()
+
+
+def test_loss_says_whether_its_weight_is_constant(loss: Loss) -> None:
+    weight = loss.weight(np.linspace(-3, 3, 50))
+    assert loss.constant_weight == bool((weight == 1).all())
+
+
+def test_absolute_loss_is_the_absolute_value() -> None:
+    e = np.linspace(-2, 2, 400)
+    np.testing.assert_allclose(AbsoluteLoss().value(e), np.abs(e), atol=0.51 * ABSOLUTE_FLOOR)
+
+
+def test_huber_loss_between_squared_and_absolute() -> None:
+    e = np.linspace(-3, 3, 99)
+    np.testing.assert_array_equal(HuberLoss(10.0).value(e), e * e)
+    np.testing.assert_allclose(HuberLoss(1e-8).value(e) / 2e-8, np.abs(e), atol=1e-8)
+
+
+def test_losses_by_name() -> None:
+    assert make_loss("squared", 0.2) == SquaredLoss()
+    assert make_loss("huber", 0.3) == HuberLoss(0.3)
+    assert make_loss("absolute", 0.2) == AbsoluteLoss()
+    with pytest.raises(InputError, match=r'loss: expected "squared".*, got \'l1\''):
+        make_loss("l1", 0.2)
+    with pytest.raises(InputError, match="huber_threshold: expected debye > 0, got 0"):
+        make_loss("huber", 0)

@@ -1,0 +1,109 @@
+"""Derivatives against differences in double precision, and the rules that symmetry gives."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from helpers.derivative_checks import check_differences, check_turning, turned
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer
+from dipkit.data.io import as_molecules
+from dipkit.data.molecules import Molecules
+from dipkit.descriptors.radial_tables import spectrum_derivatives
+from dipkit.descriptors.soap import SOAPScale
+from dipkit.exceptions import InputError
+from dipkit.learning.charge_maps import conserve_charge, dipoles
+from dipkit.learning.kernels import EnvironmentKernel
+from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
+from dipkit.support.backend import NUMPY
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+STEP = 1e-4
+
+
+@pytest.fixture(scope="module", params=["gto, power", "polynomial, Gauss"])
+def model(request: pytest.FixtureRequest, described: Molecules) -> Pipeline:
+    rbf, kernel = request.param.split(", ")
+    scales = (SOAPScale(2.2, 4, 3, 0.3, rbf, 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.1))
+    ridge = DipoleKernelRidge(
+        n_inducing=80, kernel=PowerKernel() if kernel == "power" else GaussianKernel(2.0)
+    )
+    return make_pipeline(SOAPTransformer(scales, n_jobs=1), ridge).fit(
+        described[:30].replace(features=None)
+    )
+
+
+def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
+    """Charges and dipole as `predict` gives them, with descriptors in double precision."""
+    soap, ridge = model
+    one = as_molecules(atoms, labels=False)
+    raw = np.zeros(len(atoms))
+    spectra = []
+    for scale in soap.scales_:
+        species = tuple(soap.species_.tolist())
+        found, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
+        spectra.append(found / np.linalg.norm(found, axis=1, keepdims=True))
+    for place, number in enumerate(ridge.elements_):
+        mine, here = ridge.inducing_numbers_ == number, one.numbers == number
+        x = [spectrum[here] for spectrum in spectra]
+        z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
+        k = ridge.kernel_(x, z, ridge.scale_weights_.tolist())
+        raw[here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
+    charges = conserve_charge(raw, one)
+    return charges, dipoles(charges, one)[0]
+
+
+@pytest.mark.parametrize(("name", "charge"), [("H2O", 0), ("CH3OH", 0), ("HCOOH", -1), ("CH3", 1)])
+def test_differences(model: Pipeline, name: str, charge: float) -> None:
+    check_differences(model, turned(name, charge), in_double, STEP, atol=(2e-5, 1e-4))
+
+
+@pytest.mark.parametrize("charge", [0.0, 1.0])
+def test_moving_all_atoms_changes_nothing(model: Pipeline, charge: float) -> None:
+    atoms = turned("CH3CN", charge)
+    np.testing.assert_allclose(dipole_derivatives(model, atoms).sum(axis=0), 0, atol=1e-5)
+    found = charge_derivatives(model, atoms)[0]
+    np.testing.assert_allclose(found.sum(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-5)
+
+
+def test_turning_all_atoms_turns_the_dipole(model: Pipeline) -> None:
+    atoms = turned("CH3OH")
+    check_turning(model, atoms, in_double(model, atoms)[1])
+
+
+def test_molecules_are_independent(model: Pipeline) -> None:
+    atoms = [turned("H2O"), turned("CH3OH")]
+    both = dipole_derivatives(model, atoms)
+    np.testing.assert_allclose(both[3:], dipole_derivatives(model, atoms[1]), atol=1e-6)
+    assert [found.shape for found in charge_derivatives(model, atoms)] == [(3, 3, 3), (6, 6, 3)]
+
+
+@pytest.mark.parametrize("kernel", [PowerKernel(1.0), PowerKernel(2.2), GaussianKernel(1.5)])
+def test_kernels(kernel: EnvironmentKernel) -> None:
+    t, step = np.linspace(0.1, 0.99, 30)[None], 1e-6
+    up, down = (kernel.of_dot_products(t + shift, NUMPY) for shift in (step, -step))
+    np.testing.assert_allclose(
+        kernel.derivative(t.copy(), NUMPY), (up - down) / (2 * step), rtol=1e-7
+    )
+
+
+class Bent(EnvironmentKernel):
+    def of_dot_products(self, t: Any, backend: Any) -> Any:
+        return t**3
+
+
+def test_kernels_without_a_derivative(described: Molecules, coarse_soap: SOAPTransformer) -> None:
+    ridge = DipoleKernelRidge(n_inducing=40, kernel=Bent()).fit(described[:20])
+    with pytest.raises(InputError, match="kernel: Bent has no derivative"):
+        dipole_derivatives(make_pipeline(coarse_soap, ridge), molecule("H2O"))
+
+
+def test_models_of_another_kind(toy: Callable[..., Molecules]) -> None:
+    for wrong in (DipoleKernelRidge(), make_pipeline(SOAPTransformer()), object()):
+        with pytest.raises(InputError, match="model: expected a pipeline of a SOAPTransformer"):
+            dipole_derivatives(wrong, molecule("H2O"))
