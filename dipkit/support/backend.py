@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.linalg
@@ -21,6 +21,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from ..exceptions import DeviceError
+
+# An array of whichever library a backend computes with. CuPy carries no types, so that a type checker
+# can hold no more than the name.
+Array: TypeAlias = Any  # noqa: UP040
 
 DEVICES = ("auto", "cpu", "cuda")
 # Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.
