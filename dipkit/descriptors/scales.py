@@ -38,6 +38,8 @@ class SOAPScale(BaseEstimator):
         Weight of this scale in the kernel; the weights are divided by their sum.
     """
 
+    __module__ = "dipkit"  # the path that saved models name
+
     def __init__(
         self,
         r_cut: float = 2.2,

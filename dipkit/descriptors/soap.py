@@ -80,6 +80,8 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     Features(7 atoms, scales of 312 columns, weights (1.0,))
     """
 
+    __module__ = "dipkit"  # the path that saved models name
+
     def __init__(
         self,
         scales: tuple[SOAPScale, ...] | None = None,

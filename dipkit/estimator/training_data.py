@@ -5,11 +5,12 @@ Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from ..data.molecules import Molecules
 from ..learning.charge_maps import constant_dipoles
@@ -20,6 +21,8 @@ from ..learning.objective import DipoleTarget
 from ..learning.quadrupole_term import quadrupole_statistics
 from ..learning.statistics import ChargeStatistics, accumulate_wanted
 from ..support.scratch_rows import allocate_rows
+from ..exceptions import InputError
+from .parameters import InducingBasis, make_kernel
 from .std_calibration import CalibrationSample
 
 FloatArray = NDArray[np.float64]
@@ -45,6 +48,12 @@ class FitStatistics:
         Of the quadrupole labels, where they were wanted.
     sample : CalibrationSample
         To set the scale of standard deviations.
+    basis_parameters : InducingBasis
+        A copy of what the basis was chosen with.
+    memory_plan : dict
+        Forecast of the memory of the fit.
+    baseline_factor : float
+        Factor b of the baseline; 1 without one.
     """
 
     basis: Basis
@@ -55,21 +64,35 @@ class FitStatistics:
     guess: ChargeStatistics | None
     quadrupoles: ChargeStatistics | None
     sample: CalibrationSample
+    basis_parameters: InducingBasis = field(default_factory=InducingBasis)
+    memory_plan: dict[str, Any] = field(default_factory=dict)
+    baseline_factor: float = 1.0
+
+    def with_origin(
+        self, parameters: InducingBasis, memory_plan: dict[str, Any], baseline_factor: float
+    ) -> FitStatistics:
+        """Return the same statistics, with what the first molecules decided for all."""
+        return replace(
+            self,
+            basis_parameters=clone(parameters),
+            memory_plan=memory_plan,
+            baseline_factor=baseline_factor,
+        )
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
-        """Return the statistics of the molecules of both; the matrices of this one are added to."""
+        """Return the statistics of the molecules of both; neither of them is changed."""
         n, more = self.rows.shape[0], other.rows.shape[0]
         rows = allocate_rows((n + more, self.basis.n_columns), on_disk, self.basis.backend)
         rows[:n, :], rows[n:, :] = self.rows, other.rows
-        return FitStatistics(
-            self.basis,
-            rows,
-            np.concatenate([self.constant, other.constant]),
-            join_labels(self.labels, other.labels),
-            _joined(self.charges, other.charges),
-            _joined(self.guess, other.guess),
-            _joined(self.quadrupoles, other.quadrupoles),
-            self.sample.joined(other.sample, len(self.constant)),
+        return replace(
+            self,
+            rows=rows,
+            constant=np.concatenate([self.constant, other.constant]),
+            labels=join_labels(self.labels, other.labels),
+            charges=_joined(self.charges, other.charges),
+            guess=_joined(self.guess, other.guess),
+            quadrupoles=_joined(self.quadrupoles, other.quadrupoles),
+            sample=self.sample.joined(other.sample, len(self.constant)),
         )
 
 
@@ -139,5 +162,29 @@ def _joined(one: ChargeStatistics | None, two: ChargeStatistics | None) -> Charg
     """Sum; molecules without such charges have no statistics of them."""
     if one is None or two is None:
         return one or two
-    one += two
-    return one
+    return one + two
+
+
+def require_same_basis(before: InducingBasis, now: InducingBasis) -> None:
+    """Refuse to go on with other parameters of the basis than those it was chosen with.
+
+    Parameters
+    ----------
+    before, now : InducingBasis
+
+    Raises
+    ------
+    InputError
+    """
+    had, has = (parameters.get_params(deep=True) for parameters in (before, now))
+    changed = [
+        name
+        for name in sorted(had.keys() | has.keys())
+        if name != "kernel" and had.get(name) != has.get(name)
+    ]
+    if changed or type(make_kernel(before.kernel)) is not type(make_kernel(now.kernel)):
+        names = ", ".join(f"basis__{name}" for name in changed) or "basis__kernel"
+        raise InputError(
+            f"{names}: changed since the first call of partial_fit, which chose the basis for all "
+            "later ones. Set the parameters back, or fit a clone of the estimator to all molecules."
+        )
