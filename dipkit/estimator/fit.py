@@ -17,15 +17,15 @@ from sklearn.utils import check_random_state
 from ..descriptors.requirements import require_known
 from ..learning.atomic_dipoles import require_same_scale
 from ..learning.charge_discrepancy import absorb, absorbs
-from ..learning.direction_term import with_direction
+from ..learning.direction_term import accumulate_direction
 from ..learning.inducing import Basis, build_basis, choose_environments
 from ..learning.initial_charges import charge_start, random_start
 from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels
-from ..learning.objective import JointObjective, make_loss
-from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles, with_quadrupoles
+from ..learning.objective import JointObjective
+from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.solvers import SolveResult, Status, solve_annealed
-from ..learning.statistics import ChargeStatistics
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
@@ -37,6 +37,7 @@ from .parameters import (
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_init,
+    resolve_loss,
     resolve_quadrupole_weight,
     wants_quadrupoles,
 )
@@ -116,27 +117,19 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
     charges, backend = statistics.charges if charge_weight > 0 else None, statistics.basis.backend
     if charges is not None and absorbs(model.charge_discrepancy):
         charges = absorb(charges, charge_weight, model.charge_discrepancy, backend)
-    term, term_weight = with_direction(
-        charges,
-        charge_weight,
-        statistics.rows,
-        statistics.constant,
-        labels.target,
-        resolve_direction_weight(model.direction_weight, labels),
-        backend,
-    )
+    dipoles = statistics.rows, statistics.constant, labels.target
+    direction_weight = resolve_direction_weight(model.direction_weight, labels)
+    pull = accumulate_direction(*dipoles, backend) if direction_weight > 0 else None
     quadrupole_weight = resolve_quadrupole_weight(model.quadrupole_weight, labels)
-    term, term_weight = with_quadrupoles(
-        term, term_weight, statistics.quadrupoles, quadrupole_weight
-    )
     objective = JointObjective(
-        statistics.rows,
-        statistics.constant,
-        labels.target,
-        term,
+        *dipoles,
+        terms=[
+            (charges, charge_weight),
+            (pull, direction_weight),
+            (statistics.quadrupoles, quadrupole_weight),
+        ],
         alpha=model.alpha_,
-        charge_weight=term_weight,
-        loss=make_loss(model.loss, model.huber_threshold),
+        loss=resolve_loss(model),
         backend=backend,
     )
     init = resolve_init(model.init, labels)
@@ -164,7 +157,7 @@ def _generator(model: Any, *stream: int) -> np.random.Generator:
 def _solve(
     model: Any,
     objective: JointObjective,
-    start: ChargeStatistics | None,
+    start: QuadraticTerm | None,
     init: str,
     rng: np.random.Generator,
 ) -> SolveResult:

@@ -15,7 +15,7 @@ from ..exceptions import InputError
 from ..learning.charge_discrepancy import absorbs
 from ..learning.kernels import EnvironmentKernel
 from ..learning.labels import FitLabels
-from ..learning.objective import make_loss
+from ..learning.losses import HuberLoss, Loss, make_loss
 from ..support.validation import check_number, check_whole
 from .baseline import BASELINES
 
@@ -73,7 +73,7 @@ def check_settings(ridge: Any) -> None:
     check_number("atomic_dipoles", ridge.atomic_dipoles, above=None)
     if ridge.baseline not in BASELINES:
         raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
-    make_loss(ridge.loss, ridge.huber_threshold)
+    resolve_loss(ridge)
     try:
         check_random_state(ridge.random_state)
     except ValueError:
@@ -128,6 +128,11 @@ def resolve_charge_weight(
 def is_double(precision: str, n_molecules: int) -> bool:
     """Whether kernel values of a fit are in double precision."""
     return precision == "double" or (precision == "auto" and n_molecules <= DOUBLE_MOLECULES)
+
+
+def resolve_loss(ridge: Any) -> Loss:
+    """Loss to use, with its parameters checked."""
+    return make_loss(HuberLoss(ridge.huber_threshold) if ridge.loss == "huber" else ridge.loss)
 
 
 def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -> float:

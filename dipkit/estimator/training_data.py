@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
+from ..learning.accumulate import accumulate_sets
 from ..learning.charge_maps import constant_dipoles
 from ..learning.inducing import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
 from ..learning.objective import DipoleTarget
-from ..learning.quadrupole_term import quadrupole_statistics
-from ..learning.statistics import ChargeStatistics, accumulate_wanted
+from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.scratch_rows import allocate_rows
 from .std_calibration import CalibrationSample
 
@@ -37,11 +38,11 @@ class FitStatistics:
         The part of the dipoles without weights.
     labels : FitLabels
         Its molecules carry no descriptors.
-    charges : ChargeStatistics or None
+    charges : QuadraticTerm or None
         Of the reference charges, where they were wanted.
-    guess : ChargeStatistics or None
+    guess : QuadraticTerm or None
         Of the charges guessed from electronegativities, where they were wanted.
-    quadrupoles : ChargeStatistics or None
+    quadrupoles : QuadraticTerm or None
         Of the quadrupole labels, where they were wanted.
     sample : CalibrationSample
         To set the scale of standard deviations.
@@ -51,13 +52,13 @@ class FitStatistics:
     rows: Any
     constant: FloatArray
     labels: FitLabels
-    charges: ChargeStatistics | None
-    guess: ChargeStatistics | None
-    quadrupoles: ChargeStatistics | None
+    charges: QuadraticTerm | None
+    guess: QuadraticTerm | None
+    quadrupoles: QuadraticTerm | None
     sample: CalibrationSample
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
-        """Return the statistics of the molecules of both; the matrices of this one are added to."""
+        """Return the statistics of the molecules of both."""
         n, more = self.rows.shape[0], other.rows.shape[0]
         rows = allocate_rows((n + more, self.basis.n_columns), on_disk, self.basis.backend)
         rows[:n, :], rows[n:, :] = self.rows, other.rows
@@ -106,7 +107,7 @@ def gather(
         start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
     )
     shape = (3 * len(molecules), basis.n_columns)
-    rows, (charges, guess) = accumulate_wanted(
+    rows, (charges, guess) = accumulate_sets(
         molecules,
         basis,
         wanted,
@@ -117,7 +118,7 @@ def gather(
     bare = replace(labels, molecules=molecules.replace(features=None))
     sample = CalibrationSample.of(molecules, labels.target, rng)
     constant = constant_dipoles(molecules)
-    quadrupoles = quadrupole_statistics(labels, basis) if with_quadrupoles else None
+    quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
     return FitStatistics(basis, rows, constant, bare, charges, guess, quadrupoles, sample)
 
 
@@ -135,9 +136,8 @@ def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
     return FitLabels(target, np.concatenate([one.charges, two.charges]), molecules)
 
 
-def _joined(one: ChargeStatistics | None, two: ChargeStatistics | None) -> ChargeStatistics | None:
+def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTerm | None:
     """Sum; molecules without such charges have no statistics of them."""
     if one is None or two is None:
         return one or two
-    one += two
-    return one
+    return one + two
