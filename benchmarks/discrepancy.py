@@ -22,12 +22,13 @@ from _common import draw, setting
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
 from dipkit.estimator.fit import first_statistics
 from dipkit.estimator.parameters import AUTO_ALPHA
+from dipkit.learning.accumulate import accumulate
 from dipkit.learning.charge_discrepancy import absorb, absorbs
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
-from dipkit.learning.objective import JointObjective, SquaredLoss
+from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.objective import JointObjective
 from dipkit.learning.solvers import solve_annealed
-from dipkit.learning.statistics import accumulate
 
 ALONE = "no charges"
 OWN = "charges of the N molecules"
@@ -107,7 +108,7 @@ class Draw:
         labels = read_labels(self.shared.labels.molecules[:size], None, None, None)
         objective = JointObjective(
             self.shared.rows[: 3 * size], self.shared.constant[:size], labels.target,
-            self._charges(weight, beta), factor * AUTO_ALPHA / size, weight, SquaredLoss(),
+            [(self._charges(weight, beta), weight)], factor * AUTO_ALPHA / size, SquaredLoss(),
             self.shared.basis.backend,
         )  # fmt: skip
         if prior == "start":

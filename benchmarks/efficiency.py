@@ -24,11 +24,12 @@ from _common import draw, setting
 from threadpoolctl import threadpool_limits
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, to_atoms
+from dipkit.learning.accumulate import accumulate
 from dipkit.learning.blocking import PIECE_ATOMS
+from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.charge_maps import element_blocks
 from dipkit.learning.inducing import Basis, build_basis, choose_environments
 from dipkit.learning.kernels import PowerKernel
-from dipkit.learning.statistics import ChargeLabels, accumulate
 from dipkit.support.blas_threads import count_threads
 
 REPEAT = 4

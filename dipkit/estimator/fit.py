@@ -17,14 +17,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
 from ..learning.charge_discrepancy import absorb, absorbs
-from ..learning.direction_term import with_direction
+from ..learning.direction_term import accumulate_direction
 from ..learning.inducing import Basis, build_basis, choose_environments
 from ..learning.initial_charges import charge_start, random_start
 from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective
-from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles, with_quadrupoles
+from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.solvers import SolveResult, Status, solve_annealed
-from ..learning.statistics import ChargeStatistics
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
@@ -175,33 +175,26 @@ def _objective(
     direction_weight = 0.0
     if settings.baseline is not None:
         direction_weight = resolve_direction_weight(settings.baseline.direction_weight, labels)
-    term, term_weight = with_direction(
-        charges,
-        charge_weight,
-        statistics.rows,
-        statistics.constant,
-        labels.target,
-        direction_weight,
-        backend,
-    )
-    quadrupole_weight = resolve_quadrupole_weight(settings.quadrupole_weight, labels)
-    term, term_weight = with_quadrupoles(
-        term, term_weight, statistics.quadrupoles, quadrupole_weight
-    )
+    dipoles = statistics.rows, statistics.constant, labels.target
+    pull = accumulate_direction(*dipoles, backend) if direction_weight > 0 else None
     return JointObjective(
-        statistics.rows,
-        statistics.constant,
-        labels.target,
-        term,
+        *dipoles,
+        terms=[
+            (charges, charge_weight),
+            (pull, direction_weight),
+            (
+                statistics.quadrupoles,
+                resolve_quadrupole_weight(settings.quadrupole_weight, labels),
+            ),
+        ],
         alpha=resolve_alpha(settings.alpha, labels),
-        charge_weight=term_weight,
         loss=settings.loss,
         backend=backend,
     )
 
 
 def _solve(
-    settings: Settings, objective: JointObjective, charges: ChargeStatistics | None, start: str
+    settings: Settings, objective: JointObjective, charges: QuadraticTerm | None, start: str
 ) -> SolveResult:
     """Iterate from one start, or from random ones and keep the lowest objective."""
     solver = settings.solver

@@ -180,8 +180,8 @@ def _curvature(objective: JointObjective, mu: Any) -> Any:
     matrix = directed_gram(objective.rows, unit, along, backend)
     if bool(backend.xp.any(has_vector)):
         matrix += weighted_gram(objective.rows, objective.weights - along, backend)
-    if objective.charges is not None:
-        matrix += objective.charge_scale * objective.charges.gram
+    if objective.term is not None:
+        matrix += objective.term_scale * objective.term.gram
     backend.diagonal(matrix)[...] += objective.alpha
     return matrix
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..data.molecules import Molecules
+from ..learning.accumulate import accumulate_sets
 from ..learning.charge_maps import constant_dipoles
 from ..learning.inducing import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
 from ..learning.objective import DipoleTarget
-from ..learning.quadrupole_term import quadrupole_statistics
-from ..learning.statistics import ChargeStatistics, accumulate_wanted
+from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.scratch_rows import allocate_rows
 from ..exceptions import InputError
 from .parameters import InducingBasis, make_kernel
@@ -40,11 +41,11 @@ class FitStatistics:
         The part of the dipoles without weights.
     labels : FitLabels
         Its molecules carry no descriptors.
-    charges : ChargeStatistics or None
+    charges : QuadraticTerm or None
         Of the reference charges, where they were wanted.
-    guess : ChargeStatistics or None
+    guess : QuadraticTerm or None
         Of the charges guessed from electronegativities, where they were wanted.
-    quadrupoles : ChargeStatistics or None
+    quadrupoles : QuadraticTerm or None
         Of the quadrupole labels, where they were wanted.
     sample : CalibrationSample
         To set the scale of standard deviations.
@@ -60,9 +61,9 @@ class FitStatistics:
     rows: Any
     constant: FloatArray
     labels: FitLabels
-    charges: ChargeStatistics | None
-    guess: ChargeStatistics | None
-    quadrupoles: ChargeStatistics | None
+    charges: QuadraticTerm | None
+    guess: QuadraticTerm | None
+    quadrupoles: QuadraticTerm | None
     sample: CalibrationSample
     basis_parameters: InducingBasis = field(default_factory=InducingBasis)
     memory_plan: dict[str, Any] = field(default_factory=dict)
@@ -129,7 +130,7 @@ def gather(
         start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
     )
     shape = (3 * len(molecules), basis.n_columns)
-    rows, (charges, guess) = accumulate_wanted(
+    rows, (charges, guess) = accumulate_sets(
         molecules,
         basis,
         wanted,
@@ -140,7 +141,7 @@ def gather(
     bare = replace(labels, molecules=molecules.replace(features=None))
     sample = CalibrationSample.of(molecules, labels.target, rng)
     constant = constant_dipoles(molecules)
-    quadrupoles = quadrupole_statistics(labels, basis) if with_quadrupoles else None
+    quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
     return FitStatistics(basis, rows, constant, bare, charges, guess, quadrupoles, sample)
 
 
@@ -158,7 +159,7 @@ def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
     return FitLabels(target, np.concatenate([one.charges, two.charges]), molecules)
 
 
-def _joined(one: ChargeStatistics | None, two: ChargeStatistics | None) -> ChargeStatistics | None:
+def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTerm | None:
     """Sum; molecules without such charges have no statistics of them."""
     if one is None or two is None:
         return one or two

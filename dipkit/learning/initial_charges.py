@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..data.molecules import Molecules
 from ..support.backend import Backend
 from .objective import JointObjective
+from .quadratic_term import QuadraticTerm
 from .solvers import FactorizationError
-from .statistics import ChargeStatistics
 
 FloatArray = NDArray[np.float64]
 
@@ -83,23 +83,23 @@ def start_charges(molecules: Molecules, charges: FloatArray, init: str) -> Float
     return guess if molecules.baseline_charges is None else guess - molecules.baseline_charges
 
 
-def charge_start(statistics: ChargeStatistics, backend: Backend) -> Any:
-    """Fit the model's charges to the labels in the statistics.
+def charge_start(term: QuadraticTerm, backend: Backend) -> Any:
+    """Fit the model's charges to the starting charges.
 
     Parameters
     ----------
-    statistics : ChargeStatistics
-        Of the starting charges.
+    term : QuadraticTerm
+        Charge term of the starting charges.
     backend : Backend
 
     Returns
     -------
     array of shape (r,)
     """
-    matrix = statistics.gram / statistics.weight
+    matrix = term.gram / term.weight
     backend.diagonal(matrix)[...] += START_ALPHA
     try:
-        return backend.solve(backend.factor(matrix), statistics.moment / statistics.weight)
+        return backend.solve(backend.factor(matrix), term.rhs / term.weight)
     except np.linalg.LinAlgError as error:
         raise FactorizationError(
             f"eigenvalue_cut: the fit to the starting charges failed ({error}). Raise the cut."

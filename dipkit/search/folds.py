@@ -34,26 +34,25 @@ from ..estimator.parameters import (
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_init,
+    resolve_loss,
     resolve_quadrupole_weight,
 )
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
+from ..learning.accumulate import accumulate
 from ..learning.charge_discrepancy import AbsorbedCharges, absorbs
+from ..learning.charge_labels import ChargeLabels
 from ..learning.charge_maps import constant_dipoles
 from ..learning.dipole_gram import directed_gram, weighted_gram
-from ..learning.direction_term import direction_statistics
+from ..learning.direction_term import accumulate_direction
 from ..learning.inducing import Basis, build_basis, choose_atoms
 from ..learning.initial_charges import charge_start, start_charges
 from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels, read_labels
-from ..learning.lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
-from ..learning.objective import DipoleTarget, across_shares, make_loss
+from ..learning.lockstep import Factors, FoldedTerm, LockstepObjective, solve_in_step
+from ..learning.objective import DipoleTarget, across_shares
+from ..learning.quadratic_term import QuadraticTerm, TermSum
 from ..learning.solvers import STAGE_PASSES, STAGE_TOL
-from ..learning.statistics import (
-    ChargeLabels,
-    ChargeStatistics,
-    accumulate,
-)
 from ..support.backend import get_backend
 from ..support.blas_threads import count_threads, in_order, threads_for
 from ..support.validation import check_number
@@ -156,7 +155,7 @@ class FoldedProblem:
         self.quadrupole_weight = resolve_quadrupole_weight(ridge.quadrupole_weight, labels)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
         self.ridge, self.labels, self.folds = ridge, labels, list(folds)
-        self.loss = make_loss(ridge.loss, ridge.huber_threshold)
+        self.loss = resolve_loss(ridge)
         molecules, target = labels.molecules, labels.target
         lengths = np.linalg.norm(target.vectors, axis=1)
         self.magnitudes = np.where(np.isnan(lengths), target.magnitudes, lengths)
@@ -327,15 +326,15 @@ class FoldedProblem:
             direction_weight=self.direction_weight,
         )
 
-    def _direction(self) -> FoldedCharges:
+    def _direction(self) -> FoldedTerm:
         """Sum the pull towards the baseline's directions, of all molecules and of each fold."""
         target, backend = self.labels.target, self.basis.backend
 
-        def pull(weights: FloatArray) -> ChargeStatistics:
+        def pull(weights: FloatArray) -> QuadraticTerm:
             some = DipoleTarget(target.magnitudes, target.vectors, weights)
-            return direction_statistics(self.rows, self.constant, some, backend)
+            return accumulate_direction(self.rows, self.constant, some, backend)
 
-        return FoldedCharges(pull(self.labelled), [pull(weights) for weights in self.weights])
+        return FoldedTerm(pull(self.labelled), [pull(weights) for weights in self.weights])
 
     def _add_quadrupoles(self) -> None:
         """Put the term of the quadrupoles beside the pull towards the baseline's directions."""
@@ -407,7 +406,7 @@ class FoldedProblem:
         for k, (train, _) in enumerate(self.folds):
             out[train, k] = False
         self.rows = backend.empty((3 * len(molecules), r))
-        zero = functools.partial(ChargeStatistics.zero, r, backend)
+        zero = functools.partial(TermSum, r, backend)
         totals = [zero() for _ in sets]
         held = [[zero() for _ in self.folds] for _ in sets]
         patterns, group_of = np.unique(out, axis=0, return_inverse=True)
@@ -419,11 +418,13 @@ class FoldedProblem:
             backend.put(self.rows, (3 * members[:, None] + np.arange(3)).ravel(), rows)
             for total, parts_held, part in zip(totals, held, sums, strict=True):
                 for target in (total, *itertools.compress(parts_held, pattern)):
-                    target += part
+                    target.add(part)
+        self.charges = []
         for total, parts_held in zip(totals, held, strict=True):
-            for k in range(len(parts_held)):  # one by one: matrices are large
-                parts_held[k] = total - parts_held[k]
-        self.charges = [FoldedCharges(*pair) for pair in zip(totals, held, strict=True)]
+            whole = total.finish()
+            # One by one: matrices are large.
+            training = [whole - parts_held.pop(0).finish() for _ in self.folds]
+            self.charges.append(FoldedTerm(whole, training))
 
     def _sum_dipoles(self) -> None:
         """Gram matrices of the dipole rows: of all molecules and, where folds need them, of each.

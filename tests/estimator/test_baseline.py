@@ -28,10 +28,9 @@ from dipkit.estimator.baseline import Baseline, baseline_of, fit_scale, prepare_
 from dipkit.estimator.metrics import evaluate, mae_scorer
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import dipoles, even_dipoles, molecule_sums
-from dipkit.learning.direction_term import with_direction
+from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.objective import DipoleTarget
-from dipkit.learning.statistics import ChargeStatistics
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
 
@@ -177,27 +176,13 @@ def test_pull_is_the_length_across_the_baseline() -> None:
     vectors = np.full((4, 3), np.nan)
     vectors[3] = 1.0  # known as a vector: nothing is open there
     target = DipoleTarget(np.array([1.0, 2, np.nan, 3]), vectors, np.array([1.0, 2, 5, 3]))
-    term, weight = with_direction(None, 0.0, rows, constant, target, 0.1, NUMPY)
+    term, weight = accumulate_direction(rows, constant, target, NUMPY), 0.1
     w = rng.standard_normal(5)
     mu = (rows @ w).reshape(4, 3)
     u = constant / np.linalg.norm(constant, axis=1, keepdims=True)
     across = mu - u * (mu * u).sum(axis=1, keepdims=True)
     expected = 0.1 * sum(s / 6 * across[a] @ across[a] for a, s in ((0, 1.0), (1, 2.0)))
     assert weight / term.weight * (w @ term.gram @ w) == pytest.approx(expected)
-
-
-def test_pull_adds_to_a_charge_term() -> None:
-    rng = np.random.default_rng(1)
-    c = rng.standard_normal((7, 5))
-    charges = ChargeStatistics(c.T @ c, rng.standard_normal(5), 2.0, 7.0)
-    target = DipoleTarget(np.ones(4), np.full((4, 3), np.nan), np.ones(4))
-    arguments = (rng.standard_normal((12, 5)), rng.standard_normal((4, 3)), target)
-    alone, kappa = with_direction(None, 0.0, *arguments, 0.1, NUMPY)
-    both, weight = with_direction(charges, 0.3, *arguments, 0.1, NUMPY)
-    expected = kappa / alone.weight * alone.gram + 0.3 / 7 * charges.gram
-    np.testing.assert_allclose(weight * both.gram, expected)
-    np.testing.assert_allclose(weight * both.moment, 0.3 / 7 * charges.moment)
-    assert with_direction(charges, 0.3, *arguments, 0.0, NUMPY) == (charges, 0.3)
 
 
 # Molecules without a baseline

@@ -21,7 +21,7 @@ from dipkit.estimator.memory_plan import plan_fit
 from dipkit.estimator.pipeline import predict_parts
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import dipoles, quadrupoles
-from dipkit.learning.direction_term import direction_statistics
+from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.objective import DipoleTarget
 from dipkit.response.ase_calculator import DipkitCalculator
@@ -127,9 +127,9 @@ def test_the_pull_does_not_depend_on_how_rows_are_cut(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(0)
     target = DipoleTarget(np.ones(20), np.full((20, 3), np.nan), rng.random(20))
     arguments = rng.standard_normal((60, 5)), rng.standard_normal((20, 3)), target, NUMPY
-    whole = direction_statistics(*arguments)
+    whole = accumulate_direction(*arguments)
     monkeypatch.setattr(dipkit.learning.direction_term, "MOLECULES_AT_ONCE", 3)
-    np.testing.assert_allclose(direction_statistics(*arguments).gram, whole.gram)
+    np.testing.assert_allclose(accumulate_direction(*arguments).gram, whole.gram)
     assert whole.weight == pytest.approx(target.weights.sum())
 
 

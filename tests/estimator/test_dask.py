@@ -40,7 +40,7 @@ def on_demand(coarse_soap: SOAPTransformer) -> Molecules:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dipkit.learning.statistics.BLOCK_ATOMS", 60)
+    monkeypatch.setattr("dipkit.learning.accumulate.BLOCK_ATOMS", 60)
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:

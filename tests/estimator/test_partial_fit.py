@@ -59,8 +59,8 @@ def test_the_statistics_are_those_of_all(described: Molecules) -> None:
     for found, expected in (
         (parts.rows, whole.rows),
         (parts.charges.gram, whole.charges.gram),
-        (parts.charges.moment, whole.charges.moment),
-        (parts.charges.square, whole.charges.square),
+        (parts.charges.rhs, whole.charges.rhs),
+        (parts.charges.constant, whole.charges.constant),
         (parts.constant, whole.constant),
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11 * np.abs(expected).max())

@@ -21,8 +21,8 @@ from dipkit.learning.charge_maps import conserve_charge, dipoles, project, quadr
 from dipkit.learning.inducing import Basis, build_basis, choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
-from dipkit.learning.quadrupole_term import components, quadrupole_statistics, with_quadrupoles
-from dipkit.learning.statistics import ChargeStatistics
+from dipkit.learning.quadratic_term import QuadraticTerm, weighted_sum
+from dipkit.learning.quadrupole_term import accumulate_quadrupoles, components
 from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
@@ -91,8 +91,8 @@ def mean_error(labels: FitLabels, basis: Basis, w: np.ndarray) -> float:
     return float(np.average(square[known], weights=labels.target.weights[known]))
 
 
-def value(term: ChargeStatistics, w: np.ndarray) -> float:
-    return (w @ term.gram @ w - 2 * term.moment @ w + term.square) / term.weight
+def value(term: QuadraticTerm, w: np.ndarray) -> float:
+    return (w @ term.gram @ w - 2 * term.rhs @ w + term.constant) / term.weight
 
 
 # The term
@@ -106,7 +106,7 @@ def test_components_have_the_norm_of_the_matrix() -> None:
 
 
 def test_the_term_is_the_mean_squared_error(labels: FitLabels, basis: Basis) -> None:
-    term = quadrupole_statistics(labels, basis)
+    term = accumulate_quadrupoles(labels, basis)
     for w in np.random.default_rng(1).standard_normal((3, basis.n_columns)):
         assert value(term, w) == pytest.approx(mean_error(labels, basis, w))
 
@@ -114,11 +114,11 @@ def test_the_term_is_the_mean_squared_error(labels: FitLabels, basis: Basis) -> 
 def test_blocks_sum_to_the_whole(
     labels: FitLabels, basis: Basis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = quadrupole_statistics(labels, basis)
+    whole = accumulate_quadrupoles(labels, basis)
     monkeypatch.setattr("dipkit.learning.blocking.PIECE_ATOMS", 7)
-    parts = quadrupole_statistics(labels, basis)
+    parts = accumulate_quadrupoles(labels, basis)
     # Kernel values of single precision depend on how many atoms go together.
-    for one, two in ((parts.gram, whole.gram), (parts.moment, whole.moment)):
+    for one, two in ((parts.gram, whole.gram), (parts.rhs, whole.rhs)):
         np.testing.assert_allclose(one, two, atol=1e-6 * np.abs(two).max())
 
 
@@ -131,24 +131,22 @@ def test_moving_and_turning_molecules_change_nothing(labels: FitLabels, basis: B
     )
     moved = read_labels(moved.replace(features=molecules.features), None, None, None)
     still = read_labels(molecules, None, None, None)
-    one, two = (quadrupole_statistics(each, basis) for each in (still, moved))
+    one, two = (accumulate_quadrupoles(each, basis) for each in (still, moved))
     np.testing.assert_allclose(two.gram, one.gram, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(two.moment, one.moment, rtol=1e-6, atol=1e-6)
-    assert two.square == pytest.approx(one.square)
+    np.testing.assert_allclose(two.rhs, one.rhs, rtol=1e-6, atol=1e-6)
+    assert two.constant == pytest.approx(one.constant)
 
 
 def test_it_adds_to_another_term(labels: FitLabels, basis: Basis) -> None:
-    quadrupole, r = quadrupole_statistics(labels, basis), basis.n_columns
+    quadrupole, r = accumulate_quadrupoles(labels, basis), basis.n_columns
     rng = np.random.default_rng(2)
     c = rng.standard_normal((7, r))
-    charges = ChargeStatistics(c.T @ c, rng.standard_normal(r), 2.0, 7.0)
-    both, weight = with_quadrupoles(charges, 0.3, quadrupole, 0.01)
+    charges = QuadraticTerm(c.T @ c, rng.standard_normal(r), 2.0, 7.0)
+    both, weight = weighted_sum([(charges, 0.3), (quadrupole, 0.01)])
+    assert both is not None
     w = rng.standard_normal(r)
     expected = 0.3 * value(charges, w) + 0.01 * value(quadrupole, w)
     assert weight * value(both, w) == pytest.approx(expected)
-    assert with_quadrupoles(None, 0.0, quadrupole, 0.01) == (quadrupole, 0.01)
-    assert with_quadrupoles(charges, 0.3, quadrupole, 0.0) == (charges, 0.3)
-    assert charges.weight == 7.0
 
 
 def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
@@ -157,7 +155,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
     folded = folded_quadrupoles(labels, basis, [test for _, test in folds])
     rng = np.random.default_rng(3)
     grams = rng.standard_normal((4, r, r))
-    others = [ChargeStatistics(g @ g.T, rng.standard_normal(r), 3.0, 5.0 + i)
+    others = [QuadraticTerm(g @ g.T, rng.standard_normal(r), 3.0, 5.0 + i)
               for i, g in enumerate(grams)]  # fmt: skip
     total = others[0] + others[1] + others[2] + others[3]
     other = type(folded)(total, [total - part for part in others[:3]])
@@ -166,7 +164,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
     for k, (train, _) in enumerate(folds):
         part = labels.molecules[train]
         part_labels = read_labels(part, None, None, labels.target.weights[train])
-        training = quadrupole_statistics(part_labels, basis)
+        training = accumulate_quadrupoles(part_labels, basis)
         assert value(folded.of(k), w) == pytest.approx(value(training, w))
         expected = 0.2 * value(training, w) + 0.5 * value(total - others[k], w)
         assert value(joined.of(k), w) == pytest.approx(expected)
@@ -396,8 +394,8 @@ def test_a_file_with_too_few_numbers(molecules: Molecules, tmp_path: Path) -> No
 
 
 def test_the_backend_of_a_term_without_labels(labels: FitLabels, basis: Basis) -> None:
-    none = quadrupole_statistics(labels, basis, np.zeros(len(labels.molecules)))
-    assert none.weight == none.square == 0
+    none = accumulate_quadrupoles(labels, basis, np.zeros(len(labels.molecules)))
+    assert none.weight == none.constant == 0
     np.testing.assert_array_equal(NUMPY.to_host(none.gram), 0.0)
 
 

@@ -20,8 +20,9 @@ from dipkit.estimator import std_calibration as unc
 from dipkit.estimator import std_prediction as spread
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import conserve_charge, constant_dipoles
-from dipkit.learning.objective import DipoleTarget, JointObjective, SquaredLoss
-from dipkit.learning.statistics import ChargeStatistics
+from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.quadratic_term import QuadraticTerm
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -33,10 +34,10 @@ def objective_of(
     vectors = np.where(np.arange(n)[:, None] < n_vectors, rng.normal(size=(n, 3)), np.nan)
     target = DipoleTarget(rng.uniform(1, 3, n), vectors, rng.uniform(0.5, 2, n))
     c = rng.normal(size=(20, r))
-    term = ChargeStatistics(c.T @ c, c.T @ rng.normal(size=20), 1.0, 20.0) if charges else None
+    term = QuadraticTerm(c.T @ c, c.T @ rng.normal(size=20), 1.0, 20.0) if charges else None
     constant = rng.normal(size=(n, 3))
     rows = rng.normal(size=(3 * n, r))
-    return JointObjective(rows, constant, target, term, 0.1, 0.3, SquaredLoss())
+    return JointObjective(rows, constant, target, [(term, 0.3)], 0.1, SquaredLoss())
 
 
 @pytest.mark.parametrize("n_vectors", [0, 4, 12])
@@ -45,7 +46,7 @@ def test_the_curvature_is_that_of_the_linearised_objective(n_vectors: int) -> No
     objective = objective_of(rng, n_vectors=n_vectors)
     w = rng.normal(size=7)
     mu = objective.dipoles(objective.at(w))
-    dense = 0.1 * np.eye(7) + objective.charge_scale * objective.charges.gram
+    dense = 0.1 * np.eye(7) + objective.term_scale * objective.term.gram
     for a, rows in enumerate(objective.rows.reshape(-1, 3, 7)):
         held = rows if a < n_vectors else (mu[a] / np.linalg.norm(mu[a]))[None] @ rows
         dense += objective.weights[a] * held.T @ held

@@ -18,6 +18,7 @@ from dipkit.estimator.metrics import mae_scorer
 from dipkit.estimator.std_prediction import PredictedSpread, _variance
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
+from dipkit.learning.accumulate import accumulate
 from dipkit.learning.atomic_dipoles import (
     CUTOFF,
     SHARE,
@@ -27,6 +28,7 @@ from dipkit.learning.atomic_dipoles import (
     summed_derivatives,
     vector_derivatives,
 )
+from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.charge_maps import (
     conserve_charge,
     constant_dipoles,
@@ -39,10 +41,10 @@ from dipkit.learning.inducing import Basis, build_basis, choose_environments
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
-from dipkit.learning.objective import HuberLoss, JointObjective, SquaredLoss
-from dipkit.learning.quadrupole_term import quadrupole_statistics
+from dipkit.learning.losses import HuberLoss, SquaredLoss
+from dipkit.learning.objective import JointObjective
+from dipkit.learning.quadrupole_term import accumulate_quadrupoles
 from dipkit.learning.solvers import solve_reweighted
-from dipkit.learning.statistics import ChargeLabels, accumulate
 from dipkit.search.folds import FoldedProblem
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
@@ -201,8 +203,8 @@ def test_rows_and_statistics_equal_the_definition(labels: FitLabels, basis: Basi
     np.testing.assert_allclose(constant_dipoles(molecules) + (rows @ w).reshape(-1, 3), dipole)
     np.testing.assert_array_equal(rows[:, :n], bare_rows)
     np.testing.assert_array_equal(found.gram[:n, :n], expected.gram)
-    np.testing.assert_array_equal(found.moment[:n], expected.moment)
-    for part in (found.gram[n:], found.gram[:, n:], found.moment[n:]):
+    np.testing.assert_array_equal(found.rhs[:n], expected.rhs)
+    for part in (found.gram[n:], found.gram[:, n:], found.rhs[n:]):
         np.testing.assert_array_equal(part, 0.0)
 
 
@@ -218,12 +220,12 @@ def test_rows_of_elements_that_are_absent(molecules: Molecules, basis: Basis) ->
 
 
 def test_the_quadrupole_term_is_the_mean_squared_error(labels: FitLabels, basis: Basis) -> None:
-    molecules, term = labels.molecules, quadrupole_statistics(labels, basis)
+    molecules, term = labels.molecules, accumulate_quadrupoles(labels, basis)
     w = np.random.default_rng(1).standard_normal(basis.n_columns)
     q, of_atoms = atoms_of(molecules, basis, w)
     off = quadrupoles(q, molecules) + atomic_quadrupoles(of_atoms, molecules) - molecules.quadrupole
     expected = np.average((off**2).sum(axis=(1, 2)), weights=labels.target.weights)
-    found = (w @ term.gram @ w - 2 * term.moment @ w + term.square) / term.weight
+    found = (w @ term.gram @ w - 2 * term.rhs @ w + term.constant) / term.weight
     assert found == pytest.approx(expected)
 
 
@@ -231,7 +233,7 @@ def test_the_quadrupole_term_is_the_mean_squared_error(labels: FitLabels, basis:
 def test_the_gradient_of_the_objective(labels: FitLabels, basis: Basis, loss: Any) -> None:
     statistics = gather(labels, basis, np.random.default_rng(0), True, False)
     objective = JointObjective(
-        statistics.rows, statistics.constant, labels.target, statistics.charges, 1e-2, 0.1, loss
+        statistics.rows, statistics.constant, labels.target, [(statistics.charges, 0.1)], 1e-2, loss
     )
     rng = np.random.default_rng(2)
     w, step = 0.1 * rng.standard_normal((2, basis.n_columns))
@@ -402,7 +404,7 @@ def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
 
 
 def test_workers_learn_the_same(described: Molecules, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dipkit.learning.statistics.BLOCK_ATOMS", 60)
+    monkeypatch.setattr("dipkit.learning.accumulate.BLOCK_ATOMS", 60)
     here, there = (ridge(n_inducing=60, n_jobs=n).fit(described) for n in (1, 2))
     np.testing.assert_allclose(there.atomic_dipole_coef_, here.atomic_dipole_coef_, rtol=1e-6)
     np.testing.assert_allclose(there.dual_coef_, here.dual_coef_, rtol=1e-6)
@@ -466,8 +468,8 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
         statistics = gather(part, problem.basis, np.random.default_rng(0), True, False)
         for place, weight in enumerate((0.0, 0.1)):
             objective = JointObjective(
-                statistics.rows, statistics.constant, part.target, statistics.charges, 1e-3,
-                weight, SquaredLoss(),
+                statistics.rows, statistics.constant, part.target,
+                [(statistics.charges, weight)], 1e-3, SquaredLoss(),
             )  # fmt: skip
             start = charge_start(statistics.charges, problem.basis.backend)
             result = solve_reweighted(objective.with_prior(start), start, tol=1e-14)

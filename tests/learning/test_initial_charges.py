@@ -18,9 +18,10 @@ from dipkit.learning.initial_charges import (
     magnitude_scale,
     random_start,
 )
-from dipkit.learning.objective import DipoleTarget, JointObjective, SquaredLoss
+from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.solvers import FactorizationError
-from dipkit.learning.statistics import ChargeStatistics
 from dipkit.support.backend import NUMPY
 
 
@@ -80,13 +81,13 @@ def objective(kind: str = "magnitudes") -> JointObjective:
     vectors = np.full((N, 3), np.nan) if kind == "magnitudes" else rng.standard_normal((N, 3))
     target = DipoleTarget(rng.random(N) * 3, vectors, rng.random(N))
     rows = rng.standard_normal((3 * N, R))
-    return JointObjective(rows, np.zeros((N, 3)), target, None, 1e-9, 0.0, SquaredLoss())
+    return JointObjective(rows, np.zeros((N, 3)), target, [], 1e-9, SquaredLoss())
 
 
-def statistics() -> tuple[ChargeStatistics, np.ndarray, np.ndarray]:
+def statistics() -> tuple[QuadraticTerm, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     c, p = rng.standard_normal((30, R)), rng.standard_normal(30)
-    return ChargeStatistics(c.T @ c, c.T @ p, float(p @ p), 30.0), c, p
+    return QuadraticTerm(c.T @ c, c.T @ p, float(p @ p), 30.0), c, p
 
 
 def test_charge_start_is_a_ridge_fit() -> None:
@@ -104,7 +105,7 @@ def test_charge_start_leaves_the_statistics_alone() -> None:
 def test_charge_start_that_cannot_be_had() -> None:
     part, _, _ = statistics()
     with pytest.raises(FactorizationError, match=r"eigenvalue_cut: .*Raise the cut"):
-        charge_start(ChargeStatistics(-part.gram, part.moment, 0.0, 30.0), NUMPY)
+        charge_start(QuadraticTerm(-part.gram, part.rhs, 0.0, 30.0), NUMPY)
 
 
 @pytest.mark.parametrize("kind", ["magnitudes", "vectors"])

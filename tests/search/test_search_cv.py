@@ -62,12 +62,14 @@ def searched(molecules) -> DipoleSearchCV:
 def refit_predictions(problem, train, test, alpha, charge_weight):
     """Fit one fold anew, in the basis of those environments that its training molecules have."""
     from dipkit.estimator.parameters import resolve_init
+    from dipkit.learning.accumulate import accumulate
+    from dipkit.learning.charge_labels import ChargeLabels
     from dipkit.learning.charge_maps import constant_dipoles
     from dipkit.learning.inducing import build_basis
     from dipkit.learning.initial_charges import charge_start, start_charges
-    from dipkit.learning.objective import DipoleTarget, JointObjective, make_loss
+    from dipkit.learning.losses import make_loss
+    from dipkit.learning.objective import DipoleTarget, JointObjective
     from dipkit.learning.solvers import solve_annealed
-    from dipkit.learning.statistics import ChargeLabels, accumulate
 
     molecules, ridge = problem.labels.molecules[train], problem.ridge
     environments = {}
@@ -84,8 +86,8 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     rows, (start, term) = accumulate(molecules, basis, sets)
     target = DipoleTarget(labels.target.magnitudes, labels.target.vectors, labels.target.weights)
     objective = JointObjective(
-        rows, constant_dipoles(molecules), target, term, alpha, charge_weight,
-        make_loss(ridge.loss, 0.2),
+        rows, constant_dipoles(molecules), target, [(term, charge_weight)], alpha,
+        make_loss(ridge.loss),
     )  # fmt: skip
     w = charge_start(start, objective.backend)
     if ridge.prior == "start":
