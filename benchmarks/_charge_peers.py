@@ -20,7 +20,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from dipkit import Molecules
-from dipkit.learning.inducing import Basis, build_basis, choose_environments, share_out
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.inducing import choose_environments, share_out
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.statistics import ChargeLabels, accumulate
 from dipkit.support.backend import NUMPY

@@ -19,7 +19,7 @@ from _common import setting
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit.data.datasets import load_organics
-from dipkit.learning.charge_maps import dipoles, quadrupoles
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.quantum.labels import calculate, parse_method
 
 DEVELOPMENT, VALIDATION = 400, 100

@@ -16,9 +16,10 @@ from sklearn.utils import check_random_state
 
 from ..descriptors.requirements import require_known
 from ..learning.atomic_dipoles import require_same_scale
+from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import absorb, absorbs
 from ..learning.direction_term import with_direction
-from ..learning.inducing import Basis, build_basis, choose_environments
+from ..learning.inducing import choose_environments
 from ..learning.initial_charges import charge_start, random_start
 from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels

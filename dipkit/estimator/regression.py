@@ -17,9 +17,9 @@ from sklearn.metrics import r2_score
 
 from ..data.molecules import Molecules, missing_labels_error
 from ..descriptors.requirements import require_described
-from ..learning.atomic_dipoles import quadrupoles_of_atoms
 from ..learning.kernels import EnvironmentKernel, PowerKernel
 from ..learning.labels import read_labels
+from ..learning.multipoles import quadrupoles_of_atoms
 from .baseline import baseline_of, prepare_labels
 from .fit import first_statistics, fit_statistics, more_statistics
 from .parameters import check_settings

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..learning.charge_maps import constant_dipoles
-from ..learning.inducing import Basis
+from ..learning.basis import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
+from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget
 from ..learning.quadrupole_term import quadrupole_statistics
 from ..learning.statistics import ChargeStatistics, accumulate_wanted

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
-from ..learning.inducing import Basis
+from ..learning.basis import Basis
 from ..learning.labels import FitLabels
 from ..learning.lockstep import FoldedCharges
 from ..learning.quadrupole_term import normalised, quadrupole_statistics

@@ -38,15 +38,16 @@ from ..estimator.parameters import (
 )
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
+from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import AbsorbedCharges, absorbs
-from ..learning.charge_maps import constant_dipoles
 from ..learning.dipole_gram import directed_gram, weighted_gram
 from ..learning.direction_term import direction_statistics
-from ..learning.inducing import Basis, build_basis, choose_atoms
+from ..learning.inducing import choose_atoms
 from ..learning.initial_charges import charge_start, start_charges
 from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels, read_labels
 from ..learning.lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
+from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget, across_shares, make_loss
 from ..learning.solvers import STAGE_PASSES, STAGE_TOL
 from ..learning.statistics import (

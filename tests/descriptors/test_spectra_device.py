@@ -32,9 +32,10 @@ from dipkit.descriptors.spectra_device import DeviceTables, batch_bytes, spectra
 from dipkit.estimator.memory_plan import plan_fit
 from dipkit.exceptions import InputError
 from dipkit.learning.blocking import DEVICE_PIECE_ATOMS
-from dipkit.learning.charge_maps import conserve_charge, dipoles, quadrupoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.search.folds import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend
 

@@ -17,10 +17,12 @@ from dipkit import DipoleKernelRidge, DipoleSearchCV, Molecules, load_model, rea
 from dipkit.data.datasets import load_organics
 from dipkit.estimator.fit import first_statistics
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, project, quadrupoles
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.charge_maps import conserve_charge, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.quadrupole_term import components, quadrupole_statistics, with_quadrupoles
 from dipkit.learning.statistics import ChargeStatistics
 from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
@@ -78,7 +80,7 @@ def charges_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> np.ndarray:
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
         scales = (scale[atoms] for scale in molecules.features.scales)
-        raw[atoms] = basis.evaluate(number, scales) @ w[element.columns]
+        raw[atoms] = basis.basis_functions(number, scales) @ w[element.columns]
     return conserve_charge(raw, molecules)
 
 

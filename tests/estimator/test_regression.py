@@ -28,9 +28,10 @@ from dipkit.estimator import fit as fit_module
 from dipkit.estimator.memory_plan import default_n_inducing
 from dipkit.estimator.parameters import DEFAULT_CHARGE_WEIGHT, DOUBLE_MOLECULES, is_double
 from dipkit.exceptions import DeviceError, InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, molecule_sums
+from dipkit.learning.charge_maps import conserve_charge, molecule_sums
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.learning.multipoles import dipoles
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:

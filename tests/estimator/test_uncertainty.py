@@ -19,7 +19,8 @@ from dipkit.descriptors.features import Features
 from dipkit.estimator import std_calibration as unc
 from dipkit.estimator import std_prediction as spread
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, constant_dipoles
+from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.multipoles import constant_dipoles
 from dipkit.learning.objective import DipoleTarget, JointObjective, SquaredLoss
 from dipkit.learning.statistics import ChargeStatistics
 
