@@ -149,7 +149,7 @@ def test_quadrupoles_beside_a_baseline_of_more_than_charges(described: Molecules
     more = with_given(described)
     more = more.replace(baseline_dipole=more.baseline_dipole + 0.1)
     model = DipoleKernelRidge(n_inducing=60, baseline="given", atomic_dipoles=0.3).fit(more)
-    with pytest.raises(InputError, match="quadrupole: expected dipoles that the predicted charges make"):
+    with pytest.raises(InputError, match="expected dipoles that the predicted charges make"):
         model.predict_quadrupole(more)
 
 

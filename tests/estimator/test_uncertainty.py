@@ -204,16 +204,12 @@ def test_single_atoms_are_certain(toy: Callable[..., Molecules]) -> None:
     assert np.abs(constant_dipoles(molecules)).max() > 0  # ions are among them
 
 
-def test_dipoles_of_single_atoms_alone_tell_nothing(toy: Callable[..., Molecules]) -> None:
+def test_dipoles_of_single_atoms_alone_are_refused(toy: Callable[..., Molecules]) -> None:
     molecules = toy()
     single = molecules.natoms == 1
-    with pytest.warns(UserWarning, match="single atoms"):
-        model = DipoleKernelRidge().fit(
-            molecules, np.where(single, 0.0, 1.0), sample_weight=single.astype(float)
-        )
-    assert np.isfinite(model.predict(molecules)).all()
-    with pytest.raises(InputError, match=r"return_std: .* single atoms alone"):
-        model.predict(molecules, return_std=True)
+    y, weight = np.where(single, 0.0, 1.0), single.astype(float)
+    with pytest.raises(InputError, match=r"got only single atoms .* of positive weight"):
+        DipoleKernelRidge().fit(molecules, y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
