@@ -15,9 +15,9 @@ import numpy as np
 from _draws import arguments, described_draw, made_by, run_seeds
 
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale
-from dipkit.descriptors.soap import default_scales
+from dipkit.descriptors.scales import default_scales
+from dipkit.estimator.defaults import AUTO_ALPHA
 from dipkit.estimator.metrics import error_report
-from dipkit.estimator.parameters import AUTO_ALPHA
 
 BARE = "no charges"
 SHORT, MIDDLE, LONG = default_scales()

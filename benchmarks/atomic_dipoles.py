@@ -20,7 +20,7 @@ from _common import draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit.descriptors.soap import baseline_scales
+from dipkit.descriptors.scales import baseline_scales
 from dipkit.learning.atomic_dipoles import SHARE
 
 Row = dict[str, Any]

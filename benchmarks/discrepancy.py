@@ -20,8 +20,8 @@ import numpy as np
 from _common import draw, setting
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
+from dipkit.estimator.defaults import AUTO_ALPHA
 from dipkit.estimator.fit import first_statistics
-from dipkit.estimator.parameters import AUTO_ALPHA
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.charge_discrepancy import absorb, absorbs
 from dipkit.learning.initial_charges import charge_start

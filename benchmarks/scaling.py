@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit.estimator.parameters import AUTO_ALPHA
+from dipkit.estimator.defaults import AUTO_ALPHA
 
 STEPS = {
     "choose environments": "choose_environments",

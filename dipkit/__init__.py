@@ -8,9 +8,11 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 from . import exceptions, units
-from .data.io import as_molecules, read, to_atoms, write
+from .data.formats.ase_atoms import to_atoms
+from .data.io import as_molecules, read, write
 from .data.molecules import Molecules
-from .descriptors.soap import SOAPScale, SOAPTransformer
+from .descriptors.scales import SOAPScale
+from .descriptors.soap import SOAPTransformer
 from .estimator.persistence import load_model, save_model
 from .estimator.pipeline import Prediction, default_model, predict_all
 from .estimator.regression import DipoleKernelRidge

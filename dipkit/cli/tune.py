@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..estimator.metrics import error_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
-from ..search.search_cv import DipoleSearchCV, space_from_json
+from ..search.search_cv import DipoleSearchCV
+from ..search.study import space_from_json
 from ..support.json_values import plain
 from .writers import rich_table
 

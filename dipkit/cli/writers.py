@@ -12,7 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.io import predictions_to_atoms, write_atoms
+from ..data.formats.ase_atoms import predictions_to_atoms
+from ..data.io import write_atoms
 from ..exceptions import FileFormatError
 from ..report.html_page import Table, cell
 from ..support.files import PathLike, atomic_write

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from .features import Features
 from .on_demand import OnDemandFeatures
-from .scales import SOAPScale
-from .soap import SOAPTransformer, baseline_scales, default_scales
+from .scales import SOAPScale, baseline_scales, default_scales
+from .soap import SOAPTransformer
 
 __all__ = [
     "Features",

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from ..data.molecules import Molecules
 from ..descriptors.charge_columns import with_charge_columns
 from ..exceptions import InputError
-from ..learning.charge_maps import even_charges, even_dipoles
+from ..learning.charge_maps import even_charges
 from ..learning.labels import FitLabels
+from ..learning.multipoles import even_dipoles
 from ..learning.objective import DipoleTarget
 from ..quantum.calculation import warn_failures
 from ..quantum.labels import gfn2

@@ -16,9 +16,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
+from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import absorb, absorbs
 from ..learning.direction_term import accumulate_direction
-from ..learning.inducing import Basis, build_basis, choose_environments
+from ..learning.inducing import choose_environments
 from ..learning.initial_charges import charge_start, random_start
 from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective

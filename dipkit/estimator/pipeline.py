@@ -13,12 +13,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
 from ..data.molecules import Molecules
-from ..descriptors.soap import SOAPTransformer, baseline_scales
+from ..descriptors.scales import baseline_scales
+from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
-from ..learning.atomic_dipoles import has_atomic_dipoles, quadrupoles_of_atoms
+from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.files import PathLike
 from .baseline import make_baseline
-from .prediction import evaluate
+from .prediction import evaluate, has_atomic_dipoles
 from .regression import DipoleKernelRidge
 
 FloatArray = NDArray[np.float64]

@@ -14,15 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described, require_known
 from ..learning.atomic_dipoles import PredictedDipoles
+from ..learning.basis import kernel_dtype
 from ..learning.blocking import piece_atoms
-from ..learning.charge_maps import (
-    constant_charges,
-    constant_dipoles,
-    dipoles,
-    molecule_sums,
-    project,
-)
-from ..learning.inducing import precision
+from ..learning.charge_maps import constant_charges, molecule_sums, project
+from ..learning.multipoles import constant_dipoles, dipoles
 from ..support.backend import Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
@@ -67,7 +62,8 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     require_known(molecules, model.elements_, widths)
     backend = get_backend(model.device)
     spread = PredictedSpread(model, backend) if with_std else None
-    coefficients, of_atoms = _coefficients(model, backend), PredictedDipoles(model, backend)
+    coefficients = _coefficients(model, backend)
+    of_atoms = PredictedDipoles(_dipole_parts(model), backend)
 
     def predict(run: slice) -> tuple[FloatArray, ...]:
         piece = molecules[run]
@@ -91,6 +87,23 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
+def has_atomic_dipoles(model: Any) -> bool:
+    """Return whether a fitted model has atomic dipoles; models of old files lack the attribute."""
+    return getattr(model, "atomic_dipole_coef_", None) is not None
+
+
+def _dipole_parts(model: Any) -> dict[int, tuple[FloatArray, FloatArray]]:
+    """By element: coefficients and constants of its atomic dipoles; empty without them."""
+    if not has_atomic_dipoles(model):
+        return {}
+    return {
+        number: (model.atomic_dipole_coef_[model.inducing_numbers_ == number], constants)
+        for number, constants in zip(
+            model.elements_.tolist(), model.atomic_dipole_intercept_, strict=True
+        )
+    }
+
+
 def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
     """By element: descriptors of its environments, their coefficients and its constant."""
     parts, intercepts = {}, model.intercept_.tolist()
@@ -102,7 +115,7 @@ def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], An
         mine = model.inducing_numbers_ == number
         run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
         features = [
-            backend.asarray(np.asfortranarray(scale[run], precision(heavy)))
+            backend.asarray(np.asfortranarray(scale[run], kernel_dtype(heavy)))
             for scale, heavy in zip(model.inducing_features_, precise, strict=True)
         ]
         parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted
 
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described
 from ..exceptions import InputError
 from ..learning.labels import read_labels
@@ -26,7 +26,6 @@ from .baseline import Baseline, make_baseline, prepare_labels
 from .fit import first_statistics, learn, more_statistics
 from .format1 import is_flat, nested_state
 from .parameters import InducingBasis, Reweighted, Start, make_basis, make_solver, make_start
-from .prediction import predict_blocks
 from .settings import Settings
 
 if TYPE_CHECKING:

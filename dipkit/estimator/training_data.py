@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..data.molecules import Molecules
+from ..exceptions import InputError
 from ..learning.accumulate import accumulate_sets
-from ..learning.charge_maps import constant_dipoles
-from ..learning.inducing import Basis
+from ..learning.basis import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
+from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.scratch_rows import allocate_rows
-from ..exceptions import InputError
 from .parameters import InducingBasis, make_kernel
 from .std_calibration import CalibrationSample
 

@@ -22,14 +22,14 @@ from ..data.molecules import Molecules
 from ..descriptors.charge_columns import join, pull_apart
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
-from ..estimator.prediction import evaluate
+from ..estimator.prediction import evaluate, has_atomic_dipoles
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
-from ..learning.atomic_dipoles import has_atomic_dipoles, summed_derivatives
+from ..learning.atomic_dipoles import summed_derivatives
 from ..learning.charge_maps import project
 from ..quantum.calculation import calculate
 from ..quantum.finite_differences import differences
-from ..quantum.labels import GFN2
+from ..quantum.xtb import GFN2
 from ..support.backend import NUMPY
 from ..units import DEBYE_PER_E_ANGSTROM
 

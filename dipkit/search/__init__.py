@@ -7,7 +7,8 @@ little more than one fit.
 from __future__ import annotations
 
 from .folds import cross_validate_grid
-from .search_cv import DipoleSearchCV, default_grid, default_space, space_from_json
+from .search_cv import DipoleSearchCV, default_grid, default_space
+from .study import space_from_json
 
 __all__ = [
     "DipoleSearchCV",

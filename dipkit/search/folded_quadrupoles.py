@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
-from ..learning.inducing import Basis
+from ..learning.basis import Basis
 from ..learning.labels import FitLabels
 from ..learning.lockstep import FoldedTerm
 from ..learning.quadratic_term import QuadraticTerm, WeightedTerm, weighted_sum

@@ -26,30 +26,29 @@ from sklearn.utils import check_random_state
 
 from ..data.molecules import Molecules
 from ..estimator.baseline import baseline_of, prepare_labels
-from ..estimator.memory_plan import default_n_inducing, parse_bytes, require_memory
-from ..estimator.parameters import (
-    check_settings,
+from ..estimator.defaults import (
     is_double,
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
-    resolve_init,
-    resolve_loss,
     resolve_quadrupole_weight,
 )
+from ..estimator.memory_plan import default_n_inducing, parse_bytes, require_memory
+from ..estimator.parameters import check_settings, resolve_init, resolve_loss
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..learning.accumulate import accumulate
+from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import AbsorbedCharges, absorbs
 from ..learning.charge_labels import ChargeLabels
-from ..learning.charge_maps import constant_dipoles
 from ..learning.dipole_gram import directed_gram, weighted_gram
 from ..learning.direction_term import accumulate_direction
-from ..learning.inducing import Basis, build_basis, choose_atoms
+from ..learning.inducing import choose_atoms
 from ..learning.initial_charges import charge_start, start_charges
 from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels, read_labels
 from ..learning.lockstep import Factors, FoldedTerm, LockstepObjective, solve_in_step
+from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget, across_shares
 from ..learning.quadratic_term import QuadraticTerm, TermSum
 from ..learning.solvers import STAGE_PASSES, STAGE_TOL

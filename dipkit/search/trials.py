@@ -22,7 +22,8 @@ from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules
 from ..descriptors.features import Features
-from ..descriptors.soap import SOAPScale, SOAPTransformer
+from ..descriptors.scales import SOAPScale
+from ..descriptors.soap import SOAPTransformer
 from ..estimator.baseline import baseline_of
 from ..estimator.metrics import mae_scorer, rmse_scorer
 from ..estimator.regression import DipoleKernelRidge

@@ -22,7 +22,8 @@ from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer, default_scales
+from dipkit.descriptors.scales import SOAPScale, default_scales
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.exceptions import InputError
 from dipkit.support.ragged_index import cut
 from dipkit.support.shared_array import SharedArray

@@ -27,14 +27,16 @@ from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import with_charge_columns
 from dipkit.descriptors.on_demand import OnDemandFeatures
 from dipkit.descriptors.radial_tables import _radial_table, device_power_spectrum, power_spectrum
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer, default_scales
+from dipkit.descriptors.scales import SOAPScale, default_scales
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.descriptors.spectra_device import DeviceTables, batch_bytes, spectra
 from dipkit.estimator.memory_plan import plan_fit
 from dipkit.exceptions import InputError
 from dipkit.learning.blocking import DEVICE_PIECE_ATOMS
-from dipkit.learning.charge_maps import conserve_charge, dipoles, quadrupoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.search.folds import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend
 

@@ -5,7 +5,8 @@ import pytest
 
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.expansion import real_harmonics, tabulate
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+from dipkit.descriptors.scales import SOAPScale
+from dipkit.descriptors.soap import SOAPTransformer
 
 
 def test_harmonics_are_orthonormal() -> None:

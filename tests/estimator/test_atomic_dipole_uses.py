@@ -32,7 +32,8 @@ from dipkit.descriptors.charge_columns import join
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
 from dipkit.learning.atomic_dipoles import neighbour_vectors
-from dipkit.learning.charge_maps import dipoles, molecule_sums
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.multipoles import dipoles
 from dipkit.quantum.finite_differences import STEP
 from dipkit.quantum.labels import gfn2
 from dipkit.response.ase_calculator import DipkitCalculator
@@ -148,7 +149,7 @@ def test_quadrupoles_beside_a_baseline_of_more_than_charges(described: Molecules
     more = with_given(described)
     more = more.replace(baseline_dipole=more.baseline_dipole + 0.1)
     model = DipoleKernelRidge(n_inducing=60, baseline="given", atomic_dipoles=0.3).fit(more)
-    with pytest.raises(InputError, match="quadrupole: the predicted dipoles are not those"):
+    with pytest.raises(InputError, match="expected dipoles that the predicted charges make"):
         model.predict_quadrupole(more)
 
 

@@ -27,9 +27,10 @@ from dipkit.descriptors.features import Features
 from dipkit.estimator.baseline import Baseline, baseline_of, fit_scale, prepare_labels
 from dipkit.estimator.metrics import evaluate, mae_scorer
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import dipoles, even_dipoles, molecule_sums
+from dipkit.learning.charge_maps import molecule_sums
 from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY

@@ -20,9 +20,9 @@ from dipkit.estimator.baseline import Baseline, prepare_labels
 from dipkit.estimator.memory_plan import plan_fit
 from dipkit.estimator.pipeline import predict_parts
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import dipoles, quadrupoles
 from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.objective import DipoleTarget
 from dipkit.response.ase_calculator import DipkitCalculator
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives

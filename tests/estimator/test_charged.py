@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from dipkit import DipoleKernelRidge, predict_all, read, to_atoms, write
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.soap import SOAPTransformer
-from dipkit.learning.charge_maps import dipoles, molecule_sums
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.multipoles import dipoles
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 CHARGES = (-2.0, -1.0, 0.0, 1.0, 2.0)

@@ -9,24 +9,25 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from dipkit import (
-    ChargeStart,
     DipoleKernelRidge,
     GFN2Baseline,
     GivenBaseline,
-    HuberLoss,
-    InducingBasis,
     Molecules,
     PowerKernel,
-    RandomStart,
-    Reweighted,
-    SquaredLoss,
-    ZeroStart,
     default_model,
 )
 from dipkit.estimator.defaults import resolve_start
+from dipkit.estimator.parameters import (
+    ChargeStart,
+    InducingBasis,
+    RandomStart,
+    Reweighted,
+    ZeroStart,
+)
 from dipkit.estimator.settings import Settings
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
+from dipkit.learning.losses import HuberLoss, SquaredLoss
 
 
 def test_about_a_dozen_at_the_top() -> None:

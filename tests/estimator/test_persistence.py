@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+from dipkit.descriptors.scales import SOAPScale
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.estimator.persistence import (
     FORMAT_VERSION,
     TRUSTED,

@@ -18,7 +18,8 @@ from dipkit.data.formats.ase_atoms import to_atoms
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.pipeline import predict_parts
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import molecule_sums, quadrupoles
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.multipoles import quadrupoles
 
 
 @pytest.fixture(scope="module")

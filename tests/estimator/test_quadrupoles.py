@@ -17,12 +17,17 @@ from dipkit import DipoleKernelRidge, DipoleSearchCV, Molecules, load_model, rea
 from dipkit.data.datasets import load_organics
 from dipkit.estimator.fit import first_statistics
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, project, quadrupoles
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.charge_maps import conserve_charge, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.quadratic_term import QuadraticTerm, weighted_sum
-from dipkit.learning.quadrupole_term import accumulate_quadrupoles, components
+from dipkit.learning.quadrupole_term import (
+    accumulate_quadrupoles,
+    components,
+)
 from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
@@ -78,7 +83,7 @@ def charges_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> np.ndarray:
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
         scales = (scale[atoms] for scale in molecules.features.scales)
-        raw[atoms] = basis.evaluate(number, scales) @ w[element.columns]
+        raw[atoms] = basis.basis_functions(number, scales) @ w[element.columns]
     return conserve_charge(raw, molecules)
 
 
@@ -385,7 +390,7 @@ def test_files_keep_them(molecules: Molecules, tmp_path: Path, suffix: str) -> N
 
 
 def test_a_file_with_too_few_numbers(molecules: Molecules, tmp_path: Path) -> None:
-    from dipkit.data.io import from_atoms, to_atoms
+    from dipkit.data.formats.ase_atoms import from_atoms, to_atoms
 
     frames = to_atoms(molecules[:2])
     frames[1].info["quadrupole_debye_angstrom"] = np.ones(5)

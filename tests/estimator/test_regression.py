@@ -23,14 +23,15 @@ import dipkit.support.backend
 from dipkit import DipoleKernelRidge, SOAPTransformer, default_model
 from dipkit.data.formats.ase_atoms import to_atoms
 from dipkit.data.molecules import Molecules
-from dipkit.descriptors.soap import SOAPScale
+from dipkit.descriptors.scales import SOAPScale
 from dipkit.estimator import fit as fit_module
+from dipkit.estimator.defaults import DEFAULT_CHARGE_WEIGHT, DOUBLE_MOLECULES, is_double
 from dipkit.estimator.memory_plan import default_n_inducing
-from dipkit.estimator.parameters import DEFAULT_CHARGE_WEIGHT, DOUBLE_MOLECULES, is_double
 from dipkit.exceptions import DeviceError, InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, molecule_sums
+from dipkit.learning.charge_maps import conserve_charge, molecule_sums
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.learning.multipoles import dipoles
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
@@ -329,9 +330,10 @@ def fix_environments(monkeypatch: pytest.MonkeyPatch, molecules: Molecules) -> N
     monkeypatch.setattr(dipkit.estimator.fit, "choose_environments", lambda *_: chosen)
 
 
+@pytest.mark.parametrize("alpha", [0.1, "auto"])
 @pytest.mark.parametrize("loss", ["squared", "huber"])
 def test_integer_weights_are_repeated_molecules(
-    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch, loss: str
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch, loss: str, alpha: float | str
 ) -> None:
     # Short descriptors: their products in float32 hardly depend on how many are taken at once.
     molecules = toy(sizes=(3, 4, 5, 2, 6, 3, 4, 4, 5, 3, 3, 2))
@@ -340,7 +342,7 @@ def test_integer_weights_are_repeated_molecules(
     molecules = molecules.replace(dipole_magnitude=3 * rng.random(12), charges=charges)
     fix_environments(monkeypatch, molecules)
     times = np.array([1, 2, 3, 0, 1, 1, 2, 1, 0, 1, 1, 2])
-    model = ridge(loss=loss, charge_weight=0.1, alpha=0.1, tol=1e-12, eigenvalue_cut=1e-5)
+    model = ridge(loss=loss, charge_weight=0.1, alpha=alpha, tol=1e-12, eigenvalue_cut=1e-5)
     weighted = clone(model).fit(molecules, sample_weight=times)
     repeated = clone(model).fit(molecules[np.repeat(np.arange(12), times)])
     assert weighted.objective_ == pytest.approx(repeated.objective_, rel=1e-6)
@@ -733,7 +735,7 @@ def test_charges_that_cannot_be_used(
         ([1.0, 2.0], r"sample_weight: expected 3 finite numbers >= 0, got shape \(2,\)"),
         ([1.0, -1.0, 1.0], "sample_weight: .* with minimum -1"),
         ([1.0, np.nan, 1.0], "sample_weight: expected 3 finite numbers"),
-        ([0.0, 0.0, 0.0], "sample_weight: every molecule with a dipole label has weight 0"),
+        ([0.0, 0.0, 0.0], "sample_weight: expected a positive weight .* got weight 0 for each"),
         ([], "sample_weight: expected 3 finite"),
         ("heavy", "sample_weight: expected numbers, got str"),
     ],
@@ -753,7 +755,7 @@ def test_single_atoms_are_warned_of(toy: Callable[..., Molecules]) -> None:
 
 
 def test_single_atoms_alone_teach_nothing(toy: Callable[..., Molecules]) -> None:
-    with pytest.raises(InputError, match=r"X: every molecule .*single atom.* nothing to learn"):
+    with pytest.raises(InputError, match=r"X: expected .*only single atoms.* nothing to learn"):
         ridge().fit(toy(sizes=(1, 1, 1)), [0.0, 0.0, 0.0])
     # Nor where the others have no label.
     mixed = toy(sizes=(3, 1, 1)).replace(dipole_magnitude=[np.nan, 0.0, 0.0])

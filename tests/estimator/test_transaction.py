@@ -12,7 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 import dipkit.estimator.fit
 import dipkit.estimator.regression
-from dipkit import DipoleKernelRidge, InducingBasis, Molecules, PowerKernel, load_model, save_model
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel, load_model, save_model
+from dipkit.estimator.parameters import InducingBasis
 from dipkit.exceptions import InputError
 
 

@@ -19,8 +19,9 @@ from dipkit.descriptors.features import Features
 from dipkit.estimator import std_calibration as unc
 from dipkit.estimator import std_prediction as spread
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, constant_dipoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.multipoles import constant_dipoles
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 
@@ -204,16 +205,12 @@ def test_single_atoms_are_certain(toy: Callable[..., Molecules]) -> None:
     assert np.abs(constant_dipoles(molecules)).max() > 0  # ions are among them
 
 
-def test_dipoles_of_single_atoms_alone_tell_nothing(toy: Callable[..., Molecules]) -> None:
+def test_dipoles_of_single_atoms_alone_are_refused(toy: Callable[..., Molecules]) -> None:
     molecules = toy()
     single = molecules.natoms == 1
-    with pytest.warns(UserWarning, match="single atoms"):
-        model = DipoleKernelRidge().fit(
-            molecules, np.where(single, 0.0, 1.0), sample_weight=single.astype(float)
-        )
-    assert np.isfinite(model.predict(molecules)).all()
-    with pytest.raises(InputError, match=r"return_std: .* single atoms alone"):
-        model.predict(molecules, return_std=True)
+    y, weight = np.where(single, 0.0, 1.0), single.astype(float)
+    with pytest.raises(InputError, match=r"got only single atoms .* of positive weight"):
+        DipoleKernelRidge().fit(molecules, y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])

@@ -22,26 +22,20 @@ from dipkit.learning.accumulate import accumulate
 from dipkit.learning.atomic_dipoles import (
     CUTOFF,
     SHARE,
-    atomic_quadrupoles,
     count_leading,
     neighbour_vectors,
     summed_derivatives,
     vector_derivatives,
 )
+from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.charge_maps import (
-    conserve_charge,
-    constant_dipoles,
-    dipoles,
-    molecule_sums,
-    project,
-    quadrupoles,
-)
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.charge_maps import conserve_charge, molecule_sums, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.losses import HuberLoss, SquaredLoss
+from dipkit.learning.multipoles import atomic_quadrupoles, constant_dipoles, dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.quadrupole_term import accumulate_quadrupoles
 from dipkit.learning.solvers import solve_reweighted
@@ -104,7 +98,7 @@ def atoms_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> tuple[np.ndar
     raw, y = np.zeros(molecules.n_atoms), np.zeros((molecules.n_atoms, len(basis.elements)))
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
-        phi = basis.evaluate(number, (scale[atoms] for scale in molecules.features.scales))
+        phi = basis.basis_functions(number, (scale[atoms] for scale in molecules.features.scales))
         raw[atoms] = phi @ w[element.columns]
         n_leading = count_leading(phi.shape[1] - 1)
         leading = np.concatenate([phi[:, :n_leading], phi[:, -1:]], axis=1)

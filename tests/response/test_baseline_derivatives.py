@@ -14,9 +14,11 @@ from dipkit.data.io import as_molecules
 from dipkit.descriptors.charge_columns import join
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import dipoles, even_charges, even_dipoles, project
+from dipkit.learning.charge_maps import even_charges, project
+from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.quantum.finite_differences import STEP, differences, displaced
-from dipkit.quantum.labels import GFN2, gfn2
+from dipkit.quantum.labels import gfn2
+from dipkit.quantum.xtb import GFN2
 from dipkit.response.derivatives import dipole_derivatives
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]

@@ -14,10 +14,11 @@ from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransform
 from dipkit.data.io import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.radial_tables import spectrum_derivatives
-from dipkit.descriptors.soap import SOAPScale
+from dipkit.descriptors.scales import SOAPScale
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.kernels import EnvironmentKernel
+from dipkit.learning.multipoles import dipoles
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
 from dipkit.support.backend import NUMPY
 

@@ -39,8 +39,8 @@ from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
-from dipkit.search.search_cv import default_grid, default_space, space_from_json
-from dipkit.search.study import open_storage
+from dipkit.search.search_cv import default_grid, default_space
+from dipkit.search.study import open_storage, space_from_json
 from dipkit.search.study_report import grid_errors, plot_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,11 +63,11 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     """Fit one fold anew, in the basis of those environments that its training molecules have."""
     from dipkit.estimator.parameters import resolve_init
     from dipkit.learning.accumulate import accumulate
+    from dipkit.learning.basis import build_basis
     from dipkit.learning.charge_labels import ChargeLabels
-    from dipkit.learning.charge_maps import constant_dipoles
-    from dipkit.learning.inducing import build_basis
     from dipkit.learning.initial_charges import charge_start, start_charges
     from dipkit.learning.losses import make_loss
+    from dipkit.learning.multipoles import constant_dipoles
     from dipkit.learning.objective import DipoleTarget, JointObjective
     from dipkit.learning.solvers import solve_annealed
 

@@ -18,8 +18,9 @@ import dipkit
 from dipkit import DipoleKernelRidge
 from dipkit.data.molecules import Molecules
 from dipkit.exceptions import DeviceError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, quadrupoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
 from dipkit.search.folds import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend, host_memory
