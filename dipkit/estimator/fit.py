@@ -69,6 +69,7 @@ def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) ->
     model.memory_plan_ = plan.as_dict()
     environments = choose_environments(molecules, n_inducing, model.kernel_, rng, backend, precise)
     assert molecules.features is not None
+    model.features_made_by_ = molecules.features.made_by
     weights, cut = molecules.features.weights, model.eigenvalue_cut
     with threads_for(n_inducing):
         basis = build_basis(environments, model.kernel_, weights, cut, backend, dipoles, precise)
@@ -90,7 +91,7 @@ def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> Fit
     require_same_baseline(before.labels.molecules, molecules)
     require_same_scale(before.basis.dipole_scale, model.atomic_dipoles)
     widths = [scale.shape[1] for scale in model.inducing_features_]
-    require_known(molecules, model.elements_, widths)
+    require_known(molecules, model.elements_, widths, getattr(model, "features_made_by_", None))
     init = resolve_init(model.init, join_labels(before.labels, labels))
     if model.quadrupole_weight > 0:
         require_quadrupoles(before.quadrupoles, before.labels)

@@ -124,6 +124,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     inducing_features_ : list of ndarray of shape (M, d_s), float32
         Their descriptors, one array per scale.
     scale_weights_ : ndarray of shape (n_scales,)
+    features_made_by_ : str or None
+        What made the descriptors of fit (`Features.made_by`); others are refused in prediction.
     dual_coef_ : ndarray of shape (M,), e
         Coefficient of the kernel with each environment.
     elements_ : ndarray of shape (n_elements,)
