@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
@@ -44,7 +45,7 @@ from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
 from .parameters import RandomStart
 from .settings import Settings
 from .std_calibration import fit_spread
-from .training_data import FitStatistics, gather, join_labels, require_same_basis
+from .training_data import FitStatistics, Origin, gather, join_labels, require_same_basis
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def first_statistics(
     weights, cut = molecules.features.weights, parameters.eigenvalue_cut
     with threads_for(n_inducing):
         basis = build_basis(environments, settings.kernel, weights, cut, backend, dipoles, precise)
-    statistics = gather(
+    return gather(
         labels,
         basis,
         settings.generator(2),
@@ -93,29 +94,34 @@ def first_statistics(
         with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
         n_jobs=settings.n_jobs,
+        origin=Origin(
+            clone(parameters), plan.as_dict(), baseline_factor, molecules.features.made_by
+        ),
     )
-    return statistics.with_origin(parameters, plan.as_dict(), baseline_factor)
 
 
 def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels) -> FitStatistics:
     """Statistics of the molecules before and of these; `before` is not changed."""
     molecules = labels.molecules
     require_same_baseline(before.labels.molecules, molecules)
-    require_same_basis(before.basis_parameters, settings.basis)
-    require_known(molecules, np.array(list(before.basis.elements)), before.basis.widths)
+    basis, origin = before.basis, before.origin
+    require_same_basis(origin.basis_parameters, settings.basis)
+    widths = [scale.shape[1] for scale in next(iter(basis.elements.values())).environments]
+    require_known(molecules, np.array(list(basis.elements)), widths, origin.features_made_by)
     start = resolve_start(settings.start, join_labels(before.labels, labels))
     if settings.quadrupole_weight > 0:
         require_quadrupoles(before.quadrupoles, before.labels)
     on_disk = isinstance(before.rows, ScratchRows)
     more = gather(
         labels,
-        before.basis,
+        basis,
         settings.generator(2, len(before.constant)),
         with_charges=labels.has_charges,
         with_guess=start == "electronegativity",
         with_quadrupoles=wants_quadrupoles(settings.quadrupole_weight, labels, keep=True),
         on_disk=on_disk,
         n_jobs=settings.n_jobs,
+        origin=before.origin,
     )
     return before.joined(more, on_disk)
 
@@ -148,9 +154,10 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
         "kernel_": settings.kernel,
         "alpha_": objective.alpha,
         "charge_weight_": charge_weight,
-        "baseline_factor_": statistics.baseline_factor,
+        "baseline_factor_": statistics.origin.baseline_factor,
         "baseline_charges_": labels.molecules.baseline_charges is not None,
-        "memory_plan_": statistics.memory_plan,
+        "memory_plan_": statistics.origin.memory_plan,
+        "features_made_by_": statistics.origin.features_made_by,
     }
     if len(statistics.sample.places):
         std = SimpleNamespace()

@@ -59,7 +59,7 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
         require_described(X), model.baseline_scale_, model.baseline_charges_
     )
     widths = [scale.shape[1] for scale in model.inducing_features_]
-    require_known(molecules, model.elements_, widths)
+    require_known(molecules, model.elements_, widths, getattr(model, "features_made_by_", None))
     backend = get_backend(model.device)
     spread = PredictedSpread(model, backend) if with_std else None
     coefficients = _coefficients(model, backend)

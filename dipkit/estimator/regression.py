@@ -98,6 +98,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     inducing_features_ : list of ndarray of shape (M, d_s), float32
         Their descriptors, one array per scale.
     scale_weights_ : ndarray of shape (n_scales,)
+    features_made_by_ : str or None
+        What made the descriptors of fit (`Features.made_by`); others are refused in prediction.
     dual_coef_ : ndarray of shape (M,), e
         Coefficient of the kernel with each environment.
     elements_ : ndarray of shape (n_elements,)
@@ -271,7 +273,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         settings, molecules = Settings.of(self), require_described(X)
         before = self._statistics if keep else None
         labels = read_labels(molecules, y, charges, sample_weight)
-        factor = None if before is None else before.baseline_factor
+        factor = None if before is None else before.origin.baseline_factor
         labels, factor = prepare_labels(labels, settings.baseline, settings.n_jobs, factor)
         if before is None:
             return settings, first_statistics(settings, labels, factor, keep)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from ..data.molecules import Molecules
 from ..exceptions import InputError
@@ -27,6 +26,28 @@ from .parameters import InducingBasis, make_kernel
 from .std_calibration import CalibrationSample
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the first molecules of a fit decided for all that come later.
+
+    Parameters
+    ----------
+    basis_parameters : InducingBasis
+        A copy of what the basis was chosen with.
+    memory_plan : dict
+        Forecast of the memory of the fit.
+    baseline_factor : float
+        Factor b of the baseline; 1 without one.
+    features_made_by : str or None
+        What made the descriptors, see `Features`.
+    """
+
+    basis_parameters: InducingBasis = field(default_factory=InducingBasis)
+    memory_plan: dict[str, Any] = field(default_factory=dict)
+    baseline_factor: float = 1.0
+    features_made_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +70,7 @@ class FitStatistics:
         Of the quadrupole labels, where they were wanted.
     sample : CalibrationSample
         To set the scale of standard deviations.
-    basis_parameters : InducingBasis
-        A copy of what the basis was chosen with.
-    memory_plan : dict
-        Forecast of the memory of the fit.
-    baseline_factor : float
-        Factor b of the baseline; 1 without one.
+    origin : Origin
     """
 
     basis: Basis
@@ -65,20 +81,7 @@ class FitStatistics:
     guess: QuadraticTerm | None
     quadrupoles: QuadraticTerm | None
     sample: CalibrationSample
-    basis_parameters: InducingBasis = field(default_factory=InducingBasis)
-    memory_plan: dict[str, Any] = field(default_factory=dict)
-    baseline_factor: float = 1.0
-
-    def with_origin(
-        self, parameters: InducingBasis, memory_plan: dict[str, Any], baseline_factor: float
-    ) -> FitStatistics:
-        """Return the same statistics, with what the first molecules decided for all."""
-        return replace(
-            self,
-            basis_parameters=clone(parameters),
-            memory_plan=memory_plan,
-            baseline_factor=baseline_factor,
-        )
+    origin: Origin
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
         """Return the statistics of the molecules of both; neither of them is changed."""
@@ -106,6 +109,7 @@ def gather(
     with_quadrupoles: bool = False,
     on_disk: bool = False,
     n_jobs: int | None = None,
+    origin: Origin | None = None,
 ) -> FitStatistics:
     """Compute the statistics of described molecules.
 
@@ -123,6 +127,8 @@ def gather(
     on_disk : bool, default=False
         Whether the dipole rows go to a file.
     n_jobs : int, default=None
+    origin : Origin, default=None
+        None is ``Origin()``.
     """
     molecules = labels.molecules
     wanted = (
@@ -142,7 +148,9 @@ def gather(
     sample = CalibrationSample.of(molecules, labels.target, rng)
     constant = constant_dipoles(molecules)
     quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
-    return FitStatistics(basis, rows, constant, bare, charges, guess, quadrupoles, sample)
+    return FitStatistics(
+        basis, rows, constant, bare, charges, guess, quadrupoles, sample, origin or Origin()
+    )
 
 
 def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:

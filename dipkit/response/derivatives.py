@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from ..data.elements import atomic_masses
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
-from ..descriptors.charge_columns import join, pull_apart
+from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.prediction import evaluate, has_atomic_dipoles
@@ -178,11 +178,11 @@ def _of_expansions(
         spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)
         length = np.linalg.norm(spectrum, axis=1, keepdims=True)
         x, z = spectrum / length, inducing.astype(np.float64)
-        joined = x if cheap is None else join(x, cheap.charges)
+        joined = x if cheap is None else append_charges(x, cheap.charges)
         for pull, found in zip(_pulls(ridge, one, joined, z, sets), raw, strict=True):
             pull *= weight
             if cheap is not None:
-                pull, by_charge = pull_apart(pull, cheap.charges)
+                pull, by_charge = split_derivatives(pull, cheap.charges)
                 found += by_charge[:, None, None] * cheap.of_charges
             pull -= x * np.einsum("id,id->i", x, pull)[:, None]
             found += np.einsum("ijbd,id->ijb", moved, pull / length)

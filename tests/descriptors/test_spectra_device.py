@@ -5,6 +5,7 @@ NumPy and the strict device of `strict_device.py` run the code; a GPU where ther
 
 import pickle
 import tracemalloc
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -218,10 +219,8 @@ def test_tables_are_brought_once(small: Molecules, monkeypatch: pytest.MonkeyPat
     brought: list[int] = []
     make = DeviceTables.of
     monkeypatch.setattr(DeviceTables, "of", lambda *args: brought.append(1) or make(*args))
-    monkeypatch.setattr(
-        dipkit.descriptors.radial_tables, "_kept", type(dipkit.descriptors.radial_tables._kept)()
-    )
-    monkeypatch.setattr(dipkit.descriptors.radial_tables, "TABLES_KEPT", 2)
+    monkeypatch.setattr(dipkit.descriptors.radial_tables, "_device_table_cache", OrderedDict())
+    monkeypatch.setattr(dipkit.descriptors.radial_tables, "MAX_CACHED_TABLES", 2)
     for backend, key, n_before in (
         (STRICT, KEY, 1),
         (STRICT, KEY, 1),
@@ -233,7 +232,7 @@ def test_tables_are_brought_once(small: Molecules, monkeypatch: pytest.MonkeyPat
     ):
         both(small, (1, 6, 7, 8), key, backend)
         assert len(brought) == n_before
-    assert len(dipkit.descriptors.radial_tables._kept) == 2
+    assert len(dipkit.descriptors.radial_tables._device_table_cache) == 2
 
 
 def test_no_table_travels_with_descriptors(small: Molecules) -> None:

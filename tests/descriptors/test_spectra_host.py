@@ -7,6 +7,9 @@ from dipkit.data.datasets import load_organics
 from dipkit.descriptors.expansion import real_harmonics, tabulate
 from dipkit.descriptors.scales import SOAPScale
 from dipkit.descriptors.soap import SOAPTransformer
+from dipkit.descriptors.harmonics import real_harmonics
+from dipkit.descriptors.radial_integrals import tabulate
+from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
 
 
 def test_harmonics_are_orthonormal() -> None:
@@ -37,8 +40,8 @@ def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     molecules = load_organics()[:25].replace(charges=None)
     transformer = SOAPTransformer((SOAPScale(2.6, 5, 4, 0.2),), on_demand=False).fit(molecules)
     whole = transformer.transform(molecules).features
-    monkeypatch.setattr("dipkit.descriptors.spectra_host.ATOMS_AT_ONCE", 3)
-    monkeypatch.setattr("dipkit.descriptors.spectra_host.NEIGHBOURS_AT_ONCE", 5)
+    monkeypatch.setattr("dipkit.descriptors.spectra_host.BATCH_ATOMS", 3)
+    monkeypatch.setattr("dipkit.descriptors.spectra_host.BATCH_NEIGHBOURS", 5)
     parts = transformer.transform(molecules).features
     assert whole is not None
     assert parts is not None

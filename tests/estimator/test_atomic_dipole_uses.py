@@ -28,7 +28,7 @@ from dipkit import (
 )
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
-from dipkit.descriptors.charge_columns import join
+from dipkit.descriptors.charge_columns import append_charges
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
 from dipkit.learning.atomic_dipoles import neighbour_vectors
@@ -57,7 +57,7 @@ def amplitudes(model: Pipeline, atoms: Atoms, charges: FloatArray | None = None)
     for scale in soap.scales_:
         found, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
         found = found / np.linalg.norm(found, axis=1, keepdims=True)
-        spectra.append(found if charges is None else join(found, charges))
+        spectra.append(found if charges is None else append_charges(found, charges))
     y = np.zeros((len(atoms), len(ridge.elements_)))
     for place, number in enumerate(ridge.elements_):
         mine, here = ridge.inducing_numbers_ == number, one.numbers == number

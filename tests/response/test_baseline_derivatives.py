@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from dipkit import DipoleKernelRidge, SOAPTransformer
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
-from dipkit.descriptors.charge_columns import join
+from dipkit.descriptors.charge_columns import append_charges
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import even_charges, project
@@ -39,7 +39,7 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
     spectra = [spectrum_derivatives(one.numbers, one.positions, species, scale.key())[0]
                for scale in soap.scales_]  # fmt: skip
     joined = [
-        join(found / np.linalg.norm(found, axis=1, keepdims=True), cheap.charges)
+        append_charges(found / np.linalg.norm(found, axis=1, keepdims=True), cheap.charges)
         for found in spectra
     ]
     raw = np.zeros(len(atoms))
