@@ -149,7 +149,7 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a model to molecules with dipole labels."""
-    from ..estimator.memory_plan import parse_bytes
+    from ..support.system_memory import parse_bytes
     from ..estimator.persistence import save_model
     from ..support.backend import get_backend
     from .train import fit_model

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Backend, host_memory
+from ..support.backend import NUMPY, Backend
+from ..support.system_memory import host_memory
 from ..support.ragged_index import Index
 
 

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from ..support.backend import host_memory
+from ..support.system_memory import host_memory
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures

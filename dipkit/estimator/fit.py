@@ -29,8 +29,9 @@ from ..learning.statistics import ChargeStatistics
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
+from ..support.system_memory import parse_bytes
 from .baseline import require_same_baseline
-from .memory_plan import N_MATRICES, default_n_inducing, parse_bytes, plan_fit
+from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
 from .parameters import (
     is_double,
     resolve_alpha,

@@ -26,7 +26,7 @@ from sklearn.utils import check_random_state
 
 from ..data.molecules import Molecules
 from ..estimator.baseline import baseline_of, prepare_labels
-from ..estimator.memory_plan import default_n_inducing, parse_bytes, require_memory
+from ..estimator.memory_plan import default_n_inducing, require_memory
 from ..estimator.parameters import (
     check_settings,
     is_double,
@@ -56,6 +56,7 @@ from ..learning.statistics import (
 )
 from ..support.backend import get_backend
 from ..support.blas_threads import count_threads, in_order, threads_for
+from ..support.system_memory import parse_bytes
 from ..support.validation import check_number
 from .folded_quadrupoles import folded_quadrupoles, folded_sum
 
