@@ -14,11 +14,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules, missing_labels_error
-from ..support.system_memory import parse_bytes
 from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
 from ..support.backend import get_backend
 from ..support.json_values import plain
+from ..support.system_memory import parse_bytes
 
 # Molecules that the training error is taken over: enough for a figure, cheap at any size.
 N_MEASURED = 1000

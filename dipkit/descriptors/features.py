@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from ..support.backend import NUMPY, Backend
-from ..support.system_memory import host_memory
 from ..support.ragged_index import Index
+from ..support.system_memory import host_memory
 
 
 @dataclass(frozen=True, eq=False)

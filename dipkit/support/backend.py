@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from ..exceptions import DeviceError
 from .system_memory import host_memory
 
-# An array of whichever library a backend computes with. CuPy carries no types, so that a type checker
-# can hold no more than the name.
-Array: TypeAlias = Any  # noqa: UP040
+# An array of whichever library a backend computes with. CuPy carries no types, so that a type
+# checker knows no more than the name.
+Array: TypeAlias = Any
 
 DEVICES = ("auto", "cpu", "cuda")
 # Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.

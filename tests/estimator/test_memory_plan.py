@@ -15,7 +15,6 @@ from dipkit.data.molecules import Molecules
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.exceptions import InputError
 from dipkit.support.backend import NUMPY
-from dipkit.support.scratch_rows import ScratchRows
 from dipkit.support.system_memory import process_memory
 
 

@@ -1,8 +1,6 @@
 """Memory of the host: limits of containers, systems without Linux's files, sizes as text."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,50 +86,6 @@ def test_memory_of_this_process_grows_by_what_it_takes() -> None:
     before = process_memory()
     taken = bytearray(os.urandom(1)) * (64 * 2**20)
     assert process_memory() - before > 0.9 * len(taken)
-
-
-# What macOS or Windows do not have; psutil stands in with figures, since it is built for Linux here.
-OTHER_SYSTEM = """
-import builtins, io, mmap, os, sys
-from types import SimpleNamespace
-import psutil
-
-psutil.virtual_memory = lambda: SimpleNamespace(available=8 * 10**9)
-psutil.Process = lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=10**8))
-import numpy, scipy.linalg, sklearn, joblib, ase.io  # these have a build for each system
-
-for module, name in [
-    (os, "sysconf"), (os, "memfd_create"), (os, "sched_getaffinity"), (os, "fork"),
-    (os, "getuid"), (mmap, "MADV_DONTNEED"),
-]:
-    if hasattr(module, name):
-        delattr(module, name)
-for name in ("resource", "fcntl"):
-    sys.modules[name] = None
-real = io.open
-
-def without_linux(path, *args, **kwargs):
-    # threadpoolctl, built for Linux here, finds its libraries in the one file left.
-    if str(path).startswith(("/proc/", "/sys/")) and path != "/proc/self/maps":
-        raise FileNotFoundError(path)
-    return real(path, *args, **kwargs)
-
-builtins.open = io.open = without_linux
-from dipkit import DipoleKernelRidge, SOAPTransformer
-from dipkit.data import load_organics
-
-molecules = SOAPTransformer(n_jobs=1).fit_transform(load_organics()[:12])
-model = DipoleKernelRidge(n_inducing=20, random_state=0).fit(molecules)
-print(model.memory_plan_["present_gb"], bool(model.predict(molecules).min() >= 0))
-"""
-
-
-def test_a_fit_needs_nothing_that_linux_alone_has() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", OTHER_SYSTEM],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.split() == ["0.1", "True"], done.stderr
 
 
 @pytest.mark.parametrize(
