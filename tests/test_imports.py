@@ -35,6 +35,7 @@ DOORS = {
     "matplotlib": "report.plots",
     "optuna": "search.study",
     "pooch": "data.download",
+    "psutil": "support.system_memory",
     "pyscf": "quantum.mean_field",
     "requests": "data.download",
     "skops": "estimator.persistence",

@@ -14,12 +14,13 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..data.label_keys import missing_labels_error
-from ..data.molecules import Molecules
+from ..data.molecules import Molecules, missing_labels_error
 from ..estimator.memory_plan import parse_bytes
 from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
 from ..support.backend import get_backend
 from ..support.json_values import plain
+from ..support.system_memory import parse_bytes
 
 # Molecules that the training error is taken over: enough for a figure, cheap at any size.
 N_MEASURED = 1000

@@ -113,7 +113,10 @@ def _frames(prediction: Any) -> Iterator[Any]:
 
 
 def _write_csv(file: Path, predictions: Iterable[Any]) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="") as handle:
+    with (
+        atomic_write(file) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
         writer, columns = csv.writer(handle, lineterminator="\n"), None
         for part in predictions:
             numbers = [part.magnitude, *part.dipole.T]

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..exceptions import InputError
 from ..support.backend import NUMPY, Array, Backend, host_memory
 from ..support.ragged_index import Index
+from ..support.system_memory import host_memory
 from .provenance import require_same_provenance, same_provenance
 
 

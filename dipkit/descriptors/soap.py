@@ -23,6 +23,7 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support.backend import host_memory
 from ..support.files import PathLike
+from ..support.system_memory import host_memory
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures

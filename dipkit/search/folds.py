@@ -27,6 +27,9 @@ from sklearn.utils import check_random_state
 from ..data.molecules import Molecules
 from ..estimator.baseline import baseline_of, prepare_labels
 from ..estimator.defaults import (
+from ..estimator.memory_plan import default_n_inducing, require_memory
+from ..estimator.parameters import (
+    check_settings,
     is_double,
     resolve_alpha,
     resolve_charge_weight,
@@ -54,6 +57,7 @@ from ..learning.quadratic_term import QuadraticTerm, TermSum
 from ..learning.solvers import STAGE_PASSES, STAGE_TOL
 from ..support.backend import get_backend
 from ..support.blas_threads import count_threads, in_order, threads_for
+from ..support.system_memory import parse_bytes
 from ..support.validation import check_number
 from .folded_quadrupoles import folded_quadrupoles, folded_sum
 

@@ -30,7 +30,7 @@ from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
 from ..support import parallel
-from ..support.backend import host_memory
+from ..support.system_memory import host_memory
 from . import study
 from .folds import Fold, FoldedProblem, penalties_of
 from .study import Space, TrialFailure
