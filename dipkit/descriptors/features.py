@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Array, Backend, host_memory
+from ..support.backend import NUMPY, Array, Backend
 from ..support.ragged_index import Index
 from ..support.system_memory import host_memory
 from .provenance import require_same_provenance, same_provenance

@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from ..support.backend import host_memory
 from ..support.files import PathLike
 from ..support.system_memory import host_memory
 from .describer import SOAPDescriber

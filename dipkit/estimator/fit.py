@@ -30,12 +30,9 @@ from ..learning.solvers import SolveResult, Status, solve_annealed
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
-from ..support.system_memory import parse_bytes
 from .baseline import require_same_baseline
 from .defaults import (
     has_prior,
-from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
-from .parameters import (
     is_double,
     resolve_alpha,
     resolve_charge_weight,

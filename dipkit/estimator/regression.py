@@ -312,7 +312,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
             If `X` is not described, holds elements unseen in fit, or the model was saved by a
             version that kept no standard deviations.
         """
-        found = predict_blocks(self, X, return_std)
+        found = evaluate(self, X, return_std)
         magnitudes: FloatArray = np.linalg.norm(found.dipole, axis=1)
         return magnitudes if found.std is None else (magnitudes, found.std)
 
@@ -324,7 +324,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         ndarray of shape (n_molecules, 3), debye
             NaN where the baseline failed.
         """
-        return predict_blocks(self, X).dipole
+        return evaluate(self, X).dipole
 
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
@@ -342,7 +342,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         InputError
             If the charges do not make the dipoles, as with a baseline that holds more than charges.
         """
-        found = predict_blocks(self, X)
+        found = evaluate(self, X)
         return quadrupoles_of_atoms(found.charges, found.atomic_dipoles, found.dipole, X)
 
     def predict_charges(self, X: Molecules) -> FloatArray:
@@ -356,7 +356,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         ndarray of shape (n_atoms,), e
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
         """
-        return predict_blocks(self, X).charges
+        return evaluate(self, X).charges
 
     def predict_atomic_dipoles(self, X: Molecules) -> FloatArray:
         """Predict the dipoles of single atoms beside their charges.
@@ -369,7 +369,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed. Zero
             where the model was fitted with ``atomic_dipoles=0``.
         """
-        return predict_blocks(self, X).atomic_dipoles
+        return evaluate(self, X).atomic_dipoles
 
     def predict_together(
         self, X: Molecules, return_std: bool = False
@@ -394,7 +394,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         std : ndarray of shape (n_molecules,), debye, or None
             As `predict` gives them with ``return_std=True``; else None.
         """
-        found = predict_blocks(self, X, return_std)
+        found = evaluate(self, X, return_std)
         return found.charges, found.dipole, found.std
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:

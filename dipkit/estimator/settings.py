@@ -17,9 +17,9 @@ from sklearn.utils import check_random_state
 from ..exceptions import InputError
 from ..learning.kernels import EnvironmentKernel
 from ..learning.losses import Loss, make_loss
+from ..support.system_memory import parse_bytes
 from ..support.validation import check_number
 from .baseline import Baseline, make_baseline
-from .memory_plan import parse_bytes
 from .parameters import (
     InducingBasis,
     Reweighted,

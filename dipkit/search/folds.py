@@ -27,16 +27,13 @@ from sklearn.utils import check_random_state
 from ..data.molecules import Molecules
 from ..estimator.baseline import baseline_of, prepare_labels
 from ..estimator.defaults import (
-from ..estimator.memory_plan import default_n_inducing, require_memory
-from ..estimator.parameters import (
-    check_settings,
     is_double,
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_quadrupole_weight,
 )
-from ..estimator.memory_plan import default_n_inducing, parse_bytes, require_memory
+from ..estimator.memory_plan import default_n_inducing, require_memory
 from ..estimator.parameters import check_settings, resolve_init, resolve_loss
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError

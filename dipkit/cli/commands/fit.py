@@ -57,9 +57,9 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a model to molecules with dipole labels."""
-    from ...estimator.memory_plan import parse_bytes
     from ...estimator.persistence import save_model
     from ...support.backend import get_backend
+    from ...support.system_memory import parse_bytes
     from ..train import fit_model
     from ..writers import check_output
 
