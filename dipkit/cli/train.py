@@ -62,7 +62,7 @@ def fit_model(
         "parameters": plain(ridge.get_params(deep=False)),
         "alpha": ridge.alpha_,
         "charge_weight": ridge.charge_weight_,
-        "baseline_scale": ridge.baseline_scale_,
+        "baseline_factor": ridge.baseline_factor_,
         "passes": ridge.n_iter_,
         "status": ridge.status_,
         "memory": ridge.memory_plan_,

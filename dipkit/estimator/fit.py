@@ -29,7 +29,7 @@ from ..learning.statistics import ChargeStatistics
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
-from .baseline import require_same_baseline
+from .baseline_molecules import require_same_baseline
 from .memory_plan import N_MATRICES, default_n_inducing, parse_bytes, plan_fit
 from .parameters import (
     is_double,
@@ -47,10 +47,10 @@ from .training_data import FitStatistics, gather, join_labels
 logger = logging.getLogger(__name__)
 
 
-def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) -> FitStatistics:
+def first_statistics(model: Any, labels: FitLabels, factor: float, keep: bool) -> FitStatistics:
     """Choose inducing environments and compute the statistics; all kinds to be kept."""
     molecules, backend = labels.molecules, get_backend(model.device)
-    model.baseline_scale_ = scale
+    model.baseline_factor_ = factor
     model.baseline_charges_ = molecules.baseline_charges is not None
     rng = _generator(model)
     init = resolve_init(model.init, labels)

@@ -17,7 +17,7 @@ from ..learning.kernels import EnvironmentKernel
 from ..learning.labels import FitLabels
 from ..learning.objective import make_loss
 from ..support.validation import check_number, check_whole
-from .baseline import BASELINES
+from .baseline import make_baseline
 
 # alpha="auto" is this over the number of dipole labels, debye^2.
 AUTO_ALPHA = 0.02
@@ -71,8 +71,7 @@ def check_settings(ridge: Any) -> None:
         check_number("direction_weight", ridge.direction_weight, above=None)
     check_number("quadrupole_weight", ridge.quadrupole_weight, above=None)
     check_number("atomic_dipoles", ridge.atomic_dipoles, above=None)
-    if ridge.baseline not in BASELINES:
-        raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
+    make_baseline(ridge.baseline)
     make_loss(ridge.loss, ridge.huber_threshold)
     try:
         check_random_state(ridge.random_state)

@@ -43,7 +43,7 @@ TRUSTED = (
 _MEMBER = "dipkit.json"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "ase", "dscribe", "skops")
 # Fitted attributes that tell how the fit went.
-_FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_scale")
+_FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_factor")
 
 
 def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> None:

@@ -27,6 +27,7 @@ from ..support.backend import Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from .baseline import baseline_of
+from .baseline_molecules import prepare_molecules
 from .std_prediction import DrawnCharges, PredictedSpread
 
 FloatArray = NDArray[np.float64]
@@ -60,8 +61,12 @@ class Evaluated(NamedTuple):
 def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     """Tell charges, dipoles, and standard deviations where they are wanted, piece by piece."""
     check_is_fitted(model)
-    molecules, known = baseline_of(model).prepare(
-        require_described(X), model.baseline_scale_, model.baseline_charges_
+    molecules, known = prepare_molecules(
+        require_described(X),
+        baseline_of(model),
+        model.baseline_factor_,
+        model.baseline_charges_,
+        model.n_jobs,
     )
     widths = [scale.shape[1] for scale in model.inducing_features_]
     require_known(molecules, model.elements_, widths)

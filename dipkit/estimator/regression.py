@@ -20,7 +20,8 @@ from ..descriptors.requirements import require_described
 from ..learning.atomic_dipoles import quadrupoles_of_atoms
 from ..learning.kernels import EnvironmentKernel, PowerKernel
 from ..learning.labels import read_labels
-from .baseline import baseline_of, prepare_labels
+from .baseline import baseline_of
+from .baseline_molecules import prepare_labels
 from .fit import first_statistics, fit_statistics, more_statistics
 from .parameters import check_settings
 from .prediction import evaluate
@@ -152,7 +153,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         Forecast of the memory of the fit.
     std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
         What standard deviations are computed from, see `dipkit.estimator.std_prediction.Spread`.
-    baseline_scale_ : float
+    baseline_factor_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
     baseline_charges_ : bool
         Whether the baseline has charges.
@@ -262,8 +263,8 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         check_settings(self)
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
-        labels, scale = prepare_labels(labels, baseline_of(self))
-        statistics = first_statistics(self, labels, scale, keep=False)
+        labels, factor = prepare_labels(labels, baseline_of(self), n_jobs=self.n_jobs)
+        statistics = first_statistics(self, labels, factor, keep=False)
         fit_statistics(self, statistics)
         return self
 
@@ -277,7 +278,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     ) -> Self:
         """Learn from more molecules besides those of all calls before.
 
-        The first call chooses the inducing environments, and the scale of a baseline, and later
+        The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
         all molecules stay in memory, but are neither pickled nor saved. After `fit` the first call
         starts anew.
@@ -302,10 +303,10 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         molecules = require_described(X)
         labels = read_labels(molecules, y, charges, sample_weight)
         before = getattr(self, "_statistics", None)
-        scale = None if before is None else self.baseline_scale_
-        labels, scale = prepare_labels(labels, baseline_of(self), scale)
+        factor = None if before is None else self.baseline_factor_
+        labels, factor = prepare_labels(labels, baseline_of(self), factor, self.n_jobs)
         if before is None:
-            statistics = first_statistics(self, labels, scale, keep=True)
+            statistics = first_statistics(self, labels, factor, keep=True)
         else:
             statistics = more_statistics(self, before, labels)
         fit_statistics(self, statistics)

@@ -20,9 +20,10 @@ from ase.calculators.calculator import (
 from sklearn.pipeline import Pipeline
 
 from ..data.label_keys import TOTAL_CHARGE_KEYS
+from ..estimator.baseline import baseline_of, require_following
 from ..estimator.persistence import load_model
 from ..estimator.pipeline import predict_all
-from ..exceptions import InputError
+from ..estimator.regression import DipoleKernelRidge
 from ..units import DEBYE_PER_E_ANGSTROM
 
 
@@ -70,11 +71,9 @@ class DipkitCalculator(Calculator):
     def __init__(self, model: Any, **parameters: Any):
         super().__init__(**parameters)  # type: ignore[no-untyped-call]
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
-        if getattr(_last_step(self.model), "baseline", None) == "given":
-            raise InputError(
-                'model: its baseline is "given", dipoles that stay behind when atoms move. Use a '
-                'model with baseline="gfn2", which is computed anew, or without a baseline.'
-            )
+        ridge = _last_step(self.model)
+        if isinstance(ridge, DipoleKernelRidge):
+            require_following(baseline_of(ridge))
         self._total_charge: Any = None
 
     def calculate(

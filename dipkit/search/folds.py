@@ -25,7 +25,8 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ..data.molecules import Molecules
-from ..estimator.baseline import baseline_of, prepare_labels
+from ..estimator.baseline import baseline_of
+from ..estimator.baseline_molecules import prepare_labels
 from ..estimator.memory_plan import default_n_inducing, parse_bytes, require_memory
 from ..estimator.parameters import (
     check_settings,
@@ -151,7 +152,7 @@ class FoldedProblem:
     ):
         _check(labels, ridge, alphas, charge_weights)
         # Held-out molecules take part in the one scale of a baseline, as they do in the basis.
-        labels, _ = prepare_labels(labels, baseline_of(ridge))
+        labels, _ = prepare_labels(labels, baseline_of(ridge), n_jobs=ridge.n_jobs)
         self.direction_weight = resolve_direction_weight(ridge.direction_weight, labels)
         self.quadrupole_weight = resolve_quadrupole_weight(ridge.quadrupole_weight, labels)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
@@ -460,7 +461,7 @@ class FoldedProblem:
 
 def penalties_of(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[float, float]:
     """Alpha and charge weight that a fit to these labels would use."""
-    labels, _ = prepare_labels(labels, baseline_of(ridge))
+    labels, _ = prepare_labels(labels, baseline_of(ridge), n_jobs=ridge.n_jobs)
     return resolve_alpha(ridge.alpha, labels), resolve_charge_weight(ridge.charge_weight, labels)
 
 
