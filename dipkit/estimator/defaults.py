@@ -10,6 +10,7 @@ from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
 from ..exceptions import InputError
 from ..learning.charge_discrepancy import absorbs
 from ..learning.labels import FitLabels
+from .baseline import Baseline
 from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
 # alpha="auto" is this over the number of dipole labels, debye^2.
@@ -69,13 +70,13 @@ def is_double(precision: str, n_molecules: int) -> bool:
     return precision == "double" or (precision == "auto" and n_molecules <= DOUBLE_MOLECULES)
 
 
-def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -> float:
+def resolve_direction_weight(baseline: Baseline | None, labels: FitLabels) -> float:
     """Kappa to use: without a baseline there is no direction to keep to."""
-    if not has_baseline(labels):
+    if baseline is None:
         return 0.0
-    if direction_weight == "auto":
+    if baseline.direction_weight == "auto":
         return BASELINE_DIRECTION / labels.n_dipoles
-    return float(direction_weight)
+    return float(baseline.direction_weight)
 
 
 def resolve_quadrupole_weight(quadrupole_weight: float, labels: FitLabels) -> float:

@@ -30,7 +30,7 @@ from ..learning.solvers import SolveResult, Status, solve_annealed
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
-from .baseline import require_same_baseline
+from .baseline_molecules import require_same_baseline
 from .defaults import (
     has_prior,
     is_double,
@@ -180,9 +180,7 @@ def _objective(
     charges = statistics.charges if charge_weight > 0 else None
     if charges is not None and absorbs(settings.charge_discrepancy):
         charges = absorb(charges, charge_weight, settings.charge_discrepancy, backend)
-    direction_weight = 0.0
-    if settings.baseline is not None:
-        direction_weight = resolve_direction_weight(settings.baseline.direction_weight, labels)
+    direction_weight = resolve_direction_weight(settings.baseline, labels)
     dipoles = statistics.rows, statistics.constant, labels.target
     pull = accumulate_direction(*dipoles, backend) if direction_weight > 0 else None
     return JointObjective(

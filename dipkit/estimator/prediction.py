@@ -21,7 +21,9 @@ from ..learning.multipoles import constant_dipoles, dipoles
 from ..support.backend import Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
-from .baseline import baseline_of
+from .baseline import make_baseline
+from .baseline_molecules import prepare_molecules
+from .parameters import make_basis
 from .std_prediction import DrawnCharges, PredictedSpread
 
 FloatArray = NDArray[np.float64]
@@ -55,8 +57,12 @@ class Evaluated(NamedTuple):
 def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     """Tell charges, dipoles, and standard deviations where they are wanted, piece by piece."""
     check_is_fitted(model)
-    molecules, known = baseline_of(model).prepare(
-        require_described(X), model.baseline_scale_, model.baseline_charges_
+    molecules, known = prepare_molecules(
+        require_described(X),
+        make_baseline(model.baseline),
+        model.baseline_factor_,
+        model.baseline_charges_,
+        model.n_jobs,
     )
     widths = [scale.shape[1] for scale in model.inducing_features_]
     require_known(molecules, model.elements_, widths, getattr(model, "features_made_by_", None))
@@ -110,7 +116,7 @@ def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], An
     # Large coefficients of both signs magnify the rounding of float32, which depends on the
     # molecules in the same product; that of scales with a small weight is small.
     share = model.scale_weights_ / model.scale_weights_.sum()
-    precise = (share >= LIGHT) | (model.precision == "double")
+    precise = (share >= LIGHT) | (make_basis(model.basis).precision == "double")
     for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
         mine = model.inducing_numbers_ == number
         run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))

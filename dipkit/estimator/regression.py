@@ -22,10 +22,12 @@ from ..learning.labels import read_labels
 from ..learning.losses import Loss, make_loss
 from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.nested_parameters import NestedParameters
-from .baseline import Baseline, make_baseline, prepare_labels
+from .baseline import Baseline, make_baseline
+from .baseline_molecules import prepare_labels
 from .fit import first_statistics, learn, more_statistics
 from .format1 import is_flat, nested_state
 from .parameters import InducingBasis, Reweighted, Start, make_basis, make_solver, make_start
+from .prediction import evaluate
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         Forecast of the memory of the fit.
     std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
         What standard deviations are computed from, see `dipkit.estimator.std_prediction.Spread`.
-    baseline_scale_ : float
+    baseline_factor_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
     baseline_charges_ : bool
         Whether the baseline has charges.
@@ -140,10 +142,11 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     Examples
     --------
     >>> from sklearn.pipeline import make_pipeline
-    >>> from dipkit import DipoleKernelRidge, SOAPTransformer
+    >>> from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer
     >>> from dipkit.data.datasets import load_organics
     >>> molecules = load_organics()[:30]
-    >>> model = make_pipeline(SOAPTransformer(), DipoleKernelRidge(n_inducing=100))
+    >>> ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=100))
+    >>> model = make_pipeline(SOAPTransformer(), ridge)
     >>> model.fit(molecules).predict(molecules[:2]).shape
     (2,)
     """
@@ -235,7 +238,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     ) -> Self:
         """Learn from more molecules besides those of all calls before.
 
-        The first call chooses the inducing environments, and the scale of a baseline, and later
+        The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
         all molecules stay in memory, but are neither pickled nor saved. After `fit` the first call
         starts anew.
@@ -274,7 +277,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         before = self._statistics if keep else None
         labels = read_labels(molecules, y, charges, sample_weight)
         factor = None if before is None else before.origin.baseline_factor
-        labels, factor = prepare_labels(labels, settings.baseline, settings.n_jobs, factor)
+        labels, factor = prepare_labels(labels, settings.baseline, factor, settings.n_jobs)
         if before is None:
             return settings, first_statistics(settings, labels, factor, keep)
         return settings, more_statistics(settings, before, labels)
@@ -284,7 +287,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         before = [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]
         for name in before:
             delattr(self, name)
-        vars(self).update(learned)
+        self.__dict__.update(learned)
         self._statistics = statistics
 
     def predict(

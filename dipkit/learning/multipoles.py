@@ -147,16 +147,18 @@ def require_made_of_charges(dipole: FloatArray, charges: FloatArray, molecules: 
     Parameters
     ----------
     dipole : ndarray of shape (n_molecules, 3), debye
+        NaN where the baseline failed: these molecules are left out.
     charges : ndarray of shape (n_atoms,), e
     molecules : Molecules
 
     Raises
     ------
     InputError
-        If charges and dipoles differ, or hold NaN.
+        If charges and dipoles differ.
     """
-    largest = np.abs(dipoles(charges, molecules) - dipole).max(initial=0.0)
-    # Written so that NaN is refused too.
+    difference = np.abs(dipoles(charges, molecules) - dipole)[~np.isnan(dipole)]
+    largest = difference.max(initial=0.0)
+    # Written so that NaN of the charges is refused too.
     if not largest < MADE_OF_CHARGES:
         raise InputError(
             "quadrupole: expected dipoles that the predicted charges make, got a difference of up "

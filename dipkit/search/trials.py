@@ -24,11 +24,13 @@ from ..data.molecules import Molecules
 from ..descriptors.features import Features
 from ..descriptors.scales import SOAPScale
 from ..descriptors.soap import SOAPTransformer
-from ..estimator.baseline import baseline_of
+from ..estimator.baseline import GFN2Baseline, GivenBaseline, has_baseline_result, make_baseline
 from ..estimator.metrics import mae_scorer, rmse_scorer
+from ..estimator.parameters import RandomStart, make_start
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
+from ..quantum.calculation import warn_failures
 from ..support import parallel
 from ..support.system_memory import host_memory
 from . import study
@@ -64,7 +66,7 @@ def can_grid(estimator: Any, scoring: Any) -> bool:
     ridge = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     return (
         isinstance(ridge, DipoleKernelRidge)
-        and ridge.init != "random"
+        and not isinstance(make_start(ridge.start), RandomStart)
         and isinstance(scoring, str)
         and scoring in SCORINGS
     )
@@ -313,11 +315,12 @@ class Task:
         return head, *self._with_baseline(described, last)
 
     def _with_baseline(self, molecules: Molecules, last: Any) -> tuple[Molecules, Any]:
-        if getattr(last, "baseline", None) != "gfn2":
+        baseline = make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
+        if not isinstance(baseline, GFN2Baseline):
             return molecules, last
         with self._lock:
             if self._calculated is None:
-                self._calculated = baseline_of(last).attach(self.labels.molecules)
+                self._calculated = baseline.attach(self.labels.molecules, last.n_jobs)
         given = molecules.replace(
             baseline_dipole=self._calculated.baseline_dipole,
             baseline_charges=self._calculated.baseline_charges,
@@ -336,7 +339,8 @@ class Task:
         """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""
         _, described, last = self._prepare(params)
         if self.grid is None:
-            yield from self._fold_anew(last, described, self.folds, self.scorer)
+            folds = _scorable(last, described, self.folds)
+            yield from self._fold_anew(last, described, folds, self.scorer)
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
@@ -372,6 +376,22 @@ class Task:
         trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in point.items()})
         curve = {"alpha": list(alphas), "charge_weight": list(weights), "score": means.tolist()}
         trial.set_user_attr("grid", curve)
+
+
+def _scorable(last: Any, described: Molecules, folds: list[Fold]) -> list[Fold]:
+    """Leave held-out molecules without a baseline out of the folds: they have no prediction."""
+    baseline = make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
+    if not isinstance(baseline, GivenBaseline):
+        return folds
+    known = has_baseline_result(described)
+    held_out = np.sort(np.concatenate([test for _, test in folds]))
+    missing = held_out[~known[held_out]]
+    warn_failures(baseline.failure, described, missing, "They are not scored.")
+    scorable = [(train, test[known[test]]) for train, test in folds]
+    for fold, (_, test) in enumerate(scorable):
+        if not len(test):
+            raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
+    return scorable
 
 
 def _fit(last: Any, described: Molecules, weights: FloatArray) -> Any:

@@ -67,9 +67,7 @@ class NestedParameters(BaseEstimator):
         return self
 
 
-def _group_or_none(
-    make: Callable[[Any], BaseEstimator | None], value: Any
-) -> BaseEstimator | None:
+def _group_or_none(make: Callable[[Any], BaseEstimator | None], value: Any) -> BaseEstimator | None:
     """Return the group, or None for a value that fit will refuse."""
     try:
         return make(value)

@@ -29,7 +29,7 @@ def soap(molecules: Molecules) -> SOAPTransformer:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    return DipoleKernelRidge(n_inducing=20, **parameters)
+    return DipoleKernelRidge().set_params(basis__n_inducing=20, **parameters)
 
 
 @pytest.fixture(scope="module")

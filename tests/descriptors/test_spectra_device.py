@@ -329,18 +329,23 @@ def on_demand() -> Molecules:
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
     # A stronger cut and penalty than usual: else rounding of descriptors is all that shows.
-    usual = {"alpha": 1e-2, "eigenvalue_cut": 1e-3, "max_iter": 1000, "tol": 1e-10}
-    return DipoleKernelRidge(device="cpu", **{**usual, **parameters})
+    usual = {
+        "alpha": 1e-2,
+        "basis__eigenvalue_cut": 1e-3,
+        "solver__max_iter": 1000,
+        "solver__tol": 1e-10,
+    }
+    return DipoleKernelRidge().set_params(device="cpu", **{**usual, **parameters})
 
 
 @pytest.mark.parametrize(
     "parameters",
     [
         {},
-        {"n_inducing": 40},
+        {"basis__n_inducing": 40},
         {"charge_weight": 0.1, "loss": "huber"},
         {"baseline": "given"},
-        {"quadrupole_weight": 0.1, "atomic_dipoles": 0.3},
+        {"quadrupole_weight": 0.1, "basis__atomic_dipoles": 0.3},
     ],
     ids=repr,
 )
@@ -422,7 +427,7 @@ def test_the_host_describes_as_before(
     on_demand: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dipkit.descriptors.spectra_device, "spectra", None)  # never called
-    model = ridge(n_inducing=40).fit(on_demand)
+    model = ridge(basis__n_inducing=40).fit(on_demand)
     held = SOAPTransformer(SCALES, on_demand=False).fit_transform(on_demand)
     np.testing.assert_array_equal(model.predict(on_demand), model.predict(held))
 
@@ -430,7 +435,7 @@ def test_the_host_describes_as_before(
 def test_the_command_line_fits_on_demand_on_a_device(
     monkeypatch: pytest.MonkeyPatch, no_host_spectra: Callable[[], Any]
 ) -> None:
-    small_soap = make_pipeline(SOAPTransformer(SCALES), ridge(n_inducing=10))
+    small_soap = make_pipeline(SOAPTransformer(SCALES), ridge(basis__n_inducing=10))
     monkeypatch.setattr(dipkit.cli.train, "default_model", lambda: small_soap)
     monkeypatch.setattr(dipkit.cli.train, "get_backend", lambda _: STRICT)
     use_strict_device(monkeypatch)

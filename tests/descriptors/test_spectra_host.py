@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from dipkit.data.datasets import load_organics
-from dipkit.descriptors.expansion import real_harmonics, tabulate
-from dipkit.descriptors.scales import SOAPScale
-from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.descriptors.harmonics import real_harmonics
 from dipkit.descriptors.radial_integrals import tabulate
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+from dipkit.descriptors.scales import SOAPScale
+from dipkit.descriptors.soap import SOAPTransformer
 
 
 def test_harmonics_are_orthonormal() -> None:

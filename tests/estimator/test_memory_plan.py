@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dipkit.estimator.memory_plan
-from dipkit import DipoleKernelRidge
+from dipkit import DipoleKernelRidge, InducingBasis, Reweighted
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.exceptions import InputError
@@ -59,7 +59,9 @@ def test_the_usual_number_respects_the_budget(toy: Callable[..., Molecules]) -> 
 
 
 def test_rows_in_a_file_give_the_same_model(described: Molecules) -> None:
-    model = DipoleKernelRidge(n_inducing=60, tol=1e-8, device="cpu")
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=60), solver=Reweighted(tol=1e-8), device="cpu"
+    )
     held = model.fit(described).predict_together(described, return_std=True)
     assert model.memory_plan_["rows_in"] == "memory"
     plan = plan_fit(described, 60, precise=True)

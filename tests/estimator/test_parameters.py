@@ -8,14 +8,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from dipkit import (
-    DipoleKernelRidge,
-    GFN2Baseline,
-    GivenBaseline,
-    Molecules,
-    PowerKernel,
-    default_model,
-)
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel, default_model
+from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
 from dipkit.estimator.defaults import resolve_start
 from dipkit.estimator.parameters import (
     ChargeStart,
@@ -134,7 +128,7 @@ def test_repr_shows_only_what_differs() -> None:
 def test_values_that_cannot_be_used(
     described: Molecules, parameters: dict[str, Any], message: str
 ) -> None:
-    model = DipoleKernelRidge(**parameters)
+    model = DipoleKernelRidge().set_params(**parameters)
     before = repr(model)
     with pytest.raises(InputError, match=message):
         model.fit(described)
