@@ -36,6 +36,8 @@ ELECTRONEGATIVITY = {
 TRANSFER = 0.15
 # Two atoms are bonded if their distance is less than this factor times the sum of covalent radii.
 BOND_REACH = 1.25
+# Pairs of atoms whose distances are in memory at once.
+PAIRS_AT_ONCE = 10_000_000
 
 
 def electronegativity_charges(molecules: Molecules) -> FloatArray:
@@ -58,7 +60,7 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
     # All molecules of one size at once: no loop over molecules.
     for size in np.unique(molecules.natoms):
         members = np.flatnonzero(molecules.natoms == size)
-        for part in np.array_split(members, max(len(members) * size**2 // 10**7, 1)):
+        for part in np.array_split(members, max(len(members) * size**2 // PAIRS_AT_ONCE, 1)):
             atoms = molecules.offsets[part][:, None] + np.arange(size)
             numbers, positions = molecules.numbers[atoms], molecules.positions[atoms]
             distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)

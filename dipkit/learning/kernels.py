@@ -1,9 +1,9 @@
 """Kernels of two atomic environments: a weighted mean over SOAP scales.
 
 At each scale, a kernel is a function of the dot product t = x . z of two descriptors of unit
-length, t = 1 for equal environments, with k(1) = 1. Equation (7) of the theory page. Symbols: descriptors
-x (n, d_s) and z (M, d_s) at scale s, weights w_s. Both environments belong to the same element; the
-loop over elements is in `basis.py`, and the products x z^T are in `sparse_products.py`.
+length, t = 1 for equal environments, with k(1) = 1. Equation (7) of the theory page. Symbols:
+descriptors x (n, d_s) and z (M, d_s) at scale s, weights w_s. Both environments belong to the same
+element. The loop over elements is in `basis.py`, the products x z^T are in `sparse_products.py`.
 """
 
 from __future__ import annotations

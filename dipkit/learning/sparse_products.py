@@ -2,8 +2,9 @@
 
 The power spectrum of an atom has columns for each pair of elements. Columns of elements that are
 not among its neighbours are zero: half to two thirds of all. Atoms with the same nonzero columns
-are put in one group, and only these columns are multiplied. The result is exact. Symbols: descriptors
-x (n, d) and z (M, d) at one SOAP scale. What kernels make of the products is in `kernels.py`.
+are put in one group, and only these columns are multiplied. The result is exact. Symbols:
+descriptors x (n, d) and z (M, d) at one SOAP scale. What kernels make of the products is in
+`kernels.py`.
 """
 
 from __future__ import annotations
