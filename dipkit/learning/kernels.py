@@ -114,7 +114,7 @@ class PowerKernel(EnvironmentKernel):
     Examples
     --------
     >>> import numpy as np
-    >>> from dipkit.learning.kernels import PowerKernel
+    >>> from dipkit.learning import PowerKernel
     >>> x = [np.array([[1.0, 0.0], [0.8, 0.6]])]
     >>> PowerKernel(degree=2)(x, x, [1.0])
     array([[1.  , 0.64],
