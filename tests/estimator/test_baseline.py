@@ -99,6 +99,15 @@ def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
     np.testing.assert_allclose(ridge.predict_dipole(molecules), expected, atol=1e-4)
 
 
+def test_the_solver_starts_at_the_scaled_baseline(ridge, molecules) -> None:
+    ridge.set_params(direction_weight=0.0, charge_weight=0.0).fit(molecules)
+    b = ridge.baseline_scale_
+    dipole = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
+    errors = np.linalg.norm(dipole, axis=1) - molecules.dipole_magnitude
+    assert ridge.history_[0] == pytest.approx(np.mean(errors**2), rel=1e-9)
+    assert ridge.history_[-1] < 0.9 * ridge.history_[0]
+
+
 def test_translation_moves_nothing(ridge, molecules) -> None:
     ridge.fit(molecules)
     moved = molecules.replace(positions=molecules.positions + np.array([5.0, -3, 2])).replace(

@@ -170,19 +170,6 @@ def test_derivatives_of_vectors(molecules: Molecules) -> None:
             np.testing.assert_allclose(summed[j, b], (sums[0] - sums[1]) / (2 * step), atol=1e-7)
 
 
-def test_quadrupoles_are_those_of_pairs_of_charges(molecules: Molecules) -> None:
-    one, gap = molecules[4], 1e-4
-    dipole = np.random.default_rng(0).standard_normal((6, 3))
-    center = one.centers_of_mass()[0]
-    expected = np.zeros((3, 3))
-    for place, moment in zip(one.positions, dipole, strict=True):
-        size = np.linalg.norm(moment)
-        for sign in (1, -1):
-            d = place + sign * gap / 2 * moment / size - center
-            expected += sign * size / gap * (3 * np.outer(d, d) - d @ d * np.eye(3)) / 2
-    np.testing.assert_allclose(atomic_quadrupoles(dipole, one)[0], expected, atol=1e-6)
-
-
 # Columns
 
 
