@@ -246,6 +246,11 @@ def test_a_pipeline_changed_after_fit_is_refused(
     model.fit(molecules).predict(molecules)
 
 
+def test_a_bad_parameter_after_fit_is_refused(soap: SOAPTransformer, molecules: Molecules) -> None:
+    with pytest.raises(InputError, match="scales: expected SOAPScale objects or None"):
+        clone(soap).fit(molecules).set_params(scales=("gto", "gto")).transform(molecules)
+
+
 def test_a_transformer_fitted_again_is_refused(molecules: Molecules) -> None:
     model = pipeline().fit(molecules)
     model[0].set_params(scale0__r_cut=2.6).fit(molecules)
