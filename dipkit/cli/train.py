@@ -13,7 +13,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
 from ..support.backend import get_backend

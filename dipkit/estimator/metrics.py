@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.io import as_molecules
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..exceptions import InputError
 from .pipeline import Prediction, predict_all
 

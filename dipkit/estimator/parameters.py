@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..data.label_keys import QUADRUPOLE_KEY
-from ..data.molecules import CHARGES_KEYS
+from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
 from ..exceptions import InputError
 from ..learning.charge_discrepancy import absorbs
 from ..learning.kernels import EnvironmentKernel

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described
 from ..learning.atomic_dipoles import quadrupoles_of_atoms
 from ..learning.kernels import EnvironmentKernel, PowerKernel

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.molecules import Molecules
 from ..exceptions import InputError
 from .objective import DipoleTarget
 
