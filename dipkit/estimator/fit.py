@@ -40,8 +40,8 @@ from .parameters import (
     resolve_quadrupole_weight,
     wants_quadrupoles,
 )
-from .std_calibration import fit_spread
-from .std_prediction import clear_spread
+from .std_calibration import calibrate_std
+from .std_prediction import clear_std
 from .training_data import FitStatistics, gather, join_labels
 
 logger = logging.getLogger(__name__)
@@ -144,19 +144,20 @@ def fit_statistics(model: Any, statistics: FitStatistics) -> None:
     with threads_for(max(statistics.rows.shape)):
         result = _solve(model, objective, starts.get(init), init, _generator(model, 1))
     _store(model, result, statistics.basis, labels, charge_weight)
-    clear_spread(model)
+    clear_std(model)
     if len(statistics.sample.places):
-        fit_spread(
+        std = calibrate_std(
             objective,
             result.weights,
             statistics.basis,
             statistics.sample,
             _generator(model, 3),
-        ).store(model)
+        )
+        vars(model).update(std.attributes())
 
 
 def _generator(model: Any, *stream: int) -> np.random.Generator:
-    """Random numbers: of the environments, of random starts (1), of the spread (2 and 3)."""
+    """Random numbers: environments, random starts (1), standard deviations (2 and 3)."""
     seed = check_random_state(model.random_state or 0).randint(2**31)
     return np.random.default_rng([seed, *stream] if stream else seed)
 

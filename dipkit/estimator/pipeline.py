@@ -17,7 +17,7 @@ from ..descriptors.soap import SOAPTransformer, baseline_scales
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import has_atomic_dipoles, quadrupoles_of_atoms
 from ..support.files import PathLike
-from .prediction import evaluate
+from .prediction import predict_blocks
 from .regression import DipoleKernelRidge
 
 FloatArray = NDArray[np.float64]
@@ -164,7 +164,7 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    found = evaluate(estimator, described, return_std)
+    found = predict_blocks(estimator, described, return_std)
     atomic = found.atomic_dipoles if has_atomic_dipoles(estimator) else None
     bare = molecules.replace(features=None)
     return Prediction(bare, found.charges, found.dipole, found.std, atomic)

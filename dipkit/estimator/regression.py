@@ -23,7 +23,7 @@ from ..learning.labels import read_labels
 from .baseline import baseline_of, prepare_labels
 from .fit import first_statistics, fit_statistics, more_statistics
 from .parameters import check_settings
-from .prediction import evaluate
+from .prediction import predict_blocks
 
 FloatArray = NDArray[np.float64]
 
@@ -151,7 +151,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
     memory_plan_ : dict
         Forecast of the memory of the fit.
     std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
-        What standard deviations are computed from, see `dipkit.estimator.std_prediction.Spread`.
+        What standard deviations are computed from, see `dipkit.estimator.std_prediction.StdModel`.
     baseline_scale_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
     baseline_charges_ : bool
@@ -337,7 +337,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             If `X` is not described, holds elements unseen in fit, or the model was saved by a
             version that kept no standard deviations.
         """
-        found = evaluate(self, X, return_std)
+        found = predict_blocks(self, X, return_std)
         magnitudes: FloatArray = np.linalg.norm(found.dipole, axis=1)
         return magnitudes if found.std is None else (magnitudes, found.std)
 
@@ -349,7 +349,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_molecules, 3), debye
             NaN where the baseline failed.
         """
-        return evaluate(self, X).dipole
+        return predict_blocks(self, X).dipole
 
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
@@ -367,7 +367,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         InputError
             If the charges do not make the dipoles, as with a baseline that holds more than charges.
         """
-        found = evaluate(self, X)
+        found = predict_blocks(self, X)
         return quadrupoles_of_atoms(found.charges, found.atomic_dipoles, found.dipole, X)
 
     def predict_charges(self, X: Molecules) -> FloatArray:
@@ -381,7 +381,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         ndarray of shape (n_atoms,), e
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
         """
-        return evaluate(self, X).charges
+        return predict_blocks(self, X).charges
 
     def predict_atomic_dipoles(self, X: Molecules) -> FloatArray:
         """Predict the dipoles of single atoms beside their charges.
@@ -394,7 +394,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed. Zero
             where the model was fitted with ``atomic_dipoles=0``.
         """
-        return evaluate(self, X).atomic_dipoles
+        return predict_blocks(self, X).atomic_dipoles
 
     def predict_together(
         self, X: Molecules, return_std: bool = False
@@ -419,7 +419,7 @@ class DipoleKernelRidge(RegressorMixin, BaseEstimator):
         std : ndarray of shape (n_molecules,), debye, or None
             As `predict` gives them with ``return_std=True``; else None.
         """
-        found = evaluate(self, X, return_std)
+        found = predict_blocks(self, X, return_std)
         return found.charges, found.dipole, found.std
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:

@@ -47,6 +47,10 @@ class Loss(ABC):
     def weight(self, e: Any, xp: Any = np) -> Any:
         """omega(e) = rho'(e) / (2 e), elementwise."""
 
+    @abstractmethod
+    def curvature(self, e: Any, xp: Any = np) -> Any:
+        """kappa(e) = rho''(e) / 2, elementwise; never above omega(e)."""
+
 
 @dataclass(frozen=True)
 class SquaredLoss(Loss):
@@ -59,6 +63,10 @@ class SquaredLoss(Loss):
         return e * e
 
     def weight(self, e: Any, xp: Any = np) -> Any:
+        """Ones."""
+        return xp.ones_like(e)
+
+    def curvature(self, e: Any, xp: Any = np) -> Any:
         """Ones."""
         return xp.ones_like(e)
 
@@ -84,6 +92,10 @@ class HuberLoss(Loss):
         """min(1, t / |e|)."""
         return self.threshold / xp.maximum(xp.abs(e), self.threshold)
 
+    def curvature(self, e: Any, xp: Any = np) -> Any:
+        """1 inside the threshold, 0 beyond."""
+        return xp.where(xp.abs(e) <= self.threshold, xp.ones_like(e), xp.zeros_like(e))
+
 
 @dataclass(frozen=True)
 class AbsoluteLoss(Loss):
@@ -100,6 +112,10 @@ class AbsoluteLoss(Loss):
     def weight(self, e: Any, xp: Any = np) -> Any:
         """1 / (2 max(|e|, floor))."""
         return 0.5 / xp.maximum(xp.abs(e), ABSOLUTE_FLOOR)
+
+    def curvature(self, e: Any, xp: Any = np) -> Any:
+        """1 / (2 floor) below the floor, 0 above."""
+        return HuberLoss(ABSOLUTE_FLOOR).curvature(e, xp) / (2 * ABSOLUTE_FLOOR)
 
 
 def make_loss(loss: str, huber_threshold: float) -> Loss:

@@ -22,7 +22,7 @@ from ..data.molecules import Molecules
 from ..descriptors.charge_columns import join, pull_apart
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
-from ..estimator.prediction import evaluate
+from ..estimator.prediction import predict_blocks
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import has_atomic_dipoles, summed_derivatives
@@ -89,7 +89,7 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
-    found = evaluate(ridge, soap.transform(molecules))
+    found = predict_blocks(ridge, soap.transform(molecules))
     parts = []
     for index, one in enumerate(molecules):
         cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)
