@@ -19,7 +19,6 @@ from sklearn.base import clone
 from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
 from ..estimator.metrics import predicted_report
-from ..estimator.metrics import error_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
 from ..search.search_cv import DipoleSearchCV

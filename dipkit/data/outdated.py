@@ -50,7 +50,7 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
         given = (
             np.zeros(len(before)) if changes["total_charge"] is None else changes["total_charge"]
         )
-        other = np.asarray(coerce("total_charge", given, np.float64, before.shape) != before)
+        other: Mask = np.asarray(coerce("total_charge", given, np.float64, before.shape) != before)
         kept["baseline_dipole"] = _blank(kept["baseline_dipole"], other)
         of_atoms: Mask = np.repeat(other, np.diff(values["offsets"]))
         kept["baseline_charges"] = _blank(kept["baseline_charges"], of_atoms)

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
 from ..exceptions import InputError
 from ..learning.kernels import EnvironmentKernel, PowerKernel
 from ..support.nested_parameters import NestedParameters, make_group

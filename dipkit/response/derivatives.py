@@ -22,7 +22,7 @@ from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.baseline import make_baseline, require_following
-from ..estimator.prediction import evaluate, has_atomic_dipoles
+from ..estimator.prediction import has_atomic_dipoles, predict_blocks
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import summed_derivatives
@@ -71,7 +71,7 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
-    found = evaluate(ridge, soap.transform(molecules))
+    found = predict_blocks(ridge, soap.transform(molecules))
     parts = []
     for index, one in enumerate(molecules):
         cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)

@@ -13,9 +13,10 @@ import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
+from dipkit.estimator.linearised import LinearisedObjective
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.estimator.metrics import mae_scorer
-from dipkit.estimator.std_prediction import PredictedSpread, _variance
+from dipkit.estimator.std_prediction import StdPredictor, _variance
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
 from dipkit.learning.accumulate import accumulate
@@ -351,9 +352,9 @@ def test_standard_deviations_hold_the_draws(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variance within the basis is g^T H^-1 g / N, up to the finite number of draws."""
-    seen, fit = [], dipkit.estimator.fit.fit_spread
+    seen, fit = [], dipkit.estimator.fit.calibrate_std
     monkeypatch.setattr(
-        dipkit.estimator.fit, "fit_spread", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
+        dipkit.estimator.fit, "calibrate_std", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
     )
     model = ridge(quadrupole_weight=0.0).fit(molecules)
     objective, weights, basis = seen
@@ -362,14 +363,14 @@ def test_standard_deviations_hold_the_draws(
     mu = objective.dipoles(objective.at(weights))
     unit = mu / np.linalg.norm(mu, axis=1, keepdims=True)
     g = np.einsum("ac,acr->ar", unit, objective.rows.reshape(len(mu), 3, -1))
-    h = dipkit.estimator.std_calibration._curvature(objective, mu)
+    h = LinearisedObjective(objective, weights).curvature()
     h = dipkit.estimator.std_calibration._with_constants(h, objective.alpha, basis)
     within = np.einsum("ar,ar->a", g, np.linalg.solve(h, g.T).T) / len(mu)
     several = molecules.natoms > 1
     expected = scale * np.sqrt(within + 0.1)
     assert np.median(np.abs(std / expected - 1)[several]) < 0.1
     n_draws = 128 * (1 + len(basis.elements))
-    assert PredictedSpread(model, basis.backend).elements[1][0].shape[1] == n_draws
+    assert StdPredictor(model, basis.backend).elements[1][0].shape[1] == n_draws
 
 
 # Parts, workers, files, folds
