@@ -6,6 +6,7 @@ in `dipkit.learning`; choosing parameters by cross-validation is in `dipkit.sear
 
 from __future__ import annotations
 
+from .baseline import Baseline, GFN2Baseline, GivenBaseline
 from .metrics import SCORERS, charge_errors, error_report, mae_scorer, rmse_scorer
 from .persistence import load_model, read_metadata, save_model
 from .pipeline import Prediction, default_model, predict_all, predict_parts
@@ -13,7 +14,10 @@ from .regression import DipoleKernelRidge
 
 __all__ = [
     "SCORERS",
+    "Baseline",
     "DipoleKernelRidge",
+    "GFN2Baseline",
+    "GivenBaseline",
     "Prediction",
     "charge_errors",
     "default_model",
