@@ -32,7 +32,7 @@ DOORS = {
     "cupyx": "support.backend",
     "dscribe": "descriptors.radial_tables",
     "matplotlib": "report.plots",
-    "optuna": "search.study",
+    "optuna": "search.optuna_objects",
     "pooch": "data.download",
     "pyscf": "quantum.mean_field",
     "requests": "data.download",

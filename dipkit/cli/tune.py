@@ -20,7 +20,7 @@ from ..data.molecules import Molecules, missing_labels_error
 from ..estimator.metrics import error_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
-from ..search.search_cv import DipoleSearchCV, space_from_json
+from ..search import DipoleSearchCV, space_from_json
 from ..support.json_values import plain
 from .writers import rich_table
 

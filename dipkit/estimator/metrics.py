@@ -127,7 +127,12 @@ def evaluate(model: Any, molecules: Any, prediction: Prediction | None = None) -
     return report
 
 
-def mae_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
+def mae_scorer(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Score by the mean absolute error of the magnitudes, negative, debye.
 
     Parameters
@@ -137,6 +142,8 @@ def mae_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
     X : Molecules or list of ase.Atoms
     y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, default=None
         Reference; None takes the labels that ride on the molecules.
+    sample_weight : array-like of shape (n_molecules,), default=None
+        Weights of the mean; None weights all molecules alike.
 
     Notes
     -----
@@ -147,25 +154,30 @@ def mae_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
     ``cross_validate(model, molecules, scoring=mae_scorer)``, ``GridSearchCV(..., scoring=SCORERS,
     refit="neg_mae_debye")``
     """
-    true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.nanmean(np.abs(predicted - true)))
+    errors, weights = _signed_errors(estimator, X, y, sample_weight)
+    return -float(np.average(np.abs(errors), weights=weights))
 
 
-def rmse_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
+def rmse_scorer(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Score by the root mean square error of the magnitudes, negative, debye; see `mae_scorer`."""
-    true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.sqrt(np.nanmean((predicted - true) ** 2)))
+    errors, weights = _signed_errors(estimator, X, y, sample_weight)
+    return -float(np.sqrt(np.average(errors**2, weights=weights)))
 
 
 # For ``scoring=`` of scikit-learn where several figures are wanted, each under its name.
 SCORERS = {"neg_mae_debye": mae_scorer, "neg_rmse_debye": rmse_scorer}
 
 
-def _reference_and_prediction(
-    estimator: Any,
-    X: Any,
-    y: ArrayLike | None,
+def _signed_errors(
+    estimator: Any, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray]:
+    """Errors of the molecules that have a label and a prediction, debye, and their weights."""
+    known: NDArray[np.bool_] | slice = slice(None)
     if y is None:
         molecules = as_molecules(X)
         known, *_ = _where_labelled(molecules)
@@ -173,7 +185,14 @@ def _reference_and_prediction(
     else:
         true = _checked("y", y)
         true = np.linalg.norm(true, axis=1) if true.ndim == 2 else true
-    return true, np.asarray(estimator.predict(X), dtype=np.float64)
+    errors: FloatArray = np.asarray(estimator.predict(X), dtype=np.float64) - true
+    weights = np.ones(len(errors))
+    if sample_weight is not None:
+        weights = _checked("sample_weight", sample_weight)[known]
+    weights = np.where(np.isnan(errors), 0.0, weights)
+    if not weights.any():
+        raise InputError("sample_weight: no molecule that can be predicted has a weight above 0.")
+    return np.nan_to_num(errors), weights
 
 
 def _where_labelled(

@@ -19,11 +19,11 @@ from ..learning.objective import make_loss
 from ..support.validation import check_number, check_whole
 from .baseline import BASELINES
 
-# alpha="auto" is this over the number of dipole labels, debye^2.
+# alpha="auto" is this over the effective number of dipole labels, debye^2.
 AUTO_ALPHA = 0.02
 # With a baseline it is this over the square of that number: the penalty has less to hold.
 BASELINE_ALPHA = 40.0
-# direction_weight="auto" is this over the number of dipole labels.
+# direction_weight="auto" is this over the effective number of dipole labels.
 BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
 DEFAULT_CHARGE_WEIGHT = 1e-3
@@ -102,7 +102,7 @@ def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
     """Ridge penalty to use, debye^2."""
     if alpha != "auto":
         return float(alpha)
-    n = labels.n_dipoles
+    n = labels.n_effective
     return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
 
 
@@ -135,7 +135,7 @@ def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -
     if not has_baseline(labels):
         return 0.0
     if direction_weight == "auto":
-        return BASELINE_DIRECTION / labels.n_dipoles
+        return BASELINE_DIRECTION / labels.n_effective
     return float(direction_weight)
 
 

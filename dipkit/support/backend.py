@@ -24,7 +24,7 @@ from ..exceptions import DeviceError
 
 # An array of whichever library a backend computes with. CuPy carries no types, so that a type checker
 # can hold no more than the name.
-Array: TypeAlias = Any  # noqa: UP040
+Array: TypeAlias = Any
 
 DEVICES = ("auto", "cpu", "cuda")
 # Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.

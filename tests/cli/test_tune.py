@@ -15,7 +15,7 @@ from dipkit.cli.app import app
 from dipkit.cli.tune import LiveTable, part
 from dipkit.data.datasets import load_organics
 from dipkit.exceptions import InputError
-from dipkit.search.search_cv import space_from_json
+from dipkit.search import space_from_json
 
 SPACE = {
     "dipolekernelridge__n_inducing": [30],

@@ -12,8 +12,8 @@ from sklearn.model_selection import KFold
 import dipkit
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
+from dipkit.search import default_grid
 from dipkit.search.folds import cross_validate_grid
-from dipkit.search.search_cv import default_grid
 from dipkit.search.study_report import grid_errors, plot_study
 
 
@@ -136,7 +136,7 @@ def test_interrupt_before_any_score_is_an_interrupt(molecules, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipkit.search.trials.FoldedProblem", interrupt)
+    monkeypatch.setattr("dipkit.search.trial.FoldedProblem", interrupt)
     with pytest.raises(KeyboardInterrupt):
         small_search().fit(molecules)
 

@@ -3,7 +3,7 @@
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 
 import dipkit
-from dipkit.search.search_cv import default_space
+from dipkit.search import default_space
 
 
 def test_default_space_names_parameters_that_exist():

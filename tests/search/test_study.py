@@ -19,7 +19,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
-from dipkit.search.study import open_storage
+from dipkit.search.optuna_objects import open_storage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

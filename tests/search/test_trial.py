@@ -11,13 +11,13 @@ from optuna.trial import TrialState
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 
 from dipkit import SOAPTransformer
+from dipkit.learning.labels import read_labels
+from dipkit.search.splits import Splits
 
 
 def test_groups_stay_together(molecules):
-    from dipkit.search.trials import make_folds
-
     formulas = molecules.formulas()
-    for train, test in make_folds(3, molecules, "formula"):
+    for train, test in Splits(3, read_labels(molecules, None, None, None), "formula").folds:
         assert not set(formulas[train]) & set(formulas[test])
 
 
@@ -40,7 +40,7 @@ def test_descriptors_are_computed_once_per_setting_of_a_scale(molecules, monkeyp
 
 
 def test_descriptors_that_are_not_kept_give_the_same(searched, molecules, monkeypatch):
-    monkeypatch.setattr("dipkit.search.trials.CACHE_SHARE", 0.0)
+    monkeypatch.setattr("dipkit.search.descriptor_cache.CACHE_SHARE", 0.0)
     again = small_search(n_trials=2, refit=False).fit(molecules)
     first = searched.cv_results_["mean_test_score"][:2]
     np.testing.assert_allclose(again.cv_results_["mean_test_score"], first, rtol=1e-6)
