@@ -12,7 +12,6 @@ from sklearn.model_selection import KFold
 import dipkit
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
-from dipkit.search import default_grid
 from dipkit.search.folds import cross_validate_grid
 from dipkit.search.study_report import grid_errors, plot_study
 
@@ -84,13 +83,6 @@ def test_fits_anew_where_the_grid_cannot_follow(molecules):
     search.fit(molecules, sample_weight=weights)
     assert search.best_score_ <= 1
     assert set(search.best_params_) == set(space)
-
-
-def test_grid_lies_around_the_usual_alpha(molecules):
-    search = small_search(grid=True, n_trials=1, refit=False).fit(molecules)
-    alphas = search.study_.best_trial.user_attrs["grid"]["alpha"]
-    assert alphas == default_grid(alpha=0.02 / 36)["alpha"]
-    assert 0.02 / 36 in alphas
 
 
 @pytest.mark.parametrize(
