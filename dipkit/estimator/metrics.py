@@ -201,7 +201,10 @@ def compare(
 
 
 def mae_scorer(
-    estimator: Predictor, X: Molecules | Sequence[ase.Atoms], y: ArrayLike | None = None
+    estimator: Predictor,
+    X: Molecules | Sequence[ase.Atoms],
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Return the negative mean absolute error of the magnitudes, debye.
 
@@ -212,6 +215,8 @@ def mae_scorer(
     X : Molecules or list of ase.Atoms
     y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, default=None
         Reference. None takes the labels of the molecules.
+    sample_weight : array-like of shape (n_molecules,), default=None
+        Weights of the mean; None weights all molecules alike.
 
     Returns
     -------
@@ -228,27 +233,33 @@ def mae_scorer(
     ``cross_validate(model, molecules, scoring=mae_scorer)``, ``GridSearchCV(..., scoring=SCORERS,
     refit="neg_mae_debye")``
     """
-    true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.nanmean(np.abs(predicted - true)))
+    errors, weights = _signed_errors(estimator, X, y, sample_weight)
+    return -float(np.average(np.abs(errors), weights=weights))
 
 
 def rmse_scorer(
-    estimator: Predictor, X: Molecules | Sequence[ase.Atoms], y: ArrayLike | None = None
+    estimator: Predictor,
+    X: Molecules | Sequence[ase.Atoms],
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Return the negative root mean square error of the magnitudes, debye; see `mae_scorer`."""
-    true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.sqrt(np.nanmean((predicted - true) ** 2)))
+    errors, weights = _signed_errors(estimator, X, y, sample_weight)
+    return -float(np.sqrt(np.average(errors**2, weights=weights)))
 
 
 # For ``scoring=`` of scikit-learn with several scorers, each under its name.
 SCORERS = {"neg_mae_debye": mae_scorer, "neg_rmse_debye": rmse_scorer}
 
 
-def _reference_and_prediction(
+def _signed_errors(
     estimator: Predictor,
     X: Molecules | Sequence[ase.Atoms],
     y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
 ) -> tuple[FloatArray, FloatArray]:
+    """Errors of the molecules that have a label and a prediction, debye, and their weights."""
+    known: NDArray[np.bool_] | slice = slice(None)
     if y is None:
         molecules = as_molecules(X)
         known, *_ = _where_labelled(molecules)
@@ -262,7 +273,14 @@ def _reference_and_prediction(
             "y: expected one magnitude or vector for each of the predictions of shape "
             f"{predicted.shape}, got {true.shape}."
         )
-    return true, predicted
+    errors = predicted - true
+    weights = np.ones(len(errors))
+    if sample_weight is not None:
+        weights = _finite("sample_weight", sample_weight)[known]
+    weights = np.where(np.isnan(errors), 0.0, weights)
+    if not weights.any():
+        raise InputError("sample_weight: no molecule that can be predicted has a weight above 0.")
+    return np.nan_to_num(errors), weights
 
 
 def _where_labelled(

@@ -30,13 +30,13 @@ from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import SHARE, ChargeFeatures, with_charge_columns
 from dipkit.descriptors.features import Features
 from dipkit.estimator.baseline import Baseline, GFN2Baseline, GivenBaseline, make_baseline
-from dipkit.estimator.baseline import baseline_of
+from dipkit.search.ridge_parameters import baseline_of
 from dipkit.estimator.baseline_factor import fit_baseline_factor
 from dipkit.estimator.baseline_molecules import prepare_labels, prepare_molecules
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.cli.commands.evaluate import evaluate
 from dipkit.estimator.baseline import Baseline
-from dipkit.estimator.baseline import baseline_of
+from dipkit.search.ridge_parameters import baseline_of
 from dipkit.estimator.baseline import fit_scale
 from dipkit.estimator.baseline_molecules import prepare_labels
 from dipkit.estimator.metrics import compare, mae_scorer
@@ -101,7 +101,7 @@ def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
 
 
 def test_the_solver_starts_at_the_scaled_baseline(ridge, molecules) -> None:
-    ridge.set_params(direction_weight=0.0, charge_weight=0.0).fit(molecules)
+    ridge.set_params(baseline__direction_weight=0.0, charge_weight=0.0).fit(molecules)
     b = ridge.baseline_scale_
     dipole = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
     errors = np.linalg.norm(dipole, axis=1) - molecules.dipole_magnitude
