@@ -25,7 +25,7 @@ from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
-from ..learning.solvers import SolveResult, Status, solve_annealed
+from ..learning.reweighted import SolveResult, Status, solve_annealed
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
@@ -161,7 +161,7 @@ def _solve(
     init: str,
     rng: np.random.Generator,
 ) -> SolveResult:
-    """Run the passes from one start, or from random ones and keep the lowest objective."""
+    """Iterate from one start, or from random ones and keep the lowest objective."""
     # A strong penalty leads to no correction, where this start is already.
     factors = () if init == "zero" else model.annealing
     if init == "zero":
@@ -177,7 +177,7 @@ def _solve(
         for w in weights
     ]
     result = min(results, key=lambda candidate: candidate.objective)
-    logger.info("%d passes: %s", result.n_solves, result.status.value)
+    logger.info("%d iterations: %s", result.n_iter, result.status.value)
     if result.status is not Status.CONVERGED:
         warnings.warn(
             f"{result.status.value} (max_iter={model.max_iter}, alpha={model.alpha_:g})",
@@ -210,7 +210,7 @@ def _store(
     model.charge_weight_ = charge_weight
     model.objective_ = result.objective
     model.history_ = np.array(result.history)
-    model.n_iter_ = result.n_solves
+    model.n_iter_ = result.n_iter
     model.n_factorizations_ = result.n_factorizations
     model.converged_ = result.status is Status.CONVERGED
     model.status_ = result.status.value

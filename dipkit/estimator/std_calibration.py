@@ -28,8 +28,8 @@ from ..data.molecules import Molecules
 from ..learning.charge_maps import molecule_sums, project
 from ..learning.dipole_gram import directed_gram, weighted_gram
 from ..learning.inducing import BIAS, Basis
+from ..learning.normal_matrices import FactorizationError
 from ..learning.objective import DipoleTarget, JointObjective
-from ..learning.solvers import FactorizationError
 from .memory_plan import N_SAMPLES, SPREAD_MOLECULES
 from .std_prediction import Spread, directed_arms, directions, residual_kernel
 
@@ -140,7 +140,7 @@ def fit_spread(
         If the curvature cannot be factored.
     """
     backend, n_labelled = objective.backend, _count_labelled(objective)
-    mu = objective.dipoles(objective.at(weights))
+    mu = objective.dipoles(objective.at(weights))[0]
     try:
         factor = backend.factor(_with_constants(_curvature(objective, mu), objective.alpha, basis))
     except np.linalg.LinAlgError as error:
@@ -174,14 +174,13 @@ def _count_labelled(objective: JointObjective) -> int:
 
 def _curvature(objective: JointObjective, mu: Any) -> Any:
     """H (r, r): each magnitude holds one direction, each vector all three."""
-    backend, has_vector = objective.backend, objective.has_vector[:, 0]
+    backend, has_vector, weights = objective.backend, objective.has_vector, objective.weights[0]
     unit = backend.asarray(directions(backend.to_host(mu)))
-    along = backend.xp.where(has_vector, 0.0, objective.weights)
+    along = backend.xp.where(has_vector, 0.0, weights)
     matrix = directed_gram(objective.rows, unit, along, backend)
     if bool(backend.xp.any(has_vector)):
-        matrix += weighted_gram(objective.rows, objective.weights - along, backend)
-    if objective.term is not None:
-        matrix += objective.term_scale * objective.term.gram
+        matrix += weighted_gram(objective.rows, weights - along, backend)
+    objective.terms.add_to(matrix)
     backend.diagonal(matrix)[...] += objective.alpha
     return matrix
 
@@ -213,12 +212,12 @@ def _left_out(
     rows = backend.take(objective.rows[:, :], (3 * chosen[:, None] + np.arange(3)).ravel())
     solved = xp.reshape(backend.solve(factor, rows.T).T, (len(chosen), 3, -1))
     hat = xp.reshape(rows, solved.shape) @ xp.permute_dims(solved, (0, 2, 1))
-    share = to_host(objective.weights)[chosen]
+    share = to_host(objective.weights[0])[chosen]
     hat = to_host(hat) * share[:, None, None]
     residual = to_host(mu - objective.target_vectors(mu))[chosen]
     unit = directions(to_host(mu)[chosen])
     held = np.where(
-        to_host(objective.has_vector)[chosen, :, None],
+        to_host(objective.has_vector)[chosen, None, None],
         np.eye(3),
         unit[:, :, None] * unit[:, None],
     )
