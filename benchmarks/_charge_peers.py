@@ -21,8 +21,9 @@ from sklearn.pipeline import make_pipeline
 
 from dipkit import Molecules
 from dipkit.learning.accumulate import accumulate
+from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.inducing import Basis, build_basis, choose_environments, share_out
+from dipkit.learning.inducing import choose_environments, share_out
 from dipkit.learning.kernels import PowerKernel
 from dipkit.support.backend import NUMPY
 

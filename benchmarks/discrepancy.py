@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from _common import draw, setting
 
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
+from dipkit.estimator.defaults import AUTO_ALPHA
 from dipkit.estimator.fit import first_statistics
-from dipkit.estimator.parameters import AUTO_ALPHA
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.charge_discrepancy import absorb, absorbs
 from dipkit.learning.initial_charges import charge_start
@@ -79,7 +79,9 @@ class Draw:
         soap = SOAPTransformer(on_demand=False, verbose=False, n_jobs=args.jobs).fit(train)
         self.train = soap.transform(train)
         self.measured = [soap.transform(part) for part in (inner, outer)]
-        self.model = DipoleKernelRidge(n_inducing=args.n_inducing, device="cpu")
+        self.model = DipoleKernelRidge(
+            basis=InducingBasis(n_inducing=args.n_inducing), device="cpu"
+        )
         labels = read_labels(self.train, None, None, None)
         self.shared = first_statistics(self.model, labels, 1.0, keep=True)
         self.rows = [accumulate(part, self.shared.basis)[0] for part in self.measured]

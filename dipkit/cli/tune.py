@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..data.molecules import Molecules, missing_labels_error
-from ..estimator.metrics import error_report
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
+from ..estimator.metrics import predicted_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
-from ..search.search_cv import DipoleSearchCV, space_from_json
+from ..search.search_cv import DipoleSearchCV
+from ..search.study import space_from_json
 from ..support.json_values import plain
 from .writers import rich_table
 
@@ -105,9 +107,11 @@ def tune_model(
     if len(outside):
         held_out = molecules[outside]
         with busy("measuring on the molecules kept out"):
-            report = error_report(held_out.dipole_magnitude, model.predict(held_out))
+            report = predicted_report(held_out.dipole_magnitude, model.predict(held_out))
         summary["held_out"] = report
-        summary["optimism_debye"] = (report["mae_debye"] or 0.0) - inner
+        error = report["mae_debye"]
+        if error is not None:
+            summary["optimism_debye"] = error - inner
         with busy("fitting to all molecules"):
             model = clone(model).fit(molecules)
     return search, model, summary

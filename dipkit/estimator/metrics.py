@@ -13,17 +13,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.io import as_molecules
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..exceptions import InputError
 from .pipeline import Prediction, predict_all
 
-__all__ = ["SCORERS", "charge_errors", "error_report", "evaluate", "mae_scorer", "rmse_scorer"]
+__all__ = [
+    "SCORERS",
+    "charge_errors",
+    "error_report",
+    "evaluate",
+    "mae_scorer",
+    "predicted_report",
+    "rmse_scorer",
+]
 
 Report = dict[str, float | int | None]
 FloatArray = NDArray[np.float64]
 
 # A reference vector shorter than this, debye, has no direction worth comparing.
 MIN_DIRECTED_DIPOLE = 0.1
+MAGNITUDE_FIGURES = ("mae_debye", "rmse_debye", "median_debye", "p95_debye", "r2")
 
 
 def error_report(true: ArrayLike, predicted: ArrayLike) -> Report:
@@ -60,6 +70,32 @@ def error_report(true: ArrayLike, predicted: ArrayLike) -> Report:
         return _magnitude_errors(true, predicted)
     magnitudes = (np.linalg.norm(vectors, axis=1) for vectors in (true, predicted))
     return _magnitude_errors(*magnitudes) | _vector_errors(true, predicted)
+
+
+def predicted_report(true: ArrayLike, predicted: ArrayLike) -> Report:
+    """Compare magnitudes where there is a prediction, and count the others.
+
+    Parameters
+    ----------
+    true : array-like of shape (n_molecules,), debye
+    predicted : array-like of shape (n_molecules,), debye
+        NaN where the model could not predict.
+
+    Returns
+    -------
+    dict
+        Figures of `error_report`, all None where nothing was predicted; ``n_failed`` where some
+        molecules were not.
+    """
+    true, predicted = _checked("true", true), np.asarray(predicted, dtype=np.float64)
+    done = ~np.isnan(predicted)
+    if done.any():
+        report = error_report(true[done], predicted[done])
+    else:
+        report = {"n": 0} | dict.fromkeys(MAGNITUDE_FIGURES)
+    if not done.all():
+        report["n_failed"] = int((~done).sum())
+    return report
 
 
 def charge_errors(true: ArrayLike, predicted: ArrayLike) -> Report:

@@ -14,19 +14,16 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described, require_known
 from ..learning.atomic_dipoles import PredictedDipoles
+from ..learning.basis import kernel_dtype
 from ..learning.blocking import piece_atoms
-from ..learning.charge_maps import (
-    constant_charges,
-    constant_dipoles,
-    dipoles,
-    molecule_sums,
-    project,
-)
-from ..learning.inducing import precision
+from ..learning.charge_maps import constant_charges, molecule_sums, project
+from ..learning.multipoles import constant_dipoles, dipoles
 from ..support.backend import Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
-from .baseline import baseline_of
+from .baseline import make_baseline
+from .baseline_molecules import prepare_molecules
+from .parameters import make_basis
 from .std_prediction import DrawnCharges, PredictedSpread
 
 FloatArray = NDArray[np.float64]
@@ -60,14 +57,19 @@ class Evaluated(NamedTuple):
 def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     """Tell charges, dipoles, and standard deviations where they are wanted, piece by piece."""
     check_is_fitted(model)
-    molecules, known = baseline_of(model).prepare(
-        require_described(X), model.baseline_scale_, model.baseline_charges_
+    molecules, known = prepare_molecules(
+        require_described(X),
+        make_baseline(model.baseline),
+        model.baseline_factor_,
+        model.baseline_charges_,
+        model.n_jobs,
     )
     widths = [scale.shape[1] for scale in model.inducing_features_]
-    require_known(molecules, model.elements_, widths)
+    require_known(molecules, model.elements_, widths, getattr(model, "features_made_by_", None))
     backend = get_backend(model.device)
     spread = PredictedSpread(model, backend) if with_std else None
-    coefficients, of_atoms = _coefficients(model, backend), PredictedDipoles(model, backend)
+    coefficients = _coefficients(model, backend)
+    of_atoms = PredictedDipoles(_dipole_parts(model), backend)
 
     def predict(run: slice) -> tuple[FloatArray, ...]:
         piece = molecules[run]
@@ -91,18 +93,35 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
+def has_atomic_dipoles(model: Any) -> bool:
+    """Return whether a fitted model has atomic dipoles; models of old files lack the attribute."""
+    return getattr(model, "atomic_dipole_coef_", None) is not None
+
+
+def _dipole_parts(model: Any) -> dict[int, tuple[FloatArray, FloatArray]]:
+    """By element: coefficients and constants of its atomic dipoles; empty without them."""
+    if not has_atomic_dipoles(model):
+        return {}
+    return {
+        number: (model.atomic_dipole_coef_[model.inducing_numbers_ == number], constants)
+        for number, constants in zip(
+            model.elements_.tolist(), model.atomic_dipole_intercept_, strict=True
+        )
+    }
+
+
 def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
     """By element: descriptors of its environments, their coefficients and its constant."""
     parts, intercepts = {}, model.intercept_.tolist()
     # Large coefficients of both signs magnify the rounding of float32, which depends on the
     # molecules in the same product; that of scales with a small weight is small.
     share = model.scale_weights_ / model.scale_weights_.sum()
-    precise = (share >= LIGHT) | (model.precision == "double")
+    precise = (share >= LIGHT) | (make_basis(model.basis).precision == "double")
     for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
         mine = model.inducing_numbers_ == number
         run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
         features = [
-            backend.asarray(np.asfortranarray(scale[run], precision(heavy)))
+            backend.asarray(np.asfortranarray(scale[run], kernel_dtype(heavy)))
             for scale, heavy in zip(model.inducing_features_, precise, strict=True)
         ]
         parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
+from ..learning.basis import BIAS, Basis
 from ..learning.charge_maps import molecule_sums, project
 from ..learning.dipole_gram import directed_gram, weighted_gram
-from ..learning.inducing import BIAS, Basis
 from ..learning.normal_matrices import FactorizationError
 from ..learning.objective import DipoleTarget, JointObjective
 from .memory_plan import N_SAMPLES, SPREAD_MOLECULES
@@ -275,7 +275,7 @@ def _environments(
     novelty, charges = np.empty(molecules.n_atoms), np.empty(molecules.n_atoms)
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
-        phi = basis.evaluate(number, (backend.take(x, atoms) for x in scales))
+        phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
         novelty[atoms] = residual_kernel(to_host(phi[:, :-1]))
         charges[atoms] = to_host(phi @ weights[basis.elements[number].columns])
     return novelty, project(charges, molecules)

@@ -23,10 +23,10 @@ from ..support.backend import Array
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from .atomic_dipoles import dipole_arms
+from .basis import Basis, ElementBasis, fill_dipole_columns
 from .blocking import BLOCK_ATOMS, piece_atoms
 from .charge_labels import ChargeLabels
 from .charge_maps import element_blocks, moment_map
-from .inducing import Basis, ElementBasis, fill_dipole_columns
 from .quadratic_term import QuadraticTerm, TermSum
 
 __all__ = ["accumulate", "accumulate_sets"]
@@ -215,10 +215,10 @@ def _accumulate_piece(
     for block in element_blocks(molecules, backend):
         element = basis.elements[block.number]
         columns = element.columns
-        phi = basis.evaluate(block.number, (backend.take(x, block.atoms) for x in scales))
-        rows[:, columns] = block.moment @ phi
+        phi = basis.basis_functions(block.number, (backend.take(x, block.atoms) for x in scales))
+        rows[:, columns] = block.to_dipole @ phi
         if sums is not None:
-            sums[:, columns] = block.member @ phi
+            sums[:, columns] = block.to_sum @ phi
         owners = molecules.molecule_index[block.atoms]
         sides = np.moveaxis(arms[block.atoms], 1, 0)
         to_dipoles = (moment_map(side, owners, len(molecules), backend) for side in sides)

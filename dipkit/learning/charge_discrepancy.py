@@ -22,8 +22,8 @@ from typing import TypeGuard
 import numpy as np
 
 from ..support.backend import Array, Backend
-from .quadratic_term import QuadraticTerm
 from .normal_matrices import FactorizationError
+from .quadratic_term import QuadraticTerm
 
 __all__ = ["absorb", "absorbs", "factor_discrepancy"]
 

@@ -116,6 +116,8 @@ class PowerKernel(EnvironmentKernel):
            [0.64, 1.  ]])
     """
 
+    __module__ = "dipkit"  # the path that saved models name
+
     def __init__(self, degree: float = 2.2):
         self.degree = degree
 
@@ -142,6 +144,8 @@ class GaussianKernel(EnvironmentKernel):
     ----------
     gamma : float, default=1.0
     """
+
+    __module__ = "dipkit"  # the path that saved models name
 
     def __init__(self, gamma: float = 1.0):
         self.gamma = gamma

@@ -52,6 +52,8 @@ class SquaredLoss(Loss):
     array([0.25, 4.  ])
     """
 
+    __module__ = "dipkit"  # the path that saved models name
+
     constant_weight = True
 
     def value(self, e: Array, xp: ModuleType = np) -> Array:
@@ -76,6 +78,8 @@ class HuberLoss(Loss):
     >>> HuberLoss(threshold=1.0).value(np.array([0.5, -2.0]))
     array([0.25, 3.  ])
     """
+
+    __module__ = "dipkit"  # the path that saved models name
 
     def __init__(self, threshold: float = 0.2):
         self.threshold = threshold
@@ -116,6 +120,8 @@ class AbsoluteLoss(Loss):
     >>> AbsoluteLoss().value(np.array([0.5, -2.0])).round(3)
     array([0.5, 2. ])
     """
+
+    __module__ = "dipkit"  # the path that saved models name
 
     def value(self, e: Array, xp: ModuleType = np) -> Array:
         """Absolute value, with a parabola near 0."""

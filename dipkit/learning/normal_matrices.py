@@ -12,8 +12,9 @@ Symbols: dipole rows D (3 N, r) in debye / e, matrices (r, r), half-gradients g 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,10 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 Indices = NDArray[np.intp]
+_Key = TypeVar("_Key", bound=Hashable)
 
-# Weight of dipole changes perpendicular to the current dipole in the preconditioner P (theory: d_A).
+# Weight of dipole changes perpendicular to the current dipole in the preconditioner P: d_A in the
+# theory.
 TRANSVERSE_SHARE = 0.05
 # Iterations after which the directions in P are renewed: dipoles have turned since.
 RENEWAL = 20
@@ -137,7 +140,7 @@ class RenewedMatrix:
         return matrix
 
 
-class SharedFactors:
+class SharedFactors(Generic[_Key]):
     """Factored matrices that several problems share, and that stay as they are.
 
     A matrix may be that of all molecules instead of those of a fold, or of a ridge penalty somewhat
@@ -160,12 +163,10 @@ class SharedFactors:
     majorises = False
     fixed = True
 
-    def __init__(
-        self, backend: Backend, matrix: Callable[[Hashable], Array], keys: Sequence[Hashable]
-    ):
+    def __init__(self, backend: Backend, matrix: Callable[[_Key], Array], keys: Sequence[_Key]):
         self._backend, self._keys = backend, list(keys)
 
-        def factored(key: Hashable) -> Array:
+        def factored(key: _Key) -> Array:
             try:
                 return backend.factor(matrix(key))
             except np.linalg.LinAlgError:
@@ -194,10 +195,9 @@ class SharedFactors:
             self._backend.put(solved, mine, part)
         return solved
 
-    def take(self, problems: Indices) -> SharedFactors:
+    def take(self, problems: Indices) -> SharedFactors[_Key]:
         """Return the factors of these problems alone; the matrices are shared."""
-        other = object.__new__(SharedFactors)
-        other.__dict__.update(self.__dict__)
+        other = copy.copy(self)
         other._keys = [self._keys[b] for b in problems]
         other.good = self.good[problems]
         return other

@@ -156,11 +156,11 @@ class ProblemTerms(Protocol):
 
     @property
     def rhs(self) -> Array:
-        """b of each problem (B, r)."""
+        """B of each problem (B, r)."""
 
     @property
     def constant(self) -> Array:
-        """c of each problem (B,)."""
+        """C of each problem (B,)."""
 
     def product(self, W: Array) -> Array:
         """G w of each problem (B, r)."""

@@ -23,17 +23,11 @@ from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from ..units import DEBYE_PER_E_ANGSTROM
 from .atomic_dipoles import dipole_arms
+from .basis import Basis, fill_dipole_columns
 from .blocking import piece_atoms
-from .charge_maps import (
-    constant_charges,
-    constant_dipoles,
-    molecule_sums,
-    moment_map,
-    quadrupoles,
-    require_made_of_charges,
-)
-from .inducing import Basis, fill_dipole_columns
+from .charge_maps import constant_charges, molecule_sums, moment_map
 from .labels import FitLabels
+from .multipoles import constant_dipoles, quadrupoles, require_made_of_charges
 from .quadratic_term import QuadraticTerm, TermSum
 
 __all__ = [
@@ -128,7 +122,7 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Array:
     for number, atoms, arms in _arms(molecules, factors):
         owners, element = molecules.molecule_index[atoms], basis.elements[number]
         to_components = moment_map(arms, owners, len(molecules), backend)
-        phi = basis.evaluate(number, (backend.take(x, atoms) for x in scales))
+        phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
         rows[:, element.columns] = to_components @ phi
         sides = np.moveaxis(dipole_sides[atoms], 1, 0)
         to_rows = (moment_map(side, owners, len(molecules), backend) for side in sides)

@@ -261,7 +261,10 @@ class _Search:
         self.backend.put(self.weights, self.active[done], take(self.here.w, done))
         self.active, self.stalled = self.active[left], self.stalled[left]
         if len(left):
-            self.objective, self.here = self.objective.take(left), self.here.take(left, self.backend)
+            self.objective, self.here = (
+                self.objective.take(left),
+                self.here.take(left, self.backend),
+            )
             self.gradient, self.step = take(self.gradient, left), take(self.step, left)
             self.memory.take(left)
 

@@ -7,6 +7,7 @@ factors lambda / n, with n the weight of the labels in the training part.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -171,8 +172,8 @@ class FoldTerms:
 
     def take(self, problems: Indices) -> FoldTerms:
         """Return the terms of these problems alone."""
-        other, take = object.__new__(FoldTerms), self._backend.take
-        other._backend, other._fold = self._backend, self._fold[problems]
+        other, take = copy.copy(self), self._backend.take
+        other._fold = self._fold[problems]
         other._terms = [
             (term, weight[problems], take(factor, problems)) for term, weight, factor in self._terms
         ]

@@ -22,16 +22,19 @@ from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules
 from ..descriptors.features import Features
-from ..descriptors.soap import SOAPScale, SOAPTransformer
-from ..estimator.baseline import baseline_of
+from ..descriptors.scales import SOAPScale
+from ..descriptors.soap import SOAPTransformer
+from ..estimator.baseline import GFN2Baseline, GivenBaseline, has_baseline_result, make_baseline
 from ..estimator.metrics import mae_scorer, rmse_scorer
+from ..estimator.parameters import RandomStart, make_start
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
+from ..quantum.calculation import warn_failures
 from ..support import parallel
-from ..support.backend import host_memory
+from ..support.system_memory import host_memory
 from . import study
-from .folds import Fold, FoldedProblem, penalties_of
+from .fold_grid import Fold, FoldGrid, penalties_of
 from .study import Space, TrialFailure
 
 FloatArray = NDArray[np.float64]
@@ -59,11 +62,11 @@ def make_scorer(scoring: Any, estimator: Any) -> Callable[..., float]:
 
 
 def can_grid(estimator: Any, scoring: Any) -> bool:
-    """Tell whether `FoldedProblem` does what a fit of this estimator would do."""
+    """Tell whether `FoldGrid` does what a fit of this estimator would do."""
     ridge = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     return (
         isinstance(ridge, DipoleKernelRidge)
-        and ridge.init != "random"
+        and not isinstance(make_start(ridge.start), RandomStart)
         and isinstance(scoring, str)
         and scoring in SCORINGS
     )
@@ -151,7 +154,7 @@ class Descriptors:
         if soap.forecast_bytes(self.molecules) > CACHE_SHARE * host_memory():
             return head, soap.transform(self.molecules)
         scales = tuple(self._scale(soap, scale) for scale in soap.scales_)
-        features = Features(scales, tuple(scale.weight for scale in soap.scales_))
+        features = Features(scales, tuple(scale.weight for scale in soap.scales_), soap.made_by_)
         return head, self.molecules.replace(features=features)
 
     def _scale(self, soap: SOAPTransformer, scale: SOAPScale) -> NDArray[np.float32]:
@@ -279,7 +282,7 @@ class Task:
         else:
             labels = FitLabels(self.labels.target, self.labels.charges, described)
             alpha, charge_weight = penalties_of(last, labels)
-            problem = FoldedProblem(labels, last, folds, [alpha], [charge_weight])
+            problem = FoldGrid(labels, last, folds, [alpha], [charge_weight])
             scored, errors = problem.scored(), [e.ravel() for e in problem.held_out_errors()]
         losses = np.full(len(described), np.nan)
         losses[np.concatenate(scored)] = LOSSES[self.scoring](np.concatenate(errors))
@@ -312,11 +315,12 @@ class Task:
         return head, *self._with_baseline(described, last)
 
     def _with_baseline(self, molecules: Molecules, last: Any) -> tuple[Molecules, Any]:
-        if getattr(last, "baseline", None) != "gfn2":
+        baseline = make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
+        if not isinstance(baseline, GFN2Baseline):
             return molecules, last
         with self._lock:
             if self._calculated is None:
-                self._calculated = baseline_of(last).attach(self.labels.molecules)
+                self._calculated = baseline.attach(self.labels.molecules, last.n_jobs)
         given = molecules.replace(
             baseline_dipole=self._calculated.baseline_dipole,
             baseline_charges=self._calculated.baseline_charges,
@@ -335,10 +339,11 @@ class Task:
         """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""
         _, described, last = self._prepare(params)
         if self.grid is None:
-            yield from self._fold_anew(last, described, self.folds, self.scorer)
+            folds = _scorable(last, described, self.folds)
+            yield from self._fold_anew(last, described, folds, self.scorer)
             return
         labels = FitLabels(self.labels.target, self.labels.charges, described)
-        problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
+        problem = FoldGrid(labels, last, self.folds, *self._grid_values(params))
         for fold, errors in enumerate(problem.held_out_errors()):
             if not errors.shape[-1]:
                 raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
@@ -371,6 +376,22 @@ class Task:
         trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in point.items()})
         curve = {"alpha": list(alphas), "charge_weight": list(weights), "score": means.tolist()}
         trial.set_user_attr("grid", curve)
+
+
+def _scorable(last: Any, described: Molecules, folds: list[Fold]) -> list[Fold]:
+    """Leave held-out molecules without a baseline out of the folds: they have no prediction."""
+    baseline = make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
+    if not isinstance(baseline, GivenBaseline):
+        return folds
+    known = has_baseline_result(described)
+    held_out = np.sort(np.concatenate([test for _, test in folds]))
+    missing = held_out[~known[held_out]]
+    warn_failures(baseline.failure, described, missing, "They are not scored.")
+    scorable = [(train, test[known[test]]) for train, test in folds]
+    for fold, (_, test) in enumerate(scorable):
+        if not len(test):
+            raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
+    return scorable
 
 
 def _fit(last: Any, described: Molecules, weights: FloatArray) -> Any:

@@ -15,7 +15,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import KFold, cross_validate, train_test_split
 from sklearn.utils import _safe_indexing, indexable
 
-from dipkit.data.molecules import Molecules, missing_labels_error
+from dipkit.data.label_keys import missing_labels_error
+from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.exceptions import InputError
 

@@ -22,7 +22,8 @@ from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer, default_scales
+from dipkit.descriptors.scales import SOAPScale, default_scales
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.exceptions import InputError
 from dipkit.support.ragged_index import cut
 from dipkit.support.shared_array import SharedArray
@@ -136,25 +137,25 @@ def test_subset_of_transform_is_transform_of_subset(transformer, frames):
     )
 
 
-# How it is spread over chunks and processes
+# How it is spread over pieces and processes
 
 
 @pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dipkit.descriptors.describer, "CHUNK_ATOMS", 9)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dipkit.descriptors.describer, "PIECE_ATOMS", 9)
     monkeypatch.setattr(
         dipkit.descriptors.describer, "count_threads", lambda: 1
     )  # unless a test asks for more
 
 
 @pytest.mark.parametrize("n_atoms", [1, 10, 17])
-def test_chunks_of_any_size(transformer, frames, monkeypatch, n_atoms):
+def test_pieces_of_any_size(transformer, frames, monkeypatch, n_atoms):
     whole = transformer.transform(frames).features
-    monkeypatch.setattr(dipkit.descriptors.describer, "CHUNK_ATOMS", n_atoms)
+    monkeypatch.setattr(dipkit.descriptors.describer, "PIECE_ATOMS", n_atoms)
     assert_equal(transformer.transform(frames).features, whole)
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_threads_change_no_bit(transformer, frames, monkeypatch):
     one = transformer.transform(frames)
     compute, threads = dipkit.descriptors.radial_tables.spectra, set()
@@ -170,7 +171,7 @@ def test_threads_change_no_bit(transformer, frames, monkeypatch):
     assert_equal(one.features, two.features)
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_processes_change_no_bit(transformer, frames):
     one = transformer.transform(frames)
     with joblib.parallel_config(backend="loky", n_jobs=2):
@@ -181,7 +182,7 @@ def test_processes_change_no_bit(transformer, frames):
     assert total == two.features.scales[0].sum()
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_follows_parallel_config(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     asked = []
@@ -199,14 +200,14 @@ def test_follows_parallel_config(transformer, frames, monkeypatch):
     assert asked == [2, 1, 1]
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_rows_are_sent_back_where_nothing_is_shared(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     reach, tries = dipkit.descriptors.describer.SharedArray.rows, []
 
     def refuse_in_worker(self, rows):
         tries.append(rows)
-        # Each chunk is tried by the worker, one scale after the other, then written here.
+        # Each piece is tried by the worker, one scale after the other, then written here.
         from_worker = (len(tries) - 1) % (2 * len(SCALES)) < len(SCALES)
         return None if from_worker else reach(self, rows)
 
@@ -214,7 +215,7 @@ def test_rows_are_sent_back_where_nothing_is_shared(transformer, frames, monkeyp
     assert_equal(transformer.transform(frames).features, expected)
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_backends_that_return_lists(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     parallel = joblib.Parallel
@@ -247,7 +248,7 @@ def test_takes_the_threads_of_blas(transformer, monkeypatch):
     describer = transformer._describer(verbose=False)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     monkeypatch.setattr(dipkit.descriptors.describer, "count_threads", lambda: 4)
-    assert [describer._count_jobs(n_chunks) for n_chunks in (1, 2, 10)] == [1, 2, 4]
+    assert [describer._count_jobs(n_pieces) for n_pieces in (1, 2, 10)] == [1, 2, 4]
     with joblib.parallel_config(n_jobs=3):
         assert describer._count_jobs(10) == 3
 
@@ -277,7 +278,7 @@ def test_cache_is_found_again_with_other_labels(frames, tmp_path, monkeypatch):
 
 
 def test_progress_bar_is_quiet_in_a_pipe(frames, capfd, monkeypatch):
-    monkeypatch.setattr(dipkit.descriptors.describer, "CHUNK_ATOMS", 9)
+    monkeypatch.setattr(dipkit.descriptors.describer, "PIECE_ATOMS", 9)
     SOAPTransformer(SCALES).fit_transform(frames)
     assert capfd.readouterr() == ("", "")
     SOAPTransformer(SCALES, verbose=True).fit_transform(frames)

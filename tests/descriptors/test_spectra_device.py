@@ -5,6 +5,7 @@ NumPy and the strict device of `strict_device.py` run the code; a GPU where ther
 
 import pickle
 import tracemalloc
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,14 +28,16 @@ from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import with_charge_columns
 from dipkit.descriptors.on_demand import OnDemandFeatures
 from dipkit.descriptors.radial_tables import _radial_table, device_power_spectrum, power_spectrum
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer, default_scales
+from dipkit.descriptors.scales import SOAPScale, default_scales
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.descriptors.spectra_device import DeviceTables, batch_bytes, spectra
 from dipkit.estimator.memory_plan import plan_fit
 from dipkit.exceptions import InputError
 from dipkit.learning.blocking import DEVICE_PIECE_ATOMS
-from dipkit.learning.charge_maps import conserve_charge, dipoles, quadrupoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.search.folds import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend
 
@@ -216,10 +219,8 @@ def test_tables_are_brought_once(small: Molecules, monkeypatch: pytest.MonkeyPat
     brought: list[int] = []
     make = DeviceTables.of
     monkeypatch.setattr(DeviceTables, "of", lambda *args: brought.append(1) or make(*args))
-    monkeypatch.setattr(
-        dipkit.descriptors.radial_tables, "_kept", type(dipkit.descriptors.radial_tables._kept)()
-    )
-    monkeypatch.setattr(dipkit.descriptors.radial_tables, "TABLES_KEPT", 2)
+    monkeypatch.setattr(dipkit.descriptors.radial_tables, "_device_table_cache", OrderedDict())
+    monkeypatch.setattr(dipkit.descriptors.radial_tables, "MAX_CACHED_TABLES", 2)
     for backend, key, n_before in (
         (STRICT, KEY, 1),
         (STRICT, KEY, 1),
@@ -231,7 +232,7 @@ def test_tables_are_brought_once(small: Molecules, monkeypatch: pytest.MonkeyPat
     ):
         both(small, (1, 6, 7, 8), key, backend)
         assert len(brought) == n_before
-    assert len(dipkit.descriptors.radial_tables._kept) == 2
+    assert len(dipkit.descriptors.radial_tables._device_table_cache) == 2
 
 
 def test_no_table_travels_with_descriptors(small: Molecules) -> None:
@@ -328,18 +329,23 @@ def on_demand() -> Molecules:
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
     # A stronger cut and penalty than usual: else rounding of descriptors is all that shows.
-    usual = {"alpha": 1e-2, "eigenvalue_cut": 1e-3, "max_iter": 1000, "tol": 1e-10}
-    return DipoleKernelRidge(device="cpu", **{**usual, **parameters})
+    usual = {
+        "alpha": 1e-2,
+        "basis__eigenvalue_cut": 1e-3,
+        "solver__max_iter": 1000,
+        "solver__tol": 1e-10,
+    }
+    return DipoleKernelRidge().set_params(device="cpu", **{**usual, **parameters})
 
 
 @pytest.mark.parametrize(
     "parameters",
     [
         {},
-        {"n_inducing": 40},
+        {"basis__n_inducing": 40},
         {"charge_weight": 0.1, "loss": "huber"},
         {"baseline": "given"},
-        {"quadrupole_weight": 0.1, "atomic_dipoles": 0.3},
+        {"quadrupole_weight": 0.1, "basis__atomic_dipoles": 0.3},
     ],
     ids=repr,
 )
@@ -421,7 +427,7 @@ def test_the_host_describes_as_before(
     on_demand: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dipkit.descriptors.spectra_device, "spectra", None)  # never called
-    model = ridge(n_inducing=40).fit(on_demand)
+    model = ridge(basis__n_inducing=40).fit(on_demand)
     held = SOAPTransformer(SCALES, on_demand=False).fit_transform(on_demand)
     np.testing.assert_array_equal(model.predict(on_demand), model.predict(held))
 
@@ -429,7 +435,7 @@ def test_the_host_describes_as_before(
 def test_the_command_line_fits_on_demand_on_a_device(
     monkeypatch: pytest.MonkeyPatch, no_host_spectra: Callable[[], Any]
 ) -> None:
-    small_soap = make_pipeline(SOAPTransformer(SCALES), ridge(n_inducing=10))
+    small_soap = make_pipeline(SOAPTransformer(SCALES), ridge(basis__n_inducing=10))
     monkeypatch.setattr(dipkit.cli.train, "default_model", lambda: small_soap)
     monkeypatch.setattr(dipkit.cli.train, "get_backend", lambda _: STRICT)
     use_strict_device(monkeypatch)

@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 import dipkit
 import dipkit.estimator.fit
 import dipkit.search.folds
-from dipkit import DipoleKernelRidge, load_model, save_model
+from dipkit import DipoleKernelRidge, InducingBasis, load_model, save_model
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.memory_plan import plan_fit
@@ -166,8 +166,14 @@ def test_a_penalty_lost_in_rounding_is_refused() -> None:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    usual = {"n_inducing": 60, "alpha": 1e-3, "tol": 1e-10, "max_iter": 3000, "device": "cpu"}
-    return DipoleKernelRidge(**usual | parameters)
+    usual = {
+        "basis__n_inducing": 60,
+        "alpha": 1e-3,
+        "solver__tol": 1e-10,
+        "solver__max_iter": 3000,
+        "device": "cpu",
+    }
+    return DipoleKernelRidge().set_params(**usual | parameters)
 
 
 def test_none_and_infinity_are_the_model_without(described: Molecules) -> None:
@@ -203,7 +209,7 @@ def test_a_smaller_penalty_gives_the_charges_less_say(described: Molecules) -> N
     molecules = with_vectors(described)
     errors = []
     for beta in (10.0, 1e-1, 1e-3, 1e-5):
-        model = ridge(charge_weight=1e3, alpha=1e-6, prior="zero", charge_discrepancy=beta)
+        model = ridge(charge_weight=1e3, alpha=1e-6, start__prior=False, charge_discrepancy=beta)
         model.fit(molecules)
         dipoles = model.predict_dipole(molecules) - molecules.dipole_vector
         charges = model.predict_charges(molecules) - molecules.charges
@@ -223,7 +229,7 @@ def test_what_cannot_be_used(toy: Callable[..., Molecules], bad: Any) -> None:
 def test_the_usual_charge_weight_with_it(described: Molecules) -> None:
     bare = described.replace(charges=None)
     found = [
-        ridge(charge_discrepancy=beta, tol=1e-3).fit(molecules).charge_weight_
+        ridge(charge_discrepancy=beta, solver__tol=1e-3).fit(molecules).charge_weight_
         for beta, molecules in (
             (None, described),
             (1e-3, described),
@@ -242,7 +248,7 @@ def test_without_charges_it_has_no_effect(described: Molecules) -> None:
 
 @pytest.mark.parametrize("beta", [1e-3, np.inf])
 def test_saved_cloned_and_listed(described: Molecules, tmp_path: Path, beta: float) -> None:
-    model = ridge(charge_discrepancy=beta, tol=1e-6).fit(described)
+    model = ridge(charge_discrepancy=beta, solver__tol=1e-6).fit(described)
     assert clone(model).get_params()["charge_discrepancy"] == beta
     file = tmp_path / "model.dipkit"
     save_model(model, file)
@@ -253,7 +259,7 @@ def test_saved_cloned_and_listed(described: Molecules, tmp_path: Path, beta: flo
     assert told == (beta if np.isfinite(beta) else "inf")
 
 
-@pytest.mark.parametrize("parameters", [{}, {"loss": "huber", "max_iter": 300}], ids=str)
+@pytest.mark.parametrize("parameters", [{}, {"loss": "huber", "solver__max_iter": 300}], ids=str)
 def test_parts_equal_the_whole(described: Molecules, parameters: dict[str, Any]) -> None:
     model = exact_ridge(charge_discrepancy=1e-3, charge_weight=0.1, **parameters)
     parts = in_parts(clone(model), described[:20], described[20:33], described[33:])
@@ -272,7 +278,7 @@ def test_a_baseline_keeps_its_directions(described: Molecules) -> None:
         baseline_charges=0.8 * described.charges,
         dipole_vector=None,
     )
-    settings = {"baseline": "given", "alpha": 0.1, "tol": 1e-8, "charge_weight": 0.1}
+    settings = {"baseline": "given", "alpha": 0.1, "solver__tol": 1e-8, "charge_weight": 0.1}
     shared, none = (ridge(**settings | {"charge_weight": w}).fit(given) for w in (0.1, 0.0))
     between = [
         ridge(charge_discrepancy=beta, **settings).fit(given).predict(given)
@@ -342,7 +348,9 @@ def test_folds_by_difference_equal_folds_anew(
         FoldedProblem, "_barred", lambda self, k: np.zeros((self.basis.n_columns, 0))
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
-    model = DipoleKernelRidge(n_inducing=40, charge_discrepancy=1e-3, device="cpu")
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=40), charge_discrepancy=1e-3, device="cpu"
+    )
     labels = read_labels(molecules, None, None, None)
     problem = FoldedProblem(labels, model, folds, [1e-3], [0.0, weight])
     found = problem.held_out_errors(tol=1e-14, passes=500)

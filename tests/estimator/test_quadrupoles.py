@@ -17,12 +17,17 @@ from dipkit import DipoleKernelRidge, DipoleSearchCV, Molecules, load_model, rea
 from dipkit.data.datasets import load_organics
 from dipkit.estimator.fit import first_statistics
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, project, quadrupoles
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.charge_maps import conserve_charge, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.quadratic_term import QuadraticTerm, weighted_sum
-from dipkit.learning.quadrupole_term import accumulate_quadrupoles, components
+from dipkit.learning.quadrupole_term import (
+    accumulate_quadrupoles,
+    components,
+)
 from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
@@ -68,8 +73,8 @@ def basis(molecules: Molecules) -> Basis:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"n_inducing": 12, "alpha": 1e-4, "device": "cpu", "max_iter": 3000}
-    return DipoleKernelRidge(**settings | parameters)
+    settings = {"basis__n_inducing": 12, "alpha": 1e-4, "device": "cpu", "solver__max_iter": 3000}
+    return DipoleKernelRidge().set_params(**settings | parameters)
 
 
 def charges_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> np.ndarray:
@@ -78,7 +83,7 @@ def charges_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> np.ndarray:
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
         scales = (scale[atoms] for scale in molecules.features.scales)
-        raw[atoms] = basis.evaluate(number, scales) @ w[element.columns]
+        raw[atoms] = basis.basis_functions(number, scales) @ w[element.columns]
     return conserve_charge(raw, molecules)
 
 
@@ -174,7 +179,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
 
 
 def test_the_objective_gains_the_term(molecules: Molecules) -> None:
-    model = ridge(quadrupole_weight=0.05, charge_weight=0.0, prior="zero", tol=1e-10)
+    model = ridge(quadrupole_weight=0.05, charge_weight=0.0, start__prior=False, solver__tol=1e-10)
     model.fit(molecules)
     found = model.predict_quadrupole(molecules) - molecules.quadrupole
     known = molecules.has_quadrupole
@@ -192,7 +197,7 @@ def test_the_objective_gains_the_term(molecules: Molecules) -> None:
 
 def test_a_large_weight_brings_the_quadrupoles(molecules: Molecules) -> None:
     def error(weight: float) -> float:
-        model = ridge(quadrupole_weight=weight, annealing=()).fit(molecules)
+        model = ridge(quadrupole_weight=weight, solver__annealing=()).fit(molecules)
         assert model.converged_
         off = model.predict_quadrupole(molecules) - molecules.quadrupole
         return float(np.sqrt((off[molecules.has_quadrupole] ** 2).mean()))
@@ -221,10 +226,10 @@ def test_dipoles_and_quadrupoles_turn_with_the_molecule(molecules: Molecules) ->
 def test_quadrupoles_of_molecules_without_a_dipole_count(molecules: Molecules) -> None:
     few = np.where(np.arange(len(molecules)) < 3, molecules.dipole_magnitude, np.nan)
     partly = molecules.replace(dipole_magnitude=few)
-    model = ridge(quadrupole_weight=100.0, n_inducing=30).fit(partly)
+    model = ridge(quadrupole_weight=100.0, basis__n_inducing=30).fit(partly)
     assert model.label_summary_["n_magnitudes"] == 3
     assert model.label_summary_["n_quadrupoles"] == 10
-    without_them = ridge(n_inducing=30).fit(partly)
+    without_them = ridge(basis__n_inducing=30).fit(partly)
     errors = [
         np.abs(each.predict(molecules) - molecules.dipole_magnitude)[3:].mean()
         for each in (model, without_them)
@@ -234,7 +239,7 @@ def test_quadrupoles_of_molecules_without_a_dipole_count(molecules: Molecules) -
 
 def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
     first, second = molecules[:7], molecules[7:]
-    settings = {"quadrupole_weight": 0.1, "tol": 1e-10, "n_inducing": 100}
+    settings = {"quadrupole_weight": 0.1, "solver__tol": 1e-10, "basis__n_inducing": 100}
     parts = ridge(**settings).partial_fit(first).partial_fit(second)
     choose = dipkit.estimator.fit.choose_environments
     with pytest.MonkeyPatch.context() as patch:
@@ -247,9 +252,9 @@ def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
 
 
 def test_the_weight_may_come_later(molecules: Molecules) -> None:
-    later = ridge(n_inducing=100).partial_fit(molecules[:7])
+    later = ridge(basis__n_inducing=100).partial_fit(molecules[:7])
     later.set_params(quadrupole_weight=0.1).partial_fit(molecules[7:])
-    soon = ridge(n_inducing=100, quadrupole_weight=0.1).partial_fit(molecules[:7])
+    soon = ridge(basis__n_inducing=100, quadrupole_weight=0.1).partial_fit(molecules[:7])
     soon.partial_fit(molecules[7:])
     np.testing.assert_array_equal(later.dual_coef_, soon.dual_coef_)
 
@@ -271,7 +276,7 @@ def test_folds_by_difference_equal_fits(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folds = list(KFold(3).split(molecules))
-    model = ridge(alpha=1e-2, quadrupole_weight=0.3, tol=1e-9)
+    model = ridge(alpha=1e-2, quadrupole_weight=0.3, solver__tol=1e-9)
     found = cross_validate_grid(molecules, alphas=[1e-2], folds=folds, ridge=model, tol=1e-9)
     problem = FoldedProblem(read_labels(molecules, None, None, None), model, folds, [1e-2], [0.0])
     for (train, test), errors in zip(folds, found, strict=True):
@@ -290,7 +295,7 @@ def test_folds_by_difference_equal_fits(
 def test_a_search_over_the_weight(coarse_soap: Any) -> None:
     organics = load_organics()[:24]
     organics = organics.replace(quadrupole=quadrupoles(organics.charges, organics))
-    pipeline = make_pipeline(coarse_soap, ridge(n_inducing=30, quadrupole_weight=0.05))
+    pipeline = make_pipeline(coarse_soap, ridge(basis__n_inducing=30, quadrupole_weight=0.05))
     space = {"dipolekernelridge__quadrupole_weight": FloatDistribution(0.01, 1.0, log=True)}
     search = DipoleSearchCV(pipeline, space, n_trials=2, cv=2).fit(organics)
     best = search.best_estimator_[-1]
@@ -385,7 +390,7 @@ def test_files_keep_them(molecules: Molecules, tmp_path: Path, suffix: str) -> N
 
 
 def test_a_file_with_too_few_numbers(molecules: Molecules, tmp_path: Path) -> None:
-    from dipkit.data.io import from_atoms, to_atoms
+    from dipkit.data.formats.ase_atoms import from_atoms, to_atoms
 
     frames = to_atoms(molecules[:2])
     frames[1].info["quadrupole_debye_angstrom"] = np.ones(5)

@@ -14,7 +14,7 @@ SMALL = {
 
 def small_model(**parameters) -> Pipeline:
     scales = (SOAPScale(2.2, 4, 3, 0.3, "gto", 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.01))
-    ridge = DipoleKernelRidge(**({"n_inducing": 30} | parameters))
+    ridge = DipoleKernelRidge().set_params(**{"basis__n_inducing": 30} | parameters)
     return make_pipeline(SOAPTransformer(scales, n_jobs=1), ridge)
 
 

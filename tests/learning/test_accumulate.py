@@ -13,10 +13,12 @@ from dipkit.data.molecules import Molecules
 from dipkit.estimator.memory_plan import require_memory
 from dipkit.exceptions import InputError
 from dipkit.learning.accumulate import accumulate
+from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.charge_maps import constant_dipoles, dipoles, molecule_sums
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
+from dipkit.learning.multipoles import constant_dipoles, dipoles
 from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.support.backend import NUMPY
 
@@ -57,7 +59,7 @@ def dense_basis(molecules: Molecules, basis: Basis) -> np.ndarray:
     for number, element in basis.elements.items():
         mine = np.flatnonzero(molecules.numbers == number)
         x = [scale[mine] for scale in molecules.features.scales]
-        phi[mine, element.columns] = basis.evaluate(number, x)
+        phi[mine, element.columns] = basis.basis_functions(number, x)
     return phi
 
 

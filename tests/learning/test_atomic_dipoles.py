@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 
 import dipkit.estimator.fit
-from dipkit import DipoleKernelRidge
+from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
@@ -22,26 +22,20 @@ from dipkit.learning.accumulate import accumulate
 from dipkit.learning.atomic_dipoles import (
     CUTOFF,
     SHARE,
-    atomic_quadrupoles,
     count_leading,
     neighbour_vectors,
     summed_derivatives,
     vector_derivatives,
 )
+from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.charge_maps import (
-    conserve_charge,
-    constant_dipoles,
-    dipoles,
-    molecule_sums,
-    project,
-    quadrupoles,
-)
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.charge_maps import conserve_charge, molecule_sums, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.losses import HuberLoss, SquaredLoss
+from dipkit.learning.multipoles import atomic_quadrupoles, constant_dipoles, dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.quadrupole_term import accumulate_quadrupoles
 from dipkit.learning.solvers import solve_reweighted
@@ -89,8 +83,10 @@ def basis(molecules: Molecules) -> Basis:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"n_inducing": 24, "alpha": 1e-3, "device": "cpu", "max_iter": 3000}
-    return DipoleKernelRidge(**{"atomic_dipoles": SCALE} | settings | parameters)
+    settings = {"basis__n_inducing": 24, "alpha": 1e-3, "device": "cpu", "solver__max_iter": 3000}
+    return DipoleKernelRidge().set_params(
+        **{"basis__atomic_dipoles": SCALE} | settings | parameters
+    )
 
 
 def with_vectors(molecules: Molecules) -> Molecules:
@@ -104,7 +100,7 @@ def atoms_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> tuple[np.ndar
     raw, y = np.zeros(molecules.n_atoms), np.zeros((molecules.n_atoms, len(basis.elements)))
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
-        phi = basis.evaluate(number, (scale[atoms] for scale in molecules.features.scales))
+        phi = basis.basis_functions(number, (scale[atoms] for scale in molecules.features.scales))
         raw[atoms] = phi @ w[element.columns]
         n_leading = count_leading(phi.shape[1] - 1)
         leading = np.concatenate([phi[:, :n_leading], phi[:, -1:]], axis=1)
@@ -287,12 +283,12 @@ def test_predictions_are_the_rows_times_the_weights(
     assert std is None
 
 
-@pytest.mark.parametrize("parameters", [{}, {"charge_weight": 0.0, "init": "electronegativity"}])
+@pytest.mark.parametrize("parameters", [{}, {"charge_weight": 0.0, "start": "electronegativity"}])
 def test_no_scale_is_the_model_without_them(
     described: Molecules, parameters: dict[str, Any]
 ) -> None:
     models = [
-        ridge(n_inducing=60, atomic_dipoles=scale, **parameters).fit(described)
+        ridge(basis__n_inducing=60, basis__atomic_dipoles=scale, **parameters).fit(described)
         for scale in (0.0, 1e-9)
     ]
     none, hardly = (model.predict_together(described, return_std=True) for model in models)
@@ -305,7 +301,9 @@ def test_no_scale_is_the_model_without_them(
 
 def test_they_learn_what_charges_cannot(molecules: Molecules) -> None:
     def error(scale: float) -> float:
-        model = ridge(atomic_dipoles=scale, n_inducing=100, alpha=1e-5, quadrupole_weight=1.0)
+        model = ridge(
+            basis__atomic_dipoles=scale, basis__n_inducing=100, alpha=1e-5, quadrupole_weight=1.0
+        )
         model.fit(molecules)
         off = model.predict_quadrupole(molecules) - molecules.quadrupole
         return float(np.sqrt((off**2).mean()))
@@ -328,7 +326,7 @@ def test_atomic_dipoles_turn_with_the_molecule(molecules: Molecules) -> None:
 
 
 def test_a_turned_training_set_gives_the_same_model(described: Molecules) -> None:
-    molecules, settings = with_vectors(described), {"n_inducing": 60, "tol": 1e-12}
+    molecules, settings = with_vectors(described), {"basis__n_inducing": 60, "solver__tol": 1e-12}
     moved, turn = turned(molecules)
     moved = moved.replace(dipole_vector=molecules.dipole_vector @ turn.T)
     one, two = (ridge(**settings).fit(each) for each in (molecules, moved))
@@ -338,7 +336,7 @@ def test_a_turned_training_set_gives_the_same_model(described: Molecules) -> Non
 
 
 def test_a_part_equals_the_part_of_all(described: Molecules) -> None:
-    model = ridge(n_inducing=60).fit(described)
+    model = ridge(basis__n_inducing=60).fit(described)
     some = [3, 17, 4]
     expected = model.predict_atomic_dipoles(described)[described.atom_index(some)]
     np.testing.assert_allclose(model.predict_atomic_dipoles(described[some]), expected, atol=1e-6)
@@ -391,7 +389,7 @@ def test_standard_deviations_hold_the_draws(
 
 
 def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
-    settings = {"n_inducing": 60, "tol": 1e-10}
+    settings = {"basis__n_inducing": 60, "solver__tol": 1e-10}
     first, second = described[:20], described[20:]
     parts = in_parts(ridge(**settings), first, second)
     whole = all_at_once(ridge(**settings), first, described)
@@ -400,12 +398,12 @@ def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
         found, expected = (getattr(model, name)(described) for model in (parts, whole))
         np.testing.assert_allclose(found, expected, atol=1e-5)
     with pytest.raises(InputError, match=r"atomic_dipoles: the calls .* used 0.4, got 0.1"):
-        parts.set_params(atomic_dipoles=0.1).partial_fit(second)
+        parts.set_params(basis__atomic_dipoles=0.1).partial_fit(second)
 
 
 def test_workers_learn_the_same(described: Molecules, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dipkit.learning.accumulate.BLOCK_ATOMS", 60)
-    here, there = (ridge(n_inducing=60, n_jobs=n).fit(described) for n in (1, 2))
+    here, there = (ridge(basis__n_inducing=60, n_jobs=n).fit(described) for n in (1, 2))
     np.testing.assert_allclose(there.atomic_dipole_coef_, here.atomic_dipole_coef_, rtol=1e-6)
     np.testing.assert_allclose(there.dual_coef_, here.dual_coef_, rtol=1e-6)
 
@@ -413,7 +411,7 @@ def test_workers_learn_the_same(described: Molecules, monkeypatch: pytest.Monkey
 def test_rows_in_a_file_give_the_same_model(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = ridge(n_inducing=60, tol=1e-8)
+    model = ridge(basis__n_inducing=60, solver__tol=1e-8)
     held = model.fit(described).predict_dipole(described)
     assert model.memory_plan_["rows_in"] == "memory"
     plan = plan_fit(described, 60, with_dipoles=True, precise=True)
@@ -432,7 +430,7 @@ def test_rows_in_a_file_give_the_same_model(
 @pytest.mark.parametrize("n_inducing", [5, 60, 400])
 def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) -> None:
     labels = read_labels(described, None, None, None)
-    basis = first_statistics(ridge(n_inducing=n_inducing), labels, 1.0, keep=False).basis
+    basis = first_statistics(ridge(basis__n_inducing=n_inducing), labels, 1.0, keep=False).basis
     bare, plan = (plan_fit(described, n_inducing, with_dipoles=on) for on in (False, True))
     row, n_elements = 24 * len(described), len(basis.elements)
     assert row * basis.n_columns <= plan.rows
@@ -460,7 +458,7 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
     labels = read_labels(molecules, None, None, None)
-    problem = FoldedProblem(labels, ridge(n_inducing=40), folds, [1e-3], [0.0, 0.1])
+    problem = FoldedProblem(labels, ridge(basis__n_inducing=40), folds, [1e-3], [0.0, 0.1])
     assert problem.basis.n_columns == problem.rows.shape[1] > problem.basis.n_charge_columns
     found = problem.held_out_errors(tol=1e-14, passes=500)
     for (train, test), errors in zip(folds, found, strict=True):
@@ -483,7 +481,9 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
     """Magnitudes alone; which directions of the environments lead differs somewhat."""
     molecules = described.replace(dipole_vector=None)
     folds = list(KFold(3).split(np.arange(len(molecules))))
-    model = DipoleKernelRidge(alpha=1e-3, atomic_dipoles=0.03, charge_weight=0.0)
+    model = DipoleKernelRidge(
+        alpha=1e-3, basis=InducingBasis(atomic_dipoles=0.03), charge_weight=0.0
+    )
     problem = FoldedProblem(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.0])
     errors = problem.held_out_errors(tol=1e-8, passes=500)
     found = [np.abs(part).mean() for part in errors]
@@ -494,4 +494,4 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
 @pytest.mark.parametrize("scale", [-0.1, np.nan, np.inf, "auto", None, True])
 def test_scales_that_are_none(molecules: Molecules, scale: Any) -> None:
     with pytest.raises(InputError, match="atomic_dipoles: expected a number >= 0"):
-        ridge(atomic_dipoles=scale).fit(molecules)
+        ridge(basis__atomic_dipoles=scale).fit(molecules)

@@ -8,15 +8,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dipkit.data.molecules import Molecules
-from dipkit.learning.charge_maps import (
-    conserve_charge,
-    constant_dipoles,
-    dipoles,
-    element_blocks,
-    molecule_sums,
-    project,
-    quadrupoles,
-)
+from dipkit.learning.charge_maps import conserve_charge, element_blocks, molecule_sums, project
+from dipkit.learning.multipoles import constant_dipoles, dipoles, quadrupoles
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 
@@ -73,7 +66,7 @@ def test_moment_maps_and_the_constant_make_the_dipoles(
     molecules: Molecules, charges: np.ndarray
 ) -> None:
     # D q + mu_Q of raw charges is the dipole of the conserved charges, ions included.
-    total = sum(block.moment @ charges[block.atoms] for block in element_blocks(molecules))
+    total = sum(block.to_dipole @ charges[block.atoms] for block in element_blocks(molecules))
     np.testing.assert_allclose(
         np.reshape(total, (-1, 3)) + constant_dipoles(molecules),
         dipoles(conserve_charge(charges, molecules), molecules),
@@ -94,12 +87,12 @@ def test_maps_equal_plain_loops(molecules: Molecules) -> None:
             arm = molecules.positions[atom] - own.mean(axis=0)
             moment[3 * A : 3 * A + 3, column] = DEBYE_PER_E_ANGSTROM * arm
             member[A, column] = 1.0
-        np.testing.assert_allclose(block.moment.toarray(), moment, atol=1e-12)
-        np.testing.assert_array_equal(block.member.toarray(), member)
+        np.testing.assert_allclose(block.to_dipole.toarray(), moment, atol=1e-12)
+        np.testing.assert_array_equal(block.to_sum.toarray(), member)
     assert sorted(seen) == list(range(molecules.n_atoms))
 
 
-@pytest.mark.parametrize("name", ["moment", "member"])
+@pytest.mark.parametrize("name", ["to_dipole", "to_sum"])
 def test_maps_and_their_adjoints(molecules: Molecules, name: str) -> None:
     rng = np.random.default_rng(2)
     for block in element_blocks(molecules):
@@ -112,7 +105,7 @@ def test_single_atoms_have_no_arm(molecules: Molecules) -> None:
     single = np.flatnonzero(molecules.natoms == 1)
     assert len(single)
     for block in element_blocks(molecules):
-        assert abs(block.moment.toarray().reshape(len(molecules), 3, -1)[single]).max() < 1e-14
+        assert abs(block.to_dipole.toarray().reshape(len(molecules), 3, -1)[single]).max() < 1e-14
 
 
 def test_translation_changes_nothing(molecules: Molecules, charges: np.ndarray) -> None:

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dipkit.data.molecules import Molecules
-from dipkit.learning.inducing import (
-    BIAS,
-    build_basis,
-    choose_environments,
-    farthest_points,
-    share_out,
-    whiten,
-)
+from dipkit.learning.basis import BIAS, build_basis, whiten
+from dipkit.learning.inducing import choose_environments, farthest_points, share_out
 from dipkit.learning.kernels import EnvironmentKernel, GaussianKernel, PowerKernel
 
 
@@ -143,7 +137,7 @@ def test_basis_reproduces_the_kernel(
         element = basis.elements[number]
         assert element.columns.start == stops[-1]
         stops.append(element.columns.stop)
-        phi = basis.evaluate(number, scales)
+        phi = basis.basis_functions(number, scales)
         assert phi.dtype == np.float64
         assert phi.shape[1] == element.columns.stop - element.columns.start
         np.testing.assert_array_equal(phi[:, -1], BIAS)
@@ -167,6 +161,6 @@ def test_dual_coefficients_are_the_same_function(toy: Callable[..., Molecules]) 
         k = basis.kernel(x, basis.elements[number].environments, basis.weights)
         np.testing.assert_allclose(
             k.astype(float) @ coefficients + constant,
-            basis.evaluate(number, x) @ w[basis.elements[number].columns],
+            basis.basis_functions(number, x) @ w[basis.elements[number].columns],
             atol=1e-10,
         )

@@ -10,11 +10,13 @@ from sklearn.linear_model import Ridge
 import dipkit.learning.solvers
 from dipkit.data.molecules import Molecules
 from dipkit.learning.accumulate import accumulate
+from dipkit.learning.basis import build_basis
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.charge_maps import conserve_charge, dipoles
-from dipkit.learning.inducing import build_basis, choose_environments
+from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
+from dipkit.learning.multipoles import dipoles
 from dipkit.learning.objective import ACROSS, DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.solvers import (
@@ -334,7 +336,7 @@ def test_noiseless_charges_are_recovered(
     charges = np.empty(molecules.n_atoms)
     for number, element in basis.elements.items():
         mine = molecules.numbers == number
-        phi = basis.evaluate(number, [scale[mine] for scale in molecules.features.scales])
+        phi = basis.basis_functions(number, [scale[mine] for scale in molecules.features.scales])
         charges[mine] = phi @ truth[element.columns]
     mu = dipoles(conserve_charge(charges, molecules), molecules)
     train, held_out = np.arange(90), np.arange(90, 120)

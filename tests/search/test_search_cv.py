@@ -31,7 +31,14 @@ from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, KFold, 
 from typer.testing import CliRunner
 
 import dipkit
-from dipkit import DipoleKernelRidge, DipoleSearchCV, PowerKernel, SOAPTransformer
+from dipkit import (
+    DipoleKernelRidge,
+    DipoleSearchCV,
+    InducingBasis,
+    PowerKernel,
+    Reweighted,
+    SOAPTransformer,
+)
 from dipkit.cli.app import app
 from dipkit.cli.tune import LiveTable, part
 from dipkit.data.datasets import load_organics
@@ -39,8 +46,8 @@ from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
-from dipkit.search.search_cv import default_grid, default_space, space_from_json
-from dipkit.search.study import open_storage
+from dipkit.search.search_cv import default_grid, default_space
+from dipkit.search.study import open_storage, space_from_json
 from dipkit.search.study_report import grid_errors, plot_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,11 +70,11 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     """Fit one fold anew, in the basis of those environments that its training molecules have."""
     from dipkit.estimator.parameters import resolve_init
     from dipkit.learning.accumulate import accumulate
+    from dipkit.learning.basis import build_basis
     from dipkit.learning.charge_labels import ChargeLabels
-    from dipkit.learning.charge_maps import constant_dipoles
-    from dipkit.learning.inducing import build_basis
     from dipkit.learning.initial_charges import charge_start, start_charges
     from dipkit.learning.losses import make_loss
+    from dipkit.learning.multipoles import constant_dipoles
     from dipkit.learning.objective import DipoleTarget, JointObjective
     from dipkit.learning.solvers import solve_annealed
 
@@ -97,13 +104,15 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     return constant_dipoles(problem.labels.molecules[test]) + (held @ result.weights).reshape(-1, 3)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"init": "electronegativity", "prior": "zero"}])
+@pytest.mark.parametrize("parameters", [{}, {"start": "electronegativity", "start__prior": False}])
 @pytest.mark.parametrize("charge_weight", [0.0, 1e-2])
 @pytest.mark.parametrize("splitter", [KFold(3), ShuffleSplit(2, test_size=0.3, random_state=0)])
 def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weight, splitter):
     """With vectors J is convex: both must end in one minimum, whatever the rounding."""
     # No direction falls below the cut: it would do so at other places in the basis of a fold.
-    ridge = DipoleKernelRidge(n_inducing=40, eigenvalue_cut=1e-8, **parameters)
+    ridge = DipoleKernelRidge().set_params(
+        basis__n_inducing=40, basis__eigenvalue_cut=1e-8, **parameters
+    )
     weights = 1.0 + np.arange(len(described)) % 3
     folds = list(splitter.split(np.arange(len(described))))
     labels = read_labels(described, None, None, weights)
@@ -119,7 +128,7 @@ def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weig
 
 def test_grid_does_not_depend_on_its_order(described):
     folds = list(KFold(3).split(np.arange(len(described))))
-    settings = {"folds": folds, "ridge": DipoleKernelRidge(n_inducing=40)}
+    settings = {"folds": folds, "ridge": DipoleKernelRidge(basis=InducingBasis(n_inducing=40))}
     up = cross_validate_grid(described, alphas=[1e-4, 1e-2], charge_weights=[0.0, 0.1], **settings)
     down = cross_validate_grid(
         described, alphas=[1e-2, 1e-4], charge_weights=[0.1, 0.0], **settings
@@ -147,7 +156,7 @@ def test_unlabelled_molecules_are_never_scored(described):
     missing = np.full((len(described), 3), np.nan)
     part = described.replace(dipole_magnitude=some, dipole_vector=missing)
     folds = list(KFold(3).split(np.arange(len(described))))
-    ridge = DipoleKernelRidge(n_inducing=40)
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=40))
     assert np.isfinite(cross_validate_grid(part, alphas=[1e-3], folds=folds, ridge=ridge)).all()
 
 
@@ -447,7 +456,9 @@ def test_molecules_without_a_baseline_are_not_scored(molecules):
 def test_directions_below_the_cut_bar_nothing_else(described, degree):
     """All atoms are inducing and many directions fall below the cut, as in a fit of a fold."""
     folds = list(KFold(3).split(np.arange(len(described))))
-    ridge = DipoleKernelRidge(alpha=1e-3, charge_weight=0.0, kernel=PowerKernel(degree))
+    ridge = DipoleKernelRidge(
+        alpha=1e-3, charge_weight=0.0, basis=InducingBasis(kernel=PowerKernel(degree))
+    )
     grid = cross_validate_grid(described, alphas=[1e-3], folds=folds, ridge=ridge)
     separate = [
         -mae_scorer(clone(ridge).fit(described[train]), described[test]) for train, test in folds
@@ -457,7 +468,7 @@ def test_directions_below_the_cut_bar_nothing_else(described, degree):
 
 def test_alpha_too_small_to_factor_gives_nan(described):
     folds = list(KFold(3).split(np.arange(len(described))))
-    ridge = DipoleKernelRidge(annealing=(10.0,))
+    ridge = DipoleKernelRidge(solver=Reweighted(annealing=(10.0,)))
     errors = cross_validate_grid(described, alphas=[1e-30], folds=folds, ridge=ridge)
     assert np.isnan(errors).all()
 
@@ -678,14 +689,14 @@ def test_search_of_optuna_integration(molecules):
 def test_default_space_names_parameters_that_exist():
     known = dipkit.default_model().get_params(deep=True)
     assert set(default_space(penalties=True, n_molecules=400)) <= set(known)
-    inducing = default_space(n_molecules=400)["dipolekernelridge__n_inducing"]
+    inducing = default_space(n_molecules=400)["dipolekernelridge__basis__n_inducing"]
     assert (inducing.low, inducing.high) == (1000, 4000)
 
 
 # The command
 
 SPACE = {
-    "dipolekernelridge__n_inducing": [30],
+    "dipolekernelridge__basis__n_inducing": [30],
     "dipolekernelridge__kernel__degree": {"low": 1.6, "high": 3.0},
     "dipolekernelridge__alpha": {"low": 1e-4, "high": 1e-2, "log": True},
 }
