@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, clone
 from ..data.molecules import Molecules
 from ..estimator.regression import DipoleKernelRidge
 from ..support import parallel
-from .folds import Fold
+from .fold_labels import Fold
 from .scoring import Scorer, score_model
 
 __all__ = ["Score", "fit_folds", "fit_last", "signed_errors"]

@@ -22,7 +22,7 @@ from ..estimator.baseline import GivenBaseline, has_baseline_result
 from ..exceptions import InputError
 from ..learning.labels import FitLabels
 from ..quantum.calculation import warn_failures
-from .folds import Fold
+from .fold_labels import Fold
 from .ridge_parameters import baseline_of
 
 __all__ = ["CV", "Fold", "Splits", "scorable"]

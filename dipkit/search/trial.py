@@ -23,7 +23,8 @@ from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
 from .descriptor_cache import DescriptorCache
 from .fold_fits import Score, fit_folds, fit_last, signed_errors
-from .folds import Fold, FoldedProblem
+from .fold_grid import FoldGrid
+from .fold_labels import Fold
 from .grid import Grid
 from .optuna_objects import report
 from .ridge_parameters import (
@@ -140,7 +141,7 @@ class SearchTask:
             return [test for _, test in folds], errors
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         alpha, charge_weight = untuned_penalties(last, labels)
-        problem = FoldedProblem(labels, last, folds, [alpha], [charge_weight])
+        problem = FoldGrid(labels, last, folds, [alpha], [charge_weight])
         return problem.scored(), [errors.ravel() for errors in problem.held_out_errors()]
 
     def untuned_penalties(self) -> tuple[float, float]:
@@ -206,7 +207,7 @@ class SearchTask:
             return
         assert isinstance(self.scoring, str)
         labels = FitLabels(self.labels.target, self.labels.charges, described)
-        problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
+        problem = FoldGrid(labels, last, self.folds, *self._grid_values(params))
         scored = problem.scored()
         for fold, errors in enumerate(problem.held_out_errors()):
             if not errors.shape[-1]:

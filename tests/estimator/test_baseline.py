@@ -46,7 +46,8 @@ from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.support.backend import NUMPY
 
 

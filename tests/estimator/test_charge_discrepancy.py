@@ -27,15 +27,18 @@ from dipkit.estimator.metrics import mae_scorer
 from dipkit.estimator.persistence import read_metadata
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_discrepancy import AbsorbedCharges, absorb
+from dipkit.learning.charge_discrepancy import absorb
+from dipkit.learning.charge_discrepancy import AbsorbedCharges
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
-from dipkit.learning.lockstep import FoldedTerm
+from dipkit.search.fold_terms import FoldedTerm
 from dipkit.learning.losses import SquaredLoss
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import FactorizationError, solve_reweighted
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.learning.normal_matrices import FactorizationError
+from dipkit.learning.reweighted import solve_reweighted
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.support.backend import NUMPY
 
 N_ATOMS, R, LAMBDA, BETA = 30, 5, 0.7, 0.02

@@ -28,8 +28,10 @@ from dipkit.learning.quadrupole_term import (
     accumulate_quadrupoles,
     components,
 )
-from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.search.folded_quadrupoles import folded_quadrupoles
+from dipkit.search.fold_terms import folded_sum
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.support.backend import NUMPY
 
 

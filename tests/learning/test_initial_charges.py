@@ -22,7 +22,7 @@ from dipkit.learning.initial_charges import (
 from dipkit.learning.losses import SquaredLoss
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import FactorizationError
+from dipkit.learning.normal_matrices import FactorizationError
 from dipkit.support.backend import NUMPY
 
 

@@ -17,17 +17,16 @@ from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
 from dipkit.learning.multipoles import dipoles
-from dipkit.learning.objective import ACROSS, DipoleTarget, JointObjective
+from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.objective import ACROSS
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import (
-    PASSES_A_MATRIX,
-    FactorizationError,
-    Status,
-    _Acceleration,
-    _Normal,
-    solve_annealed,
-    solve_reweighted,
-)
+from dipkit.learning.solvers import PASSES_A_MATRIX
+from dipkit.learning.normal_matrices import FactorizationError
+from dipkit.learning.reweighted import Status
+from dipkit.learning.solvers import _Acceleration
+from dipkit.learning.solvers import _Normal
+from dipkit.learning.reweighted import solve_annealed
+from dipkit.learning.reweighted import solve_reweighted
 
 N, R = 60, 25
 LOSSES = [SquaredLoss(), HuberLoss(0.3), AbsoluteLoss()]

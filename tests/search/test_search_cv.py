@@ -20,7 +20,8 @@ from dipkit.data.datasets import load_organics
 from dipkit import DipoleKernelRidge, PowerKernel
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.learning.labels import read_labels
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_grid import cross_validate_grid
 
 
 def refit_predictions(problem, train, test, alpha, charge_weight):
@@ -33,7 +34,7 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     from dipkit.learning.losses import make_loss
     from dipkit.learning.multipoles import constant_dipoles
     from dipkit.learning.objective import DipoleTarget, JointObjective
-    from dipkit.learning.solvers import solve_annealed
+    from dipkit.learning.reweighted import solve_annealed
 
     molecules, ridge = problem.labels.molecules[train], problem.ridge
     environments = {}
