@@ -22,7 +22,6 @@ from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.scales import SOAPScale, default_scales
 from dipkit.descriptors.scales import SOAPScale, baseline_scales, default_scales
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.exceptions import InputError

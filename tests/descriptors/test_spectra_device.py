@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from conftest import why_no_cuda
+from helpers.devices import why_no_cuda
 from helpers.strict_device import STRICT, is_on_device, use_strict_device
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline

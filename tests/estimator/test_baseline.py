@@ -29,16 +29,14 @@ from dipkit.cli import tune
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import SHARE, ChargeFeatures, with_charge_columns
 from dipkit.descriptors.features import Features
-from dipkit.estimator.baseline import Baseline, GFN2Baseline, GivenBaseline, make_baseline
-from dipkit.search.ridge_parameters import baseline_of
+from dipkit.estimator.baseline import (
+    Baseline,
+    GFN2Baseline,
+    GivenBaseline,
+    make_baseline,
+)
 from dipkit.estimator.baseline_factor import fit_baseline_factor
 from dipkit.estimator.baseline_molecules import prepare_labels, prepare_molecules
-from dipkit.estimator.metrics import mae_scorer
-from dipkit.cli.commands.evaluate import evaluate
-from dipkit.estimator.baseline import Baseline
-from dipkit.search.ridge_parameters import baseline_of
-from dipkit.estimator.baseline import fit_scale
-from dipkit.estimator.baseline_molecules import prepare_labels
 from dipkit.estimator.metrics import compare, mae_scorer
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import molecule_sums
@@ -46,8 +44,9 @@ from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
-from dipkit.search.fold_problem import FoldedProblem
 from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.ridge_parameters import baseline_of
 from dipkit.support.backend import NUMPY
 
 

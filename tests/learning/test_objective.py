@@ -8,8 +8,7 @@ import scipy.linalg
 
 import dipkit.learning.dipole_gram
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
-from dipkit.learning.objective import DipoleTarget, JointObjective
-from dipkit.learning.objective import ACROSS
+from dipkit.learning.objective import ACROSS, DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 
 N, R = 12, 6

@@ -5,23 +5,16 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import KFold, ShuffleSplit
 
-import dipkit
 from dipkit import (
     DipoleKernelRidge,
-    DipoleSearchCV,
     InducingBasis,
     PowerKernel,
     Reweighted,
-    SOAPTransformer,
 )
-from dipkit.cli.app import app
-from dipkit.cli.tune import LiveTable, part
-from dipkit.data.datasets import load_organics
-from dipkit import DipoleKernelRidge, PowerKernel
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.learning.labels import read_labels
-from dipkit.search.fold_problem import FoldedProblem
 from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
 
 
 def refit_predictions(problem, train, test, alpha, charge_weight):

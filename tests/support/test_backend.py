@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import why_no_cuda
+from helpers.devices import why_no_cuda
 from helpers.strict_device import STRICT, is_on_device, use_strict_device
 from sklearn.model_selection import KFold
 
