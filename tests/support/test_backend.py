@@ -22,7 +22,7 @@ from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
 from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend
 
 PACKAGE = Path(dipkit.__file__).parent
