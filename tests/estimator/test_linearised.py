@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dipkit.estimator.linearised import LEAST_CURVATURE, LinearisedObjective, unit_vectors
+from dipkit.estimator.linearised import LinearisedObjective, unit_vectors
 from dipkit.learning.objective import (
     AbsoluteLoss,
     DipoleTarget,
@@ -51,7 +51,7 @@ def held(objective: JointObjective, mu: FloatArray, n_vectors: int) -> list[Floa
         residual = mu[a] - objective.target_vectors(mu)[a]
         e = np.array([np.linalg.norm(residual)])
         omega = objective.loss.weight(e)[0]
-        kappa = max(objective.loss.curvature(e)[0], LEAST_CURVATURE * omega)
+        kappa = max(objective.loss.curvature(e)[0], 0.05 * omega)
         if a < n_vectors:
             n = residual / e
             found.append(s * (omega * (np.eye(3) - np.outer(n, n)) + kappa * np.outer(n, n)))
