@@ -30,7 +30,7 @@ from ..learning.dipole_gram import directed_gram, weighted_gram
 from ..learning.inducing import BIAS, Basis
 from ..learning.objective import DipoleTarget, JointObjective
 from ..learning.solvers import FactorizationError
-from .memory_plan import N_SAMPLES, SPREAD_MOLECULES
+from .memory_forecast import N_SAMPLES, SPREAD_MOLECULES
 from .std_prediction import Spread, directed_arms, directions, residual_kernel
 
 FloatArray = NDArray[np.float64]
