@@ -407,9 +407,9 @@ def test_rows_in_a_file_give_the_same_model(
     model.set_params(memory_budget=plan.peak - plan.rows // 2 + 2**20 // 4)
     monkeypatch.setattr(dipkit.estimator.memory_plan, "process_memory", lambda: plan.present)
     monkeypatch.setattr(
-        dipkit.estimator.memory_plan,
+        dipkit.estimator.memory_forecast,
         "SLACK_BYTES",
-        dipkit.estimator.memory_plan.SLACK_BYTES + 2**20 // 4,
+        dipkit.estimator.memory_forecast.SLACK_BYTES + 2**20 // 4,
     )
     spilled = model.fit(described).predict_dipole(described)
     assert model.memory_plan_["rows_in"] == "file"
