@@ -55,7 +55,11 @@ def fit(molecules: Molecules, n_samples: int = 128, **settings: Any) -> Fit:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dipkit.estimator.fit, "calibrate_std", catch)
         patch.setattr(std_calibration, "N_SAMPLES", n_samples)
-        settings = {"basis__n_inducing": 40, "solver__max_iter": 2000, "basis__precision": "double"} | settings
+        settings = {
+            "basis__n_inducing": 40,
+            "solver__max_iter": 2000,
+            "basis__precision": "double",
+        } | settings
         model = DipoleKernelRidge().set_params(**settings).fit(molecules)
     return Fit(model, *caught[:4])
 
@@ -163,7 +167,9 @@ def test_every_loss_and_vectors(described: Molecules, loss: str) -> None:
     """With vectors the standard deviations are of the size of the errors as well."""
     train, test = described[:25], described[25:]
     for y in (train.dipole_magnitude, train.dipole_vector):
-        model = DipoleKernelRidge(basis=InducingBasis(n_inducing=60), loss=loss, solver=Reweighted(max_iter=2000)).fit(train, y)
+        model = DipoleKernelRidge(
+            basis=InducingBasis(n_inducing=60), loss=loss, solver=Reweighted(max_iter=2000)
+        ).fit(train, y)
         magnitudes, std = model.predict(test, return_std=True)
         error = np.abs(magnitudes - test.dipole_magnitude)
         assert 0.3 < np.sqrt(np.mean(error**2) / np.mean(std**2)) < 3
@@ -177,10 +183,17 @@ def test_molecules_without_a_label_or_weight_change_nothing(described: Molecules
     some = some.replace(features=described.features)
     weights = np.where(np.arange(40) < 20, 1.0, 0.0)
     # Start and prior would come from charges, of which those of weight zero count in one fit only.
-    settings = {"basis__n_inducing": 60, "basis__precision": "double", "charge_weight": 0.0, "start": "zero"}
+    settings = {
+        "basis__n_inducing": 60,
+        "basis__precision": "double",
+        "charge_weight": 0.0,
+        "start": "zero",
+    }
     one = DipoleKernelRidge().set_params(**settings).fit(some)
-    two = DipoleKernelRidge().set_params(**settings).fit(
-        described, described.dipole_magnitude, sample_weight=weights
+    two = (
+        DipoleKernelRidge()
+        .set_params(**settings)
+        .fit(described, described.dipole_magnitude, sample_weight=weights)
     )
     found, expected = (model.predict(described, return_std=True)[1] for model in (two, one))
     assert one.alpha_ == two.alpha_

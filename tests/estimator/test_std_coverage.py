@@ -29,7 +29,9 @@ def test_coverage_of_every_loss(organics: Molecules, loss: dict[str, float | str
     for split in range(SPLITS):
         order = np.random.default_rng(split).permutation(len(organics))
         train, test = organics[order[:N_TRAIN]], organics[order[N_TRAIN:]]
-        model = DipoleKernelRidge().set_params(basis__n_inducing=120, solver__max_iter=300, solver__tol=1e-5, **loss)
+        model = DipoleKernelRidge().set_params(
+            basis__n_inducing=120, solver__max_iter=300, solver__tol=1e-5, **loss
+        )
         magnitudes, std = model.fit(train, train.dipole_magnitude).predict(test, return_std=True)
         ratios.append(np.abs(magnitudes - test.dipole_magnitude) / std)
     ratio = np.concatenate(ratios)
