@@ -143,6 +143,19 @@ def test_single_and_distant_atoms_have_none() -> None:
     np.testing.assert_array_equal(neighbour_vectors(molecules, [1, 8]), 0)
 
 
+@pytest.mark.parametrize(("r", "share"), [(4.9, 9.9e-4), (2.5, 0.5), (5.1, 0.0)])
+def test_the_falloff_is_that_of_models_in_files(r: float, share: float) -> None:
+    """Vectors are computed anew for each prediction: another cutoff would change old models."""
+    molecules = Molecules([8, 1], [[0, 0, 0], [0, 0, r]], [0, 2])
+    found = neighbour_vectors(molecules, [1, 8])
+    np.testing.assert_allclose(found[0, 0], [0, 0, share * r], rtol=5e-3)
+    np.testing.assert_allclose(found[1, 1], [0, 0, -share * r], rtol=5e-3)
+
+
+def test_amplitudes_have_a_twentieth_of_the_directions() -> None:
+    assert [count_leading(n) for n in (1, 19, 20, 21, 100)] == [1, 1, 1, 2, 5]
+
+
 def test_derivatives_of_vectors(molecules: Molecules) -> None:
     one, step = molecules[4], 1e-5
     rng, elements = np.random.default_rng(0), molecules.elements.tolist()
