@@ -125,6 +125,11 @@ def test_molecules_of_weight_0_do_not_decide_about_units(molecules: Molecules) -
         read_labels(molecules, y, None, None)
 
 
+def test_units_of_vectors_are_looked_at(molecules: Molecules) -> None:
+    with pytest.warns(UserWarning, match="median is 400"):
+        read_labels(molecules, [[0.0, 0.0, 400.0]] * 8, None, None)
+
+
 def test_single_atoms_of_weight_0_are_absent(toy: Callable[..., Molecules]) -> None:
     molecules = toy(sizes=(3, 1, 4))
     read_labels(molecules, [1.0, 0.0, 2.0], None, [1, 0, 1])  # a warning would be an error
