@@ -20,9 +20,11 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from dipkit import Molecules
-from dipkit.learning.inducing import Basis, build_basis, choose_environments, share_out
+from dipkit.learning.accumulate import accumulate
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.charge_labels import ChargeLabels
+from dipkit.learning.inducing import choose_environments, share_out
 from dipkit.learning.kernels import PowerKernel
-from dipkit.learning.statistics import ChargeLabels, accumulate
 from dipkit.support.backend import NUMPY
 
 FloatArray = NDArray[np.float64]
@@ -64,7 +66,7 @@ class _Ours:
         _, (sums,) = accumulate(train, basis, [labels])
         matrix = sums.gram / sums.weight
         matrix[np.diag_indices_from(matrix)] += self.alpha
-        w = NUMPY.solve(NUMPY.factor(matrix), sums.moment / sums.weight)
+        w = NUMPY.solve(NUMPY.factor(matrix), sums.rhs / sums.weight)
         self.basis: Basis = basis
         self.coefficients = basis.dual(w)
 

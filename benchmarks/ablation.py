@@ -15,9 +15,9 @@ import numpy as np
 from _draws import arguments, described_draw, made_by, run_seeds
 
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale
-from dipkit.descriptors.soap import default_scales
+from dipkit.descriptors.scales import default_scales
+from dipkit.estimator.defaults import AUTO_ALPHA
 from dipkit.estimator.metrics import error_report
-from dipkit.estimator.parameters import AUTO_ALPHA
 
 BARE = "no charges"
 SHORT, MIDDLE, LONG = default_scales()
@@ -30,26 +30,26 @@ SCALES: dict[str, tuple[SOAPScale, ...]] = {
 # Factors of the usual value where the name says so (n_inducing, alpha).
 SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "prior zero": {"prior": "zero"},
-    "no annealing": {"annealing": ()},
-    "no annealing, prior zero": {"annealing": (), "prior": "zero"},
+    "prior zero": {"start__prior": False},
+    "no annealing": {"solver__annealing": ()},
+    "no annealing, prior zero": {"solver__annealing": (), "start__prior": False},
     "no annealing, prior zero, plain passes": {
-        "annealing": (),
-        "prior": "zero",
-        "acceleration": 0,
+        "solver__annealing": (),
+        "start__prior": False,
+        "solver__memory": 0,
     },
-    "random start": {"init": "random"},
-    "random start, no annealing": {"init": "random", "annealing": ()},
+    "random start": {"start": "random"},
+    "random start, no annealing": {"start": "random", "solver__annealing": ()},
     "charge_weight 0": {"charge_weight": 0.0},
     "charge_weight 0.1": {"charge_weight": 0.1},
     "alpha over 5": {"alpha": 0.2},
     "alpha times 5": {"alpha": 5.0},
-    "degree 1.5": {"kernel": PowerKernel(1.5)},
-    "degree 3": {"kernel": PowerKernel(3.0)},
-    "eigenvalue_cut 1e-7": {"eigenvalue_cut": 1e-7},
-    "eigenvalue_cut 1e-10": {"eigenvalue_cut": 1e-10},
-    "half the inducing environments": {"n_inducing": 0.5},
-    "twice the inducing environments": {"n_inducing": 2.0},
+    "degree 1.5": {"basis__kernel": PowerKernel(1.5)},
+    "degree 3": {"basis__kernel": PowerKernel(3.0)},
+    "eigenvalue_cut 1e-7": {"basis__eigenvalue_cut": 1e-7},
+    "eigenvalue_cut 1e-10": {"basis__eigenvalue_cut": 1e-10},
+    "half the inducing environments": {"basis__n_inducing": 0.5},
+    "twice the inducing environments": {"basis__n_inducing": 2.0},
     "Huber loss": {"loss": "huber"},
 }
 WITHOUT_CHARGES = ("defaults", "prior zero", "no annealing", "no annealing, prior zero")
@@ -64,7 +64,7 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
         settings["n_inducing"] = int(min(settings["n_inducing"] * usual, train.n_atoms))
     if "alpha" in settings:
         settings["alpha"] *= AUTO_ALPHA / len(train)
-    model = DipoleKernelRidge(**settings)
+    model = DipoleKernelRidge().set_params(**settings)
     model.fit(train, train.dipole_magnitude)
     report = error_report(test.dipole_magnitude, model.predict(test))
     row = {"name": name, "size": len(train), "passes": model.n_iter_, "J": model.objective_}

@@ -19,8 +19,8 @@ import numpy as np
 from _common import draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit.descriptors.soap import baseline_scales
+from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
+from dipkit.descriptors.scales import baseline_scales
 from dipkit.learning.atomic_dipoles import SHARE
 
 Row = dict[str, Any]
@@ -41,7 +41,8 @@ def run(train: Molecules, test: Molecules, case: Row, scales: list[float]) -> li
     rows = []
     for name, n_inducing, scale in variants:
         model = DipoleKernelRidge(
-            n_inducing=n_inducing, baseline=case["baseline"], atomic_dipoles=scale
+            basis=InducingBasis(n_inducing=n_inducing, atomic_dipoles=scale),
+            baseline=case["baseline"],
         )
         predicted, std = model.fit(train).predict(test, return_std=True)
         error = np.abs(predicted - test.dipole_magnitude)

@@ -81,7 +81,7 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
         ridge.fit(train[:size])
         predicted = ridge.predict(test)
         add(size, ALONE, bare)
-        add(size, SCALED, ridge.baseline_scale_ * bare)
+        add(size, SCALED, ridge.baseline_factor_ * bare)
         add(size, CORRECTED, predicted, time.perf_counter() - start)
     return rows
 

@@ -23,7 +23,7 @@ import numpy as np
 from _common import Stopwatch, setting
 
 from dipkit import Molecules, read, to_atoms
-from dipkit.descriptors.radial_tables import _device_tables
+from dipkit.descriptors.radial_tables import device_tables
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.descriptors.spectra_device import DeviceTables, _batches
 from dipkit.learning.blocking import DEVICE_PIECE_ATOMS, PIECE_ATOMS
@@ -76,7 +76,7 @@ def counts(molecules: Molecules, backend: Backend) -> list[float]:
     for run in cut(molecules.offsets, DEVICE_PIECE_ATOMS):
         sizes = molecules[run].natoms
         for scale in soap.scales_:
-            tables = _device_tables(scale.key(), len(soap.species_), backend)
+            tables = device_tables(scale.key(), len(soap.species_), backend)
             for batch, n_slots in _batches(np.repeat(sizes, sizes), tables):
                 totals[:3] += len(batch) * np.array(_counts_of(tables, n_slots))
                 # Six for each m of each l, and those around.

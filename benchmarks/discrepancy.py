@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 from _common import draw, setting
 
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
+from dipkit.estimator.defaults import AUTO_ALPHA
 from dipkit.estimator.fit import first_statistics
-from dipkit.estimator.parameters import AUTO_ALPHA
+from dipkit.learning.accumulate import accumulate
 from dipkit.learning.charge_discrepancy import absorb, absorbs
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
-from dipkit.learning.objective import JointObjective, SquaredLoss
+from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.objective import JointObjective
 from dipkit.learning.solvers import solve_annealed
-from dipkit.learning.statistics import accumulate
 
 ALONE = "no charges"
 OWN = "charges of the N molecules"
@@ -78,7 +79,9 @@ class Draw:
         soap = SOAPTransformer(on_demand=False, verbose=False, n_jobs=args.jobs).fit(train)
         self.train = soap.transform(train)
         self.measured = [soap.transform(part) for part in (inner, outer)]
-        self.model = DipoleKernelRidge(n_inducing=args.n_inducing, device="cpu")
+        self.model = DipoleKernelRidge(
+            basis=InducingBasis(n_inducing=args.n_inducing), device="cpu"
+        )
         labels = read_labels(self.train, None, None, None)
         self.shared = first_statistics(self.model, labels, 1.0, keep=True)
         self.rows = [accumulate(part, self.shared.basis)[0] for part in self.measured]
@@ -107,7 +110,7 @@ class Draw:
         labels = read_labels(self.shared.labels.molecules[:size], None, None, None)
         objective = JointObjective(
             self.shared.rows[: 3 * size], self.shared.constant[:size], labels.target,
-            self._charges(weight, beta), factor * AUTO_ALPHA / size, weight, SquaredLoss(),
+            [(self._charges(weight, beta), weight)], factor * AUTO_ALPHA / size, SquaredLoss(),
             self.shared.basis.backend,
         )  # fmt: skip
         if prior == "start":

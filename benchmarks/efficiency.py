@@ -24,11 +24,13 @@ from _common import draw, setting
 from threadpoolctl import threadpool_limits
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, to_atoms
+from dipkit.learning.accumulate import accumulate
+from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.blocking import PIECE_ATOMS
+from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.charge_maps import element_blocks
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
-from dipkit.learning.statistics import ChargeLabels, accumulate
 from dipkit.support.blas_threads import count_threads
 
 REPEAT = 4
@@ -103,7 +105,7 @@ def stages(described: Molecules, basis: Basis, repeats: float) -> list[Stage]:
         phi = k @ element.whitening
         part = described[: np.searchsorted(described.offsets, block.atoms[len(atoms) - 1]) + 1]
         own = next(b for b in element_blocks(part) if b.number == block.number)
-        maps, rows = (own.moment, own.member), np.resize(phi, (len(own.atoms), r))
+        maps, rows = (own.to_dipole, own.to_sum), np.resize(phi, (len(own.atoms), r))
         rows_scale = repeats * n / len(own.atoms)
         work = {
             "kernel": (

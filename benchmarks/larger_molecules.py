@@ -161,7 +161,7 @@ def run(train: Molecules, test: dict[str, Molecules], seed: int, args: Any) -> l
             add(name, group, model.predict(molecules))
             if name == "GFN1-xTB baseline, no charges":
                 bare = np.linalg.norm(molecules.baseline_dipole, axis=1)
-                add(ALONE, group, model[-1].baseline_scale_ * bare)
+                add(ALONE, group, model[-1].baseline_factor_ * bare)
     for group, molecules in test.items():
         mean = np.full(len(molecules), train.dipole_magnitude.mean())
         add("mean of the training molecules", group, mean)

@@ -41,14 +41,16 @@ def models(settings: dict[str, Any], seed: int) -> dict[str, Callable[[Molecules
 
         return predict
 
-    random = DipoleKernelRidge(init="random", annealing=(), random_state=seed, **settings)
+    random = DipoleKernelRidge().set_params(
+        start="random", solver__annealing=(), random_state=seed, **settings
+    )
     return {
         MEAN: fitted(mean_predictor()),
         AVERAGED: fitted(AveragedSOAPRidge()),
         MULLIKEN: lambda _, test: np.linalg.norm(charge_dipoles(test), axis=1),
         RANDOM: fitted(random),
-        BARE: fitted(DipoleKernelRidge(**settings)),
-        CHARGES: fitted(DipoleKernelRidge(**settings), with_charges=True),
+        BARE: fitted(DipoleKernelRidge().set_params(**settings)),
+        CHARGES: fitted(DipoleKernelRidge().set_params(**settings), with_charges=True),
     }
 
 

@@ -25,16 +25,20 @@ TO_THE_END = 1e-12
 SAME = 1e-4
 WAYS: dict[str, dict[str, Any]] = {
     "annealing, accelerated (default)": {},
-    "annealing, plain passes": {"acceleration": 0},
-    "no annealing, accelerated": {"annealing": ()},
-    "no annealing, plain passes": {"annealing": (), "acceleration": 0},
+    "annealing, plain passes": {"solver__memory": 0},
+    "no annealing, accelerated": {"solver__annealing": ()},
+    "no annealing, plain passes": {"solver__annealing": (), "solver__memory": 0},
 }
 Row = dict[str, Any]
 
 
 def run(name: str, train: Molecules, most: int) -> Row:
     """Fit to the end and keep the history of the last stage."""
-    model = DipoleKernelRidge(tol=TO_THE_END, max_iter=most, **WAYS[name]).fit(train)
+    model = (
+        DipoleKernelRidge()
+        .set_params(solver__tol=TO_THE_END, solver__max_iter=most, **WAYS[name])
+        .fit(train)
+    )
     # The last solve of a converged stage only shows that it has converged.
     last = len(model.history_) - 1 + model.converged_
     return {

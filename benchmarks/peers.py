@@ -23,7 +23,7 @@ from _network_peer import Look
 from threadpoolctl import threadpool_limits
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit.descriptors.soap import default_scales
+from dipkit.descriptors.scales import default_scales
 
 TIMES = "times dipkit's"
 CLOCKS = "processor time, s | wall time, s"

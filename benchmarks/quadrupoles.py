@@ -19,8 +19,9 @@ from _common import setting
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit.data.datasets import load_organics
-from dipkit.learning.charge_maps import dipoles, quadrupoles
-from dipkit.quantum.labels import calculate, parse_method
+from dipkit.learning.multipoles import dipoles, quadrupoles
+from dipkit.quantum.calculation import calculate
+from dipkit.quantum.labels import parse_method
 
 DEVELOPMENT, VALIDATION = 400, 100
 WEIGHTS = (0.0, 0.001, 0.01, 0.1)

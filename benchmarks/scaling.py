@@ -21,14 +21,14 @@ from _common import Stopwatch, clocked, draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
 import dipkit.estimator.fit
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
-from dipkit.estimator.parameters import AUTO_ALPHA
+from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
+from dipkit.estimator.defaults import AUTO_ALPHA
 
 STEPS = {
     "choose environments": "choose_environments",
     "describe and sum": "gather",
     "solves": "solve_annealed",
-    "calibrate deviations": "fit_spread",
+    "calibrate deviations": "calibrate_std",
 }
 WHOLE = "whole fit"
 Row = dict[str, Any]
@@ -38,7 +38,9 @@ def run(train: Molecules, args: argparse.Namespace) -> Row:
     """Fit once and return the time of each step."""
     described = SOAPTransformer(on_demand=True, verbose=False).fit_transform(train)
     alpha = AUTO_ALPHA / args.sizes[0]
-    ridge = DipoleKernelRidge(alpha, n_inducing=args.inducing, memory_budget=args.memory_budget)
+    ridge = DipoleKernelRidge(
+        alpha, basis=InducingBasis(n_inducing=args.inducing), memory_budget=args.memory_budget
+    )
     with clocked(dipkit.estimator.fit, *STEPS.values()) as watches, Stopwatch() as whole:
         ridge.fit(described)
     found = {step: watches[name] for step, name in STEPS.items()} | {WHOLE: whole}

@@ -15,7 +15,7 @@ import numpy as np
 from _common import setting
 from sklearn.model_selection import KFold
 
-from dipkit import DipoleKernelRidge, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer, read
 from dipkit.data.datasets import load_organics
 from dipkit.search.folds import cross_validate_grid
 
@@ -33,7 +33,7 @@ def main() -> None:
     if arguments.magnitudes:
         molecules = molecules.replace(dipole_vector=np.full((len(molecules), 3), np.nan))
     described = SOAPTransformer().fit_transform(molecules)
-    ridge = DipoleKernelRidge(n_inducing=arguments.n_inducing)
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=arguments.n_inducing))
 
     start = time.perf_counter()
     ridge.fit(described)

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 from _common import PeakMemory, parts, setting
 
-from dipkit import DipoleKernelRidge, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer, read
 from dipkit.estimator.metrics import error_report
 
 
@@ -40,7 +40,9 @@ def main() -> None:
     train, held_out = pool[np.sort(chosen)], pool[test[: args.test]]
     marks.append(time.perf_counter())
     soap = SOAPTransformer(on_demand=True)
-    ridge = DipoleKernelRidge(n_inducing=args.inducing, memory_budget=args.memory_budget)
+    ridge = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=args.inducing), memory_budget=args.memory_budget
+    )
     with PeakMemory() as peak:
         ridge.fit(soap.fit_transform(train))
     marks.append(time.perf_counter())

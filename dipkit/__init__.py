@@ -8,26 +8,41 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 from . import exceptions, units
-from .data.io import as_molecules, read, to_atoms, write
+from .data.formats.ase_atoms import to_atoms
+from .data.io import as_molecules, read, write
 from .data.molecules import Molecules
-from .descriptors.soap import SOAPScale, SOAPTransformer
+from .descriptors.scales import SOAPScale
+from .descriptors.soap import SOAPTransformer
+from .estimator.baseline import GFN2Baseline, GivenBaseline
+from .estimator.parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, ZeroStart
 from .estimator.persistence import load_model, save_model
 from .estimator.pipeline import Prediction, default_model, predict_all
 from .estimator.regression import DipoleKernelRidge
 from .exceptions import DipkitError
 from .learning.kernels import GaussianKernel, PowerKernel
+from .learning.losses import AbsoluteLoss, HuberLoss, SquaredLoss
 from .search.search_cv import DipoleSearchCV
 
 __all__ = [
+    "AbsoluteLoss",
+    "ChargeStart",
     "DipkitError",
     "DipoleKernelRidge",
     "DipoleSearchCV",
+    "GFN2Baseline",
     "GaussianKernel",
+    "GivenBaseline",
+    "HuberLoss",
+    "InducingBasis",
     "Molecules",
     "PowerKernel",
     "Prediction",
+    "RandomStart",
+    "Reweighted",
     "SOAPScale",
     "SOAPTransformer",
+    "SquaredLoss",
+    "ZeroStart",
     "as_molecules",
     "default_model",
     "exceptions",

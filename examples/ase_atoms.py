@@ -21,12 +21,12 @@ for atoms in frames:
 print(f"{len(frames)} frames with {sorted(frames[0].info)} and {sorted(frames[0].arrays)}")
 
 # scikit-learn slices the list, describes and fits each fold.
-scores = cross_validate(default_model(n_inducing=300), frames, cv=3, scoring=mae_scorer)
+scores = cross_validate(default_model(basis__n_inducing=300), frames, cv=3, scoring=mae_scorer)
 print(f"cross-validated MAE: {-scores['test_score'].mean():.3f} D")
 
 # Descriptors do not depend on alpha: describe once, then search.
 described = SOAPTransformer().fit_transform(frames)
-ridge = default_model(n_inducing=300)[-1]
+ridge = default_model(basis__n_inducing=300)[-1]
 search = GridSearchCV(ridge, {"alpha": [1e-5, 1e-4, 1e-3]}, cv=3, scoring=mae_scorer)
 search.fit(described)
 print(f"best of the grid: {search.best_params_}, MAE {-search.best_score_:.3f} D")

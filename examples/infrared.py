@@ -75,7 +75,7 @@ dipoles = gfn2(distorted).dipole
 def fit(labels):
     """Learn from the first geometries, and say how well the model knows the others."""
     # One molecule leaves no scatter between molecules to smooth away: a small alpha.
-    model = default_model(alpha=1e-6, n_inducing=400, max_iter=2000)
+    model = default_model(alpha=1e-6, basis__n_inducing=400, solver__max_iter=2000)
     model.fit(distorted[:n_train], labels[:n_train])
     vectors = predict_all(model, distorted[n_train:]).dipole - dipoles[n_train:]
     magnitudes = model.predict(distorted[n_train:]) - np.linalg.norm(dipoles[n_train:], axis=1)

@@ -8,9 +8,9 @@ import os
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer
+from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
 from dipkit.data.datasets import load_organics
-from dipkit.learning.kernels import EnvironmentKernel
+from dipkit.learning import EnvironmentKernel
 
 
 class RationalKernel(EnvironmentKernel):
@@ -33,6 +33,6 @@ n = 120 if "DIPKIT_EXAMPLES_QUICK" in os.environ else None
 described = SOAPTransformer().fit_transform(load_organics()[:n])
 train, test = train_test_split(described, test_size=0.25, random_state=0)
 for kernel in (PowerKernel(), GaussianKernel(gamma=1.0), RationalKernel(gamma=1.0)):
-    model = DipoleKernelRidge(kernel=kernel).fit(train, train.dipole_magnitude)
+    model = DipoleKernelRidge(basis=InducingBasis(kernel=kernel)).fit(train, train.dipole_magnitude)
     error = np.abs(model.predict(test) - test.dipole_magnitude)
     print(f"{type(kernel).__name__:<16} MAE {error.mean():.3f} D")

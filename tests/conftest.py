@@ -12,7 +12,8 @@ from hypothesis import settings
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+from dipkit.descriptors.scales import SOAPScale
+from dipkit.descriptors.soap import SOAPTransformer
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

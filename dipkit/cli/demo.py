@@ -22,6 +22,7 @@ from ..data.datasets import load_organics
 from ..data.molecules import Molecules
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.metrics import Report, charge_errors, error_report
+from ..estimator.parameters import Reweighted
 from ..estimator.persistence import save_model
 from ..estimator.pipeline import Prediction, predict_all
 from ..estimator.reference_models import AveragedSOAPRidge, charge_dipoles, mean_predictor
@@ -140,7 +141,9 @@ def _comparison(train: Molecules, test: Molecules, seed: int) -> list[Row]:
 def _random_row(bare: Molecules, test: Molecules, seed: int) -> Row:
     """Mean of several random starts; their passes may well not converge."""
     models = [
-        DipoleKernelRidge(init="random", annealing=(), random_state=seed + index)
+        DipoleKernelRidge(
+            start="random", solver=Reweighted(annealing=()), random_state=seed + index
+        )
         for index in range(N_RANDOM_STARTS)
     ]
     with warnings.catch_warnings():

@@ -13,12 +13,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..data.molecules import Molecules, missing_labels_error
-from ..estimator.memory_plan import parse_bytes
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
 from ..support.backend import get_backend
 from ..support.json_values import plain
+from ..support.system_memory import parse_bytes
 
 # Molecules that the training error is taken over: enough for a figure, cheap at any size.
 N_MEASURED = 1000
@@ -62,8 +63,8 @@ def fit_model(
         "parameters": plain(ridge.get_params(deep=False)),
         "alpha": ridge.alpha_,
         "charge_weight": ridge.charge_weight_,
-        "baseline_scale": ridge.baseline_scale_,
-        "passes": ridge.n_iter_,
+        "baseline_factor": ridge.baseline_factor_,
+        "iterations": ridge.n_iter_,
         "status": ridge.status_,
         "memory": ridge.memory_plan_,
         "training_error": training,

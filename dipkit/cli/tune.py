@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..data.molecules import Molecules, missing_labels_error
-from ..estimator.metrics import error_report
+from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
+from ..estimator.metrics import predicted_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
 from ..search import DipoleSearchCV, space_from_json
@@ -105,9 +106,11 @@ def tune_model(
     if len(outside):
         held_out = molecules[outside]
         with busy("measuring on the molecules kept out"):
-            report = error_report(held_out.dipole_magnitude, model.predict(held_out))
+            report = predicted_report(held_out.dipole_magnitude, model.predict(held_out))
         summary["held_out"] = report
-        summary["optimism_debye"] = (report["mae_debye"] or 0.0) - inner
+        error = report["mae_debye"]
+        if error is not None:
+            summary["optimism_debye"] = error - inner
         with busy("fitting to all molecules"):
             model = clone(model).fit(molecules)
     return search, model, summary

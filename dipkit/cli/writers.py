@@ -12,7 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.io import predictions_to_atoms, write_atoms
+from ..data.formats.ase_atoms import predictions_to_atoms
+from ..data.io import write_atoms
 from ..exceptions import FileFormatError
 from ..report.html_page import Table, cell
 from ..support.files import PathLike, atomic_write
@@ -112,7 +113,10 @@ def _frames(prediction: Any) -> Iterator[Any]:
 
 
 def _write_csv(file: Path, predictions: Iterable[Any]) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="") as handle:
+    with (
+        atomic_write(file) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
         writer, columns = csv.writer(handle, lineterminator="\n"), None
         for part in predictions:
             numbers = [part.magnitude, *part.dipole.T]

@@ -8,7 +8,8 @@ labels (`dipkit.quantum`).
 from __future__ import annotations
 
 from .datasets import fetch_qm9, load_organics
-from .io import as_molecules, from_atoms, read, read_parts, to_atoms, write
+from .formats.ase_atoms import from_atoms, to_atoms
+from .io import as_molecules, read, read_parts, write
 from .molecules import Molecules
 from .summary import Summary
 

@@ -26,6 +26,10 @@ class PerAtomData(Protocol):
         """Columns d_s of each scale."""
 
     @property
+    def made_by(self) -> str | None:
+        """What made the numbers; None is unknown. Numbers of different origin are not joined."""
+
+    @property
     def scales(self) -> tuple[Any, ...]:
         """One array of shape (n_atoms, d_s), float32, per scale."""
 

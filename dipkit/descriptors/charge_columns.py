@@ -6,7 +6,7 @@ Symbols: n atoms, descriptors x (n, d_s) of unit length at scale s, charges q0 (
     x' = (sqrt(1 - g) x, sqrt(g) cos(omega q0), sqrt(g) sin(omega q0))
 
 has unit length again, and x' . z' = (1 - g) x . z + g cos(omega (q0 - q0')): environments count as
-similar only where the cheap calculation puts similar charges.
+similar only where the cheap calculation gives similar charges.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.per_atom import PerAtomData
-from ..support.backend import NUMPY, Backend
+from ..support.backend import NUMPY, Array, Backend
 from ..support.ragged_index import Index
 from .features import Features
+from .provenance import with_more
 
-__all__ = ["CHARGE_COLUMNS", "ChargeFeatures", "join", "pull_apart", "with_charge_columns"]
+__all__ = [
+    "CHARGE_COLUMNS",
+    "ChargeFeatures",
+    "append_charges",
+    "split_derivatives",
+    "with_charge_columns",
+]
 
-# omega, radian / e, and g: chosen on validation molecules, and flat around there.
+# omega, radian / e, and g: chosen on validation molecules; the error hardly changes around them.
 FREQUENCY = 4.0
 SHARE = 0.2
 CHARGE_COLUMNS = 2
@@ -33,24 +40,32 @@ FloatArray = NDArray[np.float64]
 
 
 class ChargeFeatures(Features):
-    """Descriptors joined with charges block by block: the large ones are never copied whole.
+    """Descriptors with columns of charges, joined block by block to save memory.
 
     Parameters
     ----------
     inner : PerAtomData
-        In memory or on demand.
+        Descriptors, in memory or on demand.
     columns : ndarray of shape (n_atoms, 2), float32
-        What is appended to each scale.
+        Columns that are appended to each scale.
     """
 
     def __init__(self, inner: PerAtomData, columns: NDArray[np.float32]) -> None:
-        self.__setstate__({"inner": inner, "columns": columns, "weights": inner.weights})
+        charges = {"frequency": FREQUENCY, "share": SHARE}
+        self.__setstate__(
+            {
+                "inner": inner,
+                "columns": columns,
+                "weights": inner.weights,
+                "made_by": with_more(inner.made_by, "charge columns", charges),
+            }
+        )
 
     inner: PerAtomData
     columns: NDArray[np.float32]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from a pickle."""
+        """Restore from a pickle; here are no arrays that must be read-only."""
         self.__dict__.update(state)
 
     def __len__(self) -> int:
@@ -59,33 +74,34 @@ class ChargeFeatures(Features):
 
     @property
     def scales(self) -> tuple[NDArray[np.float32], ...]:
-        """Joined descriptors, made now: read them once a block."""
+        """Joined descriptors, made now: read them once per block."""
         return self.compute().scales
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Columns of each scale, those of the charge included."""
+        """Columns of each scale, the columns of the charge included."""
         return tuple(width + CHARGE_COLUMNS for width in self.inner.widths)
 
     @property
     def in_memory(self) -> bool:
-        """They are joined, and perhaps computed, for each block."""
+        """False: descriptors are joined, and perhaps computed, when they are read."""
         return False
 
     def compute(self, backend: Backend = NUMPY) -> Features:
-        """Return joined descriptors held in memory."""
-        return Features(self._joined(self.inner.compute(backend).scales, NUMPY), self.weights)
+        """Return joined descriptors in host memory."""
+        scales = self._joined(self.inner.compute(backend).scales, NUMPY)
+        return Features(scales, self.weights, self.made_by)
 
-    def on(self, backend: Backend) -> tuple[Any, ...]:
+    def on(self, backend: Backend) -> tuple[Array, ...]:
         """Return the joined scales as arrays of a device."""
         return self._joined(self.inner.on(backend), backend)
 
-    def _joined(self, scales: Iterable[Any], backend: Backend) -> tuple[Any, ...]:
+    def _joined(self, scales: Iterable[Array], backend: Backend) -> tuple[Array, ...]:
         columns, shrink = backend.asarray(self.columns), float(np.sqrt(1 - SHARE))
         return tuple(backend.xp.concat([shrink * scale, columns], axis=1) for scale in scales)
 
     def take(self, atoms: Index) -> ChargeFeatures:
-        """Return those of the atoms at these positions."""
+        """Return the descriptors of the atoms at these positions."""
         return ChargeFeatures(self.inner.take(atoms), self.columns[atoms])
 
     @staticmethod
@@ -110,7 +126,7 @@ def with_charge_columns(
     return ChargeFeatures(features, _columns(np.nan_to_num(charges)).astype(np.float32))
 
 
-def join(x: FloatArray, charges: FloatArray) -> FloatArray:
+def append_charges(x: FloatArray, charges: FloatArray) -> FloatArray:
     """Return x' in double precision.
 
     Parameters
@@ -122,18 +138,26 @@ def join(x: FloatArray, charges: FloatArray) -> FloatArray:
     return np.concatenate([np.sqrt(1 - SHARE) * x, _columns(charges)], axis=1)
 
 
-def pull_apart(pull: FloatArray, charges: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Turn derivatives by x' into derivatives by x (n, d) and by the charges (n,).
+def split_derivatives(
+    derivatives: FloatArray, charges: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Turn derivatives with respect to x' into those with respect to x and to the charges.
 
     Parameters
     ----------
-    pull : ndarray of shape (n, d + 2)
+    derivatives : ndarray of shape (n, d + 2)
+        With respect to x'.
     charges : ndarray of shape (n,), e
+
+    Returns
+    -------
+    of_x : ndarray of shape (n, d)
+    of_charge : ndarray of shape (n,), 1/e
     """
     cosine, sine = _columns(charges).T
-    by_cosine, by_sine = pull[:, -CHARGE_COLUMNS:].T
-    by_charge: FloatArray = FREQUENCY * (by_sine * cosine - by_cosine * sine)
-    return np.sqrt(1 - SHARE) * pull[:, :-CHARGE_COLUMNS], by_charge
+    of_cosine, of_sine = derivatives[:, -CHARGE_COLUMNS:].T
+    of_charge: FloatArray = FREQUENCY * (of_sine * cosine - of_cosine * sine)
+    return np.sqrt(1 - SHARE) * derivatives[:, :-CHARGE_COLUMNS], of_charge
 
 
 def _columns(charges: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 Symbols: n atoms in all, scale s with d_s columns and weight w_s in the kernel.
 Descriptors that do not fit into memory have the same interface (`on_demand.py`).
-How descriptors are computed is not here (`soap.py`), nor how they are compared
+How descriptors are computed is not here (`soap.py`), nor are kernels that compare them
 (`learning/kernels.py`).
 """
 
@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Backend, host_memory
+from ..support.backend import NUMPY, Array, Backend
 from ..support.ragged_index import Index
+from ..support.system_memory import host_memory
+from .provenance import require_same_provenance, same_provenance
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
     """Descriptors of all atoms, one array per scale.
 
-    Arrays are held as read-only views, not copies: they are large.
+    Arrays are read-only views, not copies, because they are large.
 
     Parameters
     ----------
@@ -32,14 +34,19 @@ class Features:
         Descriptors, one array per scale.
     weights : tuple of float
         Weight of each scale in the kernel.
+    made_by : str, default=None
+        What made the descriptors: elements and parameters as `SOAPTransformer.made_by_` writes
+        them, or a text of your own. An estimator accepts only the descriptors of its `fit`. None
+        is unknown: then only the numbers of columns are compared.
     """
 
     scales: tuple[NDArray[np.float32], ...]
     weights: tuple[float, ...]
+    made_by: str | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes and take read-only views."""
-        scales = tuple(_frozen_view(scale) for scale in self.scales)
+        scales = tuple(_read_only_view(scale) for scale in self.scales)
         _check_scales(scales, self.weights)
         object.__setattr__(self, "scales", scales)
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
@@ -55,8 +62,8 @@ class Features:
         return f"{name}({len(self)} atoms, scales of {widths} columns, weights {self.weights})"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the read-only flags, which pickle forgets."""
-        state["scales"] = tuple(_frozen_view(scale) for scale in state["scales"])
+        """Restore the read-only flags, which a pickle does not hold."""
+        state["scales"] = tuple(_read_only_view(scale) for scale in state["scales"])
         self.__dict__.update(state)
 
     @property
@@ -66,20 +73,20 @@ class Features:
 
     @property
     def in_memory(self) -> bool:
-        """Whether `compute` takes no memory besides."""
+        """Whether the arrays exist, so that `compute` allocates nothing."""
         return True
 
     def compute(self, backend: Backend = NUMPY) -> Features:
-        """Return descriptors held in memory; here, these.
+        """Return descriptors in host memory; here, these.
 
         Parameters
         ----------
         backend : Backend
-            Where those are computed that are not held.
+            Device that computes descriptors that are not in memory.
         """
         return self
 
-    def on(self, backend: Backend) -> tuple[Any, ...]:
+    def on(self, backend: Backend) -> tuple[Array, ...]:
         """Return the scales as arrays of a device, for one block of molecules.
 
         Parameters
@@ -94,30 +101,53 @@ class Features:
 
     def take(self, atoms: Index) -> Features:
         """Return the descriptors of the atoms at these positions; a slice copies nothing."""
-        return Features(tuple(scale[atoms] for scale in self.scales), self.weights)
+        return Features(tuple(scale[atoms] for scale in self.scales), self.weights, self.made_by)
 
     def is_compatible(self, other: Features) -> bool:
-        """Tell whether both have the same scales, widths and weights."""
-        return self.weights == other.weights and self.widths == other.widths
+        """Whether both have the same widths and weights, and may have been made in the same way."""
+        same_shape = self.weights == other.weights and self.widths == other.widths
+        return same_shape and same_provenance(self.made_by, other.made_by)
 
     @staticmethod
     def concatenate(parts: Sequence[Features]) -> Features:
-        """Join the descriptors of several sets of atoms, in order."""
+        """Join the descriptors of several sets of atoms, in order.
+
+        Raises
+        ------
+        InputError
+            If the parts differ in their scales or in what made them.
+        """
         if not parts:
             raise InputError("Features.concatenate: expected at least one part, got none.")
         first = parts[0]
         for part in parts[1:]:
+            require_joinable(first, part)
             if not (part.in_memory and first.is_compatible(part)):
                 raise InputError(
                     "Features.concatenate: parts differ in their scales: expected "
                     f"{first!r}, got {part!r}. Describe all of them with the same transformer."
                 )
         columns = zip(*(part.scales for part in parts), strict=True)
-        return Features(tuple(np.concatenate(arrays) for arrays in columns), first.weights)
+        same = all(part.made_by == first.made_by for part in parts)
+        return Features(
+            tuple(np.concatenate(arrays) for arrays in columns),
+            first.weights,
+            first.made_by if same else None,
+        )
+
+
+def require_joinable(first: Features, part: Features) -> None:
+    """Refuse parts that were made in different ways."""
+    require_same_provenance(
+        "features",
+        first.made_by,
+        part.made_by,
+        "Describe all parts with the same SOAPTransformer.",
+    )
 
 
 def forecast_bytes(n_atoms: int, widths: Sequence[int]) -> int:
-    """Bytes that the descriptors of so many atoms take, float32.
+    """Memory that the descriptors of `n_atoms` atoms take, in bytes, float32.
 
     Parameters
     ----------
@@ -134,17 +164,17 @@ def check_memory(needed: int) -> None:
     Raises
     ------
     InputError
-        If more bytes are needed than are free.
+        If `needed`, in bytes, is more than what is free.
     """
     free = host_memory()
     if needed > free:
         raise InputError(
             f"features: the descriptors take {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free. "
-            'Walk over blocks of molecules described with on_demand=True (or "auto").'
+            'Use SOAPTransformer(on_demand=True) (or "auto") and compute blocks of molecules.'
         )
 
 
-def _frozen_view(scale: Any) -> NDArray[np.float32]:
+def _read_only_view(scale: ArrayLike) -> NDArray[np.float32]:
     view = np.asarray(scale, dtype=np.float32).view()
     view.flags.writeable = False
     return view

@@ -1,4 +1,4 @@
-"""`OnDemandFeatures`: descriptors that are computed when asked for, and not kept.
+"""`OnDemandFeatures`: descriptors that are computed each time they are read, and not stored.
 
 Symbols: n atoms in all, scale s with d_s columns. The interface is that of `features.Features`.
 """
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Backend
+from ..support.backend import NUMPY, Array, Backend
 from ..support.ragged_index import Index, cut
-from .features import Features, check_memory, forecast_bytes
+from .features import Features, check_memory, forecast_bytes, require_joinable
 
-# Atoms described at once where only some of them are wanted.
+# Atoms of one block where only some atoms of the molecules are selected: all atoms of a block are
+# described, and the rows of the others are dropped.
 BLOCK_ATOMS = 8192
 
 
@@ -32,19 +33,23 @@ class Describer(Protocol):
     def weights(self) -> tuple[float, ...]:
         """Weight of each scale in the kernel."""
 
+    @property
+    def made_by(self) -> str | None:
+        """What makes the descriptors, see `Features`."""
+
     def describe(self, molecules: Molecules) -> tuple[NDArray[np.float32], ...]:
         """Return one array of shape (n_atoms, d_s) per scale."""
 
-    def describe_on(self, molecules: Molecules, backend: Backend) -> tuple[Any, ...]:
-        """Return the same as arrays of a device, and computed there."""
+    def describe_on(self, molecules: Molecules, backend: Backend) -> tuple[Array, ...]:
+        """Compute the same on a device, and leave it there."""
 
 
 class OnDemandFeatures(Features):
-    """Descriptors that are computed when asked for, and not kept.
+    """Descriptors that are computed each time they are read, and not stored.
 
-    Slicing the molecules selects without computing, so an estimator that walks over blocks
-    holds the descriptors of one block at a time. Reading `scales` computes all scales anew:
-    read it once per block, or call `compute`.
+    Selecting molecules computes nothing, so an estimator that goes through blocks of molecules has
+    the descriptors of one block in memory at a time. Reading `scales` computes all scales again:
+    read `scales` once per block, or call `compute`.
 
     Parameters
     ----------
@@ -52,7 +57,7 @@ class OnDemandFeatures(Features):
     molecules : Molecules
         Geometries to describe.
     atoms : ndarray of shape (n_selected,), default=None
-        Atoms of these molecules that are wanted; None for all.
+        Selected atoms of these molecules; None selects all.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class OnDemandFeatures(Features):
                 "molecules": molecules.replace(features=None),
                 "atoms": atoms,
                 "weights": describer.weights,
+                "made_by": describer.made_by,
             }
         )
 
@@ -86,21 +92,21 @@ class OnDemandFeatures(Features):
         return self.molecules.n_atoms if self.atoms is None else len(self.atoms)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from a pickle."""
+        """Restore from a pickle; here are no arrays that must be read-only."""
         self.__dict__.update(state)
 
     @property
     def in_memory(self) -> bool:
-        """They are not: each piece is computed when it is read."""
+        """False: descriptors are computed when they are read."""
         return False
 
     def compute(self, backend: Backend = NUMPY) -> Features:
-        """Return these descriptors held in memory.
+        """Return these descriptors in host memory.
 
         Parameters
         ----------
         backend : Backend
-            Where they are computed.
+            Device that computes them.
 
         Raises
         ------
@@ -109,28 +115,31 @@ class OnDemandFeatures(Features):
         """
         check_memory(forecast_bytes(len(self), self.widths))
         if self.atoms is None and backend.on_host:
-            return Features(self.describer.describe(self.molecules), self.weights)
-        wanted = _all_atoms(self)
+            return self._in_memory(self.describer.describe(self.molecules))
+        selected = _selected_atoms(self)
         scales = tuple(np.empty((len(self), width), np.float32) for width in self.widths)
         for block in cut(self.molecules.offsets, BLOCK_ATOMS):
             start, stop = self.molecules.offsets[[block.start, block.stop]]
-            rows = np.flatnonzero((wanted >= start) & (wanted < stop))
+            rows = np.flatnonzero((selected >= start) & (selected < stop))
             if len(rows):
-                columns = zip(scales, self._described(self.molecules[block], backend), strict=True)
-                for scale, values in columns:
-                    scale[rows] = backend.to_host(backend.take(values, wanted[rows] - start))
-        return Features(scales, self.weights)
+                described = self._describe(self.molecules[block], backend)
+                for scale, values in zip(scales, described, strict=True):
+                    scale[rows] = backend.to_host(backend.take(values, selected[rows] - start))
+        return self._in_memory(scales)
 
-    def on(self, backend: Backend) -> tuple[Any, ...]:
-        """Return the scales as arrays of a device, computed there."""
+    def on(self, backend: Backend) -> tuple[Array, ...]:
+        """Return the scales as arrays of a device, which computes them."""
         if backend.on_host:
             return self.scales
-        scales = self._described(self.molecules, backend)
+        scales = self._describe(self.molecules, backend)
         if self.atoms is None:
             return scales
         return tuple(backend.take(scale, self.atoms) for scale in scales)
 
-    def _described(self, molecules: Molecules, backend: Backend) -> tuple[Any, ...]:
+    def _in_memory(self, scales: tuple[NDArray[np.float32], ...]) -> Features:
+        return Features(scales, self.weights, self.made_by)
+
+    def _describe(self, molecules: Molecules, backend: Backend) -> tuple[Array, ...]:
         if backend.on_host:
             return self.describer.describe(molecules)
         return self.describer.describe_on(molecules, backend)
@@ -151,23 +160,32 @@ class OnDemandFeatures(Features):
 
     @staticmethod
     def concatenate(parts: Sequence[Features]) -> OnDemandFeatures:
-        """Join selections that the same describer will compute."""
-        lazy = [part for part in parts if isinstance(part, OnDemandFeatures)]
-        if len(lazy) < len(parts) or any(part.describer != lazy[0].describer for part in lazy):
+        """Join selections of atoms that the same describer will compute, in order.
+
+        Raises
+        ------
+        InputError
+            If a part is in memory, or has another describer.
+        """
+        on_demand = [part for part in parts if isinstance(part, OnDemandFeatures)]
+        for part in on_demand[1:]:
+            require_joinable(on_demand[0], part)
+        describers = [part.describer for part in on_demand]
+        if len(on_demand) < len(parts) or any(one != describers[0] for one in describers):
             raise InputError(
                 "features: parts described on demand join only with others of the same "
                 "transformer. Describe all of them together."
             )
-        sets = [part.molecules for part in lazy]
+        sets = [part.molecules for part in on_demand]
         starts = np.cumsum([0, *(molecules.n_atoms for molecules in sets)])
         atoms = None
-        if any(part.atoms is not None for part in lazy):
-            pairs = zip(starts, lazy, strict=False)
-            atoms = np.concatenate([start + _all_atoms(part) for start, part in pairs])
-        return OnDemandFeatures(lazy[0].describer, Molecules.concatenate(sets), atoms)
+        if any(part.atoms is not None for part in on_demand):
+            pairs = zip(starts, on_demand, strict=False)
+            atoms = np.concatenate([start + _selected_atoms(part) for start, part in pairs])
+        return OnDemandFeatures(describers[0], Molecules.concatenate(sets), atoms)
 
 
-def _all_atoms(part: OnDemandFeatures) -> NDArray[np.intp]:
+def _selected_atoms(part: OnDemandFeatures) -> NDArray[np.intp]:
     return np.arange(part.molecules.n_atoms) if part.atoms is None else part.atoms
 
 

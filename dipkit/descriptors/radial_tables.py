@@ -1,32 +1,37 @@
-"""The door for dscribe: power spectra of one scale, with dscribe's radial functions.
+"""Power spectra of one scale, with dscribe's radial functions. No other module imports dscribe.
 
-Symbols: n atoms of some molecules, d_s columns of scale s, whose parameters are what
-`SOAPScale.key` returns: r_cut, n_max, l_max, sigma, rbf. dscribe is loaded when first used.
+Symbols: n atoms of some molecules, d_s columns of scale s, whose parameters are a `ScaleKey`.
+Importing dscribe takes time, so that it is imported when first used.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
-from ..support.backend import Backend
+from ..support.backend import Array, Backend
 from ..support.blas_threads import one_blas_thread
 from . import spectra_device
-from .expansion import RadialTable, tabulate
-from .scales import SOAPScale
+from .radial_integrals import RadialTable, tabulate
+from .scales import ScaleKey, SOAPScale
 from .spectra_device import DeviceTables
 from .spectra_host import spectra
 
-FloatArray = NDArray[np.float64]
+if TYPE_CHECKING:
+    from dscribe.descriptors import SOAP
 
-# Tables that stay on a device, some megabytes each.
-TABLES_KEPT = 8
-_kept: OrderedDict[tuple[Any, ...], DeviceTables] = OrderedDict()
+FloatArray = NDArray[np.float64]
+# Name and number of the device, parameters, number of elements.
+TableKey: TypeAlias = tuple[tuple[str, int], ScaleKey, int]
+
+# Tables that stay on a device, some megabytes each; the one used longest ago is dropped first.
+MAX_CACHED_TABLES = 8
+_device_table_cache: OrderedDict[TableKey, DeviceTables] = OrderedDict()
 
 
 def power_spectrum(
@@ -34,7 +39,7 @@ def power_spectrum(
     positions: FloatArray,
     offsets: NDArray[np.int64],
     species: tuple[int, ...],
-    parameters: tuple[Any, ...],
+    key: ScaleKey,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Compute unit-length power spectra of all atoms of some molecules at one scale.
@@ -46,19 +51,18 @@ def power_spectrum(
     offsets : ndarray of shape (n_molecules + 1,)
     species : tuple of int
         Atomic numbers, sorted.
-    parameters : tuple
-        What `SOAPScale.key` returns.
+    key : ScaleKey
     out : ndarray of shape (n_atoms, d_s), float32, default=None
-        Where to write; None allocates it.
+        Array to write to; None allocates one.
 
     Returns
     -------
     ndarray of shape (n_atoms, d_s), float32
         A row is NaN throughout where its atom has no finite, non-zero descriptor.
     """
-    # LAPACK gives dscribe's radial basis other last bits with other numbers of threads.
+    # The last bits of dscribe's radial basis depend on the number of threads of LAPACK.
     with one_blas_thread():
-        table = _radial_table(parameters)
+        table = _radial_table(key)
         index = np.searchsorted(species, numbers)
         return spectra(index, len(species), positions, offsets, table, out)
 
@@ -68,50 +72,51 @@ def device_power_spectrum(
     positions: FloatArray,
     offsets: NDArray[np.int64],
     species: tuple[int, ...],
-    parameters: tuple[Any, ...],
+    key: ScaleKey,
     backend: Backend,
-) -> Any:
-    """Compute what `power_spectrum` does on a device, where the result stays.
+) -> Array:
+    """Compute the power spectra on a device, and leave them there.
 
     Parameters
     ----------
-    numbers, positions, offsets, species, parameters
-        As there.
+    numbers, positions, offsets, species, key
+        As in `power_spectrum`.
     backend : Backend
 
     Returns
     -------
     array of shape (n_atoms, d_s), float32
+        An array of the device.
     """
-    tables = _device_tables(parameters, len(species), backend)
+    tables = device_tables(key, len(species), backend)
     index = np.searchsorted(species, numbers)
     return spectra_device.spectra(index, positions, offsets, tables, backend)
 
 
-def _device_tables(parameters: tuple[Any, ...], n_species: int, backend: Backend) -> DeviceTables:
-    """Bring the tables to the device, once while they are among those used last."""
-    key = (backend.place, parameters, n_species)
-    tables = _kept.pop(key, None)
+def device_tables(key: ScaleKey, n_species: int, backend: Backend) -> DeviceTables:
+    """Return the tables of a scale on a device, from the cache where they were used lately."""
+    place = (backend.place, key, n_species)
+    tables = _device_table_cache.pop(place, None)
     if tables is None:
         with one_blas_thread():
-            tables = DeviceTables.of(_radial_table(parameters), n_species, backend)
-    _kept[key] = tables
-    while len(_kept) > TABLES_KEPT:
-        _kept.popitem(last=False)
+            tables = DeviceTables.of(_radial_table(key), n_species, backend)
+    _device_table_cache[place] = tables
+    while len(_device_table_cache) > MAX_CACHED_TABLES:
+        _device_table_cache.popitem(last=False)
     return tables
 
 
 @functools.lru_cache(maxsize=32)
-def _radial_table(parameters: tuple[Any, ...]) -> RadialTable:
+def _radial_table(key: ScaleKey) -> RadialTable:
     """Tabulate the integrals of dscribe's radial functions."""
-    r_cut, n_max, l_max, sigma, rbf = parameters
-    soap = _dscribe_soap((1,), parameters)
+    r_cut, n_max, l_max, sigma, rbf = key
+    soap = _dscribe_soap((1,), key)
     reach = r_cut + soap.get_cutoff_padding()
     if rbf == "polynomial":
         points, values = soap.get_basis_poly(r_cut, n_max)
         _, weights = np.polynomial.legendre.leggauss(len(points))
         return tabulate(points, weights * r_cut / 2, [values] * (l_max + 1), sigma, reach)
-    # Functions of type "gto" have fallen to 1e-3 at r_cut and to nothing at the end.
+    # Functions of type "gto" are 1e-3 of their maximum at r_cut, and zero to rounding at the end.
     end = 2.6 * r_cut
     points, weights = np.polynomial.legendre.leggauss(max(200, int(12 * end / sigma)))
     points, weights = end / 2 * (points + 1), weights * end / 2
@@ -127,47 +132,45 @@ def spectrum_derivatives(
     numbers: NDArray[np.int64],
     positions: FloatArray,
     species: tuple[int, ...],
-    parameters: tuple[Any, ...],
+    key: ScaleKey,
 ) -> tuple[FloatArray, FloatArray]:
-    """Compute the power spectra of one molecule and their derivatives by the positions.
+    """Compute the power spectra of one molecule, and derivatives with respect to the positions.
 
-    They are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central differences of
-    1e-4 angstrom.
+    Derivatives are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central
+    differences with a step of 1e-4 angstrom.
 
     Parameters
     ----------
     numbers : ndarray of shape (n_atoms,)
     positions : ndarray of shape (n_atoms, 3), angstrom
     species : tuple of int
-    parameters : tuple
-        `SOAPScale.key`.
+    key : ScaleKey
 
     Returns
     -------
     spectrum : ndarray of shape (n_atoms, d), float64
         Not of unit length.
     derivatives : ndarray of shape (n_atoms, n_atoms, 3, d), 1/angstrom
-        Of the spectrum of the first index by the position of the second; an atom's own
-        environment moves with it.
+        Element ``[i, j, b]`` is the derivative of the spectrum of atom i with respect to
+        coordinate b of atom j. The centre of an environment moves with its atom.
     """
     from ase import Atoms
 
     with one_blas_thread():
-        soap = _dscribe_soap(species, parameters)
+        soap = _dscribe_soap(species, key)
         derivatives, spectrum = soap.derivatives(Atoms(numbers, positions), attach=True)
     return np.asarray(spectrum, np.float64), np.asarray(derivatives, np.float64)
 
 
 @functools.lru_cache(maxsize=32)
-def _dscribe_soap(species: tuple[int, ...], parameters: tuple[Any, ...]) -> Any:
+def _dscribe_soap(species: tuple[int, ...], key: ScaleKey) -> SOAP:
     from dscribe.descriptors import SOAP
 
-    names = ("r_cut", "n_max", "l_max", "sigma", "rbf")
-    return SOAP(species=list(species), periodic=False, **dict(zip(names, parameters, strict=True)))
+    return SOAP(species=list(species), periodic=False, **key._asdict())
 
 
 def count_columns(scale: SOAPScale, species: tuple[int, ...], index: int) -> int:
-    """Count the columns of a scale, and let dscribe refuse what it cannot do.
+    """Count the columns of a scale, after dscribe has checked its parameters.
 
     Parameters
     ----------
@@ -175,11 +178,12 @@ def count_columns(scale: SOAPScale, species: tuple[int, ...], index: int) -> int
     species : tuple of int
         Atomic numbers, sorted.
     index : int
-        How messages call this scale.
+        Number of this scale in messages.
 
     Raises
     ------
     InputError
+        If dscribe does not accept the parameters.
     """
     try:
         with one_blas_thread():

@@ -1,9 +1,8 @@
-"""What estimators ask of their input: described molecules of known elements and scales."""
+"""What estimators require of their input: described molecules of known elements and scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,15 @@ from numpy.typing import NDArray
 from ..data.elements import chemical_symbols
 from ..data.molecules import Molecules
 from ..exceptions import InputError
+from .provenance import require_same_provenance
+
+ADVICE = (
+    "Describe X with the SOAPTransformer that described the training molecules (a pipeline of both "
+    "does), or fit again."
+)
 
 
-def require_described(X: Any) -> Molecules:
+def require_described(X: object) -> Molecules:
     """Refuse what is not described molecules, at least one."""
     if not isinstance(X, Molecules) or X.features is None:
         got = type(X).__name__ + (" without features" if isinstance(X, Molecules) else "")
@@ -26,8 +31,13 @@ def require_described(X: Any) -> Molecules:
     return X
 
 
-def require_known(molecules: Molecules, elements: NDArray[np.int64], widths: Sequence[int]) -> None:
-    """Refuse elements and descriptors that fit never saw.
+def require_known(
+    molecules: Molecules,
+    elements: NDArray[np.int64],
+    widths: Sequence[int],
+    made_by: str | None = None,
+) -> None:
+    """Refuse elements and descriptors that were not those of fit.
 
     Parameters
     ----------
@@ -37,7 +47,26 @@ def require_known(molecules: Molecules, elements: NDArray[np.int64], widths: Seq
         Atomic numbers of fit.
     widths : sequence of int
         Columns of each scale in fit.
+    made_by : str, default=None
+        What made the descriptors of fit, see `Features`; None is unknown: then only widths are
+        compared.
+
+    Raises
+    ------
+    InputError
+        Shows the elements, or the parameters of the descriptors, that differ.
     """
+    _require_known_elements(molecules, elements)
+    assert molecules.features is not None
+    require_same_provenance("X", made_by, molecules.features.made_by, ADVICE)
+    found = list(molecules.features.widths)
+    if found != list(widths):
+        raise InputError(
+            f"X: descriptors have {found} columns, those of fit had {list(widths)}. {ADVICE}"
+        )
+
+
+def _require_known_elements(molecules: Molecules, elements: NDArray[np.int64]) -> None:
     unseen = np.setdiff1d(molecules.elements, elements)
     if len(unseen):
         symbols = chemical_symbols()
@@ -47,11 +76,4 @@ def require_known(molecules: Molecules, elements: NDArray[np.int64], widths: Seq
             f"{molecules.names[first]}) were not among those of fit: "
             f"{', '.join(symbols[z] for z in elements)}. Leave these molecules out, or "
             "fit on molecules that hold these elements."
-        )
-    assert molecules.features is not None
-    found = list(molecules.features.widths)
-    if found != list(widths):
-        raise InputError(
-            f"X: descriptors have {found} columns, those of fit had {list(widths)}. Describe with "
-            "the SOAPTransformer that described the training molecules."
         )

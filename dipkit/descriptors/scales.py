@@ -1,7 +1,7 @@
-"""`SOAPScale`: one SOAP power spectrum and its weight in the kernel; the usual sets of scales.
+"""`SOAPScale`: parameters of one SOAP power spectrum and its weight; the usual sets of scales.
 
-How descriptors of a scale are computed is not here (`radial_tables.py`), nor who does so
-(`soap.py`).
+How descriptors of a scale are computed is not here (`radial_tables.py`), nor is the transformer
+that has several scales (`soap.py`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import NamedTuple
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
 from ..exceptions import InputError
 
-__all__ = ["SOAPScale", "baseline_scales", "changed_scales", "default_scales", "is_whole"]
+__all__ = ["SOAPScale", "ScaleKey", "baseline_scales", "default_scales", "is_whole"]
+
+
+class ScaleKey(NamedTuple):
+    """What determines the power spectra of a scale, in plain types; see `SOAPScale`."""
+
+    r_cut: float
+    n_max: int
+    l_max: int
+    sigma: float
+    rbf: str
 
 
 class SOAPScale(BaseEstimator):
@@ -38,6 +48,8 @@ class SOAPScale(BaseEstimator):
         Weight of this scale in the kernel; the weights are divided by their sum.
     """
 
+    __module__ = "dipkit"  # the path that saved models name
+
     def __init__(
         self,
         r_cut: float = 2.2,
@@ -55,19 +67,19 @@ class SOAPScale(BaseEstimator):
         self.weight = weight
 
     def check(self, name: str = "scale") -> None:
-        """Refuse parameters that describe nothing.
+        """Refuse parameters that no power spectrum can have.
 
         Parameters
         ----------
         name : str, default="scale"
-            How messages call this scale.
+            Name of this scale in messages.
 
         Raises
         ------
         InputError
         """
         least = 1.0 if self.rbf == "gto" else 0.0
-        rules: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+        rules: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
             ("rbf", '"polynomial" or "gto"', ("polynomial", "gto").__contains__),
             ("r_cut", f"a number above {least:g} angstrom", _above(least)),
             ("sigma", "a positive number, angstrom", _above(0.0)),
@@ -80,14 +92,15 @@ class SOAPScale(BaseEstimator):
             if not is_right(value):
                 raise InputError(f"{name}__{argument}: expected {expected}, got {value!r}.")
 
-    def key(self) -> tuple[Any, ...]:
-        """Return what determines the descriptors, in plain types."""
-        numbers = float(self.r_cut), int(self.n_max), int(self.l_max), float(self.sigma)
-        return (*numbers, str(self.rbf))
+    def key(self) -> ScaleKey:
+        """Return what determines the power spectra, in plain types."""
+        return ScaleKey(
+            float(self.r_cut), int(self.n_max), int(self.l_max), float(self.sigma), str(self.rbf)
+        )
 
 
 def default_scales() -> tuple[SOAPScale, ...]:
-    """Return the usual scales, from the nearest neighbours outward."""
+    """Return the usual scales, the shortest cutoff first."""
     return (
         SOAPScale(2.2, 8, 5, 0.17, "polynomial", 1.0),
         SOAPScale(3.5, 6, 4, 0.3, "gto", 0.0025),
@@ -96,58 +109,24 @@ def default_scales() -> tuple[SOAPScale, ...]:
 
 
 def baseline_scales() -> tuple[SOAPScale, ...]:
-    """Return the scales for a model that corrects a baseline: the outer ones weigh more."""
+    """Return the scales for a model with a baseline: long cutoffs have larger weights."""
     inner, middle, outer = default_scales()
     return inner, middle.set_params(weight=0.02), outer.set_params(weight=0.006)
 
 
-def changed_scales(
-    scales: tuple[SOAPScale, ...], changes: dict[str, Any], valid: set[str]
-) -> tuple[SOAPScale, ...]:
-    """Return copies of scales with some parameters changed.
+def _above(least: float) -> Callable[[object], bool]:
+    """Return the test for a finite number greater than `least`."""
 
-    Parameters
-    ----------
-    scales : tuple of SOAPScale
-    changes : dict
-        By name, ``scale0`` or ``scale0__r_cut``.
-    valid : set of str
-        Names that may be changed.
-
-    Raises
-    ------
-    InputError
-        If a name is not valid.
-    """
-    unknown = sorted(set(changes) - valid)
-    if unknown:
-        raise InputError(
-            f"SOAPTransformer.set_params: no parameter {', '.join(unknown)}; expected some of "
-            f"{', '.join(sorted(valid))}."
-        )
-    result = [clone(scale) for scale in scales]
-    # Whole scales go first, so that "scale0__r_cut" changes the new "scale0".
-    for name, value in sorted(changes.items()):
-        head, _, parameter = name.partition("__")
-        index = int(head.removeprefix("scale"))
-        if parameter:
-            result[index].set_params(**{parameter: value})
-        else:
-            result[index] = clone(value)
-    return tuple(result)
-
-
-def _above(least: float) -> Callable[[Any], bool]:
-    def is_right(value: Any) -> bool:
+    def is_right(value: object) -> bool:
         return isinstance(value, Real) and least < float(value) < math.inf
 
     return is_right
 
 
-def is_whole(least: int | None, most: int | None) -> Callable[[Any], bool]:
+def is_whole(least: int | None, most: int | None) -> Callable[[object], bool]:
     """Return the test for a whole number from `least` to `most`, where None sets no bound."""
 
-    def is_right(value: Any) -> bool:
+    def is_right(value: object) -> bool:
         if not isinstance(value, Integral) or isinstance(value, bool):
             return False
         return (least is None or int(value) >= least) and (most is None or int(value) <= most)

@@ -1,8 +1,9 @@
 """`SOAPTransformer`: SOAP power spectra of atomic environments at one or several scales.
 
 Symbols: n atoms in all, scale s with d_s columns; x_i^s (n, d_s) of unit length, float32.
-What a scale is stands in `scales.py`, how one is computed in `radial_tables.py`. How the work is
-spread over threads is not here (`describer.py`), nor how descriptors are compared
+Here: the estimator, its checks, and the choice between descriptors in memory and on demand. Not
+here: the parameters of a scale (`scales.py`), their nested names (`scale_parameters.py`), the work
+on threads (`describer.py`), the power spectra (`radial_tables.py`), and kernels
 (`learning/kernels.py`).
 """
 
@@ -11,36 +12,46 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+import joblib
+from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from ..support.backend import host_memory
+from ..support.files import PathLike
+from ..support.system_memory import host_memory
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures
 from .radial_tables import count_columns, device_power_spectrum, power_spectrum
-from .scales import SOAPScale, baseline_scales, changed_scales, default_scales, is_whole
-from .species import choose_species, require_species
+from .scale_parameters import ScaleParameters, require_unchanged
+from .scales import SOAPScale, baseline_scales, default_scales, is_whole
+from .species import choose_species, require_same_species, require_species
 
 __all__ = ["SOAPScale", "SOAPTransformer", "baseline_scales", "default_scales"]
 
+if TYPE_CHECKING:
+    from ase import Atoms
+    from sklearn.utils import Tags
+
+    MoleculesLike = Molecules | Atoms | Sequence[Molecules] | Sequence[Atoms] | PathLike
+
 _LOG = logging.getLogger(__name__)
 
-# Largest share of the free memory that descriptors held at once may take.
+# Largest share of the free memory that descriptors may take in memory.
 MEMORY_SHARE = 0.25
 
 
-class SOAPTransformer(TransformerMixin, BaseEstimator):
+class SOAPTransformer(TransformerMixin, ScaleParameters):
     """Describe the atoms of molecules by SOAP at several scales.
 
     `transform` returns `Molecules` whose `features` hold one float32 array per scale, each row
-    of unit length. Labels stay on the molecules; where they cannot be used, `transform` logs a
-    warning and leaves them out, so that a prediction never fails because of a label.
+    of unit length. Labels stay on the molecules. Where labels cannot be used, `transform` logs a
+    warning and returns molecules without labels, so that a prediction never fails because of a
+    label.
 
     Parameters
     ----------
@@ -48,18 +59,20 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         None takes `default_scales()`. Nested parameters are named ``scale0__r_cut``,
         ``scale1__weight``, ..., with ``scales=None`` as well.
     species : sequence of str or int, default=None
-        Elements to tell apart, as symbols or atomic numbers; None takes those seen in `fit`.
+        Elements that the descriptors distinguish, as symbols or atomic numbers; None takes the
+        elements seen in `fit`.
     n_jobs : int, default=None
-        Threads, -1 for all cores; processes or a cluster where an active
-        `joblib.parallel_config` names such a backend. None takes the number from there, else the
-        threads that BLAS may use. The result has the same bits in any case.
+        Number of threads, -1 for all cores; processes or a cluster where an active
+        `joblib.parallel_config` names such a backend. None takes the number of that configuration,
+        or without one the number of threads that BLAS may use. The result has the same bits in any
+        case.
     memory : str, path or joblib.Memory, default=None
-        Where to keep descriptors between runs, chunk by chunk; None keeps nothing.
+        Folder where descriptors are stored and found again in later runs; None stores nothing.
     on_demand : bool or "auto", default="auto"
-        True computes descriptors when they are read, piece by piece, and keeps none. An estimator
-        that reads them does so on threads of its own, whatever `n_jobs` says, or on its GPU: there
-        this is the way to go, unless `memory` is set.
-        ``"auto"`` does so where they would take more than a quarter of the free memory.
+        True computes descriptors each time they are read, piece by piece, and stores none. An
+        estimator that reads them computes them on its own threads, whatever `n_jobs` is, or on its
+        GPU. Use True for a model on a GPU, unless `memory` is set. False holds all descriptors in
+        memory. ``"auto"`` is True where they would take more than a quarter of the free memory.
     verbose : bool or "auto", default="auto"
         Whether to show a progress bar on stderr; ``"auto"`` shows it on a terminal.
 
@@ -70,6 +83,9 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     scales_ : tuple of SOAPScale
     widths_ : tuple of int
         Columns d_s of each scale.
+    made_by_ : str
+        Elements, parameters and weights of the scales. An estimator notes this text in `fit` and
+        refuses other descriptors in prediction.
 
     Examples
     --------
@@ -80,12 +96,14 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
     Features(7 atoms, scales of 312 columns, weights (1.0,))
     """
 
+    __module__ = "dipkit"  # the path that saved models name
+
     def __init__(
         self,
         scales: tuple[SOAPScale, ...] | None = None,
         species: Sequence[str | int] | None = None,
         n_jobs: int | None = None,
-        memory: Any = None,
+        memory: PathLike | joblib.Memory | None = None,
         on_demand: bool | str = "auto",
         verbose: bool | str = "auto",
     ) -> None:
@@ -96,7 +114,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         self.on_demand = on_demand
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: MoleculesLike, y: object = None) -> Self:
         """Learn which elements there are.
 
         Parameters
@@ -112,13 +130,13 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         """
         return self._fit(as_molecules(X, labels=False))
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Molecules:
+    def fit_transform(self, X: MoleculesLike, y: object = None, **fit_params: object) -> Molecules:
         """Learn which elements there are and describe the molecules.
 
         Parameters
         ----------
         X : Molecules, list of ase.Atoms, ase.Atoms or path
-            Labels are read: an unusable one is an error here.
+            Labels are read: a label that cannot be used is an error here.
         y : ignored
         **fit_params : ignored
 
@@ -130,7 +148,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         molecules = as_molecules(X)
         return self._fit(molecules)._describe(molecules)
 
-    def transform(self, X: Any) -> Molecules:
+    def transform(self, X: MoleculesLike) -> Molecules:
         """Describe molecules.
 
         Parameters
@@ -145,13 +163,23 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If an element was not seen in `fit`, or memory is short and `on_demand` is False.
+            If an element was not seen in `fit`, a parameter of the descriptors was changed after
+            `fit`, or memory is short and `on_demand` is False.
         """
         check_is_fitted(self)
+        self._check_parameters()
+        require_unchanged(self, self.scales_)
+        require_same_species(self.species, self.species_)
         return self._describe(_read(X))
 
-    def forecast_bytes(self, X: Any) -> int:
-        """Bytes that the descriptors of these molecules take when held in memory.
+    @property
+    def made_by_(self) -> str:
+        """Elements, parameters and weights of the scales, as of `fit`."""
+        check_is_fitted(self)
+        return self._describer(verbose=False).made_by
+
+    def forecast_bytes(self, X: MoleculesLike) -> int:
+        """Memory that the descriptors of these molecules take, in bytes.
 
         Parameters
         ----------
@@ -160,36 +188,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return forecast_bytes(as_molecules(X, labels=False).n_atoms, self.widths_)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, with those of the scales if `deep`.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-        """
-        params: dict[str, Any] = super().get_params(deep=False)
-        for index, scale in enumerate(self._scales() if deep else ()):
-            params[f"scale{index}"] = scale
-            nested = scale.get_params(deep=True).items()
-            params |= {f"scale{index}__{key}": value for key, value in nested}
-        return params
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; those of scales change copies, never scales that others share.
-
-        Parameters
-        ----------
-        **params : Any
-            ``scale0__r_cut=2.5`` changes one parameter of a scale, ``scale0=...`` a scale.
-        """
-        own = {key: value for key, value in params.items() if key in self._get_param_names()}
-        super().set_params(**own)
-        nested = {key: value for key, value in params.items() if key not in own}
-        if nested:
-            self.scales = changed_scales(self._scales(), nested, set(self.get_params(deep=True)))
-        return self
-
-    def set_output(self, *, transform: Any = None) -> Self:
+    def set_output(self, *, transform: object = None) -> Self:
         """Do nothing: the output is always `Molecules`.
 
         Parameters
@@ -198,16 +197,13 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         """
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that molecules are no array."""
+    def __sklearn_tags__(self) -> Tags:
+        """Say that X is no array, for scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.no_validation = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-    def _scales(self) -> tuple[SOAPScale, ...]:
-        return default_scales() if self.scales is None else tuple(self.scales)
 
     def _fit(self, molecules: Molecules) -> Self:
         self._check_parameters()
@@ -241,7 +237,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             describer = self._describer(verbose=False)
             return molecules.replace(features=OnDemandFeatures(describer, molecules))
         describer = self._describer(verbose=self.verbose)
-        features = Features(describer.describe(molecules), describer.weights)
+        features = Features(describer.describe(molecules), describer.weights, describer.made_by)
         return molecules.replace(features=features)
 
     def _too_large(self, molecules: Molecules) -> bool:
@@ -251,7 +247,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         share = MEMORY_SHARE * host_memory()
         if needed > share:
             _LOG.info(
-                "descriptors would take %.3g GB, more than %.3g GB: computed on demand",
+                "descriptors would take %.3g GB, more than %.3g GB: they are computed on demand",
                 needed / 1e9,
                 share / 1e9,
             )
@@ -263,7 +259,7 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
             calculate=power_spectrum,
             calculate_on=device_power_spectrum,
             species=tuple(self.species_.tolist()),
-            parameters=tuple(scale.key() for scale in self.scales_),
+            keys=tuple(scale.key() for scale in self.scales_),
             widths=self.widths_,
             weights=tuple(float(scale.weight) for scale in self.scales_),
             n_jobs=self.n_jobs,
@@ -272,11 +268,11 @@ class SOAPTransformer(TransformerMixin, BaseEstimator):
         )
 
 
-def _read(x: Any) -> Molecules:
-    """Read molecules, without their labels where these cannot be used."""
+def _read(x: MoleculesLike) -> Molecules:
+    """Read molecules, without labels where these cannot be used."""
     try:
         return as_molecules(x)
     except InputError as error:
-        molecules = as_molecules(x, labels=False)  # raises again where the geometry is at fault
+        molecules = as_molecules(x, labels=False)  # raises again if a geometry is wrong
         _LOG.warning("labels could not be used and are left out: %s", error)
         return molecules

@@ -1,4 +1,4 @@
-"""Elements that descriptors tell apart: which they are, and molecules that hold others."""
+"""Elements that descriptors distinguish: their choice, and checks against other elements."""
 
 from __future__ import annotations
 
@@ -29,14 +29,31 @@ def choose_species(given: Sequence[str | int] | None, molecules: Molecules) -> N
     InputError
         If something given is no element.
     """
-    if given is None:
-        return np.array(molecules.elements)
+    return np.array(molecules.elements) if given is None else _numbers(given)
+
+
+def _numbers(given: Sequence[str | int]) -> NDArray[np.int64]:
+    """Turn symbols or atomic numbers into sorted atomic numbers."""
     symbols = chemical_symbols()
     items = [given] if isinstance(given, str | Integral) else list(given)
     numbers = [symbols.index(item) if item in symbols else item for item in items]
     if not numbers or not all(is_whole(1, 118)(number) for number in numbers):
         raise InputError(f"species: expected symbols or atomic numbers of elements, got {given!r}.")
     return np.unique(np.array(numbers, dtype=np.int64))
+
+
+def require_same_species(given: Sequence[str | int] | None, fitted: NDArray[np.int64]) -> None:
+    """Refuse elements that were changed after `fit`; None is no change.
+
+    Raises
+    ------
+    InputError
+    """
+    if given is not None and _numbers(given).tolist() != fitted.tolist():
+        raise InputError(
+            f"species: expected {fitted.tolist()}, as in fit, got {_numbers(given).tolist()}. "
+            "Call fit again, or set the parameter back."
+        )
 
 
 def require_species(molecules: Molecules, species: NDArray[np.int64]) -> None:
@@ -59,7 +76,7 @@ def require_species(molecules: Molecules, species: NDArray[np.int64]) -> None:
     molecule = where.molecule(where.of_atom(int(np.argmax(unseen))))
     n_molecules = len(np.unique(molecules.molecule_index[unseen]))
     raise InputError(
-        f"{n_molecules} of {len(molecules)} molecules, the first of them {molecule}, hold elements "
+        f"{n_molecules} of {len(molecules)} molecules, the first is {molecule}, hold elements "
         f"unknown to the descriptors: {names[0]}; expected {names[1]}. Train on molecules with "
         "these elements, or leave these out."
     )

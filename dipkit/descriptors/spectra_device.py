@@ -1,13 +1,13 @@
 """SOAP power spectra of many atoms at once, in a form that suits a GPU.
 
-What `spectra_host.py` computes, without its sorting and sparse products: every atom gets as many
-slots for neighbours as the largest molecule of its batch has atoms, empty slots count as nothing,
-and all else is lookups and batched matrix products of one shape. Atoms are taken by the size of
-their molecule, so that a large one does not give its slots to small ones; a batch is as long as its
-memory allows. Double precision up to the coefficients, single from there, as on the host.
+The result is that of `spectra_host.py`, without sorting and sparse products: every atom has as many
+slots for neighbours as the largest molecule of its batch has atoms, empty slots are zero, and the
+rest are lookups and batched matrix products of one shape. Atoms are sorted by the size of their
+molecules, so that atoms of small molecules do not have the slots of large ones; memory limits the
+atoms of a batch. Coefficients are in double precision, products in single, as on the host.
 
-Symbols: B atoms of a batch, A slots, S elements, m and n of l and n_max as usual, d columns. Only
-`Backend` and what its modules share are used.
+Symbols: B atoms of a batch, A slots, S elements, d columns; l, m, n as in `spectra_host.py`. Only
+`Backend` and functions that its modules share are used.
 """
 
 from __future__ import annotations
@@ -15,44 +15,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..support.backend import Backend
-from .expansion import RadialTable, real_harmonics
+from ..support.backend import Array, Backend
+from .harmonics import real_harmonics
+from .radial_integrals import RadialTable
 from .spectra_host import count_columns
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# Largest size of the arrays that come and go for one batch.
+# Memory of the temporary arrays of one batch, at most.
 BATCH_BYTES = 400 * 2**20
-# Molecules up to this size share slots; larger ones with those of at least half their size.
+# Molecules of up to so many atoms have this number of slots; a larger molecule shares a batch with
+# molecules of at least half its size.
 SHARED_SLOTS = 32
 
 
 @dataclass(frozen=True)
 class DeviceTables:
-    """What is the same for all atoms, on the device.
+    """Tables that all atoms share, on the device.
 
     Parameters
     ----------
     radial : RadialTable
     columns : array of shape (d,), int
-        Where each column is among the products (l_max + 1, S n_max, S n_max) of all l.
+        Position of each column in the flat array of products (l_max + 1, S n_max, S n_max).
     elements : array of shape (S,), int
         0 to S - 1.
     """
 
     radial: RadialTable
-    columns: Any
-    elements: Any
+    columns: Array
+    elements: Array
 
     @classmethod
     def of(cls, table: RadialTable, n_species: int, backend: Backend) -> DeviceTables:
-        """Bring a table to the device, and the order of the columns for so many elements."""
+        """Bring a table and the order of the columns to the device."""
         columns = _columns(n_species, table.n_max, table.l_max)
         elements = np.arange(n_species)
         return cls(table.on(backend), backend.asarray(columns), backend.asarray(elements))
@@ -60,20 +61,20 @@ class DeviceTables:
 
 @dataclass(frozen=True)
 class _Atoms:
-    """All atoms that are described at once, on the device.
+    """All atoms that are described in one call, on the device.
 
     Parameters
     ----------
     positions : array of shape (3, n), angstrom
     species : array of shape (n,), int
     first, size : array of shape (n,), int
-        First atom of each atom's molecule, and how many that has.
+        First atom of each atom's molecule, and number of atoms of that molecule.
     """
 
-    positions: Any
-    species: Any
-    first: Any
-    size: Any
+    positions: Array
+    species: Array
+    first: Array
+    size: Array
 
 
 def spectra(
@@ -82,7 +83,7 @@ def spectra(
     offsets: NDArray[np.int64],
     tables: DeviceTables,
     backend: Backend,
-) -> Any:
+) -> Array:
     """Compute unit-length power spectra of all atoms of some molecules.
 
     Parameters
@@ -115,17 +116,17 @@ def spectra(
 
 
 def batch_bytes(n_slots: int, n_species: int, table: RadialTable) -> int:
-    """Bytes that come and go for one atom of a batch."""
+    """Memory of the temporary arrays of one atom of a batch, in bytes."""
     n, n_l = table.n_max, table.l_max + 1
     wide = n_species * n
-    # Integrals and what they are looked up from, harmonics, both sides of the sum and their copies.
+    # Integrals and table entries, harmonics, both factors of the sum and their copies.
     of_slot = 8 * (3 * n * n_l + 9 * n_l + 3 * wide + 2 * n_species + 20)
-    # Products of all l and one on its way; columns in single precision, and squared in double.
+    # Products of all l and a copy of one; columns in single precision, and squares in double.
     return n_slots * of_slot + 4 * (n_l + 1) * wide**2 + 16 * count_columns(n_species, table)
 
 
 def _batches(size: IntArray, tables: DeviceTables) -> Iterator[tuple[IntArray, int]]:
-    """Yield atoms, those of small molecules first, and the slots that they get."""
+    """Yield the atoms of each batch and its slots; atoms of small molecules come first."""
     order = np.argsort(size, kind="stable")
     rising, start = size[order], 0
     while start < len(order):
@@ -140,7 +141,7 @@ def _batches(size: IntArray, tables: DeviceTables) -> Iterator[tuple[IntArray, i
 
 def _coefficients(
     batch: IntArray, n_slots: int, atoms: _Atoms, tables: DeviceTables, backend: Backend
-) -> Iterator[Any]:
+) -> Iterator[Array]:
     """Sum over the neighbours of each element: for each l an array (B, S n_max, 2 l + 1)."""
     xp, radial = backend.xp, tables.radial
     chosen, distance, direction = _neighbours(batch, n_slots, atoms, tables, backend)
@@ -151,15 +152,26 @@ def _coefficients(
         of_element = chosen[:, :, :, None] * integrals[:, :, None, :, l]
         of_element = xp.reshape(of_element, (n_atoms, n_slots, wide))
         summed = xp.permute_dims(of_element, (0, 2, 1)) @ xp.permute_dims(harmonics, (1, 2, 0))
-        # The root of the factor of the power spectrum. Single precision from here on.
+        # Each factor of the product takes the root of 1 / sqrt(2 l + 1). From here on in single
+        # precision.
         summed *= (2 * l + 1) ** -0.25
         yield xp.astype(summed, xp.float32)
 
 
 def _neighbours(
     batch: IntArray, n_slots: int, atoms: _Atoms, tables: DeviceTables, backend: Backend
-) -> tuple[Any, Any, Any]:
-    """Fill the slots: which element each counts for (B, A, S), distance (B, A), direction."""
+) -> tuple[Array, Array, Array]:
+    """Fill the slots of a batch.
+
+    Returns
+    -------
+    of_element : array of shape (B, A, S)
+        1 where the slot holds a neighbour of this element, else 0.
+    distance : array of shape (B, A), angstrom
+        0 in empty slots.
+    direction : array of shape (3, B, A)
+        Unit vectors; 0 for the atom itself and in empty slots.
+    """
     xp, center = backend.xp, backend.asarray(batch)
     first = xp.take(atoms.first, center, axis=0)[:, None]
     slot = backend.asarray(np.arange(n_slots))[None, :]
@@ -170,14 +182,14 @@ def _neighbours(
     distance = xp.sqrt(xp.sum(vector * vector, axis=0))
     there = there & (distance <= tables.radial.reach)
     distance = xp.where(there, distance, 0.0)
-    # Neither the atom itself nor an empty slot lies in any direction.
+    # The atom itself and empty slots get the zero vector.
     direction = vector / xp.where(distance > 0, distance, inf)
     species = xp.reshape(xp.take(atoms.species, index, axis=0), there.shape)
     chosen = there[:, :, None] & (species[:, :, None] == tables.elements[None, None, :])
     return xp.astype(chosen, xp.float64), distance, direction
 
 
-def _products(coefficients: Iterator[Any], tables: DeviceTables, backend: Backend) -> Any:
+def _products(coefficients: Iterator[Array], tables: DeviceTables, backend: Backend) -> Array:
     """Multiply all elements pairwise and put the columns in order: (B, d), not normalised."""
     xp, products = backend.xp, None
     for l, c in enumerate(coefficients):  # noqa: E741
@@ -189,8 +201,8 @@ def _products(coefficients: Iterator[Any], tables: DeviceTables, backend: Backen
     return xp.take(xp.reshape(products, (n_atoms, -1)), tables.columns, axis=1)
 
 
-def _normalised(spectrum: Any, backend: Backend) -> Any:
-    """Give each row unit length, or NaN where it has none; changes it in place."""
+def _normalised(spectrum: Array, backend: Backend) -> Array:
+    """Give each row unit length, or NaN where its length is 0 or infinite; in place."""
     xp = backend.xp
     wide = xp.astype(spectrum, xp.float64)
     wide *= wide
@@ -203,12 +215,12 @@ def _normalised(spectrum: Any, backend: Backend) -> Any:
 
 
 def _columns(n_species: int, n_max: int, l_max: int) -> IntArray:
-    """Tell where each column of dscribe's order is among the products of all l, laid flat."""
+    """Position of each column, in dscribe's order, in the flat array of products of all l."""
     place = np.arange((l_max + 1) * (n_species * n_max) ** 2)
-    blocks = place.reshape(l_max + 1, n_species, n_max, n_species, n_max)
+    place = place.reshape(l_max + 1, n_species, n_max, n_species, n_max)
     upper = np.triu_indices(n_max)
     found = []
     for a in range(n_species):
-        found.append(blocks[:, a, :, a][:, upper[0], upper[1]])
-        found += [blocks[:, a, :, b].reshape(l_max + 1, -1) for b in range(a + 1, n_species)]
+        found.append(place[:, a, :, a][:, upper[0], upper[1]])
+        found += [place[:, a, :, b].reshape(l_max + 1, -1) for b in range(a + 1, n_species)]
     return np.concatenate([part.ravel() for part in found])

@@ -1,13 +1,14 @@
 """SOAP power spectra of many atoms at once, on the host.
 
-Each atom j around a center adds its expansion (`expansion.py`), and elements pair up:
+The neighbours j of an atom are summed for each element, and the elements are multiplied pairwise:
 
     c_nlm = sum_j I_nl(r_j) Y_lm(j),   p_nn'l = sum_m c_nlm c_n'lm / sqrt(2 l + 1)
 
-The power spectrum of each pair of elements is laid out as dscribe does, and only the elements
-around an atom are multiplied. All goes in batches that stay in the cache: large arrays that come
-and go would make threads wait for the memory of the process. Symbols: K pairs of a center and an
-element, P neighbours. A form for GPUs is in `spectra_device.py`.
+Columns have dscribe's order. Only elements that occur around an atom are multiplied. The work is
+done in batches that fit into the cache of the processor: with large temporary arrays, threads would
+wait for the operating system to allocate memory. Symbols: K pairs of a center and an element, P
+neighbours, k elements around an atom. Integrals I and harmonics Y are in `radial_integrals.py` and
+`harmonics.py`, a form for GPUs in `spectra_device.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..support.ragged_index import pairs
-from .expansion import RadialTable, real_harmonics
+from .harmonics import real_harmonics
+from .radial_integrals import RadialTable
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# Neighbours whose harmonics, and atoms whose products, are computed at once.
-NEIGHBOURS_AT_ONCE, ATOMS_AT_ONCE = 4096, 256
+# Sizes of batches: neighbours whose harmonics, and atoms whose products, are computed at once.
+BATCH_NEIGHBOURS, BATCH_ATOMS = 4096, 256
 
 
 def spectra(
@@ -45,7 +47,7 @@ def spectra(
     offsets : ndarray of shape (n_molecules + 1,)
     table : RadialTable
     out : ndarray of shape (n_atoms, d), float32, default=None
-        Where to write; None allocates it.
+        Array to write to; None allocates one.
 
     Returns
     -------
@@ -71,14 +73,14 @@ def _coefficients(
     vector: FloatArray, distance: FloatArray, starts: IntArray, table: RadialTable
 ) -> list[NDArray[np.float32]]:
     """Sum over the neighbours of each key: one array (K, n_max, 2 l + 1) for each l."""
-    # Single precision from here on, as the result has.
+    # From here on in single precision, like the result.
     found = [
         np.empty((len(starts), table.n_max, 2 * l + 1), np.float32)
         for l in range(table.l_max + 1)  # noqa: E741
     ]
     ends, first = np.append(starts[1:], len(distance)), 0
     while first < len(starts):
-        until = starts[first] + NEIGHBOURS_AT_ONCE
+        until = starts[first] + BATCH_NEIGHBOURS
         last = max(int(np.searchsorted(ends, until, side="right")), first + 1)
         near, keys = slice(starts[first], ends[last - 1]), slice(first, last)
         _add_up(vector[near], distance[near], starts[keys] - starts[first], table, found, keys)
@@ -94,7 +96,7 @@ def _add_up(
     found: list[NDArray[np.float32]],
     keys: slice,
 ) -> None:
-    """Fill in the coefficients of some keys."""
+    """Sum over the neighbours of some keys, and write the coefficients to `found`."""
     radial, n = table.integrals(distance), len(distance)
     total = csr_array((np.ones(n), np.arange(n), np.append(starts, n)), shape=(len(starts), n))
     direction = vector / np.where(distance > 0, distance, 1.0)[:, None]
@@ -102,19 +104,19 @@ def _add_up(
     for l, harmonics in enumerate(real_harmonics(by_axis, table.l_max)):  # noqa: E741
         terms = radial[:, :, l, None] * np.ascontiguousarray(harmonics.T)[:, None, :]
         summed = total @ terms.reshape(n, -1)
-        # The root of the factor of the power spectrum.
+        # Each factor of the product takes the root of 1 / sqrt(2 l + 1).
         summed *= (2 * l + 1) ** -0.25
         found[l][keys] = summed.reshape(len(starts), table.n_max, 2 * l + 1)
 
 
 def _widths(table: RadialTable) -> tuple[int, int]:
-    """Columns of a pair of equal elements, and of one of two elements."""
+    """Columns of a pair of equal elements, and of a pair of different elements."""
     n, n_l = table.n_max, table.l_max + 1
     return n * (n + 1) // 2 * n_l, n * n * n_l
 
 
 def count_columns(n_species: int, table: RadialTable) -> int:
-    """Columns d of so many elements."""
+    """Count the columns d of the power spectra."""
     same, other = _widths(table)
     return n_species * same + n_species * (n_species - 1) // 2 * other
 
@@ -133,7 +135,7 @@ def _products(
     for bits in np.unique(pattern).tolist():
         members = np.flatnonzero(pattern == bits)
         present = [s for s in range(n_species) if bits >> s & 1]
-        for atoms in np.split(members, range(ATOMS_AT_ONCE, len(members), ATOMS_AT_ONCE)):
+        for atoms in np.split(members, range(BATCH_ATOMS, len(members), BATCH_ATOMS)):
             own = first[atoms][:, None] + np.arange(len(present))
             spectrum = _spectrum_of(own, coefficients, table.n_max)
             _normalise(spectrum)
@@ -141,7 +143,7 @@ def _products(
 
 
 def _normalise(spectrum: NDArray[np.float32]) -> None:
-    """Give each row unit length, or NaN where it has none."""
+    """Give each row unit length, or NaN where its length is 0 or infinite; in place."""
     lengths = np.sqrt(np.einsum("ij,ij->i", spectrum, spectrum, dtype=np.float64))
     smallest = 1.0 / float(np.finfo(np.float32).max)
     lengths[~(lengths > smallest) | np.isinf(lengths)] = np.nan
@@ -156,7 +158,7 @@ def _lay_out(
     widths: tuple[int, int],
     out: NDArray[np.float32],
 ) -> None:
-    """Put the blocks of the elements that are present among those of all pairs."""
+    """Write the columns of the elements that are present, and zeros for other pairs."""
     start = column = 0
     for a in range(n_species):
         for b in range(a, n_species):
@@ -168,23 +170,25 @@ def _lay_out(
             else:
                 out[atoms, there] = 0.0
             column += size
-    # No descriptor at all, wherever one looks.
+    # Rows without a descriptor are NaN in all columns, zeros of other elements included.
     out[atoms[np.isnan(spectrum[:, 0])]] = np.nan
 
 
 def _spectrum_of(
     own: IntArray, coefficients: list[NDArray[np.float32]], n: int
 ) -> NDArray[np.float32]:
-    """Spectra of atoms with the same elements: their blocks side by side, not normalised."""
+    """Spectra of atoms that have the same elements around them, not normalised."""
     n_atoms, k = own.shape
     products = np.empty((n_atoms, len(coefficients), k * n, k * n), np.float32)
     for l, part in enumerate(coefficients):  # noqa: E741
         c = part[own].reshape(n_atoms, k * n, -1)
         np.matmul(c, c.transpose(0, 2, 1), out=products[:, l])
     upper = np.triu_indices(n)
-    blocks = []
+    pairs_of_elements = []
     for a in range(k):
         mine = products[:, :, a * n : (a + 1) * n]
-        blocks.append(mine[:, :, upper[0], a * n + upper[1]].reshape(n_atoms, -1))
-        blocks += [mine[:, :, :, b * n : (b + 1) * n].reshape(n_atoms, -1) for b in range(a + 1, k)]
-    return np.concatenate(blocks, axis=1)
+        pairs_of_elements.append(mine[:, :, upper[0], a * n + upper[1]].reshape(n_atoms, -1))
+        pairs_of_elements += [
+            mine[:, :, :, b * n : (b + 1) * n].reshape(n_atoms, -1) for b in range(a + 1, k)
+        ]
+    return np.concatenate(pairs_of_elements, axis=1)

@@ -6,7 +6,7 @@ in `dipkit.learning`; choosing parameters by cross-validation is in `dipkit.sear
 
 from __future__ import annotations
 
-from .metrics import SCORERS, charge_errors, error_report, mae_scorer, rmse_scorer
+from .metrics import SCORERS, charge_errors, compare, error_report, mae_scorer, rmse_scorer
 from .persistence import load_model, read_metadata, save_model
 from .pipeline import Prediction, default_model, predict_all, predict_parts
 from .regression import DipoleKernelRidge
@@ -16,6 +16,7 @@ __all__ = [
     "DipoleKernelRidge",
     "Prediction",
     "charge_errors",
+    "compare",
     "default_model",
     "error_report",
     "load_model",

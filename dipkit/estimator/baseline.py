@@ -1,232 +1,215 @@
-"""A cheap calculation that a model corrects: its dipoles and charges, their scale, their use.
+"""The cheap calculation that a model corrects: what it is called, where its results come from.
 
-Symbols: N molecules, n atoms; baseline dipoles mu0 (N, 3) in debye, charges q0 (n,) in e, scale b.
-Equation (9) of the theory page:
-
-    q = q_b + P Phi w,  q_b = b q0 + (1 - b) Q/n;    mu = mu_b + D w,  mu_b = b mu0 + (1 - b) mu_Q
-
-A *prepared* set of molecules carries q_b and mu_b as its baseline, so that all that follows only
-adds them; molecules of a model without a baseline carry none. Where the calculation itself comes
-from is in `quantum/labels.py`.
+Symbols: N molecules, n atoms; baseline dipoles (N, 3) in debye, charges (n,) in e. A new kind of
+baseline is a class here, beside `GFN2Baseline` and `GivenBaseline`. How a fit and a prediction use
+a baseline is in `baseline_molecules.py`, its factor b in `baseline_factor.py`, the calculation
+itself in `dipkit.quantum`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from ..data.molecules import Molecules
-from ..descriptors.charge_columns import with_charge_columns
 from ..exceptions import InputError
-from ..learning.charge_maps import even_charges, even_dipoles
-from ..learning.labels import FitLabels
-from ..learning.objective import DipoleTarget
-from ..quantum.calculation import warn_failures
+from ..quantum.calculation import MemoryLike, warn_failures
+from ..quantum.finite_differences import CalculationDerivatives, differentiate
 from ..quantum.labels import gfn2
+from ..quantum.xtb import GFN2
+from ..support.validation import check_number
 
-__all__ = ["BASELINES", "Baseline", "baseline_of", "prepare_labels", "require_same_baseline"]
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "GFN2Baseline",
+    "GivenBaseline",
+    "has_baseline_result",
+    "make_baseline",
+    "require_following",
+]
 
-FloatArray = NDArray[np.float64]
-
-BASELINES = (None, "none", "given", "gfn2")
-_FAILED = {"gfn2": "GFN2-xTB gave no result", "given": "there is no baseline"}
+BoolArray = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What a model adds its correction to.
+class Baseline(BaseEstimator):
+    """What a model adds its correction to: the contract of the classes below.
 
     Parameters
     ----------
-    name : {"none", "given", "gfn2"}
-        ``"given"`` is what the molecules carry.
-    n_jobs : int, default=None
-    memory : joblib.Memory, str or path, default=None
-        Of the calculation.
+    direction_weight : float or "auto", default="auto"
+        Weight kappa of the components of a dipole across its baseline (11), where the magnitude
+        alone is known. ``"auto"`` is 4 over the number of dipole labels.
     """
 
-    name: str
-    n_jobs: int | None = None
-    memory: Any = None
+    name: ClassVar[str]
+    # What a warning says of molecules without a result.
+    failure: ClassVar[str]
+    # Whether the baseline can be had for a geometry whose atoms have moved.
+    follows_atoms: ClassVar[bool]
+    # Parameters that a saved model must leave out.
+    _not_saved: ClassVar[tuple[str, ...]] = ()
 
-    def attach(self, molecules: Molecules) -> Molecules:
-        """Return the molecules with this baseline; NaN where it failed.
+    def __init__(self, direction_weight: float | str = "auto") -> None:
+        self.direction_weight = direction_weight
+
+    def check(self) -> None:
+        """Refuse parameters that cannot be used."""
+        if self.direction_weight != "auto":
+            check_number("direction_weight", self.direction_weight, above=None)
+
+    def attach(self, molecules: Molecules, n_jobs: int | None = None) -> Molecules:
+        """Return the molecules with this baseline, NaN where a molecule has none.
+
+        Parameters
+        ----------
+        molecules : Molecules
+        n_jobs : int, default=None
+            Processes, where there is something to calculate.
+        """
+        raise NotImplementedError
+
+    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
+        """Differentiate the baseline of one molecule with respect to the positions of its atoms."""
+        raise NotImplementedError
+
+    def warn_missing(self, molecules: Molecules, known: BoolArray, outcome: str) -> None:
+        """Warn of molecules without a baseline, where `attach` has not done so."""
+
+
+class GFN2Baseline(Baseline):
+    """GFN2-xTB, calculated for the training molecules and again for those to predict.
+
+    About 10 ms for a molecule of 18 atoms; needs tblite (extra ``labels``).
+
+    Parameters
+    ----------
+    direction_weight : float or "auto", default="auto"
+        See `Baseline`.
+    memory : joblib.Memory, str or path, default=None
+        Keeps the results of the calculation on disk. A cache is read by pickle: name a folder of
+        your own only. Saved models do not keep it.
+    """
+
+    __module__ = "dipkit"  # the path that saved models name
+
+    name: ClassVar[str] = "gfn2"
+    failure: ClassVar[str] = "GFN2-xTB gave no result"
+    follows_atoms: ClassVar[bool] = True
+    # A model from someone else must not choose the folder from which results are unpickled.
+    _not_saved: ClassVar[tuple[str, ...]] = ("memory",)
+
+    def __init__(
+        self, direction_weight: float | str = "auto", memory: MemoryLike | None = None
+    ) -> None:
+        super().__init__(direction_weight)
+        self.memory = memory
+
+    def attach(self, molecules: Molecules, n_jobs: int | None = None) -> Molecules:
+        """Calculate dipoles and charges; one warning counts the molecules that failed."""
+        found = gfn2(molecules.replace(features=None), n_jobs, self.memory)
+        return molecules.replace(baseline_dipole=found.dipole, baseline_charges=found.charges)
+
+    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
+        """Differentiate by central differences: 6n calculations for n atoms."""
+        return differentiate(GFN2(), one, n_jobs, self.memory)
+
+
+class GivenBaseline(Baseline):
+    """What the molecules carry as ``baseline_dipole`` (debye) and ``baseline_charges`` (e).
+
+    Parameters
+    ----------
+    direction_weight : float or "auto", default="auto"
+        See `Baseline`.
+    """
+
+    __module__ = "dipkit"  # the path that saved models name
+
+    name: ClassVar[str] = "given"
+    failure: ClassVar[str] = "there is no baseline"
+    follows_atoms: ClassVar[bool] = False
+
+    def attach(self, molecules: Molecules, n_jobs: int | None = None) -> Molecules:
+        """Return the molecules as they are, if one of them at least has a baseline.
 
         Raises
         ------
         InputError
             If no molecule has a baseline.
         """
-        if self.name == "gfn2":
-            result = gfn2(molecules.replace(features=None), self.n_jobs, self.memory)
-            dipole, charges = result.dipole, result.charges
-            return molecules.replace(baseline_dipole=dipole, baseline_charges=charges)
-        if self.name == "given" and not _has(molecules).any():
+        if not has_baseline_result(molecules).any():
             raise InputError(
                 'baseline: "given" takes baseline_dipole from the molecules, and none of them has '
                 'one. Set Molecules.baseline_dipole (debye), or use baseline="gfn2" or "none".'
             )
         return molecules
 
-    def prepare(
-        self, molecules: Molecules, scale: float, with_charges: bool
-    ) -> tuple[Molecules, NDArray[np.bool_]]:
-        """Return molecules ready to predict, and which of them have a result.
+    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
+        """Refuse: there is nothing to calculate anew."""
+        raise _not_following()
 
-        Parameters
-        ----------
-        molecules : Molecules
-        scale : float
-            b, from `fit_scale`.
-        with_charges : bool
-            Whether the molecules of fit had baseline charges.
-
-        Raises
-        ------
-        InputError
-            If these molecules have none.
-        """
-        if self.name == "none":
-            return _without(molecules), np.ones(len(molecules), dtype=bool)
-        attached = self.attach(molecules)
-        if not with_charges:
-            attached = attached.replace(baseline_charges=None)
-        elif attached.baseline_charges is None:
-            raise InputError(
-                "X: the molecules of fit had baseline_charges, these have none. Give them, or fit "
-                "without."
-            )
-        known = _has(attached)
-        if self.name == "given":
-            missing = np.flatnonzero(~known)
-            warn_failures(_FAILED["given"], molecules, missing, "Their rows are NaN.")
-        return _scaled(attached, scale), known
+    def warn_missing(self, molecules: Molecules, known: BoolArray, outcome: str) -> None:
+        """Count and name the molecules without a baseline."""
+        warn_failures(self.failure, molecules, np.flatnonzero(~known), outcome)
 
 
-def baseline_of(ridge: Any) -> Baseline:
-    """Baseline that an estimator asks for."""
-    return Baseline(ridge.baseline or "none", ridge.n_jobs, ridge.baseline_memory)
+_KINDS: dict[str, type[Baseline]] = {kind.name: kind for kind in (GivenBaseline, GFN2Baseline)}
+BASELINES = (None, "none", *_KINDS)
 
 
-def prepare_labels(
-    labels: FitLabels, baseline: Baseline, scale: float | None = None
-) -> tuple[FitLabels, float]:
-    """Return labels whose molecules carry the scaled baseline, and the scale.
-
-    Charges become what is left of them beside the baseline's. Molecules without a baseline stay,
-    so that indices into the molecules hold, and lose their labels, with a warning.
+def make_baseline(baseline: Baseline | str | None) -> Baseline | None:
+    """Return the baseline of a name, or the object itself; None where there is none.
 
     Parameters
     ----------
-    labels : FitLabels
-    baseline : Baseline
-    scale : float, default=None
-        b; None fits it.
+    baseline : {None, "none", "given", "gfn2"} or Baseline
 
     Raises
     ------
     InputError
-        If no molecule with a dipole label has a baseline.
+        If the name is unknown.
     """
-    if baseline.name == "none":
-        return replace(labels, molecules=_without(labels.molecules)), 1.0
-    attached = baseline.attach(labels.molecules)
-    known = _has(attached)
-    labels = _unlabelled(replace(labels, molecules=attached), known)
-    if not labels.n_dipoles:
+    if baseline is None or isinstance(baseline, Baseline):
+        if baseline is not None:
+            baseline.check()
+        return baseline
+    if baseline == "none":
+        return None
+    if not isinstance(baseline, str) or baseline not in _KINDS:
         raise InputError(
-            f"baseline: {_FAILED[baseline.name]} for any of the molecules with a dipole label. "
-            'Correct their geometries and charges, or use baseline="none".'
+            f"baseline: expected one of {BASELINES} or a Baseline such as GFN2Baseline(), got "
+            f"{baseline!r}."
         )
-    if baseline.name == "given":
-        warn_failures(_FAILED["given"], attached, np.flatnonzero(~known), "They are left out.")
-    scale = fit_scale(labels) if scale is None else scale
-    molecules = _scaled(labels.molecules, scale)
-    rest = labels.charges
-    if molecules.baseline_charges is not None:
-        rest = rest - molecules.baseline_charges
-    return FitLabels(labels.target, rest, molecules), scale
+    return _KINDS[baseline]()
 
 
-def require_same_baseline(before: Molecules, more: Molecules) -> None:
-    """Refuse to learn from prepared molecules together whose baselines are of other kinds.
+def require_following(baseline: Baseline | None) -> None:
+    """Refuse a baseline that stays behind when atoms move.
 
     Raises
     ------
     InputError
-        If one set has baseline dipoles, or charges, and the other has none.
+        If the model corrects dipoles that molecules carry.
     """
-    for name in ("baseline_dipole", "baseline_charges"):
-        had, have = (getattr(part, name) is not None for part in (before, more))
-        if had != have:
-            raise InputError(
-                f"X: the molecules of the calls before {'had' if had else 'had no'} {name}, these "
-                f"have {'some' if have else 'none'}. Give them alike, or fit anew."
-            )
+    if baseline is not None and not baseline.follows_atoms:
+        raise _not_following()
 
 
-def fit_scale(labels: FitLabels) -> float:
-    """Scale b of the baseline dipoles that fits the labels best, all molecules alike.
-
-    Without a direction of their own, magnitudes are compared with magnitudes.
-    """
-    target, dipole = labels.target, labels.molecules.baseline_dipole
-    assert dipole is not None
-    norm = np.linalg.norm(dipole, axis=1)
-    has_vector = ~np.isnan(target.vectors[:, 0])
-    overlap = np.where(
-        has_vector,
-        np.einsum("ij,ij->i", np.nan_to_num(target.vectors), dipole),
-        np.nan_to_num(target.magnitudes) * norm,
+def _not_following() -> InputError:
+    return InputError(
+        'model: its baseline is "given", dipoles that stay behind when atoms move. Use a model '
+        'with baseline="gfn2", which is computed anew, or without a baseline.'
     )
-    weights = np.where(has_vector | ~np.isnan(target.magnitudes), target.weights, 0.0)
-    square = float(weights @ norm**2)
-    return float(weights @ overlap) / square if square > 0 else 1.0
 
 
-def _has(molecules: Molecules) -> NDArray[np.bool_]:
+def has_baseline_result(molecules: Molecules) -> BoolArray:
     """Molecules with a baseline dipole, and with its charges where any molecule has them."""
     dipole, charges = molecules.baseline_dipole, molecules.baseline_charges
     if dipole is None:
         return np.zeros(len(molecules), dtype=bool)
     has = ~np.isnan(dipole[:, 0])
     return has if charges is None else has & ~np.isnan(charges[molecules.offsets[:-1]])
-
-
-def _without(molecules: Molecules) -> Molecules:
-    if molecules.baseline_dipole is None and molecules.baseline_charges is None:
-        return molecules
-    return molecules.replace(baseline_dipole=None, baseline_charges=None)
-
-
-def _unlabelled(labels: FitLabels, known: NDArray[np.bool_]) -> FitLabels:
-    """Take the labels, and the missing baseline, from molecules that are not known."""
-    if known.all():
-        return labels
-    target, molecules = labels.target, labels.molecules
-    of_atoms = known[molecules.molecule_index]
-    kept = DipoleTarget(
-        np.where(known, target.magnitudes, np.nan),
-        np.where(known[:, None], target.vectors, np.nan),
-        np.where(known, target.weights, 0.0),
-    )
-    mu0, q0 = molecules.baseline_dipole, molecules.baseline_charges
-    molecules = molecules.replace(
-        baseline_dipole=None if mu0 is None else np.where(known[:, None], mu0, 0.0),
-        baseline_charges=None if q0 is None else np.where(of_atoms, q0, 0.0),
-    )
-    return FitLabels(kept, np.where(of_atoms, labels.charges, np.nan), molecules)
-
-
-def _scaled(molecules: Molecules, scale: float) -> Molecules:
-    """Put b mu0 + (1 - b) mu_Q and b q0 + (1 - b) Q/n in place of the baseline."""
-    dipole, charges = molecules.baseline_dipole, molecules.baseline_charges
-    assert dipole is not None
-    features = with_charge_columns(molecules.features, charges)
-    dipole = scale * dipole + (1 - scale) * even_dipoles(molecules)
-    if charges is not None:
-        charges = scale * charges + (1 - scale) * even_charges(molecules)
-    return molecules.replace(baseline_dipole=dipole, baseline_charges=charges, features=features)

@@ -1,6 +1,8 @@
-"""What `DipoleKernelRidge.fit` and `partial_fit` do: choose, gather, minimise, store.
+"""What `DipoleKernelRidge.fit` and `partial_fit` do: choose a basis, gather statistics, minimise.
 
-`model` is the estimator: its parameters are read, and what is learned is stored in it.
+Nothing here sees the estimator. Its parameters come as `Settings`, and what was learned is returned
+as a mapping of fitted attributes, which the estimator stores at once: a fit that fails leaves the
+estimator as it was.
 """
 
 from __future__ import annotations
@@ -12,213 +14,251 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from ..descriptors.requirements import require_known
-from ..learning.atomic_dipoles import require_same_scale
+from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import absorb, absorbs
-from ..learning.direction_term import with_direction
-from ..learning.inducing import Basis, build_basis, choose_environments
+from ..learning.direction_term import accumulate_direction
+from ..learning.inducing import choose_environments
 from ..learning.initial_charges import charge_start, random_start
-from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels
-from ..learning.objective import JointObjective, make_loss
-from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles, with_quadrupoles
+from ..learning.objective import JointObjective
+from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.solvers import SolveResult, Status, solve_annealed
-from ..learning.statistics import ChargeStatistics
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
-from .baseline import require_same_baseline
-from .memory_plan import N_MATRICES, default_n_inducing, parse_bytes, plan_fit
-from .parameters import (
+from .baseline_molecules import require_same_baseline
+from .defaults import (
+    has_prior,
     is_double,
     resolve_alpha,
     resolve_charge_weight,
     resolve_direction_weight,
-    resolve_init,
     resolve_quadrupole_weight,
+    resolve_start,
     wants_quadrupoles,
 )
-from .std_calibration import fit_spread
-from .std_prediction import clear_spread
-from .training_data import FitStatistics, gather, join_labels
+from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
+from .parameters import RandomStart
+from .settings import Settings
+from .std_calibration import calibrate_std
+from .training_data import FitStatistics, Origin, gather, join_labels, require_same_basis
 
 logger = logging.getLogger(__name__)
 
 
-def first_statistics(model: Any, labels: FitLabels, scale: float, keep: bool) -> FitStatistics:
-    """Choose inducing environments and compute the statistics; all kinds to be kept."""
-    molecules, backend = labels.molecules, get_backend(model.device)
-    model.baseline_scale_ = scale
-    model.baseline_charges_ = molecules.baseline_charges is not None
-    rng = _generator(model)
-    init = resolve_init(model.init, labels)
-    charge_weight = resolve_charge_weight(model.charge_weight, labels, model.charge_discrepancy)
-    model.kernel_ = PowerKernel() if model.kernel is None else clone(model.kernel)
-    model.kernel_.check()
-    budget = None if model.memory_budget is None else parse_bytes(model.memory_budget)
-    quadrupoles = wants_quadrupoles(model.quadrupole_weight, labels, keep)
+def first_statistics(
+    settings: Settings, labels: FitLabels, baseline_factor: float, keep: bool
+) -> FitStatistics:
+    """Choose inducing environments and compute the statistics.
+
+    Parameters
+    ----------
+    settings : Settings
+    labels : FitLabels
+        Prepared for the baseline.
+    baseline_factor : float
+    keep : bool
+        Whether later calls may need statistics that this one does not.
+    """
+    molecules, backend = labels.molecules, get_backend(settings.device)
+    parameters = settings.basis
+    start = resolve_start(settings.start, labels)
+    charge_weight = resolve_charge_weight(
+        settings.charge_weight, labels, settings.charge_discrepancy
+    )
+    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, keep)
     # One for the statistics that a charge discrepancy leaves.
-    n_matrices = N_MATRICES + absorbs(model.charge_discrepancy) + quadrupoles * MORE_MATRICES
-    dipoles = float(model.atomic_dipoles)
-    precise = is_double(model.precision, len(molecules))
-    asked = backend, budget, n_matrices, dipoles > 0, precise
-    n_inducing = model.n_inducing or default_n_inducing(molecules, *asked)
+    n_matrices = N_MATRICES + absorbs(settings.charge_discrepancy) + quadrupoles * MORE_MATRICES
+    dipoles = float(parameters.atomic_dipoles)
+    precise = is_double(parameters.precision, len(molecules))
+    asked = backend, settings.memory_budget, n_matrices, dipoles > 0, precise
+    n_inducing = parameters.n_inducing or default_n_inducing(molecules, *asked)
     plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), *asked)
-    model.memory_plan_ = plan.as_dict()
-    environments = choose_environments(molecules, n_inducing, model.kernel_, rng, backend, precise)
+    environments = choose_environments(
+        molecules, n_inducing, settings.kernel, settings.generator(), backend, precise
+    )
     assert molecules.features is not None
-    weights, cut = molecules.features.weights, model.eigenvalue_cut
+    weights, cut = molecules.features.weights, parameters.eigenvalue_cut
     with threads_for(n_inducing):
-        basis = build_basis(environments, model.kernel_, weights, cut, backend, dipoles, precise)
+        basis = build_basis(environments, settings.kernel, weights, cut, backend, dipoles, precise)
     return gather(
         labels,
         basis,
-        _generator(model, 2),
-        with_charges=init == "charges" or charge_weight > 0 or (keep and labels.has_charges),
-        with_guess=init == "electronegativity",
+        settings.generator(2),
+        with_charges=start == "charges" or charge_weight > 0 or (keep and labels.has_charges),
+        with_guess=start == "electronegativity",
         with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
-        n_jobs=model.n_jobs,
+        n_jobs=settings.n_jobs,
+        origin=Origin(
+            clone(parameters), plan.as_dict(), baseline_factor, molecules.features.made_by
+        ),
     )
 
 
-def more_statistics(model: Any, before: FitStatistics, labels: FitLabels) -> FitStatistics:
-    """Statistics of the molecules before and of these."""
+def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels) -> FitStatistics:
+    """Statistics of the molecules before and of these; `before` is not changed."""
     molecules = labels.molecules
     require_same_baseline(before.labels.molecules, molecules)
-    require_same_scale(before.basis.dipole_scale, model.atomic_dipoles)
-    widths = [scale.shape[1] for scale in model.inducing_features_]
-    require_known(molecules, model.elements_, widths)
-    init = resolve_init(model.init, join_labels(before.labels, labels))
-    if model.quadrupole_weight > 0:
+    basis, origin = before.basis, before.origin
+    require_same_basis(origin.basis_parameters, settings.basis)
+    widths = [scale.shape[1] for scale in next(iter(basis.elements.values())).environments]
+    require_known(molecules, np.array(list(basis.elements)), widths, origin.features_made_by)
+    start = resolve_start(settings.start, join_labels(before.labels, labels))
+    if settings.quadrupole_weight > 0:
         require_quadrupoles(before.quadrupoles, before.labels)
     on_disk = isinstance(before.rows, ScratchRows)
     more = gather(
         labels,
-        before.basis,
-        _generator(model, 2, len(before.constant)),
+        basis,
+        settings.generator(2, len(before.constant)),
         with_charges=labels.has_charges,
-        with_guess=init == "electronegativity",
-        with_quadrupoles=wants_quadrupoles(model.quadrupole_weight, labels, keep=True),
+        with_guess=start == "electronegativity",
+        with_quadrupoles=wants_quadrupoles(settings.quadrupole_weight, labels, keep=True),
         on_disk=on_disk,
-        n_jobs=model.n_jobs,
+        n_jobs=settings.n_jobs,
+        origin=before.origin,
     )
     return before.joined(more, on_disk)
 
 
-def fit_statistics(model: Any, statistics: FitStatistics) -> None:
-    """Minimise the objective of these statistics and store what it gives."""
+def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
+    """Minimise the objective of these statistics.
+
+    Parameters
+    ----------
+    settings : Settings
+    statistics : FitStatistics
+
+    Returns
+    -------
+    dict
+        Fitted attributes of the estimator, by name. Arrays are on the host.
+    """
     labels = statistics.labels
-    charge_weight = resolve_charge_weight(model.charge_weight, labels, model.charge_discrepancy)
-    model.alpha_ = resolve_alpha(model.alpha, labels)
-    charges, backend = statistics.charges if charge_weight > 0 else None, statistics.basis.backend
-    if charges is not None and absorbs(model.charge_discrepancy):
-        charges = absorb(charges, charge_weight, model.charge_discrepancy, backend)
-    term, term_weight = with_direction(
-        charges,
-        charge_weight,
-        statistics.rows,
-        statistics.constant,
-        labels.target,
-        resolve_direction_weight(model.direction_weight, labels),
-        backend,
+    charge_weight = resolve_charge_weight(
+        settings.charge_weight, labels, settings.charge_discrepancy
     )
-    quadrupole_weight = resolve_quadrupole_weight(model.quadrupole_weight, labels)
-    term, term_weight = with_quadrupoles(
-        term, term_weight, statistics.quadrupoles, quadrupole_weight
-    )
-    objective = JointObjective(
-        statistics.rows,
-        statistics.constant,
-        labels.target,
-        term,
-        alpha=model.alpha_,
-        charge_weight=term_weight,
-        loss=make_loss(model.loss, model.huber_threshold),
-        backend=backend,
-    )
-    init = resolve_init(model.init, labels)
-    starts = {"charges": statistics.charges, "electronegativity": statistics.guess}
+    objective = _objective(settings, statistics, charge_weight)
+    start = resolve_start(settings.start, labels)
+    known = {"charges": statistics.charges, "electronegativity": statistics.guess}
     with threads_for(max(statistics.rows.shape)):
-        result = _solve(model, objective, starts.get(init), init, _generator(model, 1))
-    _store(model, result, statistics.basis, labels, charge_weight)
-    clear_spread(model)
+        result = _solve(settings, objective, known.get(start), start)
+    learned = _basis_attributes(statistics.basis, result.weights)
+    learned |= _solution_attributes(result, labels)
+    learned |= {
+        "kernel_": settings.kernel,
+        "alpha_": objective.alpha,
+        "charge_weight_": charge_weight,
+        "baseline_factor_": statistics.origin.baseline_factor,
+        "baseline_charges_": labels.molecules.baseline_charges is not None,
+        "memory_plan_": statistics.origin.memory_plan,
+        "features_made_by_": statistics.origin.features_made_by,
+    }
     if len(statistics.sample.places):
-        fit_spread(
+        std = calibrate_std(
             objective,
             result.weights,
             statistics.basis,
             statistics.sample,
-            _generator(model, 3),
-        ).store(model)
+            settings.generator(3),
+        )
+        learned |= std.attributes()
+    return learned
 
 
-def _generator(model: Any, *stream: int) -> np.random.Generator:
-    """Random numbers: of the environments, of random starts (1), of the spread (2 and 3)."""
-    seed = check_random_state(model.random_state or 0).randint(2**31)
-    return np.random.default_rng([seed, *stream] if stream else seed)
+def _objective(
+    settings: Settings, statistics: FitStatistics, charge_weight: float
+) -> JointObjective:
+    """Joint objective of the statistics, with all its terms."""
+    labels, backend = statistics.labels, statistics.basis.backend
+    charges = statistics.charges if charge_weight > 0 else None
+    if charges is not None and absorbs(settings.charge_discrepancy):
+        charges = absorb(charges, charge_weight, settings.charge_discrepancy, backend)
+    direction_weight = resolve_direction_weight(settings.baseline, labels)
+    dipoles = statistics.rows, statistics.constant, labels.target
+    pull = accumulate_direction(*dipoles, backend) if direction_weight > 0 else None
+    return JointObjective(
+        *dipoles,
+        terms=[
+            (charges, charge_weight),
+            (pull, direction_weight),
+            (
+                statistics.quadrupoles,
+                resolve_quadrupole_weight(settings.quadrupole_weight, labels),
+            ),
+        ],
+        alpha=resolve_alpha(settings.alpha, labels),
+        loss=settings.loss,
+        backend=backend,
+    )
 
 
 def _solve(
-    model: Any,
-    objective: JointObjective,
-    start: ChargeStatistics | None,
-    init: str,
-    rng: np.random.Generator,
+    settings: Settings, objective: JointObjective, charges: QuadraticTerm | None, start: str
 ) -> SolveResult:
-    """Run the passes from one start, or from random ones and keep the lowest objective."""
-    # A strong penalty leads to no correction, where this start is already.
-    factors = () if init == "zero" else model.annealing
-    if init == "zero":
+    """Iterate from one start, or from random ones and keep the lowest objective."""
+    solver = settings.solver
+    # Under a strong penalty the minimum is no correction, where this start is already.
+    factors = () if start == "zero" else solver.annealing
+    if start == "zero":
         weights = [objective.prior]
-    elif start is None:
-        weights = [random_start(objective, rng) for _ in range(model.n_restarts)]
+    elif charges is None:
+        n = settings.start.n_restarts if isinstance(settings.start, RandomStart) else 1
+        rng = settings.generator(1)
+        weights = [random_start(objective, rng) for _ in range(n)]
     else:
-        weights = [charge_start(start, objective.backend)]
-        if model.prior == "start":
+        weights = [charge_start(charges, objective.backend)]
+        if has_prior(settings.start):
             objective = objective.with_prior(weights[0])
     results = [
-        solve_annealed(objective, w, factors, model.max_iter, model.tol, model.acceleration)
+        solve_annealed(objective, w, factors, solver.max_iter, solver.tol, solver.memory)
         for w in weights
     ]
     result = min(results, key=lambda candidate: candidate.objective)
-    logger.info("%d passes: %s", result.n_solves, result.status.value)
+    logger.info("%d iterations: %s", result.n_solves, result.status.value)
     if result.status is not Status.CONVERGED:
         warnings.warn(
-            f"{result.status.value} (max_iter={model.max_iter}, alpha={model.alpha_:g})",
+            f"{result.status.value} (max_iter={solver.max_iter}, alpha={objective.alpha:g})",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return result
 
 
-def _store(
-    model: Any, result: SolveResult, basis: Basis, labels: FitLabels, charge_weight: float
-) -> None:
-    """Keep host arrays only: a model fitted on a GPU loads on a laptop."""
+def _basis_attributes(basis: Basis, weights: Any) -> dict[str, Any]:
+    """Environments and their coefficients, on the host: a laptop loads a model fitted on a GPU."""
     to_host, elements = basis.backend.to_host, list(basis.elements.values())
-    dual = basis.dual(result.weights)
+    dual = basis.dual(weights)
     counts = [element.whitening.shape[0] for element in elements]
-    model.elements_ = np.array([element.number for element in elements])
-    model.inducing_numbers_ = np.repeat(model.elements_, counts)
-    model.inducing_features_ = [
-        np.concatenate([to_host(part) for part in parts]).astype(np.float32, copy=False)
-        for parts in zip(*(element.environments for element in elements), strict=True)
-    ]
-    model.scale_weights_ = np.array(basis.weights)
-    model.dual_coef_ = np.concatenate([dual[element.number][0] for element in elements])
-    model.intercept_ = np.array([dual[element.number][1] for element in elements])
-    model.atomic_dipole_coef_ = model.atomic_dipole_intercept_ = None
-    if basis.dipole_scale > 0:
-        found = basis.dipole_dual(result.weights)
-        model.atomic_dipole_coef_, model.atomic_dipole_intercept_ = found
-    model.charge_weight_ = charge_weight
-    model.objective_ = result.objective
-    model.history_ = np.array(result.history)
-    model.n_iter_ = result.n_solves
-    model.n_factorizations_ = result.n_factorizations
-    model.converged_ = result.status is Status.CONVERGED
-    model.status_ = result.status.value
-    model.label_summary_ = labels.summary()
+    numbers = np.array([element.number for element in elements])
+    dipoles = basis.dipole_dual(weights) if basis.dipole_scale > 0 else (None, None)
+    return {
+        "elements_": numbers,
+        "inducing_numbers_": np.repeat(numbers, counts),
+        "inducing_features_": [
+            np.concatenate([to_host(part) for part in parts]).astype(np.float32, copy=False)
+            for parts in zip(*(element.environments for element in elements), strict=True)
+        ],
+        "scale_weights_": np.array(basis.weights),
+        "dual_coef_": np.concatenate([dual[number][0] for number in numbers.tolist()]),
+        "intercept_": np.array([dual[number][1] for number in numbers.tolist()]),
+        "atomic_dipole_coef_": dipoles[0],
+        "atomic_dipole_intercept_": dipoles[1],
+    }
+
+
+def _solution_attributes(result: SolveResult, labels: FitLabels) -> dict[str, Any]:
+    """How the iterations ended, and what they learned from."""
+    return {
+        "objective_": result.objective,
+        "history_": np.array(result.history),
+        "n_iter_": result.n_solves,
+        "n_factorizations_": result.n_factorizations,
+        "converged_": result.status is Status.CONVERGED,
+        "status_": result.status.value,
+        "label_summary_": labels.summary(),
+    }

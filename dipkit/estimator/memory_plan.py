@@ -10,8 +10,6 @@ descriptors are there, and computed there unless they are held.
 from __future__ import annotations
 
 import logging
-import numbers
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +24,9 @@ from ..exceptions import InputError
 from ..learning.atomic_dipoles import SHARE, count_leading
 from ..learning.blocking import BLOCK_ATOMS, piece_atoms
 from ..learning.dipole_gram import ROWS_AT_ONCE
-from ..support.backend import NUMPY, Backend, process_memory
+from ..support.backend import NUMPY, Backend
 from ..support.blas_threads import count_threads
+from ..support.system_memory import process_memory
 
 logger = logging.getLogger(__name__)
 
@@ -47,34 +46,6 @@ BLOCKS_BYTES = 640 * 2**20
 DEVICE_BLOCKS_BYTES = BLOCKS_BYTES + 2 * BATCH_BYTES
 # What the allocator and libraries take besides.
 SLACK_BYTES = 48 * 2**20
-
-_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-_UNITS |= {f"{unit}i": 2.0 ** (10 * power) for power, unit in enumerate("kmgt", start=1)}
-
-
-def parse_bytes(value: Any) -> int:
-    """Turn a number of bytes, or text such as "8GB", "500 MB" or "8GiB", into bytes.
-
-    Raises
-    ------
-    InputError
-        If it is neither, or not positive.
-
-    Examples
-    --------
-    >>> parse_bytes("8GB"), parse_bytes("1.5 GiB"), parse_bytes(1e6)
-    (8000000000, 1610612736, 1000000)
-    """
-    number = None
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]i?)?b?\s*", value.lower())
-        if match and match[1].count(".") <= 1 and match[1] != ".":
-            number = float(match[1]) * _UNITS[match[2] or ""]
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        number = float(value)
-    if number is None or not 1 <= number < 2**60:
-        raise InputError(f'memory_budget: expected bytes or text such as "8GB", got {value!r}.')
-    return int(number)
 
 
 @dataclass(frozen=True)

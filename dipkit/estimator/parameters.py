@@ -1,172 +1,244 @@
-"""Parameters of `DipoleKernelRidge`: what they may be, and what "auto" means for given labels."""
+"""Groups of parameters of `DipoleKernelRidge`: basis, start and solver.
+
+Each group only holds values and checks them, so that a combination without a meaning cannot be
+written: a number of restarts belongs to a random start, a tolerance to the solver. The groups
+`loss` (`dipkit.learning.losses`) and `baseline` (`baseline.py`) stand with what they do. What
+"auto" means for given labels is in `defaults.py`.
+"""
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator
 
-from ..data.label_keys import QUADRUPOLE_KEY
-from ..data.molecules import CHARGES_KEYS
 from ..exceptions import InputError
-from ..learning.charge_discrepancy import absorbs
-from ..learning.kernels import EnvironmentKernel
-from ..learning.labels import FitLabels
-from ..learning.objective import make_loss
+from ..learning.kernels import EnvironmentKernel, PowerKernel
+from ..support.nested_parameters import NestedParameters, make_group
 from ..support.validation import check_number, check_whole
-from .baseline import BASELINES
 
-# alpha="auto" is this over the effective number of dipole labels, debye^2.
-AUTO_ALPHA = 0.02
-# With a baseline it is this over the square of that number: the penalty has less to hold.
-BASELINE_ALPHA = 40.0
-# direction_weight="auto" is this over the effective number of dipole labels.
-BASELINE_DIRECTION = 4.0
-# lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
-DEFAULT_CHARGE_WEIGHT = 1e-3
-# The same with a charge discrepancy, which then alone says how closely charges are followed.
-DISCREPANT_CHARGE_WEIGHT = 100.0
 PRECISIONS = ("auto", "single", "double")
-# Molecules up to which precision="auto" is double: a fit then takes seconds anyhow.
-DOUBLE_MOLECULES = 2000
-INITS = ("auto", "charges", "electronegativity", "zero", "random")
+SOURCES = ("auto", "charges", "electronegativity")
 
 
-def check_settings(ridge: Any) -> None:
-    """Refuse parameters that cannot be used, before any work."""
-    if ridge.alpha != "auto":
-        check_number("alpha", ridge.alpha, above=0.0)
-    check_number("tol", ridge.tol, above=0.0)
-    check_number("eigenvalue_cut", ridge.eigenvalue_cut, above=0.0)
-    check_whole("max_iter", ridge.max_iter, least=1)
-    check_whole("n_restarts", ridge.n_restarts, least=1)
-    check_whole("acceleration", ridge.acceleration, least=0)
-    if ridge.n_inducing is not None:
-        check_whole("n_inducing", ridge.n_inducing, least=1)
-    if ridge.charge_weight != "auto":
-        check_number("charge_weight", ridge.charge_weight, above=None)
-    _check_discrepancy(ridge.charge_discrepancy)
-    if not isinstance(ridge.annealing, Sequence | np.ndarray) or isinstance(ridge.annealing, str):
-        raise InputError(
-            f"annealing: expected a sequence of multiples of alpha, got {ridge.annealing!r}."
-        )
-    for factor in ridge.annealing:
-        check_number("annealing", factor, above=0.0)
-    if ridge.init not in INITS:
-        raise InputError(f"init: expected one of {INITS}, got {ridge.init!r}.")
-    if ridge.precision not in PRECISIONS:
-        raise InputError(f"precision: expected one of {PRECISIONS}, got {ridge.precision!r}.")
-    if ridge.prior not in ("start", "zero"):
-        raise InputError(f'prior: expected "start" or "zero", got {ridge.prior!r}.')
-    if ridge.kernel is not None and not isinstance(ridge.kernel, EnvironmentKernel):
-        raise InputError(
-            f"kernel: expected an EnvironmentKernel such as PowerKernel(), got {ridge.kernel!r}."
-        )
-    if not ridge.eigenvalue_cut < 1:
-        raise InputError(f"eigenvalue_cut: expected a share below 1, got {ridge.eigenvalue_cut!r}.")
-    if ridge.direction_weight != "auto":
-        check_number("direction_weight", ridge.direction_weight, above=None)
-    check_number("quadrupole_weight", ridge.quadrupole_weight, above=None)
-    check_number("atomic_dipoles", ridge.atomic_dipoles, above=None)
-    if ridge.baseline not in BASELINES:
-        raise InputError(f"baseline: expected one of {BASELINES}, got {ridge.baseline!r}.")
-    make_loss(ridge.loss, ridge.huber_threshold)
-    try:
-        check_random_state(ridge.random_state)
-    except ValueError:
-        raise InputError(
-            "random_state: expected None, a whole number from 0 to 2**32 - 1 or a RandomState, "
-            f"got {ridge.random_state!r}."
-        ) from None
+def make_kernel(kernel: EnvironmentKernel | None) -> EnvironmentKernel:
+    """Return the kernel that a parameter value stands for."""
+    made: EnvironmentKernel = make_group("kernel", kernel, {None: PowerKernel}, EnvironmentKernel)
+    return made
 
 
-def _check_discrepancy(value: Any) -> None:
-    """Refuse what is neither None nor a number above 0, infinity included."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if value is not None and not (number and value > 0):
-        raise InputError(
-            f"charge_discrepancy: expected a number > 0 or None, got {value!r}. None is the "
-            "strongest, without any discrepancy; charge_weight=0 gives the charges no weight."
-        )
+class InducingBasis(NestedParameters):
+    """Basis functions of the model: kernel values with inducing environments.
+
+    Parameters
+    ----------
+    kernel : EnvironmentKernel, default=None
+        Kernel between environments; None is ``PowerKernel()``.
+    n_inducing : int, default=None
+        Inducing environments of all elements together. None chooses by the size of the data and
+        the free memory: 100 times the square root of the number of molecules, at most 6,000.
+    eigenvalue_cut : float, default=1e-8
+        Directions of the kernel matrix below this share of its largest eigenvalue are dropped.
+    precision : {"auto", "single", "double"}, default="auto"
+        Precision of kernel values. ``"auto"`` is double in fits of up to 2,000 molecules. In
+        single precision a fit is faster, but two fits to the same descriptors differ by rounding
+        between machines and devices. Predictions are in double precision; of these, scales that
+        carry less than 1 % of the kernel are so only with ``"double"``. Descriptors are always in
+        single precision.
+    atomic_dipoles : float, default=0.0
+        Scale s of dipoles of single atoms beside the charges (21), along the vectors to the
+        neighbours of each element; 0 for none. Try 0.03 with more than about 1,000 dipoles; with
+        fewer it overfits.
+    """
+
+    _groups: ClassVar = {"kernel": make_kernel}
+    __module__ = "dipkit"  # the path that saved models name
+
+    def __init__(
+        self,
+        kernel: EnvironmentKernel | None = None,
+        n_inducing: int | None = None,
+        eigenvalue_cut: float = 1e-8,
+        precision: str = "auto",
+        atomic_dipoles: float = 0.0,
+    ):
+        self.kernel = kernel
+        self.n_inducing = n_inducing
+        self.eigenvalue_cut = eigenvalue_cut
+        self.precision = precision
+        self.atomic_dipoles = atomic_dipoles
+
+    def check(self) -> None:
+        """Refuse values that cannot be used.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.n_inducing is not None:
+            check_whole("n_inducing", self.n_inducing, least=1)
+        check_number("eigenvalue_cut", self.eigenvalue_cut, above=0.0)
+        if not self.eigenvalue_cut < 1:
+            raise InputError(
+                f"eigenvalue_cut: expected a share below 1, got {self.eigenvalue_cut!r}."
+            )
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}.")
+        check_number("atomic_dipoles", self.atomic_dipoles, above=None)
+        make_kernel(self.kernel).check()
 
 
-def has_baseline(labels: FitLabels) -> bool:
-    """Whether these labels were prepared for a model with a baseline."""
-    return labels.molecules.baseline_dipole is not None
+class Start(BaseEstimator):
+    """Where the iterations begin; J has more than one minimum, and the start decides which."""
+
+    def check(self) -> None:
+        """Refuse values that cannot be used.
+
+        Raises
+        ------
+        InputError
+        """
 
 
-def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
-    """Ridge penalty to use, debye^2."""
-    if alpha != "auto":
-        return float(alpha)
-    n = labels.n_effective
-    return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
+class ChargeStart(Start):
+    """Start from the ridge fit of the model to given charges.
+
+    Parameters
+    ----------
+    source : {"auto", "charges", "electronegativity"}, default="auto"
+        ``"charges"``: the reference charges. ``"electronegativity"``: charges guessed from
+        electronegativities. ``"auto"``: no correction where there is a baseline, else the
+        reference charges where there are any, else the guess.
+    prior : bool, default=True
+        Whether the ridge penalty shrinks the model towards this start, which keeps predictions
+        sensible far from the training molecules, rather than towards no charges at all.
+    """
+
+    __module__ = "dipkit"  # the path that saved models name
+
+    def __init__(self, source: str = "auto", prior: bool = True):
+        self.source = source
+        self.prior = prior
+
+    def check(self) -> None:
+        """Refuse values that cannot be used.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.source not in SOURCES:
+            raise InputError(f"start: expected source to be one of {SOURCES}, got {self.source!r}.")
+        if not isinstance(self.prior, bool | np.bool_):
+            raise InputError(f"start: expected prior to be True or False, got {self.prior!r}.")
 
 
-def resolve_charge_weight(
-    charge_weight: float | str, labels: FitLabels, discrepancy: float | None = None
-) -> float:
-    """Lambda to use, debye^2 / e^2; above 0 it needs charge labels."""
-    if charge_weight == "auto":
-        use = labels.has_charges and not has_baseline(labels)
-        usual = DISCREPANT_CHARGE_WEIGHT if absorbs(discrepancy) else DEFAULT_CHARGE_WEIGHT
-        return usual if use else 0.0
-    weight = float(charge_weight)
-    if weight > 0 and not labels.has_charges:
-        found = ", ".join(labels.molecules.source_keys) or "none"
-        raise InputError(
-            f"charge_weight: {weight:g} needs charge labels, and the molecules have none "
-            f"(looked for {', '.join(CHARGES_KEYS)}; keys present: {found}). Pass charges=, "
-            'name their key, or go on without them: charge_weight="auto" or 0.'
-        )
-    return weight
+class ZeroStart(Start):
+    """Start from no charges, or with a baseline from no correction of it."""
+
+    __module__ = "dipkit"  # the path that saved models name
 
 
-def is_double(precision: str, n_molecules: int) -> bool:
-    """Whether kernel values of a fit are in double precision."""
-    return precision == "double" or (precision == "auto" and n_molecules <= DOUBLE_MOLECULES)
+class RandomStart(Start):
+    """Start from random weights, as an ordinary optimiser would.
+
+    Most random starts end in a poor minimum. They are here to reproduce what others do.
+
+    Parameters
+    ----------
+    n_restarts : int, default=1
+        Random starts tried; the one with the lowest objective is kept.
+    """
+
+    __module__ = "dipkit"  # the path that saved models name
+
+    def __init__(self, n_restarts: int = 1):
+        self.n_restarts = n_restarts
+
+    def check(self) -> None:
+        """Refuse values that cannot be used.
+
+        Raises
+        ------
+        InputError
+        """
+        check_whole("n_restarts", self.n_restarts, least=1)
 
 
-def resolve_direction_weight(direction_weight: float | str, labels: FitLabels) -> float:
-    """Kappa to use: without a baseline there is no direction to keep to."""
-    if not has_baseline(labels):
-        return 0.0
-    if direction_weight == "auto":
-        return BASELINE_DIRECTION / labels.n_effective
-    return float(direction_weight)
+_STARTS = {
+    "auto": ChargeStart,
+    "charges": lambda: ChargeStart("charges"),
+    "electronegativity": lambda: ChargeStart("electronegativity"),
+    "zero": ZeroStart,
+    "random": RandomStart,
+}
 
 
-def resolve_quadrupole_weight(quadrupole_weight: float, labels: FitLabels) -> float:
-    """Weight of the quadrupoles, 1 / angstrom^2; above 0 it needs quadrupole labels."""
-    weight = float(quadrupole_weight)
-    if weight > 0 and not labels.has_quadrupoles:
-        found = ", ".join(labels.molecules.source_keys) or "none"
-        raise InputError(
-            f"quadrupole_weight: {weight:g} needs quadrupole labels, and the molecules have none "
-            f"(looked for {QUADRUPOLE_KEY}; keys present: {found}). Give Molecules.quadrupole, or "
-            "go on without them: quadrupole_weight=0."
-        )
-    return weight
+def make_start(start: str | Start) -> Start:
+    """Return the start that a parameter value stands for."""
+    made: Start = make_group("start", start, _STARTS, Start)
+    return made
 
 
-def wants_quadrupoles(quadrupole_weight: float, labels: FitLabels, keep: bool) -> bool:
-    """Whether to sum over quadrupoles; with `keep`, also where only a later fit may use them."""
-    later = keep and labels.has_quadrupoles and not has_baseline(labels)
-    return quadrupole_weight > 0 or later
+class Reweighted(BaseEstimator):
+    """Solver: iterative reweighting, accelerated by limited-memory BFGS.
+
+    Parameters
+    ----------
+    max_iter : int, default=500
+        Iterations at most.
+    tol : float, default=1e-6
+        Iterations end where the next one would lower the objective by less than this share.
+    memory : int, default=8
+        Iterations that the acceleration remembers; 0 for plain reweighting.
+    annealing : sequence of float, default=(1e5, 1e4, 1000, 100, 10)
+        Multiples of alpha under which iterations run first: the minimum is followed while the
+        ridge penalty decreases. This makes the result nearly independent of the start. Use ``()``
+        to switch annealing off.
+    """
+
+    __module__ = "dipkit"  # the path that saved models name
+
+    def __init__(
+        self,
+        max_iter: int = 500,
+        tol: float = 1e-6,
+        memory: int = 8,
+        annealing: Sequence[float] = (1e5, 1e4, 1000.0, 100.0, 10.0),
+    ):
+        self.max_iter = max_iter
+        self.tol = tol
+        self.memory = memory
+        self.annealing = annealing
+
+    def check(self) -> None:
+        """Refuse values that cannot be used.
+
+        Raises
+        ------
+        InputError
+        """
+        check_whole("max_iter", self.max_iter, least=1)
+        check_number("tol", self.tol, above=0.0)
+        check_whole("memory", self.memory, least=0)
+        factors: Any = self.annealing
+        if not isinstance(factors, Sequence | np.ndarray) or isinstance(factors, str):
+            raise InputError(
+                f"annealing: expected a sequence of multiples of alpha, got {factors!r}."
+            )
+        for factor in factors:
+            check_number("annealing", factor, above=0.0)
 
 
-def resolve_init(init: str, labels: FitLabels) -> str:
-    """Start to use; that from charges needs charge labels."""
-    if init == "auto" and has_baseline(labels):
-        return "zero"
-    if init == "auto":
-        return "charges" if labels.has_charges else "electronegativity"
-    if init == "charges" and not labels.has_charges:
-        raise InputError(
-            'init: "charges" needs charge labels, and the molecules have none. Use "auto" or '
-            '"electronegativity".'
-        )
-    return init
+def make_basis(basis: InducingBasis | None) -> InducingBasis:
+    """Return the basis parameters that a parameter value stands for."""
+    made: InducingBasis = make_group("basis", basis, {None: InducingBasis}, InducingBasis)
+    return made
+
+
+def make_solver(solver: Reweighted | None) -> Reweighted:
+    """Return the solver that a parameter value stands for."""
+    made: Reweighted = make_group("solver", solver, {None: Reweighted}, Reweighted)
+    return made

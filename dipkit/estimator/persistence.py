@@ -9,6 +9,8 @@ skops.
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import platform
 import zipfile
@@ -19,31 +21,49 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from ..support.json_values import plain
+from .format1 import with_new_paths
 
 __all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
 
 FORMAT = "dipkit-model"
 # Raised when older versions of dipkit would misread what this one writes.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 UNITS = {"length": "angstrom", "charge": "e", "dipole": "debye"}
 
-# Types of dipkit that a model may hold, by full name; nothing else of dipkit is ever built.
-TRUSTED = (
-    "dipkit.learning.kernels.GaussianKernel",
-    "dipkit.learning.kernels.PowerKernel",
-    "dipkit.estimator.regression.DipoleKernelRidge",
-    "dipkit.descriptors.scales.SOAPScale",
-    "dipkit.descriptors.soap.SOAPScale",  # where it lived before
-    "dipkit.descriptors.soap.SOAPTransformer",
+# Types of dipkit that a model may hold; nothing else of dipkit is ever built. The paths are those
+# of the public face, so that files outlive moves of the code.
+TRUSTED = tuple(
+    f"dipkit.{name}"
+    for name in (
+        "AbsoluteLoss",
+        "ChargeStart",
+        "DipoleKernelRidge",
+        "GFN2Baseline",
+        "GaussianKernel",
+        "GivenBaseline",
+        "HuberLoss",
+        "InducingBasis",
+        "PowerKernel",
+        "RandomStart",
+        "Reweighted",
+        "SOAPScale",
+        "SOAPTransformer",
+        "SquaredLoss",
+        "ZeroStart",
+    )
 )
 
 _MEMBER = "dipkit.json"
+_SCHEMA = "schema.json"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "ase", "dscribe", "skops")
-# Fitted attributes that tell how the fit went.
-_FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_scale")
+# Fitted attributes that say how the fit went.
+_FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_factor")
 
 
 def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> None:
@@ -70,10 +90,10 @@ def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> No
     described = _describe(model)
     with atomic_write(path) as temporary:
         try:
-            skops.io.dump(model, temporary, compression=zipfile.ZIP_DEFLATED)
+            skops.io.dump(_without_caches(model), temporary, compression=zipfile.ZIP_DEFLATED)
         except skops.io.exceptions.UnsupportedTypeException as error:
             raise InputError(f"model: cannot be saved without pickle: {error}") from error
-        _refuse_unknown("model", temporary, trusted, "cannot be saved")
+        _refuse_unknown("model", Path(temporary).read_bytes(), trusted, "cannot be saved")
         with zipfile.ZipFile(temporary, "a", compression=zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_MEMBER, json.dumps(described, indent=2, allow_nan=False))
 
@@ -103,11 +123,12 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     """
     import skops.io
 
-    read_metadata(path)
+    version = read_metadata(path)["format_version"]
     trusted = tuple(trusted)
     try:
-        _refuse_unknown(str(path), Path(path), trusted, "not loaded")
-        return skops.io.load(Path(path), trusted=[*TRUSTED, *trusted])
+        data = Path(path).read_bytes() if version > 1 else _from_format1(Path(path))
+        _refuse_unknown(str(path), data, trusted, "not loaded")
+        return skops.io.loads(data, trusted=[*TRUSTED, *trusted])
     except FileFormatError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
@@ -171,10 +192,22 @@ def _check_format(path: PathLike, described: Any) -> None:
         )
 
 
-def _refuse_unknown(name: str, file: Path, trusted: Iterable[str], outcome: str) -> None:
+def _from_format1(path: Path) -> bytes:
+    """Return the bytes of a file of format 1 with its classes under their new paths."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == _SCHEMA:
+                content = json.dumps(with_new_paths(json.loads(content))).encode()
+            new.writestr(name, content)
+    return changed.getvalue()
+
+
+def _refuse_unknown(name: str, data: bytes, trusted: Iterable[str], outcome: str) -> None:
     import skops.io
 
-    unknown = sorted(set(skops.io.get_untrusted_types(file=file)) - {*TRUSTED, *trusted})
+    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - {*TRUSTED, *trusted})
     if unknown:
         error = InputError if name == "model" else FileFormatError
         raise error(
@@ -215,11 +248,29 @@ def _describe(model: Any) -> dict[str, Any]:
     }
 
 
+def _without_caches(model: Any) -> Any:
+    """Return a copy without folders of caches: whoever loads it must not read files in them."""
+    if isinstance(model, Pipeline):
+        other = copy.copy(model)
+        other.steps = [(name, _without_caches(step)) for name, step in model.steps]
+        return other
+    if not isinstance(model, BaseEstimator):
+        return model
+    other = copy.copy(model)
+    for name, value in model.get_params(deep=False).items():
+        if name in getattr(model, "_not_saved", ()):
+            setattr(other, name, None)
+        elif isinstance(value, BaseEstimator):
+            setattr(other, name, _without_caches(value))
+    return other
+
+
 def _parameters(step: Any) -> dict[str, Any]:
-    """Parameters of a step; of nested objects theirs, name by name, and not the object."""
-    parameters: dict[str, Any] = step.get_params()
-    nested = {name.split("__")[0] for name in parameters if "__" in name}
-    return {name: value for name, value in parameters.items() if name not in nested}
+    """Parameters of a step, name by name; of a group of parameters the name of its class too."""
+    return {
+        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
+        for name, value in step.get_params().items()
+    }
 
 
 def _versions() -> dict[str, str]:

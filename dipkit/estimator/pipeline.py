@@ -13,11 +13,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
 from ..data.molecules import Molecules
-from ..descriptors.soap import SOAPTransformer, baseline_scales
+from ..descriptors.scales import baseline_scales
+from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
-from ..learning.atomic_dipoles import has_atomic_dipoles, quadrupoles_of_atoms
+from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.files import PathLike
-from .prediction import evaluate
+from .baseline import make_baseline
+from .prediction import has_atomic_dipoles, predict_blocks
 from .regression import DipoleKernelRidge
 
 FloatArray = NDArray[np.float64]
@@ -74,7 +76,8 @@ def default_model(**parameters: Any) -> Pipeline:
     Parameters
     ----------
     **parameters
-        Passed to `DipoleKernelRidge`. With a ``baseline`` the scales are weighted for it.
+        Parameters of `DipoleKernelRidge`; those of a group as ``basis__n_inducing=500``. With a
+        ``baseline`` the weights of the SOAP scales are those for a baseline.
 
     Returns
     -------
@@ -86,8 +89,8 @@ def default_model(**parameters: Any) -> Pipeline:
     >>> list(default_model(alpha=1e-4).named_steps)
     ['soaptransformer', 'dipolekernelridge']
     """
-    ridge = DipoleKernelRidge(**parameters)
-    scales = None if ridge.baseline in (None, "none") else baseline_scales()
+    ridge = DipoleKernelRidge().set_params(**parameters)
+    scales = None if make_baseline(ridge.baseline) is None else baseline_scales()
     return make_pipeline(SOAPTransformer(scales), ridge)
 
 
@@ -151,7 +154,7 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
     >>> from dipkit import default_model, predict_all
     >>> from dipkit.data.datasets import load_organics
     >>> molecules = load_organics()[:30]
-    >>> model = default_model(n_inducing=100).fit(molecules)
+    >>> model = default_model(basis__n_inducing=100).fit(molecules)
     >>> prediction = predict_all(model, molecules[:3])
     >>> prediction.dipole.shape, len(prediction.charges) == molecules[:3].n_atoms
     ((3, 3), True)
@@ -164,7 +167,7 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    found = evaluate(estimator, described, return_std)
+    found = predict_blocks(estimator, described, return_std)
     atomic = found.atomic_dipoles if has_atomic_dipoles(estimator) else None
     bare = molecules.replace(features=None)
     return Prediction(bare, found.charges, found.dipole, found.std, atomic)

@@ -20,7 +20,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from ..learning.charge_maps import dipoles
+from ..learning.multipoles import dipoles
 
 __all__ = ["AveragedSOAPRidge", "averaged_soap", "charge_dipoles", "mean_predictor"]
 

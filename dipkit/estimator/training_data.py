@@ -5,24 +5,49 @@ Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..learning.charge_maps import constant_dipoles
-from ..learning.inducing import Basis
+from ..exceptions import InputError
+from ..learning.accumulate import accumulate_sets
+from ..learning.basis import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
+from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget
-from ..learning.quadrupole_term import quadrupole_statistics
-from ..learning.statistics import ChargeStatistics, accumulate_wanted
+from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.scratch_rows import allocate_rows
+from .parameters import InducingBasis, make_kernel
 from .std_calibration import CalibrationSample
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the first molecules of a fit decided for all that come later.
+
+    Parameters
+    ----------
+    basis_parameters : InducingBasis
+        A copy of what the basis was chosen with.
+    memory_plan : dict
+        Forecast of the memory of the fit.
+    baseline_factor : float
+        Factor b of the baseline; 1 without one.
+    features_made_by : str or None
+        What made the descriptors, see `Features`.
+    """
+
+    basis_parameters: InducingBasis = field(default_factory=InducingBasis)
+    memory_plan: dict[str, Any] = field(default_factory=dict)
+    baseline_factor: float = 1.0
+    features_made_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,39 +62,41 @@ class FitStatistics:
         The part of the dipoles without weights.
     labels : FitLabels
         Its molecules carry no descriptors.
-    charges : ChargeStatistics or None
+    charges : QuadraticTerm or None
         Of the reference charges, where they were wanted.
-    guess : ChargeStatistics or None
+    guess : QuadraticTerm or None
         Of the charges guessed from electronegativities, where they were wanted.
-    quadrupoles : ChargeStatistics or None
+    quadrupoles : QuadraticTerm or None
         Of the quadrupole labels, where they were wanted.
     sample : CalibrationSample
         To set the scale of standard deviations.
+    origin : Origin
     """
 
     basis: Basis
     rows: Any
     constant: FloatArray
     labels: FitLabels
-    charges: ChargeStatistics | None
-    guess: ChargeStatistics | None
-    quadrupoles: ChargeStatistics | None
+    charges: QuadraticTerm | None
+    guess: QuadraticTerm | None
+    quadrupoles: QuadraticTerm | None
     sample: CalibrationSample
+    origin: Origin
 
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
-        """Return the statistics of the molecules of both; the matrices of this one are added to."""
+        """Return the statistics of the molecules of both; neither of them is changed."""
         n, more = self.rows.shape[0], other.rows.shape[0]
         rows = allocate_rows((n + more, self.basis.n_columns), on_disk, self.basis.backend)
         rows[:n, :], rows[n:, :] = self.rows, other.rows
-        return FitStatistics(
-            self.basis,
-            rows,
-            np.concatenate([self.constant, other.constant]),
-            join_labels(self.labels, other.labels),
-            _joined(self.charges, other.charges),
-            _joined(self.guess, other.guess),
-            _joined(self.quadrupoles, other.quadrupoles),
-            self.sample.joined(other.sample, len(self.constant)),
+        return replace(
+            self,
+            rows=rows,
+            constant=np.concatenate([self.constant, other.constant]),
+            labels=join_labels(self.labels, other.labels),
+            charges=_joined(self.charges, other.charges),
+            guess=_joined(self.guess, other.guess),
+            quadrupoles=_joined(self.quadrupoles, other.quadrupoles),
+            sample=self.sample.joined(other.sample, len(self.constant)),
         )
 
 
@@ -82,6 +109,7 @@ def gather(
     with_quadrupoles: bool = False,
     on_disk: bool = False,
     n_jobs: int | None = None,
+    origin: Origin | None = None,
 ) -> FitStatistics:
     """Compute the statistics of described molecules.
 
@@ -99,6 +127,8 @@ def gather(
     on_disk : bool, default=False
         Whether the dipole rows go to a file.
     n_jobs : int, default=None
+    origin : Origin, default=None
+        None is ``Origin()``.
     """
     molecules = labels.molecules
     wanted = (
@@ -106,7 +136,7 @@ def gather(
         start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
     )
     shape = (3 * len(molecules), basis.n_columns)
-    rows, (charges, guess) = accumulate_wanted(
+    rows, (charges, guess) = accumulate_sets(
         molecules,
         basis,
         wanted,
@@ -117,8 +147,10 @@ def gather(
     bare = replace(labels, molecules=molecules.replace(features=None))
     sample = CalibrationSample.of(molecules, labels.target, rng)
     constant = constant_dipoles(molecules)
-    quadrupoles = quadrupole_statistics(labels, basis) if with_quadrupoles else None
-    return FitStatistics(basis, rows, constant, bare, charges, guess, quadrupoles, sample)
+    quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
+    return FitStatistics(
+        basis, rows, constant, bare, charges, guess, quadrupoles, sample, origin or Origin()
+    )
 
 
 def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
@@ -135,9 +167,33 @@ def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
     return FitLabels(target, np.concatenate([one.charges, two.charges]), molecules)
 
 
-def _joined(one: ChargeStatistics | None, two: ChargeStatistics | None) -> ChargeStatistics | None:
+def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTerm | None:
     """Sum; molecules without such charges have no statistics of them."""
     if one is None or two is None:
         return one or two
-    one += two
-    return one
+    return one + two
+
+
+def require_same_basis(before: InducingBasis, now: InducingBasis) -> None:
+    """Refuse to go on with other parameters of the basis than those it was chosen with.
+
+    Parameters
+    ----------
+    before, now : InducingBasis
+
+    Raises
+    ------
+    InputError
+    """
+    had, has = (parameters.get_params(deep=True) for parameters in (before, now))
+    changed = [
+        name
+        for name in sorted(had.keys() | has.keys())
+        if name != "kernel" and had.get(name) != has.get(name)
+    ]
+    if changed or type(make_kernel(before.kernel)) is not type(make_kernel(now.kernel)):
+        names = ", ".join(f"basis__{name}" for name in changed) or "basis__kernel"
+        raise InputError(
+            f"{names}: changed since the first call of partial_fit, which chose the basis for all "
+            "later ones. Set the parameters back, or fit a clone of the estimator to all molecules."
+        )

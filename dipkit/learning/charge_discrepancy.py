@@ -22,9 +22,9 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from ..support.backend import Backend
-from .lockstep import FoldedCharges, Lines
+from .lockstep import FoldedTerm, Lines
+from .quadratic_term import QuadraticTerm
 from .solvers import FactorizationError
-from .statistics import ChargeStatistics
 
 __all__ = ["AbsorbedCharges", "absorb", "absorbs"]
 
@@ -35,14 +35,14 @@ def absorbs(discrepancy: float | None) -> TypeGuard[float]:
 
 
 def absorb(
-    statistics: ChargeStatistics, charge_weight: float, discrepancy: float, backend: Backend
-) -> ChargeStatistics:
+    term: QuadraticTerm, charge_weight: float, discrepancy: float, backend: Backend
+) -> QuadraticTerm:
     """Return the statistics of the charge term after the second function is eliminated.
 
     Parameters
     ----------
-    statistics : ChargeStatistics
-        Of the reference charges; they are not changed.
+    term : QuadraticTerm
+        Of the reference charges.
     charge_weight : float, debye^2 / e^2
         lambda > 0, with which the result is meant to be used.
     discrepancy : float, debye^2 / e^2
@@ -51,7 +51,7 @@ def absorb(
 
     Returns
     -------
-    ChargeStatistics
+    QuadraticTerm
         Of the same weight n_c.
 
     Raises
@@ -59,44 +59,44 @@ def absorb(
     FactorizationError
         If beta is lost in the rounding of the statistics.
     """
-    scale = charge_weight / statistics.weight
-    factor = _factor(statistics.gram, scale, discrepancy, backend)
-    gram = backend.solve(factor, statistics.gram)
+    scale = charge_weight / term.weight
+    factor = _factor(term.gram, scale, discrepancy, backend)
+    gram = backend.solve(factor, term.gram)
     # Rounding leaves beta B G not quite symmetric.
     gram = gram + gram.T
     gram *= discrepancy / 2
-    solved = backend.solve(factor, statistics.moment)
-    square = statistics.square - scale * float(statistics.moment @ solved)
-    return ChargeStatistics(gram, discrepancy * solved, square, statistics.weight)
+    solved = backend.solve(factor, term.rhs)
+    constant = term.constant - scale * float(term.rhs @ solved)
+    return QuadraticTerm(gram, discrepancy * solved, constant, term.weight)
 
 
-class AbsorbedCharges(FoldedCharges):
+class AbsorbedCharges(FoldedTerm):
     """Charge statistics of folds with the second function of each line eliminated.
 
     Parameters
     ----------
-    charges : FoldedCharges
+    charges : FoldedTerm
     discrepancy : float, debye^2 / e^2
         beta > 0, finite.
     backend : Backend
     """
 
-    def __init__(self, charges: FoldedCharges, discrepancy: float, backend: Backend):
+    def __init__(self, charges: FoldedTerm, discrepancy: float, backend: Backend):
         super().__init__(charges.total, charges.training)
         self.discrepancy, self.backend = discrepancy, backend
         self._factors: dict[tuple[int, float], Any] = {}
         self._matrices: dict[tuple[int | None, float], Any] = {}
 
-    def moments(self, fold: Lines, scale: Any, backend: Backend) -> Any:
-        """Scaled moments of each line (B, r), the second function eliminated."""
-        return self._absorb(super().moments(fold, scale, backend), fold, scale)
+    def rhs(self, fold: Lines, scale: Any, backend: Backend) -> Any:
+        """Scaled right-hand sides of each line (B, r), the second function eliminated."""
+        return self._absorb(super().rhs(fold, scale, backend), fold, scale)
 
-    def squares(self, fold: Lines, scale: Any, backend: Backend) -> Any:
-        """Scaled squares of each line (B,), the second function eliminated."""
-        moments = super().moments(fold, scale, backend)
-        product = moments * self._absorb(moments, fold, scale)
+    def constants(self, fold: Lines, scale: Any, backend: Backend) -> Any:
+        """Scaled constants of each line (B,), the second function eliminated."""
+        rhs = super().rhs(fold, scale, backend)
+        product = rhs * self._absorb(rhs, fold, scale)
         absorbed = backend.xp.sum(product, axis=-1) / self.discrepancy
-        return super().squares(fold, scale, backend) - absorbed
+        return super().constants(fold, scale, backend) - absorbed
 
     def product(self, W: Any, fold: Lines, scale: Any, backend: Backend) -> Any:
         """Scaled products with the Gram matrix of each line (B, r)."""

@@ -1,20 +1,24 @@
-"""What `fit` learns from: dipoles, charges and weights, from arguments or from the molecules.
+"""Labels of a fit: dipoles, charges and sample weights, checked, from arguments or the molecules.
 
-Symbols: N molecules with n atoms; magnitudes (N,) and vectors (N, 3) in debye, charges (n,) in e.
-NaN in an argument is an error; a label that a molecule lacks is NaN on the molecules.
+Symbols: N molecules A, n atoms; magnitudes (N,) and vectors (N, 3) in debye, charges (n,) in e,
+sample weights s_A (N,). A molecule of weight k counts like k copies of it, and a molecule of weight
+0 like one that is absent. NaN in an argument is an error; NaN on the molecules is a missing label.
+What a label is, and in which unit it stands in a file, is not here (`dipkit.data`), nor what the
+objective does with it (`objective.py`).
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
-from ..data.molecules import Molecules, missing_labels_error
+from ..data.molecules import Molecules
 from ..exceptions import InputError
 from .objective import DipoleTarget
 
@@ -28,10 +32,11 @@ class FitLabels:
     Parameters
     ----------
     target : DipoleTarget
+        Dipole labels, and the sample weights of all molecules.
     charges : ndarray of shape (n_atoms,), e
         NaN where missing.
     molecules : Molecules
-        With these labels riding on them.
+        They carry the same labels.
     """
 
     target: DipoleTarget
@@ -41,85 +46,105 @@ class FitLabels:
     @property
     def has_charges(self) -> bool:
         """Whether any molecule of positive weight has charges."""
-        has = ~np.isnan(self.charges[self.molecules.offsets[:-1]])
-        return bool((has & (self.target.weights > 0)).any())
+        return bool(self._with_charges.any())
 
     @property
     def has_quadrupoles(self) -> bool:
         """Whether any molecule of positive weight has a quadrupole."""
-        return bool((self.molecules.has_quadrupole & (self.target.weights > 0)).any())
+        return bool((self._used & self.molecules.has_quadrupole).any())
 
     @property
-    def n_dipoles(self) -> int:
-        """Number of molecules of positive weight with a dipole label."""
-        return len(self._dipole_weights)
-
-    @property
-    def n_effective(self) -> float:
+    def n_dipoles(self) -> float:
         """Number of dipole labels that the sample weights stand for.
 
         Whole weights are numbers of copies: their sum. Others are relative: (sum s)^2 / sum s^2,
         which is the number of labels where they are equal, and does not depend on their scale.
         """
-        weights = self._dipole_weights
+        has_dipole = _has_dipole(self.target.magnitudes, self.target.vectors)
+        weights = self.target.weights[has_dipole & self._used]
         if (weights == np.round(weights)).all():
             return float(weights.sum())
         weights = weights / weights.max()  # squares of tiny weights would be zero
         return float(weights.sum() ** 2 / (weights @ weights))
 
-    @property
-    def _dipole_weights(self) -> FloatArray:
-        """Positive sample weights of the molecules with a dipole label."""
-        unlabelled = np.isnan(self.target.magnitudes) & np.isnan(self.target.vectors[:, 0])
-        return self.target.weights[~unlabelled & (self.target.weights > 0)]
-
-    def summary(self) -> dict[str, Any]:
-        """Count molecules and labels, for the fitted model."""
-        has_vector = ~np.isnan(self.target.vectors[:, 0])
+    def summary(self) -> dict[str, int]:
+        """Count molecules and labels, without those of weight 0."""
+        used, has_vector = self._used, ~np.isnan(self.target.vectors[:, 0])
         has_magnitude = ~np.isnan(self.target.magnitudes) & ~has_vector
-        has_charges = ~np.isnan(self.charges[self.molecules.offsets[:-1]])
         return {
-            "n_molecules": len(self.molecules),
-            "n_atoms": int(self.molecules.n_atoms),
-            "n_magnitudes": int(has_magnitude.sum()),
-            "n_vectors": int(has_vector.sum()),
-            "n_charges": int(has_charges.sum()),
-            "n_quadrupoles": int(self.molecules.has_quadrupole.sum()),
+            "n_molecules": int(used.sum()),
+            "n_atoms": int(self.molecules.natoms[used].sum()),
+            "n_magnitudes": int((used & has_magnitude).sum()),
+            "n_vectors": int((used & has_vector).sum()),
+            "n_charges": int(self._with_charges.sum()),
+            "n_quadrupoles": int((used & self.molecules.has_quadrupole).sum()),
         }
 
+    @property
+    def _used(self) -> NDArray[np.bool_]:
+        return self.target.weights > 0
 
-def read_labels(molecules: Molecules, y: Any, charges: Any, sample_weight: Any) -> FitLabels:
+    @property
+    def _with_charges(self) -> NDArray[np.bool_]:
+        # Charges are known for all atoms of a molecule or for none.
+        return self._used & ~np.isnan(self.charges[self.molecules.offsets[:-1]])
+
+
+def read_labels(
+    molecules: Molecules,
+    y: ArrayLike | None,
+    charges: ArrayLike | Sequence[ArrayLike] | None,
+    sample_weight: ArrayLike | None,
+) -> FitLabels:
     """Collect the labels of a fit and check them.
 
     Parameters
     ----------
     molecules : Molecules
     y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, or None
+        Magnitudes or vectors; None reads them from the molecules.
     charges : array-like of shape (n_atoms,), list of n_molecules arrays, or None, e
+        None reads them from the molecules.
     sample_weight : array-like of shape (n_molecules,) or None
+        None is 1 for each molecule.
+
+    Returns
+    -------
+    FitLabels
 
     Raises
     ------
     InputError
-        If a label does not fit the molecules, or there is no dipole label at all.
+        If a label does not fit the molecules, or no molecule of positive weight has a dipole label
+        to learn from.
     """
     magnitudes, vectors = _dipole_labels(molecules, y)
     weights = _sample_weight(sample_weight, len(molecules))
-    labelled = ~(np.isnan(magnitudes) & np.isnan(vectors[:, 0]))
+    labelled = _has_dipole(magnitudes, vectors)
     if not labelled.any():
         raise missing_labels_error("dipole", molecules.source_keys)
+    labelled &= weights > 0
+    if not labelled.any():
+        raise InputError(
+            "sample_weight: expected a positive weight for a molecule with a dipole label, got "
+            "weight 0 for each of them. Give the molecules to learn from a positive weight."
+        )
     _warn_single_atoms(molecules, labelled)
-    warn_units(np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes))
-    if not (labelled & (weights > 0)).any():
-        raise InputError("sample_weight: every molecule with a dipole label has weight 0.")
+    sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
+    warn_units(sizes[labelled])
     if charges is not None:
-        # The container checks number, finiteness and sums, and names the molecule.
+        # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
     target = DipoleTarget(magnitudes, vectors, weights)
     return FitLabels(target, molecules.charges, molecules)
 
 
-def _dipole_labels(molecules: Molecules, y: Any) -> tuple[FloatArray, FloatArray]:
+def _has_dipole(magnitudes: FloatArray, vectors: FloatArray) -> NDArray[np.bool_]:
+    has_dipole: NDArray[np.bool_] = ~(np.isnan(magnitudes) & np.isnan(vectors[:, 0]))
+    return has_dipole
+
+
+def _dipole_labels(molecules: Molecules, y: ArrayLike | None) -> tuple[FloatArray, FloatArray]:
     n = len(molecules)
     if y is None:
         return molecules.dipole_magnitude, molecules.dipole_vector
@@ -138,7 +163,7 @@ def _dipole_labels(molecules: Molecules, y: Any) -> tuple[FloatArray, FloatArray
         raise InputError(
             f"y: expected finite debye, got {labels[~finite][0]} for molecule "
             f"{np.flatnonzero(~finite)[0]}. Leave y out to read labels from the molecules, where "
-            "one may be missing."
+            "labels may be missing."
         )
     if labels.ndim == 2:
         return np.full(n, np.nan), labels
@@ -150,7 +175,7 @@ def _dipole_labels(molecules: Molecules, y: Any) -> tuple[FloatArray, FloatArray
     return labels, np.full((n, 3), np.nan)
 
 
-def _sample_weight(sample_weight: Any, n: int) -> FloatArray:
+def _sample_weight(sample_weight: ArrayLike | None, n: int) -> FloatArray:
     if sample_weight is None:
         return np.ones(n)
     weights = _numbers("sample_weight", sample_weight)
@@ -162,9 +187,9 @@ def _sample_weight(sample_weight: Any, n: int) -> FloatArray:
     return weights
 
 
-def _flat_charges(charges: Any, molecules: Molecules) -> FloatArray:
-    """Concatenate charges given per molecule; an array of all atoms is taken as it is."""
-    items = list(charges) if np.iterable(charges) else [charges]
+def _flat_charges(charges: ArrayLike | Sequence[ArrayLike], molecules: Molecules) -> FloatArray:
+    """Return the charges of all atoms (n_atoms,), from one array or from one per molecule."""
+    items: list[ArrayLike] = list(charges) if np.iterable(charges) else [charges]
     if items and all(np.ndim(item) == 0 for item in items):
         flat = _numbers("charges", items)
         if len(flat) != molecules.n_atoms:
@@ -185,7 +210,7 @@ def _flat_charges(charges: Any, molecules: Molecules) -> FloatArray:
     return flat
 
 
-def _charges_of_each(items: list[Any], molecules: Molecules) -> list[FloatArray]:
+def _charges_of_each(items: Sequence[ArrayLike], molecules: Molecules) -> list[FloatArray]:
     if len(items) != len(molecules):
         raise InputError(f"charges: expected {len(molecules)} arrays, got {len(items)}.")
     arrays = [np.atleast_1d(_numbers("charges", item)) for item in items]
@@ -198,7 +223,7 @@ def _charges_of_each(items: list[Any], molecules: Molecules) -> list[FloatArray]
     return arrays
 
 
-def _numbers(name: str, value: Any) -> FloatArray:
+def _numbers(name: str, value: ArrayLike | Sequence[ArrayLike]) -> FloatArray:
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -207,15 +232,17 @@ def _numbers(name: str, value: Any) -> FloatArray:
 
 
 def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> None:
+    """Warn of single atoms among the molecules to learn from; refuse single atoms alone."""
     single = (molecules.natoms == 1) & labelled
     if single.sum() == labelled.sum():
         raise InputError(
-            "X: every molecule with a dipole label is a single atom, whose dipole is zero whatever "
-            "its charge: there is nothing to learn. Give molecules of two atoms or more."
+            "X: expected molecules of two atoms or more, got only single atoms with a dipole label "
+            "of positive weight. The dipole of a single atom is zero whatever its charge, so that "
+            "there is nothing to learn. Add larger molecules with dipole labels."
         )
     if single.any():
         warnings.warn(
-            f"{single.sum()} of {len(molecules)} molecules are single atoms: their dipole is zero "
-            "whatever the charge, so that they only add an environment to choose from.",
+            f"{single.sum()} of {len(molecules)} molecules are single atoms. Their dipole is zero "
+            "whatever their charge; they add environments to choose from, and nothing else.",
             stacklevel=4,
         )

@@ -24,39 +24,40 @@ from numpy.typing import NDArray
 
 from ..support.backend import Backend
 from ..support.blas_threads import count_threads, in_order
-from .objective import DipoleTarget, Loss
+from .losses import Loss
+from .objective import DipoleTarget
+from .quadratic_term import QuadraticTerm
 from .solvers import LINE_SEARCH_STEPS, line_search
-from .statistics import ChargeStatistics
 
 FloatArray = NDArray[np.float64]
 Lines = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class FoldedCharges:
+class FoldedTerm:
     """Charge statistics of all molecules, and of the training part of each fold.
 
     Parameters
     ----------
-    total : ChargeStatistics
-    training : sequence of ChargeStatistics
+    total : QuadraticTerm
+    training : sequence of QuadraticTerm
         One for each fold.
     """
 
-    total: ChargeStatistics
-    training: Sequence[ChargeStatistics]
+    total: QuadraticTerm
+    training: Sequence[QuadraticTerm]
 
-    def of(self, fold: int | None) -> ChargeStatistics:
+    def of(self, fold: int | None) -> QuadraticTerm:
         """Return the statistics of a fold, or of all molecules."""
         return self.total if fold is None else self.training[fold]
 
-    def moments(self, fold: Lines, scale: Any, backend: Backend) -> Any:
+    def rhs(self, fold: Lines, scale: Any, backend: Backend) -> Any:
         """C^T p of the training molecules of each given fold, times its scale (B, r)."""
-        return scale[:, None] * backend.xp.stack([self.training[k].moment for k in fold])
+        return scale[:, None] * backend.xp.stack([self.training[k].rhs for k in fold])
 
-    def squares(self, fold: Lines, scale: Any, backend: Backend) -> Any:
+    def constants(self, fold: Lines, scale: Any, backend: Backend) -> Any:
         """Sum of c |P p|^2 over the training molecules, times the scale (B,)."""
-        return scale * backend.asarray([self.training[k].square for k in fold])
+        return scale * backend.asarray([self.training[k].constant for k in fold])
 
     def weights(self, fold: Lines) -> FloatArray:
         """Weighted number of labelled training atoms (B,)."""
@@ -119,7 +120,7 @@ class LockstepObjective:
         Its weights are not read.
     weights : ndarray of shape (n_folds, n_molecules)
         s_A of each fold: 0 for molecules held out or without a label.
-    charges : FoldedCharges
+    charges : FoldedTerm
     fold : ndarray of shape (B,), int
     charge_weight : ndarray of shape (B,)
         lambda.
@@ -127,7 +128,7 @@ class LockstepObjective:
     backend : Backend
     barred : sequence of array of shape (r, m_k), default=()
         Orthonormal directions that the weights of each fold stay out of; empty bars none.
-    direction : FoldedCharges, default=None
+    direction : FoldedTerm, default=None
         Statistics of the pull towards a baseline's directions, see `direction_term.py`.
     direction_weight : float, default=0.0
         kappa.
@@ -139,13 +140,13 @@ class LockstepObjective:
         constant: FloatArray,
         target: DipoleTarget,
         weights: FloatArray,
-        charges: FoldedCharges,
+        charges: FoldedTerm,
         fold: Lines,
         charge_weight: FloatArray,
         loss: Loss,
         backend: Backend,
         barred: Sequence[Any] = (),
-        direction: FoldedCharges | None = None,
+        direction: FoldedTerm | None = None,
         direction_weight: float = 0.0,
     ):
         self.barred = barred
@@ -162,8 +163,8 @@ class LockstepObjective:
         if direction is not None:
             kappa = np.full(len(fold), direction_weight)
             self.terms.append((direction, backend.asarray(_scale(kappa, direction.weights(fold)))))
-        self.moments = sum(part.moments(fold, scale, backend) for part, scale in self.terms)
-        self.squares = sum(part.squares(fold, scale, backend) for part, scale in self.terms)
+        self.moments = sum(part.rhs(fold, scale, backend) for part, scale in self.terms)
+        self.squares = sum(part.constants(fold, scale, backend) for part, scale in self.terms)
 
     def with_alpha(self, alpha: float) -> LockstepObjective:
         """Return the same objective under another ridge penalty."""

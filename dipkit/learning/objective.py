@@ -12,113 +12,22 @@ down is in `solvers.py`.
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exceptions import InputError
 from ..support.backend import NUMPY, Backend
 from .dipole_gram import directed_gram, weighted_gram
-from .statistics import ChargeStatistics
+from .losses import Loss
+from .quadratic_term import WeightedTerm, weighted_sum
 
 FloatArray = NDArray[np.float64]
 
-# Residuals below this, in debye, count as zero in the weight of the absolute loss.
-ABSOLUTE_FLOOR = 1e-3
 # Share of what moves a dipole across its direction, in a matrix with directions.
 ACROSS = 0.05
-
-
-class Loss(ABC):
-    """rho(e), even in e and concave in e^2, so that a parabola through e majorises it."""
-
-    #: True where `weight` is 1 for every residual: the normal matrix never changes.
-    constant_weight = False
-
-    @abstractmethod
-    def value(self, e: Any, xp: Any = np) -> Any:
-        """rho(e), elementwise, debye^2."""
-
-    @abstractmethod
-    def weight(self, e: Any, xp: Any = np) -> Any:
-        """omega(e) = rho'(e) / (2 e), elementwise."""
-
-
-@dataclass(frozen=True)
-class SquaredLoss(Loss):
-    """rho(e) = e^2."""
-
-    constant_weight = True
-
-    def value(self, e: Any, xp: Any = np) -> Any:
-        """Square."""
-        return e * e
-
-    def weight(self, e: Any, xp: Any = np) -> Any:
-        """Ones."""
-        return xp.ones_like(e)
-
-
-@dataclass(frozen=True)
-class HuberLoss(Loss):
-    """rho(e) = e^2 for |e| <= t, else 2 t |e| - t^2.
-
-    Parameters
-    ----------
-    threshold : float, debye
-        t.
-    """
-
-    threshold: float
-
-    def value(self, e: Any, xp: Any = np) -> Any:
-        """Square inside the threshold, linear beyond."""
-        size, t = xp.abs(e), self.threshold
-        return xp.where(size <= t, e * e, 2 * t * size - t * t)
-
-    def weight(self, e: Any, xp: Any = np) -> Any:
-        """min(1, t / |e|)."""
-        return self.threshold / xp.maximum(xp.abs(e), self.threshold)
-
-
-@dataclass(frozen=True)
-class AbsoluteLoss(Loss):
-    """rho(e) = u |e| with u = 1 debye, rounded off below the floor.
-
-    It is Huber's loss with a threshold of `ABSOLUTE_FLOOR`, scaled to slope 1: smooth enough
-    for reweighting, and indistinguishable from |e| at the accuracy of a dipole.
-    """
-
-    def value(self, e: Any, xp: Any = np) -> Any:
-        """Absolute value, with a parabola at its tip."""
-        return HuberLoss(ABSOLUTE_FLOOR).value(e, xp) / (2 * ABSOLUTE_FLOOR)
-
-    def weight(self, e: Any, xp: Any = np) -> Any:
-        """1 / (2 max(|e|, floor))."""
-        return 0.5 / xp.maximum(xp.abs(e), ABSOLUTE_FLOOR)
-
-
-def make_loss(loss: str, huber_threshold: float) -> Loss:
-    """Return the loss of a name.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown or the threshold is not positive.
-    """
-    if loss == "squared":
-        return SquaredLoss()
-    if loss == "absolute":
-        return AbsoluteLoss()
-    if loss != "huber":
-        raise InputError(f'loss: expected "squared", "huber" or "absolute", got {loss!r}.')
-    if not (isinstance(huber_threshold, Real) and huber_threshold > 0):
-        raise InputError(f"huber_threshold: expected debye > 0, got {huber_threshold!r}.")
-    return HuberLoss(float(huber_threshold))
 
 
 @dataclass(frozen=True)
@@ -150,7 +59,7 @@ class Point:
     moment : array of shape (n_molecules, 3), debye
         D w, without the constant part.
     charge : array of shape (r,)
-        Gram matrix of the charges times w; zeros without a charge term.
+        Gram matrix of the quadratic terms times w; zeros without such terms.
     """
 
     w: Any
@@ -177,9 +86,10 @@ class JointObjective:
     constant : ndarray of shape (n_molecules, 3), debye
         mu0, the part of the dipoles without weights.
     target : DipoleTarget
-    charges : ChargeStatistics or None
-    alpha, charge_weight : float
-        Ridge penalty and lambda.
+    terms : sequence of (QuadraticTerm or None, float)
+        Quadratic terms, each with its weight, as for the charges lambda.
+    alpha : float
+        Ridge penalty.
     loss : Loss
     backend : Backend
     """
@@ -189,9 +99,8 @@ class JointObjective:
         rows: Any,
         constant: FloatArray,
         target: DipoleTarget,
-        charges: ChargeStatistics | None,
+        terms: Sequence[WeightedTerm],
         alpha: float,
-        charge_weight: float,
         loss: Loss,
         backend: Backend = NUMPY,
     ):
@@ -205,8 +114,8 @@ class JointObjective:
         self.magnitudes = backend.asarray(np.nan_to_num(target.magnitudes))
         self.vectors = backend.asarray(np.nan_to_num(target.vectors))
         self.constant = backend.asarray(constant)
-        self.charges = charges if charge_weight > 0 else None
-        self.charge_scale = 0.0 if self.charges is None else charge_weight / self.charges.weight
+        self.term, weight = weighted_sum(terms, backend)
+        self.term_scale = 0.0 if self.term is None else weight / self.term.weight
         self.prior = backend.zeros(rows.shape[1])
         self.across = backend.asarray(across_shares(target))
         lengths = backend.xp.where(has_vector, self._lengths(self.vectors), self.magnitudes)
@@ -219,7 +128,7 @@ class JointObjective:
         """Compute what is linear in w."""
         xp = self.backend.xp
         moment = xp.reshape(self.rows @ w, (-1, 3))
-        charge = xp.zeros_like(w) if self.charges is None else self.charges.gram @ w
+        charge = xp.zeros_like(w) if self.term is None else self.term.gram @ w
         return Point(w, moment, charge)
 
     def dipoles(self, point: Point) -> Any:
@@ -253,10 +162,10 @@ class JointObjective:
         value = self.weights @ self.loss.value(e, self.backend.xp)
         excess = point.w - self.prior
         value += self.alpha * (excess @ excess)
-        if self.charges is not None:
-            moment = self.charges.moment
-            fit = point.w @ point.charge - 2 * (moment @ point.w) + self.charges.square
-            value += self.charge_scale * fit
+        if self.term is not None:
+            rhs = self.term.rhs
+            fit = point.w @ point.charge - 2 * (rhs @ point.w) + self.term.constant
+            value += self.term_scale * fit
         return float(value)
 
     def gradient(self, point: Point) -> Any:
@@ -265,8 +174,8 @@ class JointObjective:
         omega = self.pass_weights(mu)
         pull = self.backend.xp.reshape(omega[:, None] * (mu - self.target_vectors(mu)), (-1,))
         gradient = pull @ self.rows + self.alpha * (point.w - self.prior)
-        if self.charges is not None:
-            gradient += self.charge_scale * (point.charge - self.charges.moment)
+        if self.term is not None:
+            gradient += self.term_scale * (point.charge - self.term.rhs)
         return 2 * gradient
 
     def slope(self, point: Point, direction: Point) -> float:
@@ -276,9 +185,9 @@ class JointObjective:
         pull = omega[:, None] * (mu - self.target_vectors(mu))
         slope = self.backend.xp.sum(pull * direction.moment)
         slope += self.alpha * ((point.w - self.prior) @ direction.w)
-        if self.charges is not None:
-            difference = point.charge - self.charges.moment
-            slope += self.charge_scale * (difference @ direction.w)
+        if self.term is not None:
+            difference = point.charge - self.term.rhs
+            slope += self.term_scale * (difference @ direction.w)
         return 2 * float(slope)
 
     def pass_weights(self, mu: Any) -> Any:
@@ -332,8 +241,8 @@ class JointObjective:
     def _undirected(self, weights: Any) -> Any:
         """Terms of the matrix without directions, the penalty aside."""
         matrix = weighted_gram(self.rows, weights, self.backend)
-        if self.charges is not None:
-            matrix += self.charge_scale * self.charges.gram
+        if self.term is not None:
+            matrix += self.term_scale * self.term.gram
         return matrix
 
 

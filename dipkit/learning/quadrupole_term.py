@@ -1,7 +1,7 @@
 """Quadrupole labels as a term of the objective.
 
 Quadrupoles of charges are linear in the weights, so that their squared errors make a quadratic
-term like that of reference charges. It is kept as `ChargeStatistics` and travels with that term.
+term.
 Symbols: N molecules, r basis functions; the five components t of a traceless symmetric matrix, in
 which |t| is the norm of the matrix; rows T (5 N, r) in debye*angstrom / e. See the section on
 quadrupoles of the theory page:
@@ -12,55 +12,46 @@ quadrupoles of the theory page:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..exceptions import InputError
+from ..support.backend import Array
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from ..units import DEBYE_PER_E_ANGSTROM
 from .atomic_dipoles import dipole_arms
+from .basis import Basis, fill_dipole_columns
 from .blocking import piece_atoms
-from .charge_maps import (
-    constant_charges,
-    constant_dipoles,
-    molecule_sums,
-    moment_map,
-    quadrupoles,
-    require_made_of_charges,
-)
-from .inducing import Basis, fill_dipole_columns
+from .charge_maps import constant_charges, molecule_sums, moment_map
 from .labels import FitLabels
-from .statistics import ChargeStatistics
+from .multipoles import constant_dipoles, quadrupoles, require_made_of_charges
+from .quadratic_term import QuadraticTerm, TermSum
 
 __all__ = [
     "MORE_MATRICES",
+    "accumulate_quadrupoles",
     "components",
-    "normalised",
-    "quadrupole_statistics",
     "require_quadrupoles",
-    "with_quadrupoles",
 ]
 
 FloatArray = NDArray[np.float64]
 
 N_COMPONENTS = 5
-# Matrices of shape (r, r) that a fit holds besides: this term, and its sum with the others.
+# Additional matrices of shape (r, r) in a fit: this term, and its sum with the others.
 MORE_MATRICES = 2
 _ROOT_2, _ROOT_6 = np.sqrt(2.0), np.sqrt(6.0)
 
 
 def components(matrices: FloatArray) -> FloatArray:
-    """Five numbers that stand for a symmetric matrix without trace, and have its norm.
+    """Five components of a symmetric matrix without trace; their norm is that of the matrix.
 
     Parameters
     ----------
     matrices : ndarray of shape (..., 3, 3)
-        What they hold besides, a trace or an antisymmetric part, is dropped.
+        A trace or an antisymmetric part is dropped.
 
     Returns
     -------
@@ -72,9 +63,9 @@ def components(matrices: FloatArray) -> FloatArray:
     return np.stack([*diagonal, *(sum_ / _ROOT_2 for sum_ in mixed)], axis=-1)
 
 
-def quadrupole_statistics(
+def accumulate_quadrupoles(
     labels: FitLabels, basis: Basis, weights: FloatArray | None = None
-) -> ChargeStatistics:
+) -> QuadraticTerm:
     """Sum the term over the molecules that have a quadrupole, block by block.
 
     Parameters
@@ -87,63 +78,64 @@ def quadrupole_statistics(
 
     Returns
     -------
-    ChargeStatistics
+    QuadraticTerm
         With T in place of C, and n_q as its weight.
 
     Raises
     ------
     InputError
-        If the molecules carry a baseline that holds more than charges: its quadrupole is unknown.
+        If the molecules have a baseline whose dipole is not that of its charges: its quadrupole is
+        unknown.
     """
     weights = labels.target.weights if weights is None else weights
     chosen = np.flatnonzero(labels.molecules.has_quadrupole & (weights > 0))
     molecules, weights = labels.molecules[chosen], weights[chosen]
-    total = ChargeStatistics.zero(basis.n_columns, basis.backend)
+    total = TermSum(basis.n_columns, basis.backend)
     if not len(chosen):
-        return total
+        return total.finish()
     charges = constant_charges(molecules)
     require_made_of_charges(constant_dipoles(molecules), charges, molecules)
     assert molecules.quadrupole is not None
-    wanted = components(molecules.quadrupole - quadrupoles(charges, molecules))
+    expected = components(molecules.quadrupole - quadrupoles(charges, molecules))
     roots = np.sqrt(weights)[:, None]
 
-    def rows_of(run: slice) -> tuple[slice, Any]:
-        return run, _rows(molecules[run], basis, roots[run])
+    def rows_of(piece: slice) -> tuple[slice, Array]:
+        return piece, _rows(molecules[piece], basis, roots[piece])
 
     pieces = cut(molecules.offsets, piece_atoms(basis.backend))
     n_threads = count_threads() if basis.backend.on_host else 1
-    for run, rows in in_order(rows_of, pieces, n_threads):
+    for piece, rows in in_order(rows_of, pieces, n_threads):
         total.gram += rows.T @ rows
-        total.moment += basis.backend.asarray((roots[run] * wanted[run]).ravel()) @ rows
-    total.square = float(weights @ (wanted**2).sum(axis=1))
+        total.rhs += basis.backend.asarray((roots[piece] * expected[piece]).ravel()) @ rows
+    total.constant = float(weights @ (expected**2).sum(axis=1))
     total.weight = float(weights.sum())
-    return total
+    return total.finish()
 
 
-def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Any:
+def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Array:
     """Rows T of some molecules (5 N, r), each molecule's times its factor (N, 1)."""
     assert molecules.features is not None
     backend = basis.backend
     scales = molecules.features.on(backend)
     rows = backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
-    of_dipoles = _component_arms(molecules, factors, basis)
+    dipole_sides = _component_arms(molecules, factors, basis)
     for number, atoms, arms in _arms(molecules, factors):
         owners, element = molecules.molecule_index[atoms], basis.elements[number]
-        to_rows = moment_map(arms, owners, len(molecules), backend)
-        phi = basis.evaluate(number, (backend.take(x, atoms) for x in scales))
-        rows[:, element.columns] = to_rows @ phi
-        sides = np.moveaxis(of_dipoles[atoms], 1, 0)
-        moments = (moment_map(side, owners, len(molecules), backend) for side in sides)
-        fill_dipole_columns(rows, moments, phi, element)
+        to_components = moment_map(arms, owners, len(molecules), backend)
+        phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
+        rows[:, element.columns] = to_components @ phi
+        sides = np.moveaxis(dipole_sides[atoms], 1, 0)
+        to_rows = (moment_map(side, owners, len(molecules), backend) for side in sides)
+        fill_dipole_columns(rows, to_rows, phi, element)
     return rows
 
 
 def _arms(
     molecules: Molecules, factors: FloatArray
 ) -> Iterator[tuple[int, NDArray[np.intp], FloatArray]]:
-    """Yield by element: its atoms, and what a raw charge on each adds to the components (n_e, 5).
+    """Yield by element: atoms, and the components (n_e, 5) that a raw charge of 1 on each adds.
 
-    P moves onto these, as it does onto the positions in the dipole: their mean is taken away.
+    P is applied to these, as to the positions in the dipole: their mean is subtracted.
     """
     index = molecules.molecule_index
     arms = molecules.positions - molecules.centers_of_mass()[index]
@@ -156,7 +148,7 @@ def _arms(
 
 
 def _component_arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> FloatArray:
-    """Return what amplitudes of 1 on each atom add to the components (n_atoms, E, 5) by (22)."""
+    """Return components (n_atoms, E, 5) that amplitudes of 1 on each atom add, equation (22)."""
     vectors = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
     index = molecules.molecule_index
     arms = molecules.positions - molecules.centers_of_mass()[index]
@@ -165,15 +157,15 @@ def _component_arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> 
     return factors[index][:, None] * values
 
 
-def require_quadrupoles(before: ChargeStatistics | None, labels: FitLabels) -> None:
-    """Refuse to begin with quadrupoles where those of earlier molecules were left out.
+def require_quadrupoles(before: QuadraticTerm | None, labels: FitLabels) -> None:
+    """Refuse quadrupoles where those of earlier molecules were left out.
 
     Parameters
     ----------
-    before : ChargeStatistics or None
-        Of the earlier molecules.
+    before : QuadraticTerm or None
+        Term of the earlier molecules.
     labels : FitLabels
-        Of them.
+        Labels of the earlier molecules.
 
     Raises
     ------
@@ -181,46 +173,6 @@ def require_quadrupoles(before: ChargeStatistics | None, labels: FitLabels) -> N
     """
     if before is None and labels.has_quadrupoles:
         raise InputError(
-            "quadrupole_weight: the calls of partial_fit before left the quadrupoles of their "
-            "molecules out. Set the weight before the first call, or fit anew."
+            "quadrupole_weight: earlier calls of partial_fit left out the quadrupoles of their "
+            "molecules. Set the weight before the first call, or fit anew."
         )
-
-
-def with_quadrupoles(
-    term: ChargeStatistics | None,
-    term_weight: float,
-    quadrupoles: ChargeStatistics | None,
-    quadrupole_weight: float,
-) -> tuple[ChargeStatistics | None, float]:
-    """Add the term of the quadrupoles to another of its form.
-
-    Parameters
-    ----------
-    term : ChargeStatistics or None
-        Of the charges, of the pull towards a baseline, or of both.
-    term_weight : float
-        That goes with it.
-    quadrupoles : ChargeStatistics or None
-    quadrupole_weight : float
-        With 0 nothing changes.
-
-    Returns
-    -------
-    term : ChargeStatistics or None
-        Both in one.
-    term_weight : float
-        That goes with it.
-    """
-    if quadrupoles is None or quadrupole_weight == 0:
-        return term, term_weight
-    if term is None or term_weight == 0:
-        return quadrupoles, quadrupole_weight
-    both = normalised(quadrupoles, quadrupole_weight)
-    both += normalised(term, term_weight)
-    return replace(both, weight=1.0), 1.0
-
-
-def normalised(term: ChargeStatistics, weight: float) -> ChargeStatistics:
-    """Return a term as a mean times its weight, so that its own weight is 1."""
-    scale = weight / term.weight
-    return ChargeStatistics(scale * term.gram, scale * term.moment, scale * term.square, 1.0)

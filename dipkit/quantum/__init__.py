@@ -7,7 +7,9 @@ Begin with `calculation.py`: one method over many molecules, failures counted; `
 from __future__ import annotations
 
 from .calculation import Calculated, calculate
-from .labels import GFN2, MeanField, gfn2, parse_method
+from .labels import gfn2, parse_method
+from .mean_field import MeanField
+from .xtb import GFN2
 
 __all__ = [
     "GFN2",

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import joblib
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "Calculated",
     "Calculation",
     "CalculationError",
+    "MemoryLike",
     "Method",
     "calculate",
     "calculate_chunk",
@@ -38,6 +39,8 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+# What names a cache of results on disk.
+MemoryLike: TypeAlias = joblib.Memory | str | os.PathLike[str]
 
 CHUNK_MOLECULES = 64
 # Starting processes costs seconds: less work is done here.
@@ -121,7 +124,7 @@ def calculate(
     method: Method,
     molecules: Molecules,
     n_jobs: int | None = None,
-    memory: Any = None,
+    memory: MemoryLike | None = None,
     verbose: bool | str = "auto",
     what: str = "calculations",
 ) -> Calculated:

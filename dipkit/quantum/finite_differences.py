@@ -1,26 +1,43 @@
-"""Derivatives of a calculation by the positions, as central differences through the runner.
+"""Derivatives of a calculation with respect to the positions, by central differences.
 
 Symbols: a molecule of n atoms; dipoles in debye about the centre of mass, charges in e, positions
-in angstrom. For each of the 3n coordinates there are two geometries.
+in angstrom. For each of the 3n coordinates there are two geometries, which `calculation.py` runs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from .calculation import Method, calculate
+from .calculation import MemoryLike, Method, calculate
 
-__all__ = ["differences", "displaced"]
+__all__ = ["STEP", "CalculationDerivatives", "differentiate", "displaced"]
 
 FloatArray = NDArray[np.float64]
 
-# Angstrom. Calculations are self-consistent to some 1e-5 e only, which a small step would magnify.
+# Angstrom. Calculations are self-consistent to about 1e-5 e, an error that a small step magnifies.
 STEP = 0.01
+
+
+class CalculationDerivatives(NamedTuple):
+    """The charges of one molecule, and the derivatives of its dipole and charges.
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n,), e
+    of_dipole : ndarray of shape (n, 3, 3), debye / angstrom
+        ``[j, b, c]``: component c of the dipole with respect to coordinate b of atom j.
+    of_charges : ndarray of shape (n, n, 3), e / angstrom
+        ``[i, j, b]``: the charge of atom i with respect to coordinate b of atom j.
+    """
+
+    charges: FloatArray
+    of_dipole: FloatArray
+    of_charges: FloatArray
 
 
 def displaced(one: Molecules, step: float = STEP) -> Molecules:
@@ -50,10 +67,10 @@ def displaced(one: Molecules, step: float = STEP) -> Molecules:
     )
 
 
-def differences(
-    method: Method, one: Molecules, n_jobs: int | None = None, memory: Any = None
-) -> tuple[FloatArray, FloatArray]:
-    """Derive a calculated dipole and calculated charges by the positions.
+def differentiate(
+    method: Method, one: Molecules, n_jobs: int | None = None, memory: MemoryLike | None = None
+) -> CalculationDerivatives:
+    """Differentiate a calculated dipole and calculated charges with respect to the positions.
 
     Parameters
     ----------
@@ -63,20 +80,20 @@ def differences(
     n_jobs : int, default=None
         Processes, see `dipkit.quantum.calculation.calculate`.
     memory : joblib.Memory, str or path, default=None
+        Keeps results on disk.
 
     Returns
     -------
-    of_dipole : ndarray of shape (n, 3, 3), debye / angstrom
-        As `dipkit.response.derivatives.dipole_derivatives`.
-    of_charges : ndarray of shape (n, n, 3), e / angstrom
-        As `dipkit.response.derivatives.charge_derivatives`.
+    CalculationDerivatives
+        Its charges are NaN where the geometry itself cannot be calculated.
 
     Raises
     ------
     InputError
-        If one of the geometries cannot be calculated.
+        If one of the displaced geometries cannot be calculated.
     """
     n = one.n_atoms
+    here = calculate(method, one, 1, memory)
     found = calculate(method, displaced(one), n_jobs, memory, what="differences")
     if found.failures:
         reason = next(iter(found.failures.values()))
@@ -88,4 +105,4 @@ def differences(
     charges = found.charges.reshape(n, 3, 2, n)
     of_dipole = (dipole[:, :, 0] - dipole[:, :, 1]) / (2 * STEP)
     of_charges = (charges[:, :, 0] - charges[:, :, 1]) / (2 * STEP)
-    return of_dipole, np.moveaxis(of_charges, -1, 0)
+    return CalculationDerivatives(here.charges, of_dipole, np.moveaxis(of_charges, -1, 0))

@@ -59,6 +59,7 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the file: its content is in the output now."""
+        self._handle.close()  # Windows removes no open file
         self.path.unlink(missing_ok=True)
 
     def _read(self) -> None:

@@ -21,7 +21,9 @@ from ..support import parallel
 from ..support.files import PathLike
 from .calculation import CHUNK_MOLECULES, Calculation, calculate_chunk, calculation_key, geometry
 from .journal import Journal
-from .labels import GFN2, MeanField, check_electrons
+from .labels import check_electrons
+from .mean_field import MeanField
+from .xtb import GFN2
 
 __all__ = ["Labelled", "label", "label_file"]
 

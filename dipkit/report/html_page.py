@@ -1,6 +1,6 @@
-"""One self-contained HTML page: title, notes, tables, pictures inside the file, settings.
+"""One HTML page in one file: title, notes, tables, pictures and settings.
 
-Nothing here knows what is shown; `plots.py` does.
+What is shown is decided by the callers (`plots.py` and the rooms above).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from string import Template
-from typing import Any
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -61,16 +60,16 @@ class Table:
     ----------
     title : str
     columns : sequence of str
-        Heads, with units.
+        Headings, with units.
     rows : sequence of sequence
         Floats are shown with three decimals, None as a dash.
     highlight : int, default=None
-        Row to bring out.
+        Row that is emphasised.
     """
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
     highlight: int | None = None
 
 
@@ -79,10 +78,22 @@ def page(
     *,
     tables: Sequence[Table] = (),
     pictures: Mapping[str, bytes] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     notes: Sequence[str] = (),
 ) -> str:
-    """Put a page together; `pictures` are PNG files by caption."""
+    """Return the text of a page.
+
+    Parameters
+    ----------
+    title : str
+    tables : sequence of Table
+    pictures : mapping of str to bytes, default=None
+        PNG files by caption.
+    settings : mapping of str to object, default=None
+        Parameters that are shown, by name.
+    notes : sequence of str
+        Paragraphs below the title.
+    """
     parts = [f"<p>{escape(note)}</p>" for note in notes]
     parts += [_table(table) for table in tables]
     parts += [_picture(caption, png) for caption, png in (pictures or {}).items()]
@@ -91,15 +102,15 @@ def page(
     return _PAGE.substitute(title=escape(title), body="\n".join(parts))
 
 
-def cell(value: Any) -> str:
-    """Show a value in a table, plain text."""
+def cell(value: object) -> str:
+    """Format a value for a table, as plain text."""
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def setting(value: Any) -> str:
-    """Show a parameter: numbers as they would be typed."""
+def setting(value: object) -> str:
+    """Format a parameter: numbers as one would type them."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -115,13 +126,13 @@ def _table(table: Table) -> str:
     )
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _settings(settings: Mapping[str, object]) -> str:
     shown = [(name, setting(value)) for name, value in settings.items()]
     rows = "\n".join(f"<tr>{_cells(row)}</tr>" for row in shown)
     return f'<h2>Settings</h2>\n<div class="scroll"><table class="settings">{rows}</table></div>'
 
 
-def _cells(row: Sequence[Any]) -> str:
+def _cells(row: Sequence[object]) -> str:
     return "".join(f"<td>{escape(cell(value))}</td>" for value in row)
 
 

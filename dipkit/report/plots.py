@@ -1,14 +1,14 @@
-"""Plots, and one HTML page that holds everything. This is the door for matplotlib.
+"""Figures, and one HTML page that contains them. No other module imports matplotlib.
 
-Figures are built without pyplot, so nothing opens a window and nothing is shared between them.
-Symbols: N molecules, magnitudes in debye.
+Figures are made without pyplot: no window opens, and figures share no state. Symbols: N molecules,
+magnitudes in debye.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,8 @@ from .html_page import Table, page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..estimator.metrics import Report
 
 __all__ = [
     "plot_convergence",
@@ -36,12 +38,37 @@ FloatArray = NDArray[np.float64]
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9742b", "#8a8f98"
 _COLOURS = (BLUE, ORANGE, "#3d8f5f", "#8c5aa8", "#b03a48", GREY)
 _MARKERS = "osD^vP"
-# Points above this number become too small to tell apart, and a vector file too large.
+# With more points than this, points are small and drawn as pixels: vector files would be too large.
 _MANY = 2000
 
 
+class _Style(TypedDict, total=False):
+    color: str
+    marker: str
+
+
+class SolveHistory(Protocol):
+    """What a solver returns, as far as it is drawn."""
+
+    @property
+    def history(self) -> Sequence[float]:
+        """Objective at the start and after each iteration, debye^2."""
+
+
+class FittedHistory(Protocol):
+    """What a fitted estimator has, as far as it is drawn."""
+
+    history_: NDArray[np.float64]
+
+
 def require_matplotlib() -> None:
-    """Raise the error that names the extra, where matplotlib is not installed."""
+    """Refuse to go on without matplotlib.
+
+    Raises
+    ------
+    MissingDependencyError
+        Names the extra to install.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -50,7 +77,7 @@ def require_matplotlib() -> None:
 
 @contextmanager
 def borrowed_pyplot() -> Iterator[None]:
-    """Let another library draw with pyplot, which then has its style and its figures as before."""
+    """Let another library draw with pyplot, and restore pyplot's style and figures afterwards."""
     from matplotlib import pyplot, rc_context
 
     before = set(pyplot.get_fignums())
@@ -63,14 +90,14 @@ def borrowed_pyplot() -> Iterator[None]:
 def plot_parity(
     true: ArrayLike, predicted: ArrayLike, *, title: str = "", label: str = "reference"
 ) -> Figure:
-    """Plot predicted against reference magnitudes, with a histogram of the errors beside.
+    """Plot predicted against reference magnitudes, and a histogram of the errors.
 
     Parameters
     ----------
     true, predicted : array-like of shape (n_molecules,), debye
     title : str, default=""
     label : str, default="reference"
-        What the reference is, for the axis.
+        Name of the reference, for the axis.
 
     Returns
     -------
@@ -96,13 +123,13 @@ def plot_learning_curve(
     ylabel: str = "test MAE (D)",
     title: str = "",
 ) -> Figure:
-    """Plot errors over the number of training molecules, on logarithmic axes.
+    """Plot errors against the number of training molecules, on logarithmic axes.
 
     Parameters
     ----------
     sizes : array-like of shape (n_sizes,)
     curves : mapping of str to array-like of shape (n_sizes,) or (n_sizes, n_seeds), debye
-        By name of the model. Of several seeds the mean is drawn, and the range as a band.
+        By name of the model. For several seeds the line is the mean and the band is the range.
     ylabel, title : str
 
     Returns
@@ -114,7 +141,7 @@ def plot_learning_curve(
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
         values = np.asarray(values, np.float64).reshape(len(sizes), -1)
-        style: dict[str, Any] = {"color": _COLOURS[index % 6], "marker": _MARKERS[index % 6]}
+        style: _Style = {"color": _COLOURS[index % 6], "marker": _MARKERS[index % 6]}
         axes.plot(sizes, values.mean(axis=1), label=name, lw=1.8, ms=5.5, **style)
         axes.fill_between(sizes, values.min(1), values.max(1), color=style["color"], alpha=0.15)
     axes.set(xscale="log", yscale="log", xlabel="training molecules", ylabel=ylabel, title=title)
@@ -128,35 +155,41 @@ def plot_learning_curve(
     return figure
 
 
-def plot_convergence(result: Any, *, title: str = "") -> Figure:
-    """Plot how far the objective is above its last value, pass by pass.
+def plot_convergence(result: SolveHistory | FittedHistory, *, title: str = "") -> Figure:
+    """Plot the objective minus its last value, after each iteration.
 
     Parameters
     ----------
-    result : SolveResult or DipoleKernelRidge
-        Of a fitted estimator.
+    result : SolveResult or fitted DipoleKernelRidge
     title : str, default=""
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    history = result.history_ if hasattr(result, "history_") else result.history
-    history = np.asarray(history, np.float64)
+    values = result.history_ if hasattr(result, "history_") else result.history
+    history = np.asarray(values, np.float64)
     excess = (history - history[-1]) / max(abs(history[-1]), np.finfo(float).tiny)
     figure = new_figure(6.0, 4.0)
     axes = figure.subplots()
-    # The last value itself has no place on a logarithmic axis.
+    # Zero, the last value, cannot be drawn on a logarithmic axis.
     drawn = excess > 0
     axes.semilogy(np.flatnonzero(drawn), excess[drawn], "o-", color=BLUE, lw=1.6, ms=4)
-    axes.set(xlabel="pass", ylabel="J above its last value, relative")
-    axes.set_title(title or f"{len(history) - 1} passes, J = {history[-1]:.4g} D²")
+    axes.set(xlabel="iteration", ylabel="(J - J_last) / J_last")
+    axes.set_title(title or f"{len(history) - 1} iterations, J = {history[-1]:.4g} D²")
     axes.grid(alpha=0.25)
     return figure
 
 
 def save_figure(figure: Figure, path: PathLike) -> None:
-    """Write a figure; the suffix names the format, the file appears when it is complete."""
+    """Write a figure to a file, which appears only when it is complete.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path
+        The suffix gives the format, for example ``.png`` or ``.pdf``.
+    """
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=160)
 
@@ -167,10 +200,10 @@ def write_html_report(
     title: str,
     tables: Sequence[Table] = (),
     figures: Mapping[str, Figure] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
-    """Write one page that needs no other file: plots are inside it.
+    """Write one HTML page that contains its figures and needs no other file.
 
     Parameters
     ----------
@@ -181,7 +214,7 @@ def write_html_report(
     figures : mapping of str to Figure, default=None
         By caption.
     settings : mapping, default=None
-        What was chosen, name by name.
+        Parameters that are shown, by name.
     notes : sequence of str, default=()
         Paragraphs below the title.
     """
@@ -200,26 +233,28 @@ def _inline(figure: Figure) -> bytes:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches, apart from pyplot."""
+    """Return an empty figure, made without pyplot; width and height in inches."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def draw_curves(axes: Axes, curves: Sequence[tuple[Any, Any]], labels: Sequence[str]) -> None:
-    """Draw the first of some curves over the others, which are pale.
+def draw_curves(
+    axes: Axes, curves: Sequence[tuple[ArrayLike, ArrayLike]], labels: Sequence[str]
+) -> None:
+    """Draw the first curve in colour, above the others in pale grey.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     curves : sequence of (x, y)
     labels : sequence of str
-        Of the first, and of the others together.
+        Label of the first curve, and one label of all others.
     """
     for index, (x, y) in reversed(list(enumerate(curves))):
         first, label = index == 0, labels[min(index, 1)] if index < 2 else None
-        style: dict[str, Any] = {"color": BLUE, "marker": "o"} if first else {"color": GREY}
+        style: _Style = {"color": BLUE, "marker": "o"} if first else {"color": GREY}
         axes.plot(x, y, label=label, lw=2 if first else 1, alpha=1 if first else 0.5, **style)
 
 
@@ -235,14 +270,15 @@ def _draw_parity(axes: Axes, true: FloatArray, predicted: FloatArray) -> None:
     axes.set(xlim=(0, top), ylim=(0, top))
     axes.grid(alpha=0.25)
     axes.text(
-        0.035, 0.965, _figures(error_report(true, predicted)), transform=axes.transAxes,
+        0.035, 0.965, _error_table(error_report(true, predicted)), transform=axes.transAxes,
         va="top", family="monospace", fontsize=8.5, linespacing=1.35,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 3},
     )  # fmt: skip
 
 
 def _draw_errors(axes: Axes, errors: FloatArray) -> None:
-    # A few outliers would leave one bar: what lies beyond is gathered in the outermost bins.
+    # With a few outliers all other errors would be in one bar: the outermost bins count all errors
+    # beyond them.
     reach = max(float(np.percentile(np.abs(errors), 98)) * 1.15, 1e-3)
     bins = np.linspace(-reach, reach, int(np.clip(2 * np.sqrt(len(errors)), 12, 40))).tolist()
     axes.hist(np.clip(errors, -reach, reach), bins=bins, color=ORANGE, alpha=0.85)
@@ -253,8 +289,8 @@ def _draw_errors(axes: Axes, errors: FloatArray) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _figures(report: Mapping[str, Any]) -> str:
-    """Put the figures of a report in a column."""
+def _error_table(report: Report) -> str:
+    """Format the errors as lines of text."""
     keys = {"MAE": "mae", "median": "median", "95 %": "p95", "RMSE": "rmse"}
     lines = [f"{name:7}{report[f'{key}_debye']:.3f} D" for name, key in keys.items()]
     lines += [] if report["r2"] is None else [f"{'R²':7}{report['r2']:.3f}"]

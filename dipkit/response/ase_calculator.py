@@ -20,9 +20,10 @@ from ase.calculators.calculator import (
 from sklearn.pipeline import Pipeline
 
 from ..data.label_keys import TOTAL_CHARGE_KEYS
+from ..estimator.baseline import make_baseline, require_following
 from ..estimator.persistence import load_model
 from ..estimator.pipeline import predict_all
-from ..exceptions import InputError
+from ..estimator.regression import DipoleKernelRidge
 from ..units import DEBYE_PER_E_ANGSTROM
 
 
@@ -55,7 +56,7 @@ class DipkitCalculator(Calculator):
     >>> from dipkit import default_model
     >>> from dipkit.response.ase_calculator import DipkitCalculator
     >>> from dipkit.data.datasets import load_organics
-    >>> model = default_model(n_inducing=100).fit(load_organics()[:30])
+    >>> model = default_model(basis__n_inducing=100).fit(load_organics()[:30])
     >>> atoms = molecule("CH3OH")
     >>> atoms.calc = DipkitCalculator(model)
     >>> atoms.get_charges().shape, atoms.get_dipole_moment().shape
@@ -70,11 +71,9 @@ class DipkitCalculator(Calculator):
     def __init__(self, model: Any, **parameters: Any):
         super().__init__(**parameters)  # type: ignore[no-untyped-call]
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
-        if getattr(_last_step(self.model), "baseline", None) == "given":
-            raise InputError(
-                'model: its baseline is "given", dipoles that stay behind when atoms move. Use a '
-                'model with baseline="gfn2", which is computed anew, or without a baseline.'
-            )
+        ridge = _last_step(self.model)
+        if isinstance(ridge, DipoleKernelRidge):
+            require_following(make_baseline(ridge.baseline))
         self._total_charge: Any = None
 
     def calculate(

@@ -9,7 +9,6 @@ b, dipole mu0 and charges q0, (23) for atomic dipoles. Derivatives of p are dscr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,37 +18,20 @@ from sklearn.pipeline import Pipeline
 from ..data.elements import atomic_masses
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
-from ..descriptors.charge_columns import join, pull_apart
+from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
-from ..estimator.prediction import evaluate
+from ..estimator.baseline import make_baseline, require_following
+from ..estimator.prediction import has_atomic_dipoles, predict_blocks
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
-from ..learning.atomic_dipoles import has_atomic_dipoles, summed_derivatives
+from ..learning.atomic_dipoles import summed_derivatives
 from ..learning.charge_maps import project
-from ..quantum.calculation import calculate
-from ..quantum.finite_differences import differences
-from ..quantum.labels import GFN2
+from ..quantum.finite_differences import CalculationDerivatives
 from ..support.backend import NUMPY
 from ..units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Cheap:
-    """The baseline of one molecule and its derivatives.
-
-    Parameters
-    ----------
-    charges : ndarray of shape (n,), e
-    of_dipole : ndarray of shape (n, 3, 3), debye / angstrom
-    of_charges : ndarray of shape (n, n, 3), e / angstrom
-    """
-
-    charges: FloatArray
-    of_dipole: FloatArray
-    of_charges: FloatArray
 
 
 def dipole_derivatives(model: Any, X: Any) -> FloatArray:
@@ -83,26 +65,26 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     >>> from dipkit.data.datasets import load_organics
     >>> from dipkit.response.derivatives import dipole_derivatives
     >>> molecules = load_organics()[:30]
-    >>> model = default_model(n_inducing=100).fit(molecules)
+    >>> model = default_model(basis__n_inducing=100).fit(molecules)
     >>> dipole_derivatives(model, molecules[:1]).shape == (molecules[:1].n_atoms, 3, 3)
     True
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
-    found = evaluate(ridge, soap.transform(molecules))
+    found = predict_blocks(ridge, soap.transform(molecules))
     parts = []
     for index, one in enumerate(molecules):
         cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)
         raw = _of_expansions(soap, ridge, one, cheap)
         charges = found.charges[atoms]
         if cheap is not None:
-            charges = charges - ridge.baseline_scale_ * cheap.charges
+            charges = charges - ridge.baseline_factor_ * cheap.charges
         of_dipole = _of_dipole(charges, _projected(raw[0], one), one)
         if has_atomic_dipoles(ridge):
             elements = ridge.elements_.tolist()
             of_dipole += summed_derivatives(one, elements, found.amplitudes[atoms], raw[1:])
         if cheap is not None:
-            of_dipole += ridge.baseline_scale_ * cheap.of_dipole
+            of_dipole += ridge.baseline_factor_ * cheap.of_dipole
         parts.append(of_dipole)
     return np.concatenate(parts)
 
@@ -128,7 +110,7 @@ def charge_derivatives(model: Any, X: Any) -> list[FloatArray]:
     for one in molecules:
         cheap = _baseline(ridge, one)
         moved = _projected(_of_expansions(soap, ridge, one, cheap)[0], one)
-        parts.append(moved if cheap is None else moved + ridge.baseline_scale_ * cheap.of_charges)
+        parts.append(moved if cheap is None else moved + ridge.baseline_factor_ * cheap.of_charges)
     return parts
 
 
@@ -142,26 +124,21 @@ def _steps(model: Any) -> tuple[SOAPTransformer, DipoleKernelRidge]:
             "model: expected a pipeline of a SOAPTransformer and a DipoleKernelRidge, got "
             f"{' and '.join(type(step).__name__ for step in steps)}."
         )
-    if ridge.baseline == "given":
-        raise InputError(
-            'model: its baseline is "given", dipoles that stay behind when atoms move. Use a model '
-            'with baseline="gfn2", which is computed anew, or without a baseline.'
-        )
+    require_following(make_baseline(ridge.baseline))
     return soap, ridge
 
 
-def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> _Cheap | None:
-    """Calculate the baseline of one molecule and its derivatives, where the model has one."""
-    if ridge.baseline in (None, "none"):
-        return None
-    method = GFN2()
-    found = calculate(method, one, 1, ridge.baseline_memory)
-    of_dipole, of_charges = differences(method, one, ridge.n_jobs, ridge.baseline_memory)
-    return _Cheap(found.charges, of_dipole, of_charges)
+def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> CalculationDerivatives | None:
+    """Differentiate the baseline of one molecule, where the model has one."""
+    baseline = make_baseline(ridge.baseline)
+    return None if baseline is None else baseline.derivatives(one, ridge.n_jobs)
 
 
 def _of_expansions(
-    soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules, cheap: _Cheap | None
+    soap: SOAPTransformer,
+    ridge: DipoleKernelRidge,
+    one: Molecules,
+    cheap: CalculationDerivatives | None,
 ) -> FloatArray:
     """Derive the kernel expansions of one molecule by its positions (k, n, n, 3), e / angstrom.
 
@@ -178,11 +155,11 @@ def _of_expansions(
         spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)
         length = np.linalg.norm(spectrum, axis=1, keepdims=True)
         x, z = spectrum / length, inducing.astype(np.float64)
-        joined = x if cheap is None else join(x, cheap.charges)
+        joined = x if cheap is None else append_charges(x, cheap.charges)
         for pull, found in zip(_pulls(ridge, one, joined, z, sets), raw, strict=True):
             pull *= weight
             if cheap is not None:
-                pull, by_charge = pull_apart(pull, cheap.charges)
+                pull, by_charge = split_derivatives(pull, cheap.charges)
                 found += by_charge[:, None, None] * cheap.of_charges
             pull -= x * np.einsum("id,id->i", x, pull)[:, None]
             found += np.einsum("ijbd,id->ijb", moved, pull / length)

@@ -7,23 +7,24 @@ Symbols: k folds; each term a sum over molecules with a weight of its own, see
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
-from ..learning.inducing import Basis
+from ..learning.basis import Basis
 from ..learning.labels import FitLabels
-from ..learning.lockstep import FoldedCharges
-from ..learning.quadrupole_term import normalised, quadrupole_statistics
-from ..learning.statistics import ChargeStatistics
+from ..learning.lockstep import FoldedTerm
+from ..learning.quadratic_term import QuadraticTerm, WeightedTerm, weighted_sum
+from ..learning.quadrupole_term import accumulate_quadrupoles
 
 __all__ = ["folded_quadrupoles", "folded_sum"]
 
 
 def folded_quadrupoles(
     labels: FitLabels, basis: Basis, out: Sequence[NDArray[np.intp]]
-) -> FoldedCharges:
+) -> FoldedTerm:
     """Sum the term over all molecules, and over those that each fold trains on.
 
     Parameters
@@ -36,7 +37,7 @@ def folded_quadrupoles(
 
     Returns
     -------
-    FoldedCharges
+    FoldedTerm
 
     Raises
     ------
@@ -44,44 +45,40 @@ def folded_quadrupoles(
         If a fold trains on no quadrupole.
     """
     weights = labels.target.weights
-    total = quadrupole_statistics(labels, basis)
+    total = accumulate_quadrupoles(labels, basis)
     training = []
     for k, left_out in enumerate(out):
         of_fold = np.zeros(len(weights))
         of_fold[left_out] = weights[left_out]
-        training.append(total - quadrupole_statistics(labels, basis, of_fold))
+        training.append(total - accumulate_quadrupoles(labels, basis, of_fold))
         if not (labels.molecules.has_quadrupole & (weights > of_fold)).any():
             raise InputError(
                 f"cv: fold {k} trains on no molecule with a quadrupole. Use fewer folds, or "
                 "quadrupole_weight=0."
             )
-    return FoldedCharges(total, training)
+    return FoldedTerm(total, training)
 
 
-def folded_sum(terms: Sequence[tuple[FoldedCharges, float]]) -> FoldedCharges:
+def folded_sum(terms: Sequence[tuple[FoldedTerm, float]]) -> FoldedTerm:
     """Put several terms, each a mean over the training molecules times a weight, into one.
 
     Parameters
     ----------
-    terms : sequence of (FoldedCharges, float)
+    terms : sequence of (FoldedTerm, float)
         Each with its weight.
 
     Returns
     -------
-    FoldedCharges
-        Of weight 1 in every fold.
+    FoldedTerm
+        To be used with weight 1 in every fold.
     """
     folds: list[int | None] = [None, *range(len(terms[0][0].training))]
-    total, *training = (
-        _summed([normalised(part.of(k), weight) for part, weight in terms]) for k in folds
-    )
-    return FoldedCharges(total, training)
+    total, *training = (_summed([(part.of(k), weight) for part, weight in terms]) for k in folds)
+    return FoldedTerm(total, training)
 
 
-def _summed(parts: Sequence[ChargeStatistics]) -> ChargeStatistics:
-    """Sum of terms of weight 1, of weight 1 itself."""
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
-    total.weight = 1.0
-    return total
+def _summed(terms: Sequence[WeightedTerm]) -> QuadraticTerm:
+    """Sum of terms, in which the weight of each is included."""
+    term, weight = weighted_sum(terms)
+    assert term is not None
+    return replace(term, weight=term.weight / weight)

@@ -21,39 +21,35 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from ..data.molecules import Molecules
-from ..estimator.baseline import baseline_of, prepare_labels
-from ..estimator.memory_plan import default_n_inducing, parse_bytes, require_memory
-from ..estimator.parameters import (
-    check_settings,
+from ..estimator.baseline_molecules import prepare_labels
+from ..estimator.defaults import (
+    has_prior,
     is_double,
-    resolve_alpha,
-    resolve_charge_weight,
     resolve_direction_weight,
-    resolve_init,
     resolve_quadrupole_weight,
+    resolve_start,
 )
+from ..estimator.memory_plan import default_n_inducing, require_memory
+from ..estimator.parameters import RandomStart
 from ..estimator.regression import DipoleKernelRidge
+from ..estimator.settings import Settings
 from ..exceptions import InputError
+from ..learning.accumulate import accumulate
+from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import AbsorbedCharges, absorbs
-from ..learning.charge_maps import constant_dipoles
+from ..learning.charge_labels import ChargeLabels
 from ..learning.dipole_gram import directed_gram, weighted_gram
-from ..learning.direction_term import direction_statistics
-from ..learning.inducing import Basis, build_basis, choose_atoms
+from ..learning.direction_term import accumulate_direction
+from ..learning.inducing import choose_atoms
 from ..learning.initial_charges import charge_start, start_charges
-from ..learning.kernels import PowerKernel
 from ..learning.labels import FitLabels, read_labels
-from ..learning.lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
-from ..learning.objective import DipoleTarget, across_shares, make_loss
+from ..learning.lockstep import Factors, FoldedTerm, LockstepObjective, solve_in_step
+from ..learning.multipoles import constant_dipoles
+from ..learning.objective import DipoleTarget, across_shares
+from ..learning.quadratic_term import QuadraticTerm, TermSum
 from ..learning.solvers import STAGE_PASSES, STAGE_TOL
-from ..learning.statistics import (
-    ChargeLabels,
-    ChargeStatistics,
-    accumulate,
-)
 from ..support.backend import get_backend
 from ..support.blas_threads import count_threads, in_order, threads_for
 from ..support.validation import check_number
@@ -113,12 +109,12 @@ def cross_validate_grid(
     Examples
     --------
     >>> from sklearn.model_selection import KFold
-    >>> from dipkit import DipoleKernelRidge, SOAPTransformer
+    >>> from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer
     >>> from dipkit.data.datasets import load_organics
     >>> from dipkit.search.folds import cross_validate_grid
     >>> described = SOAPTransformer().fit_transform(load_organics()[:30])
     >>> folds = list(KFold(3).split(described))
-    >>> ridge = DipoleKernelRidge(n_inducing=50)
+    >>> ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=50))
     >>> cross_validate_grid(described, alphas=[1e-3, 1e-4], folds=folds, ridge=ridge).shape
     (3, 2, 1)
     """
@@ -149,25 +145,26 @@ class FoldedProblem:
         alphas: Sequence[float],
         charge_weights: Sequence[float],
     ):
-        _check(labels, ridge, alphas, charge_weights)
+        settings = Settings.of(ridge)
+        _check(labels, settings, alphas, charge_weights)
         # Held-out molecules take part in the one scale of a baseline, as they do in the basis.
-        labels, _ = prepare_labels(labels, baseline_of(ridge))
-        self.direction_weight = resolve_direction_weight(ridge.direction_weight, labels)
-        self.quadrupole_weight = resolve_quadrupole_weight(ridge.quadrupole_weight, labels)
+        labels, _ = prepare_labels(labels, settings.baseline, n_jobs=settings.n_jobs)
+        self.direction_weight = resolve_direction_weight(settings.baseline, labels)
+        self.quadrupole_weight = resolve_quadrupole_weight(settings.quadrupole_weight, labels)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
-        self.ridge, self.labels, self.folds = ridge, labels, list(folds)
-        self.loss = make_loss(ridge.loss, ridge.huber_threshold)
+        self.settings, self.labels, self.folds = settings, labels, list(folds)
+        self.loss = settings.loss
         molecules, target = labels.molecules, labels.target
         lengths = np.linalg.norm(target.vectors, axis=1)
         self.magnitudes = np.where(np.isnan(lengths), target.magnitudes, lengths)
         self.labelled = np.where(np.isnan(self.magnitudes), 0.0, target.weights)
         self.weights = self._training_weights()
-        self.basis, self.owners = _choose_basis(molecules, ridge)
+        self.basis, self.owners = _choose_basis(molecules, settings)
         sets = self._charge_sets()
         # Charges, dipoles and factors of every fold.
         kinds = len(sets) + 1 + (self.direction_weight > 0) + (self.quadrupole_weight > 0)
         n_matrices = kinds * (len(folds) + 1) + len(folds) * len(charge_weights) + 4
-        if absorbs(ridge.charge_discrepancy):  # a factor and a matrix of each fold and lambda
+        if absorbs(settings.charge_discrepancy):  # a factor and a matrix of each fold and lambda
             n_matrices += 2 * len(folds) * len(charge_weights) + 1
         r = self.basis.n_columns
         each = r / self.basis.n_charge_columns
@@ -176,8 +173,8 @@ class FoldedProblem:
         self.barred = self._each(self._barred, range(len(self.folds)))
         self._accumulate(sets)
         self.term = self.charges[-1]
-        if absorbs(ridge.charge_discrepancy):
-            self.term = AbsorbedCharges(self.term, ridge.charge_discrepancy, self.basis.backend)
+        if absorbs(settings.charge_discrepancy):
+            self.term = AbsorbedCharges(self.term, settings.charge_discrepancy, self.basis.backend)
         self.direction = self._direction() if self.direction_weight > 0 else None
         if self.quadrupole_weight > 0:
             self._add_quadrupoles()
@@ -218,7 +215,7 @@ class FoldedProblem:
         points = np.indices((len(self.charge_weights), len(self.folds))).reshape(2, -1).T
         objective, take = self._objective(points), self.basis.backend.take
         start = self._starts(objective)
-        if self.ridge.prior == "start":
+        if has_prior(self.settings.start):
             objective = objective.with_prior(take(start, points[:, 1]))
         W = take(self._annealed(objective, start), points[:, 1])
         order = np.argsort(self.alphas, kind="stable")[::-1]
@@ -243,8 +240,8 @@ class FoldedProblem:
         """
         largest = np.flatnonzero(objective.charge_weight == self.charge_weights.max())
         objective = objective.take(largest[: len(self.folds)])
-        init = resolve_init(self.ridge.init, self.labels)
-        for factor in () if init == "zero" else self.ridge.annealing:
+        init = resolve_start(self.settings.start, self.labels)
+        for factor in () if init == "zero" else self.settings.solver.annealing:
             at_stage = objective.with_alpha(factor * float(self.alphas.max()))
             factors = self._factor(at_stage, at_stage.alpha, W)
             if not factors.good.all():
@@ -256,12 +253,12 @@ class FoldedProblem:
         self, objective: LockstepObjective, factors: Factors, W: Any, tol: float, limit: int
     ) -> Any:
         """Minimise, a share of the lines on each thread: too narrow for the threads of BLAS."""
-        limit = min(self.ridge.max_iter, limit)
+        limit = min(self.settings.solver.max_iter, limit)
 
         def solve(lines: NDArray[np.intp]) -> Any:
             some = objective.take(lines)
             start = backend.take(W, lines)
-            return solve_in_step(some, factors, start, tol, limit, self.ridge.acceleration)
+            return solve_in_step(some, factors, start, tol, limit, self.settings.solver.memory)
 
         backend, every = self.basis.backend, np.arange(W.shape[0])
         shares = [every]
@@ -327,15 +324,15 @@ class FoldedProblem:
             direction_weight=self.direction_weight,
         )
 
-    def _direction(self) -> FoldedCharges:
+    def _direction(self) -> FoldedTerm:
         """Sum the pull towards the baseline's directions, of all molecules and of each fold."""
         target, backend = self.labels.target, self.basis.backend
 
-        def pull(weights: FloatArray) -> ChargeStatistics:
+        def pull(weights: FloatArray) -> QuadraticTerm:
             some = DipoleTarget(target.magnitudes, target.vectors, weights)
-            return direction_statistics(self.rows, self.constant, some, backend)
+            return accumulate_direction(self.rows, self.constant, some, backend)
 
-        return FoldedCharges(pull(self.labelled), [pull(weights) for weights in self.weights])
+        return FoldedTerm(pull(self.labelled), [pull(weights) for weights in self.weights])
 
     def _add_quadrupoles(self) -> None:
         """Put the term of the quadrupoles beside the pull towards the baseline's directions."""
@@ -384,7 +381,7 @@ class FoldedProblem:
     def _idle(self, functions: FloatArray, columns: slice) -> FloatArray:
         """Directions of these columns (r, m), the constant aside, that functions do not reach."""
         values, vectors = scipy.linalg.eigh(functions.T @ functions, driver="evd")
-        idle = values <= self.ridge.eigenvalue_cut * values[-1:]
+        idle = values <= self.settings.basis.eigenvalue_cut * values[-1:]
         block = np.zeros((self.basis.n_columns, int(idle.sum())))
         block[columns.start : columns.stop - 1] = vectors[:, idle]
         return block
@@ -407,7 +404,7 @@ class FoldedProblem:
         for k, (train, _) in enumerate(self.folds):
             out[train, k] = False
         self.rows = backend.empty((3 * len(molecules), r))
-        zero = functools.partial(ChargeStatistics.zero, r, backend)
+        zero = functools.partial(TermSum, r, backend)
         totals = [zero() for _ in sets]
         held = [[zero() for _ in self.folds] for _ in sets]
         patterns, group_of = np.unique(out, axis=0, return_inverse=True)
@@ -415,15 +412,17 @@ class FoldedProblem:
             members = np.flatnonzero(group_of.ravel() == group)
             atoms = molecules.atom_index(members)
             parts = [ChargeLabels(part.charges[atoms], part.weights[members]) for part in sets]
-            rows, sums = accumulate(molecules[members], self.basis, parts, self.ridge.n_jobs)
+            rows, sums = accumulate(molecules[members], self.basis, parts, self.settings.n_jobs)
             backend.put(self.rows, (3 * members[:, None] + np.arange(3)).ravel(), rows)
             for total, parts_held, part in zip(totals, held, sums, strict=True):
                 for target in (total, *itertools.compress(parts_held, pattern)):
-                    target += part
+                    target.add(part)
+        self.charges = []
         for total, parts_held in zip(totals, held, strict=True):
-            for k in range(len(parts_held)):  # one by one: matrices are large
-                parts_held[k] = total - parts_held[k]
-        self.charges = [FoldedCharges(*pair) for pair in zip(totals, held, strict=True)]
+            whole = total.finish()
+            # One by one: matrices are large.
+            training = [whole - parts_held.pop(0).finish() for _ in self.folds]
+            self.charges.append(FoldedTerm(whole, training))
 
     def _sum_dipoles(self) -> None:
         """Gram matrices of the dipole rows: of all molecules and, where folds need them, of each.
@@ -434,7 +433,7 @@ class FoldedProblem:
         """
         vectors = ~np.isnan(self.labels.target.vectors[:, 0])
         self.own_factors = bool(vectors.mean() > 0.5)
-        self.directed = not self.own_factors and self.ridge.acceleration > 0
+        self.directed = not self.own_factors and self.settings.solver.memory > 0
         self.across = across_shares(self.labels.target) if self.directed else 1.0
         backend, training = self.basis.backend, self.weights > 0
         self.dipole_total = weighted_gram(self.rows, self.across * self.labelled, backend)
@@ -449,19 +448,13 @@ class FoldedProblem:
         """Charges of the start, and those of the objective where they are others."""
         labels, weights = self.labels, self.labels.target.weights
         start = start_charges(
-            labels.molecules, labels.charges, resolve_init(self.ridge.init, labels)
+            labels.molecules, labels.charges, resolve_start(self.settings.start, labels)
         )
         assert start is not None  # a random start was refused
         distinct = [start]
         if labels.has_charges and start is not labels.charges:
             distinct.append(labels.charges)
         return [ChargeLabels.of(part, labels.molecules, weights) for part in distinct]
-
-
-def penalties_of(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[float, float]:
-    """Alpha and charge weight that a fit to these labels would use."""
-    labels, _ = prepare_labels(labels, baseline_of(ridge))
-    return resolve_alpha(ridge.alpha, labels), resolve_charge_weight(ridge.charge_weight, labels)
 
 
 def _shared(falling: FloatArray) -> Iterator[NDArray[np.intp]]:
@@ -475,11 +468,11 @@ def _shared(falling: FloatArray) -> Iterator[NDArray[np.intp]]:
 
 def _check(
     labels: FitLabels,
-    ridge: DipoleKernelRidge,
+    settings: Settings,
     alphas: Sequence[float],
     charge_weights: Sequence[float],
 ) -> None:
-    if ridge.init == "random":
+    if isinstance(settings.start, RandomStart):
         raise InputError('init: a grid follows one start; "random" has none. Use "auto".')
     for alpha in alphas:
         check_number("alpha", alpha, above=0.0)
@@ -487,27 +480,25 @@ def _check(
         check_number("charge_weight", weight, above=None)
     if max(charge_weights) > 0 and not labels.has_charges:
         raise InputError("charge_weight: above 0 it needs charge labels; there are none.")
-    check_settings(ridge)
 
 
 def _choose_basis(
-    molecules: Molecules, ridge: DipoleKernelRidge
+    molecules: Molecules, settings: Settings
 ) -> tuple[Basis, dict[int, NDArray[np.intp]]]:
     """Choose the basis of a fit to all molecules, and say by element whose environments it has."""
     assert molecules.features is not None, "described molecules expected"
-    rng = np.random.default_rng(check_random_state(ridge.random_state or 0).randint(2**31))
-    kernel = PowerKernel() if ridge.kernel is None else clone(ridge.kernel)
-    kernel.check()
-    backend = get_backend(ridge.device)
-    budget = None if ridge.memory_budget is None else parse_bytes(ridge.memory_budget)
-    dipoles = float(ridge.atomic_dipoles)
-    precise = is_double(ridge.precision, len(molecules))
-    n_inducing = ridge.n_inducing or default_n_inducing(
+    rng = settings.generator()
+    kernel = settings.kernel
+    backend = get_backend(settings.device)
+    budget = settings.memory_budget
+    dipoles = float(settings.basis.atomic_dipoles)
+    precise = is_double(settings.basis.precision, len(molecules))
+    n_inducing = settings.basis.n_inducing or default_n_inducing(
         molecules, backend, budget, with_dipoles=dipoles > 0, precise=precise
     )
     chosen = choose_atoms(molecules, n_inducing, kernel, rng, backend, precise)
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
-    weights, cut = molecules.features.weights, ridge.eigenvalue_cut
+    weights, cut = molecules.features.weights, settings.basis.eigenvalue_cut
     with threads_for(n_inducing):
         return build_basis(environments, kernel, weights, cut, backend, dipoles, precise), owners

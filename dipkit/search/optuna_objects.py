@@ -218,11 +218,13 @@ def open_storage(storage: Storage) -> str | BaseStorage | None:
     if storage is None or not isinstance(storage, str | Path):
         return storage
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     text = str(storage)
     if text.startswith("journal:"):
-        return JournalStorage(JournalFileBackend(_checked_path(text.removeprefix("journal:"))))
+        file = _checked_path(text.removeprefix("journal:"))
+        # Optuna's default lock is a symbolic link, which an ordinary user of Windows cannot make.
+        return JournalStorage(JournalFileBackend(file, JournalFileOpenLock(file)))
     url = text if "://" in text else f"sqlite:///{_checked_path(text)}"
     if url.startswith("sqlite"):
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT}})

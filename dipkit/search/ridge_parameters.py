@@ -7,12 +7,24 @@ the parameters do is in `estimator/`.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from ..estimator.baseline import baseline_of, prepare_labels
-from ..estimator.parameters import resolve_alpha, resolve_charge_weight
+from ..data.molecules import Molecules
+from ..estimator.baseline import (
+    Baseline,
+    GFN2Baseline,
+    GivenBaseline,
+    has_baseline_result,
+    make_baseline,
+)
+from ..estimator.baseline_molecules import prepare_labels
+from ..estimator.defaults import resolve_alpha, resolve_charge_weight
+from ..estimator.parameters import RandomStart, make_start
 from ..estimator.regression import DipoleKernelRidge
+from ..estimator.settings import Settings
 from ..learning.charge_discrepancy import absorbs
 from ..learning.labels import FitLabels
 
@@ -21,13 +33,12 @@ SOAP, RIDGE = "soaptransformer", "dipolekernelridge"
 
 # Parameters of the last step: the two of the grid, and those that the default space names.
 ALPHA, CHARGE_WEIGHT = "alpha", "charge_weight"
-DEGREE, N_INDUCING = "kernel__degree", "n_inducing"
+CHARGE_DISCREPANCY = "charge_discrepancy"
+DEGREE, N_INDUCING = "basis__kernel__degree", "basis__n_inducing"
 
 # Parameters, by the last part of their names, that change where or how fast a model is computed,
 # and no score. The steps of a pipeline are there under their own names.
-WITHOUT_EFFECT = frozenset(
-    ("device", "n_jobs", "memory", "baseline_memory", "verbose", "on_demand", "steps")
-)
+WITHOUT_EFFECT = frozenset(("device", "n_jobs", "memory", "verbose", "on_demand", "steps"))
 
 
 def of_ridge(name: str) -> str:
@@ -52,27 +63,54 @@ def last_step_prefix(estimator: BaseEstimator) -> str:
 
 def follows_one_start(ridge: BaseEstimator) -> bool:
     """Whether this is a `DipoleKernelRidge` whose fit has a single start, as a grid needs."""
-    return isinstance(ridge, DipoleKernelRidge) and ridge.init != "random"
+    return isinstance(ridge, DipoleKernelRidge) and not isinstance(
+        make_start(ridge.start), RandomStart
+    )
 
 
 def has_discrepancy(ridge: BaseEstimator) -> bool:
     """Whether the model has a finite charge discrepancy."""
-    return absorbs(getattr(ridge, "charge_discrepancy", None))
+    return absorbs(getattr(ridge, CHARGE_DISCREPANCY, None))
 
 
 def untuned_penalties(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[float, float]:
     """Alpha (debye^2) and charge weight (debye^2 / e^2) that a fit to these labels would use."""
-    labels, _ = prepare_labels(labels, baseline_of(ridge))
-    weight = resolve_charge_weight(ridge.charge_weight, labels, ridge.charge_discrepancy)
-    return resolve_alpha(ridge.alpha, labels), weight
+    settings = Settings.of(ridge)
+    labels, _ = prepare_labels(labels, settings.baseline, n_jobs=settings.n_jobs)
+    weight = resolve_charge_weight(settings.charge_weight, labels, settings.charge_discrepancy)
+    return resolve_alpha(settings.alpha, labels), weight
 
 
 def calculates_baseline(ridge: BaseEstimator) -> bool:
     """Whether a fit would run a calculation for each molecule."""
-    return getattr(ridge, "baseline", None) == "gfn2"
+    return isinstance(_baseline_of(ridge), GFN2Baseline)
+
+
+def with_baseline(ridge: DipoleKernelRidge, molecules: Molecules) -> Molecules:
+    """Return the molecules with the baseline that the model calculates."""
+    baseline = _baseline_of(ridge)
+    assert baseline is not None
+    return baseline.attach(molecules, ridge.n_jobs)
+
+
+def without_given_baseline(
+    ridge: BaseEstimator, molecules: Molecules
+) -> tuple[NDArray[np.bool_], str]:
+    """Molecules (N,) that lack the baseline that the model takes from them, and what to say."""
+    baseline = _baseline_of(ridge)
+    if not isinstance(baseline, GivenBaseline):
+        return np.zeros(len(molecules), dtype=bool), ""
+    return ~has_baseline_result(molecules), baseline.failure
 
 
 def with_given_baseline(ridge: DipoleKernelRidge) -> DipoleKernelRidge:
     """Return a copy that takes the baseline that the molecules carry."""
-    copy: DipoleKernelRidge = clone(ridge).set_params(baseline="given")
+    baseline = _baseline_of(ridge)
+    assert baseline is not None
+    given = GivenBaseline(direction_weight=baseline.direction_weight)
+    copy: DipoleKernelRidge = clone(ridge).set_params(baseline=given)
     return copy
+
+
+def _baseline_of(ridge: BaseEstimator) -> Baseline | None:
+    return make_baseline(ridge.baseline) if isinstance(ridge, DipoleKernelRidge) else None

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -169,11 +169,11 @@ class DipoleSearchCV(BaseEstimator):
     def fit(
         self,
         X: object,
-        y: object = None,
+        y: ArrayLike | None = None,
         groups: object = None,
         *,
-        charges: object = None,
-        sample_weight: object = None,
+        charges: ArrayLike | Sequence[ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Search, and fit the best model to all molecules.
 
@@ -214,7 +214,9 @@ class DipoleSearchCV(BaseEstimator):
         predicted: FloatArray = self.best_estimator_.predict(X)
         return predicted
 
-    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+    def score(
+        self, X: object, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Score the best model on molecules, by `scoring`.
 
         Parameters
@@ -231,7 +233,12 @@ class DipoleSearchCV(BaseEstimator):
     # Steps of fit
 
     def _task(
-        self, X: object, y: object, groups: object, charges: object, sample_weight: object
+        self,
+        X: object,
+        y: ArrayLike | None,
+        groups: object,
+        charges: ArrayLike | Sequence[ArrayLike] | None,
+        sample_weight: ArrayLike | None,
     ) -> SearchTask:
         """Check parameters and data, and put together what trials need."""
         estimator = default_model() if self.estimator is None else clone(self.estimator)

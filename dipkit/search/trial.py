@@ -17,21 +17,23 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules
-from ..estimator.baseline import baseline_of
 from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
 from .descriptor_cache import DescriptorCache
-from .fold_fits import Score, fit_folds, fit_last, signed_errors
+from .fold_fits import Score, fit_folds, fit_last, scorable, signed_errors
 from .folds import Fold, FoldedProblem
 from .grid import Grid
 from .optuna_objects import report
 from .ridge_parameters import (
     ALPHA,
+    CHARGE_DISCREPANCY,
     CHARGE_WEIGHT,
     calculates_baseline,
+    has_discrepancy,
     last_step,
     last_step_prefix,
     untuned_penalties,
+    with_baseline,
     with_given_baseline,
 )
 from .scoring import Scorer, Scoring, make_scorer, score_errors
@@ -135,8 +137,9 @@ class SearchTask:
         _, described, last = self.prepare(params)
         if self.grid is None:
             weights = self.labels.target.weights
-            errors = list(fit_folds(last, described, weights, folds, signed_errors))
-            return [test for _, test in folds], errors
+            some = scorable(last, described, folds)
+            errors = list(fit_folds(last, described, weights, some, signed_errors))
+            return [test for _, test in some], errors
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         alpha, charge_weight = untuned_penalties(last, labels)
         problem = FoldedProblem(labels, last, folds, [alpha], [charge_weight])
@@ -186,7 +189,7 @@ class SearchTask:
             return molecules, last
         with self._lock:
             if self._calculated is None:
-                self._calculated = baseline_of(last).attach(self.labels.molecules)
+                self._calculated = with_baseline(last, self.labels.molecules)
         given = molecules.replace(
             baseline_dipole=self._calculated.baseline_dipole,
             baseline_charges=self._calculated.baseline_charges,
@@ -198,7 +201,8 @@ class SearchTask:
         _, described, last = self.prepare(params)
         weights = self.labels.target.weights
         if self.grid is None:
-            yield from fit_folds(last, described, weights, self.folds, Score(self.scorer))
+            folds = scorable(last, described, self.folds)
+            yield from fit_folds(last, described, weights, folds, Score(self.scorer))
             return
         assert isinstance(self.scoring, str)
         labels = FitLabels(self.labels.target, self.labels.charges, described)
@@ -227,6 +231,11 @@ class SearchTask:
     ) -> None:
         alphas, weights = self._grid_values(params)
         point = {ALPHA: float(alphas[int(best[0])]), CHARGE_WEIGHT: float(weights[int(best[1])])}
-        trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in point.items()})
+        values: Params = dict(point)
+        last = last_step(clone(self.estimator).set_params(**params))
+        if not point[CHARGE_WEIGHT] and has_discrepancy(last):
+            # A discrepancy of charges without weight has no effect, and a model refuses it.
+            values[CHARGE_DISCREPANCY] = None
+        trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in values.items()})
         curve = {ALPHA: list(alphas), CHARGE_WEIGHT: list(weights), "score": means.tolist()}
         trial.set_user_attr("grid", curve)

@@ -9,8 +9,6 @@ Factorisations raise on failure on both.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -21,9 +19,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from ..exceptions import DeviceError
+from .system_memory import host_memory
 
-# An array of whichever library a backend computes with. CuPy carries no types, so that a type checker
-# can hold no more than the name.
+# An array of whichever library a backend computes with. CuPy carries no types, so that a type
+# checker can hold no more than the name.
 Array: TypeAlias = Any
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -215,39 +214,3 @@ def _cupy_backend() -> tuple[Backend | None, str]:
     if not cupy.is_available():
         return None, "CuPy is installed but finds no usable GPU"
     return Backend("cupy", cupy, cupyx.scipy.sparse), ""
-
-
-def host_memory() -> int:
-    """Bytes of memory that this process can still take, containers' limits respected."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with open("/proc/meminfo") as lines:
-            available = next(line for line in lines if line.startswith("MemAvailable"))
-        free = int(available.split()[1]) * 1024
-    except (OSError, StopIteration):  # not Linux: what sysconf says is good enough
-        return free
-    return min([free, *_container_rest()])
-
-
-def process_memory() -> int:
-    """Bytes of memory that this process has taken."""
-    try:
-        with open("/proc/self/statm") as figures:
-            return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # not Linux: the largest size so far, which is no less
-        import resource
-
-        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return largest * (1 if sys.platform == "darwin" else 1024)
-
-
-def _container_rest() -> list[int]:
-    """Bytes left under the memory limit of a container, where there is one."""
-    try:
-        with (
-            open("/sys/fs/cgroup/memory.max") as limit,
-            open("/sys/fs/cgroup/memory.current") as used,
-        ):
-            return [max(int(limit.read()) - int(used.read()), 0)]
-    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
-        return []

@@ -1,8 +1,9 @@
-"""Threads of our own over pieces of a block, each with one BLAS thread.
+"""Threads: BLAS kept to one thread while our own threads work on pieces of a block.
 
-Gathers, powers and conversions between the matrix products run on one thread in NumPy; with
-pieces on threads all of it runs on all of them. Their number is what the BLAS library would take,
-so that a worker told to use one core does. This is the door for threadpoolctl.
+Begin with `in_order`. Gathers, powers and conversions between the matrix products run on one thread
+in NumPy; with pieces on threads all of them run on all threads. The number of threads is what the
+BLAS library would take, so that a worker that may use one core uses one. threadpoolctl enters here
+and nowhere else. Processes and clusters are not here (`parallel.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import threadpoolctl
 
@@ -23,33 +24,67 @@ Result = TypeVar("Result")
 # Rows and columns up to which one BLAS thread factors and multiplies faster than several, which
 # wake, wait and get into each other's way: 0.7 of the time at 1,400 and 2,200, as long at 3,200.
 SMALL_MATRIX = 2500
-# Tells the threads of `in_order` from others.
+# Marks the threads of `in_order`.
 _local = threading.local()
-# The limit is one for the whole process: who sets it lifts it, whoever else is inside then.
-_lock = threading.Lock()
-_limited = False
 
 
 @functools.cache
-def _pools() -> Any:
+def _pools() -> threadpoolctl.ThreadpoolController:
     """Thread pools of the libraries that are loaded; to find them takes a millisecond."""
     return threadpoolctl.ThreadpoolController()
 
 
+class _OneBLASThread:
+    """One limit for the whole process: the first to enter sets it, the last to leave lifts it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limiter: threadpoolctl.threadpool_limits | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anyone is inside."""
+        return self._inside > 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._limiter is None:
+                with _any_thread_may_set():
+                    self._limiter = _pools().limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._limiter is not None:
+                with _any_thread_may_set():
+                    self._limiter.restore_original_limits()
+                self._limiter = None
+
+
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread in this process; nothing is changed where another does so already."""
-    global _limited
-    with _lock:
-        mine, _limited = not _limited, True
-    if not mine:
+def _any_thread_may_set() -> Iterator[None]:
+    """Let this thread change the limit, and any other later.
+
+    From threadpoolctl 3.8 on, a thread that set a limit of OpenBLAS is the only one that can change
+    it. Here the last thread that leaves need not be the one that came first.
+    """
+    forget = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
+    if forget is None:
         yield
         return
-    try:
-        with _pools().limit(limits=1):
-            yield
-    finally:
-        _limited = False
+    forget(force=True)
+    yield
+    forget(force=True)
+
+
+_one_blas_thread = _OneBLASThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Keep BLAS to one thread in this process until the last that asked for this has left."""
+    return _one_blas_thread
 
 
 def threads_for(size: int) -> AbstractContextManager[None]:
@@ -57,14 +92,17 @@ def threads_for(size: int) -> AbstractContextManager[None]:
     return one_blas_thread() if size <= SMALL_MATRIX else nullcontext()
 
 
-def one_thread() -> Any:
-    """Keep BLAS and OpenMP to one thread each while a ``with`` block lasts."""
-    return threadpoolctl.threadpool_limits(1)
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS, and OpenMP for the calling thread, to one thread each."""
+    _pools.cache_clear()  # the libraries of another program may have been loaded since
+    with one_blas_thread(), threadpoolctl.threadpool_limits(1, user_api="openmp"):
+        yield
 
 
 def count_threads() -> int:
     """Threads that BLAS may use here; one where others already share the cores."""
-    if _limited:
+    if _one_blas_thread.is_set:
         return 1
     pools = _pools().info()
     return max((pool["num_threads"] for pool in pools if pool["user_api"] == "blas"), default=1)
@@ -75,7 +113,7 @@ def _mark() -> None:
 
 
 def one_of_many() -> bool:
-    """Tell whether this is a thread of `in_order`, whose others use the rest of the cores."""
+    """Return whether this is a thread of `in_order`, whose others use the rest of the cores."""
     return getattr(_local, "one_of_many", False)
 
 
@@ -84,7 +122,7 @@ def in_order(
 ) -> Iterator[Result]:
     """Apply a function to items on threads and yield the results in order.
 
-    Few results wait at any time, so that they may be large.
+    At most ``n_threads + 1`` results wait at any time, so that they may be large.
 
     Parameters
     ----------

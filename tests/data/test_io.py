@@ -17,18 +17,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dipkit.data.io import (
-    as_molecules,
-    atomic_write,
-    from_atoms,
-    predictions_to_atoms,
-    read,
-    to_atoms,
-    write,
-    write_atoms,
-)
+from dipkit.data.formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
+from dipkit.data.io import as_molecules, read, write, write_atoms
 from dipkit.data.molecules import Molecules
 from dipkit.exceptions import FileFormatError, InputError
+from dipkit.support.files import atomic_write
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")

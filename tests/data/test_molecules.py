@@ -15,7 +15,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import KFold, cross_validate, train_test_split
 from sklearn.utils import _safe_indexing, indexable
 
-from dipkit.data.molecules import Molecules, missing_labels_error
+from dipkit.data.label_keys import missing_labels_error
+from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.exceptions import InputError
 
@@ -247,14 +248,6 @@ def test_concatenate_with_partial_baseline_and_keys() -> None:
         Molecules.concatenate([one, other.replace(features=None)])
     with pytest.raises(InputError, match="at least one"):
         Molecules.concatenate([])
-
-
-def test_another_geometry_drops_what_belonged_to_the_old_one() -> None:
-    molecules = random_molecules([2, 1])
-    moved = molecules.replace(positions=molecules.positions + 1.0)
-    assert moved.features is moved.baseline_dipole is moved.baseline_charges is None
-    np.testing.assert_array_equal(moved.charges, molecules.charges)
-    assert molecules.replace(names=["a", "b"]).features is not None
 
 
 def test_features_must_match() -> None:

@@ -22,7 +22,8 @@ from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer, default_scales
+from dipkit.descriptors.scales import SOAPScale, baseline_scales, default_scales
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.exceptions import InputError
 from dipkit.support.ragged_index import cut
 from dipkit.support.shared_array import SharedArray
@@ -136,25 +137,25 @@ def test_subset_of_transform_is_transform_of_subset(transformer, frames):
     )
 
 
-# How it is spread over chunks and processes
+# How it is spread over pieces and processes
 
 
 @pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dipkit.descriptors.describer, "CHUNK_ATOMS", 9)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dipkit.descriptors.describer, "PIECE_ATOMS", 9)
     monkeypatch.setattr(
         dipkit.descriptors.describer, "count_threads", lambda: 1
     )  # unless a test asks for more
 
 
 @pytest.mark.parametrize("n_atoms", [1, 10, 17])
-def test_chunks_of_any_size(transformer, frames, monkeypatch, n_atoms):
+def test_pieces_of_any_size(transformer, frames, monkeypatch, n_atoms):
     whole = transformer.transform(frames).features
-    monkeypatch.setattr(dipkit.descriptors.describer, "CHUNK_ATOMS", n_atoms)
+    monkeypatch.setattr(dipkit.descriptors.describer, "PIECE_ATOMS", n_atoms)
     assert_equal(transformer.transform(frames).features, whole)
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_threads_change_no_bit(transformer, frames, monkeypatch):
     one = transformer.transform(frames)
     compute, threads = dipkit.descriptors.radial_tables.spectra, set()
@@ -170,7 +171,7 @@ def test_threads_change_no_bit(transformer, frames, monkeypatch):
     assert_equal(one.features, two.features)
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_processes_change_no_bit(transformer, frames):
     one = transformer.transform(frames)
     with joblib.parallel_config(backend="loky", n_jobs=2):
@@ -181,7 +182,7 @@ def test_processes_change_no_bit(transformer, frames):
     assert total == two.features.scales[0].sum()
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_follows_parallel_config(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     asked = []
@@ -199,14 +200,14 @@ def test_follows_parallel_config(transformer, frames, monkeypatch):
     assert asked == [2, 1, 1]
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_rows_are_sent_back_where_nothing_is_shared(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     reach, tries = dipkit.descriptors.describer.SharedArray.rows, []
 
     def refuse_in_worker(self, rows):
         tries.append(rows)
-        # Each chunk is tried by the worker, one scale after the other, then written here.
+        # Each piece is tried by the worker, one scale after the other, then written here.
         from_worker = (len(tries) - 1) % (2 * len(SCALES)) < len(SCALES)
         return None if from_worker else reach(self, rows)
 
@@ -214,7 +215,7 @@ def test_rows_are_sent_back_where_nothing_is_shared(transformer, frames, monkeyp
     assert_equal(transformer.transform(frames).features, expected)
 
 
-@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.usefixtures("small_pieces")
 def test_backends_that_return_lists(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     parallel = joblib.Parallel
@@ -247,9 +248,18 @@ def test_takes_the_threads_of_blas(transformer, monkeypatch):
     describer = transformer._describer(verbose=False)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     monkeypatch.setattr(dipkit.descriptors.describer, "count_threads", lambda: 4)
-    assert [describer._count_jobs(n_chunks) for n_chunks in (1, 2, 10)] == [1, 2, 4]
+    assert [describer._count_jobs(n_pieces) for n_pieces in (1, 2, 10)] == [1, 2, 4]
     with joblib.parallel_config(n_jobs=3):
         assert describer._count_jobs(10) == 3
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_thread_of_an_estimator_starts_no_threads_and_shows_no_bar(frames, capfd, monkeypatch):
+    transformer = SOAPTransformer(SCALES, n_jobs=2, verbose=True).fit(frames)
+    monkeypatch.setattr(dipkit.descriptors.describer, "one_of_many", lambda: True)
+    assert transformer._describer(verbose=True)._count_jobs(10) == 1
+    transformer.transform(frames)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_cut_respects_the_limit():
@@ -277,7 +287,7 @@ def test_cache_is_found_again_with_other_labels(frames, tmp_path, monkeypatch):
 
 
 def test_progress_bar_is_quiet_in_a_pipe(frames, capfd, monkeypatch):
-    monkeypatch.setattr(dipkit.descriptors.describer, "CHUNK_ATOMS", 9)
+    monkeypatch.setattr(dipkit.descriptors.describer, "PIECE_ATOMS", 9)
     SOAPTransformer(SCALES).fit_transform(frames)
     assert capfd.readouterr() == ("", "")
     SOAPTransformer(SCALES, verbose=True).fit_transform(frames)
@@ -349,6 +359,10 @@ def test_memory_decides(transformer, frames, monkeypatch):
     monkeypatch.setattr(dipkit.descriptors.soap, "host_memory", lambda: 4 * needed)
     assert type(transformer.transform(frames).features) is Features
     monkeypatch.setattr(dipkit.descriptors.features, "host_memory", lambda: needed - 1)
+    on_demand = clone(transformer).set_params(on_demand=True).fit_transform(frames).features
+    assert sum(len(on_demand.take(slice(i, i + 9)).compute()) for i in (0, 9)) == 18
+    with pytest.raises(InputError, match="GB are free"):
+        on_demand.take(np.arange(len(on_demand))[::-1]).compute()
     transformer.set_params(on_demand=False)
     with pytest.raises(InputError, match="GB are free"):
         transformer.transform(frames)
@@ -395,6 +409,26 @@ def test_shared_scales_are_not_changed():
     assert SCALES[0].sigma == 0.3
     with pytest.raises(InputError, match="scale1__sigma"):
         other.set_params(scales=SCALES[:1], scale1__sigma=0.4)
+    # A new scale first, then its parameters, in whichever order they are given.
+    other.set_params(scale0__sigma=0.7, scale0=SOAPScale(5.0))
+    assert other.scales[0].key() == SOAPScale(5.0, sigma=0.7).key()
+
+
+def test_fitted_scales_are_copies(frames):
+    scales = tuple(clone(scale) for scale in SCALES)
+    transformer = SOAPTransformer(scales).fit(frames)
+    scales[0].r_cut = 3.0
+    assert transformer.scales_[0].r_cut == 2.5
+    with pytest.raises(InputError, match=r"scale0__r_cut: expected 2\.5, as in fit, got 3\.0"):
+        transformer.transform(frames)
+
+
+def test_usual_scales():
+    usual, with_baseline = default_scales(), baseline_scales()
+    assert [scale.key() for scale in usual] == [scale.key() for scale in with_baseline]
+    assert [scale.r_cut for scale in usual] == [2.2, 3.5, 5.0]
+    assert [scale.weight for scale in usual] == [1.0, 0.0025, 0.001]
+    assert [scale.weight for scale in with_baseline] == [1.0, 0.02, 0.006]
 
 
 @pytest.mark.parametrize("name", ["scale2__r_cut", "scale0__cutoff", "cutoff", "scalex"])
@@ -456,6 +490,8 @@ def test_given_species(frames):
         ({"scale0__rbf": "gauss"}, "scale0__rbf"),
         ({"scale0__l_max": 21}, "scale0__l_max"),
         ({"scale0__n_max": 2.5}, "scale0__n_max"),
+        ({"scale0__n_max": True}, "scale0__n_max: expected a whole number, at least 1, got True"),
+        ({"scale0__r_cut": np.inf}, "scale0__r_cut: expected a number above 0 angstrom, got inf"),
         ({"scale0__weight": None}, "scale0__weight"),
         ({"scale0__n_max": 40}, "scale0: expected parameters that dscribe accepts"),
         ({"scales": ()}, "scales"),
@@ -473,6 +509,13 @@ def test_bad_parameters(frames, change, message):
         transformer.set_params(**change)
     with pytest.raises(InputError, match=message):
         transformer.fit(frames)
+
+
+def test_a_short_cutoff(frames):
+    scale = SOAPScale(0.8, 2, 1, 0.3, "polynomial")
+    assert SOAPTransformer((scale,)).fit_transform(frames).features.widths == (72,)
+    with pytest.raises(InputError, match="scale0__r_cut: expected a number above 1 angstrom"):
+        SOAPTransformer((clone(scale).set_params(rbf="gto"),)).fit(frames)
 
 
 def test_periodic_cell_is_refused(transformer):

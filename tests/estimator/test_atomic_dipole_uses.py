@@ -19,6 +19,7 @@ from test_derivatives import in_double as in_double_of_charges
 from dipkit import (
     DipoleKernelRidge,
     DipoleSearchCV,
+    InducingBasis,
     Molecules,
     SOAPTransformer,
     load_model,
@@ -28,11 +29,12 @@ from dipkit import (
 )
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
-from dipkit.descriptors.charge_columns import join
+from dipkit.descriptors.charge_columns import append_charges
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
 from dipkit.learning.atomic_dipoles import neighbour_vectors
-from dipkit.learning.charge_maps import dipoles, molecule_sums
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.multipoles import dipoles
 from dipkit.quantum.finite_differences import STEP
 from dipkit.quantum.labels import gfn2
 from dipkit.response.ase_calculator import DipkitCalculator
@@ -44,7 +46,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 @pytest.fixture(scope="module")
 def model(coarse_soap: SOAPTransformer) -> Pipeline:
-    ridge = DipoleKernelRidge(n_inducing=80, atomic_dipoles=0.3)
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=80, atomic_dipoles=0.3))
     return make_pipeline(coarse_soap, ridge).fit(load_organics()[:30])
 
 
@@ -56,7 +58,7 @@ def amplitudes(model: Pipeline, atoms: Atoms, charges: FloatArray | None = None)
     for scale in soap.scales_:
         found, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
         found = found / np.linalg.norm(found, axis=1, keepdims=True)
-        spectra.append(found if charges is None else join(found, charges))
+        spectra.append(found if charges is None else append_charges(found, charges))
     y = np.zeros((len(atoms), len(ridge.elements_)))
     for place, number in enumerate(ridge.elements_):
         mine, here = ridge.inducing_numbers_ == number, one.numbers == number
@@ -103,7 +105,9 @@ def test_turning_all_atoms_turns_the_dipole(model: Pipeline) -> None:
 @pytest.fixture(scope="module")
 def corrected(coarse_soap: SOAPTransformer) -> Pipeline:
     pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
-    ridge = DipoleKernelRidge(n_inducing=80, baseline="gfn2", n_jobs=1, atomic_dipoles=0.3)
+    ridge = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=80, atomic_dipoles=0.3), baseline="gfn2", n_jobs=1
+    )
     return make_pipeline(coarse_soap, ridge).fit(load_organics()[:30].replace(charges=None))
 
 
@@ -127,7 +131,9 @@ def with_given(molecules: Molecules, *failed: int) -> Molecules:
 
 
 def test_what_a_baseline_lacks_is_nan(described: Molecules) -> None:
-    model = DipoleKernelRidge(n_inducing=60, baseline="given", atomic_dipoles=0.3)
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=60, atomic_dipoles=0.3), baseline="given"
+    )
     with pytest.warns(UserWarning, match="there is no baseline"):
         model.fit(with_given(described, 2))
     with pytest.warns(UserWarning, match="there is no baseline"):
@@ -147,8 +153,10 @@ def test_what_a_baseline_lacks_is_nan(described: Molecules) -> None:
 def test_quadrupoles_beside_a_baseline_of_more_than_charges(described: Molecules) -> None:
     more = with_given(described)
     more = more.replace(baseline_dipole=more.baseline_dipole + 0.1)
-    model = DipoleKernelRidge(n_inducing=60, baseline="given", atomic_dipoles=0.3).fit(more)
-    with pytest.raises(InputError, match="quadrupole: the predicted dipoles are not those"):
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=60, atomic_dipoles=0.3), baseline="given"
+    ).fit(more)
+    with pytest.raises(InputError, match="expected dipoles that the predicted charges make"):
         model.predict_quadrupole(more)
 
 
@@ -166,7 +174,7 @@ def test_a_saved_model_predicts_the_same_bits(model: Pipeline, tmp_path: Path) -
 
 
 def test_a_model_from_before_they_were_there(described: Molecules, tmp_path: Path) -> None:
-    model = DipoleKernelRidge(n_inducing=60).fit(described)
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=60)).fit(described)
     expected = model.predict(described, return_std=True)
     for name in [name for name in vars(model) if "dipole" in name]:
         delattr(model, name)
@@ -183,10 +191,10 @@ def test_a_model_from_before_they_were_there(described: Molecules, tmp_path: Pat
 
 
 def test_fit_leaves_nothing_of_a_fit_before(described: Molecules) -> None:
-    model = DipoleKernelRidge(n_inducing=60, atomic_dipoles=0.3).fit(described)
-    model.set_params(atomic_dipoles=0.0).fit(described)
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=60, atomic_dipoles=0.3)).fit(described)
+    model.set_params(basis__atomic_dipoles=0.0).fit(described)
     np.testing.assert_array_equal(model.predict_atomic_dipoles(described), 0.0)
-    plain = DipoleKernelRidge(n_inducing=60).fit(described)
+    plain = DipoleKernelRidge(basis=InducingBasis(n_inducing=60)).fit(described)
     for one, two in zip(
         model.predict_together(described, True), plain.predict_together(described, True),
         strict=True,
@@ -232,8 +240,8 @@ def test_commands(tmp_path: Path) -> None:
 
 
 def test_a_search_over_the_scale(coarse_soap: SOAPTransformer) -> None:
-    name = "dipolekernelridge__atomic_dipoles"
-    pipeline = make_pipeline(coarse_soap, DipoleKernelRidge(n_inducing=30))
+    name = "dipolekernelridge__basis__atomic_dipoles"
+    pipeline = make_pipeline(coarse_soap, DipoleKernelRidge(basis=InducingBasis(n_inducing=30)))
     space = {name: FloatDistribution(0.05, 0.5, log=True)}
     search = DipoleSearchCV(pipeline, space, n_trials=2, cv=2, guard=None)
     search.fit(load_organics()[:24])

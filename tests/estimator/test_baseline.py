@@ -2,12 +2,15 @@
 
 import json
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.commands import run
+from optuna.distributions import FloatDistribution
+from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
@@ -15,23 +18,33 @@ import dipkit
 from dipkit import (
     DipoleKernelRidge,
     DipoleSearchCV,
+    InducingBasis,
     Molecules,
     default_model,
     load_model,
     predict_all,
     save_model,
 )
+from dipkit.cli import tune
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import SHARE, ChargeFeatures, with_charge_columns
 from dipkit.descriptors.features import Features
-from dipkit.estimator.baseline import Baseline, baseline_of, fit_scale, prepare_labels
-from dipkit.estimator.metrics import evaluate, mae_scorer
+from dipkit.estimator.baseline import (
+    Baseline,
+    GFN2Baseline,
+    GivenBaseline,
+    baseline_of,
+    make_baseline,
+)
+from dipkit.estimator.baseline_factor import fit_baseline_factor
+from dipkit.estimator.baseline_molecules import prepare_labels, prepare_molecules
+from dipkit.estimator.metrics import compare, mae_scorer
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import dipoles, even_dipoles, molecule_sums
-from dipkit.learning.direction_term import with_direction
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
-from dipkit.learning.statistics import ChargeStatistics
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
 
@@ -56,7 +69,9 @@ def molecules(toy) -> Molecules:
 
 @pytest.fixture
 def ridge() -> DipoleKernelRidge:
-    return DipoleKernelRidge(baseline="given", n_inducing=12, alpha=1e-4, device="cpu")
+    return DipoleKernelRidge(
+        baseline="given", basis=InducingBasis(n_inducing=12), alpha=1e-4, device="cpu"
+    )
 
 
 # What follows from equation (9)
@@ -73,15 +88,24 @@ def test_dipole_is_that_of_the_charges_and_what_the_baseline_has_beside_them(
 ) -> None:
     charges, dipole = ridge.fit(molecules).predict_together(molecules)[:2]
     beside = molecules.baseline_dipole - dipoles(molecules.baseline_charges, molecules)
-    expected = dipoles(charges, molecules) + ridge.baseline_scale_ * beside
+    expected = dipoles(charges, molecules) + ridge.baseline_factor_ * beside
     np.testing.assert_allclose(dipole, expected, atol=1e-10)
 
 
 def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
     ridge.set_params(alpha=1e9).fit(molecules)
-    b = ridge.baseline_scale_
+    b = ridge.baseline_factor_
     expected = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
     np.testing.assert_allclose(ridge.predict_dipole(molecules), expected, atol=1e-4)
+
+
+def test_the_solver_starts_at_the_scaled_baseline(ridge, molecules) -> None:
+    ridge.set_params(direction_weight=0.0, charge_weight=0.0).fit(molecules)
+    b = ridge.baseline_scale_
+    dipole = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
+    errors = np.linalg.norm(dipole, axis=1) - molecules.dipole_magnitude
+    assert ridge.history_[0] == pytest.approx(np.mean(errors**2), rel=1e-9)
+    assert ridge.history_[-1] < 0.9 * ridge.history_[0]
 
 
 def test_translation_moves_nothing(ridge, molecules) -> None:
@@ -100,9 +124,25 @@ def test_translation_moves_nothing(ridge, molecules) -> None:
 def test_scale_of_exact_labels_is_found(molecules) -> None:
     neutral = molecules[molecules.total_charge == 0]
     exact = neutral.replace(dipole_magnitude=0.7 * np.linalg.norm(neutral.baseline_dipole, axis=1))
-    assert fit_scale(read_labels(exact, None, None, None)) == pytest.approx(0.7)
+    assert fit_baseline_factor(read_labels(exact, None, None, None)) == pytest.approx(0.7)
     vectors = exact.replace(dipole_magnitude=None, dipole_vector=-0.4 * exact.baseline_dipole)
-    assert fit_scale(read_labels(vectors, None, None, None)) == pytest.approx(-0.4)
+    assert fit_baseline_factor(read_labels(vectors, None, None, None)) == pytest.approx(-0.4)
+
+
+@pytest.mark.parametrize("kind", ["magnitudes", "vectors", "both"])
+def test_factor_of_exact_labels_is_found_with_ions(molecules, kind: str) -> None:
+    """Ions keep the dipole of their evenly spread charge: only what is beside it is scaled."""
+    assert (molecules.total_charge != 0).any()
+    even = even_dipoles(molecules)
+    vectors = even + 0.7 * (molecules.baseline_dipole - even)
+    as_vector = np.full(12, kind == "vectors") | (np.arange(12) % 2 == 0) & (kind == "both")
+    target = DipoleTarget(
+        np.where(as_vector, np.nan, np.linalg.norm(vectors, axis=1)),
+        np.where(as_vector[:, None], vectors, np.nan),
+        np.linspace(0.5, 2, 12),
+    )
+    labels = FitLabels(target, np.full(molecules.n_atoms, np.nan), molecules)
+    assert fit_baseline_factor(labels) == pytest.approx(0.7, rel=1e-8)
 
 
 def test_no_baseline_ignores_what_molecules_carry(ridge, molecules) -> None:
@@ -110,7 +150,7 @@ def test_no_baseline_ignores_what_molecules_carry(ridge, molecules) -> None:
     expected = ridge.set_params(baseline=None).fit(bare).predict_dipole(bare)
     found = ridge.set_params(baseline="none").fit(molecules).predict_dipole(molecules)
     np.testing.assert_array_equal(found, expected)
-    assert ridge.baseline_scale_ == 1.0
+    assert ridge.baseline_factor_ == 1.0
 
 
 def test_input_is_unchanged(ridge, molecules) -> None:
@@ -139,7 +179,7 @@ def test_charges_that_only_fit_had_are_asked_for(ridge, molecules) -> None:
 
 
 def test_reference_charges_become_what_is_left_of_them(ridge, molecules) -> None:
-    norm = np.linalg.norm(molecules.baseline_dipole, axis=1)  # so that the scale is 1
+    norm = np.linalg.norm(molecules.baseline_dipole, axis=1)  # so that the factor is 1
     known = molecules.replace(charges=molecules.baseline_charges, dipole_magnitude=norm)
     ridge.set_params(charge_weight=1e6, alpha=1e-9).fit(known)
     left = ridge.predict_charges(known) - known.baseline_charges
@@ -177,27 +217,13 @@ def test_pull_is_the_length_across_the_baseline() -> None:
     vectors = np.full((4, 3), np.nan)
     vectors[3] = 1.0  # known as a vector: nothing is open there
     target = DipoleTarget(np.array([1.0, 2, np.nan, 3]), vectors, np.array([1.0, 2, 5, 3]))
-    term, weight = with_direction(None, 0.0, rows, constant, target, 0.1, NUMPY)
+    term, weight = accumulate_direction(rows, constant, target, NUMPY), 0.1
     w = rng.standard_normal(5)
     mu = (rows @ w).reshape(4, 3)
     u = constant / np.linalg.norm(constant, axis=1, keepdims=True)
     across = mu - u * (mu * u).sum(axis=1, keepdims=True)
     expected = 0.1 * sum(s / 6 * across[a] @ across[a] for a, s in ((0, 1.0), (1, 2.0)))
     assert weight / term.weight * (w @ term.gram @ w) == pytest.approx(expected)
-
-
-def test_pull_adds_to_a_charge_term() -> None:
-    rng = np.random.default_rng(1)
-    c = rng.standard_normal((7, 5))
-    charges = ChargeStatistics(c.T @ c, rng.standard_normal(5), 2.0, 7.0)
-    target = DipoleTarget(np.ones(4), np.full((4, 3), np.nan), np.ones(4))
-    arguments = (rng.standard_normal((12, 5)), rng.standard_normal((4, 3)), target)
-    alone, kappa = with_direction(None, 0.0, *arguments, 0.1, NUMPY)
-    both, weight = with_direction(charges, 0.3, *arguments, 0.1, NUMPY)
-    expected = kappa / alone.weight * alone.gram + 0.3 / 7 * charges.gram
-    np.testing.assert_allclose(weight * both.gram, expected)
-    np.testing.assert_allclose(weight * both.moment, 0.3 / 7 * charges.moment)
-    assert with_direction(charges, 0.3, *arguments, 0.0, NUMPY) == (charges, 0.3)
 
 
 # Molecules without a baseline
@@ -224,6 +250,62 @@ def test_missing_rows_teach_nothing_and_predict_nan(ridge, molecules, gap) -> No
     np.testing.assert_allclose(dipole[~failed], ridge.predict_dipole(molecules)[~failed])
 
 
+def test_an_ion_without_a_baseline_is_left_out(ridge, molecules) -> None:
+    ions = np.flatnonzero(molecules.total_charge)[:2]
+    dipole, charges = molecules.baseline_dipole.copy(), molecules.baseline_charges.copy()
+    dipole[ions] = np.nan
+    charges[np.isin(molecules.molecule_index, ions)] = np.nan
+    gap = molecules.replace(baseline_dipole=dipole, baseline_charges=charges)
+    with pytest.warns(UserWarning, match=r"no baseline for 2 of 12 .* left out"):
+        found = ridge.fit(gap)
+    assert found.label_summary_["n_magnitudes"] == 10
+    assert np.isfinite(found.predict_dipole(molecules)).all()
+
+
+@pytest.mark.parametrize("missing", ["dipole", "charges"])
+def test_half_a_baseline_predicts_nan_everywhere(ridge, molecules, missing: str) -> None:
+    """A molecule with a baseline dipole but no charges, or the reverse, has no result at all."""
+    dipole, charges = molecules.baseline_dipole.copy(), molecules.baseline_charges.copy()
+    if missing == "dipole":
+        dipole[4] = np.nan
+    else:
+        charges[molecules.molecule_index == 4] = np.nan
+    gap = molecules.replace(baseline_dipole=dipole, baseline_charges=charges)
+    ridge.fit(molecules)
+    of_atoms, lost = molecules.molecule_index == 4, np.arange(12) == 4
+
+    def once(predict: Any, *arguments: Any) -> Any:
+        with pytest.warns(UserWarning, match="no baseline for 1 of 12") as caught:
+            found = predict(gap, *arguments)
+        assert len(caught) == 1
+        return found
+
+    magnitudes, std = once(ridge.predict, True)
+    both = once(ridge.predict_together, True)
+    of_molecules = (magnitudes, std, once(ridge.predict_dipole)[:, 0], both[1][:, 2], both[2])
+    for found in of_molecules:
+        np.testing.assert_array_equal(np.isnan(found), lost)
+    for found in (once(ridge.predict_charges), both[0], once(ridge.predict_atomic_dipoles)[:, 0]):
+        np.testing.assert_array_equal(np.isnan(found), of_atoms)
+
+
+def test_quadrupoles_of_the_others_are_predicted(ridge, molecules, gap) -> None:
+    """Of a baseline that is made of its charges, so that quadrupoles are known."""
+    of_charges = molecules.replace(
+        baseline_dipole=dipoles(molecules.baseline_charges, molecules), features=molecules.features
+    )
+    expected = ridge.fit(of_charges).predict_quadrupole(of_charges)
+    partial = of_charges.replace(
+        baseline_dipole=np.where(np.isnan(gap.baseline_dipole), np.nan, of_charges.baseline_dipole),
+        baseline_charges=gap.baseline_charges,
+    )
+    with pytest.warns(UserWarning, match="no baseline for 2 of 12"):
+        found = ridge.predict_quadrupole(partial)
+    failed = np.isin(np.arange(12), [1, 4])
+    np.testing.assert_array_equal(np.isnan(found).all(axis=(1, 2)), failed)
+    np.testing.assert_allclose(found[~failed], expected[~failed])
+
+
 def test_no_baseline_at_all_is_an_error(ridge, molecules) -> None:
     bare = molecules.replace(baseline_dipole=None, baseline_charges=None)
     with pytest.raises(InputError, match='"given" takes baseline_dipole from the molecules'):
@@ -240,20 +322,33 @@ def test_labels_without_any_baseline_are_an_error(ridge, gap) -> None:
         ridge.fit(labelled)
 
 
+def test_shortcuts_stand_for_objects() -> None:
+    assert make_baseline(None) is None
+    assert make_baseline("none") is None
+    assert isinstance(make_baseline("given"), GivenBaseline)
+    own = GFN2Baseline(direction_weight=0.1, memory="folder")
+    assert make_baseline(own) is own
+    flat = DipoleKernelRidge(baseline=GFN2Baseline(direction_weight=0.2, memory="cache"))
+    assert baseline_of(flat).get_params() == {"direction_weight": 0.2, "memory": "cache"}
+    assert clone(own).get_params() == own.get_params()
+    with pytest.raises(InputError, match="direction_weight: expected a number >= 0"):
+        GivenBaseline(direction_weight=-1).check()
+
+
 def test_unknown_names_are_refused(ridge, molecules) -> None:
     with pytest.raises(InputError, match="baseline: expected one of"):
         ridge.set_params(baseline="xtb").fit(molecules)
     with pytest.raises(InputError, match="direction_weight: expected"):
-        ridge.set_params(baseline="given", direction_weight=-1).fit(molecules)
+        ridge.set_params(baseline="given", baseline__direction_weight=-1).fit(molecules)
 
 
 @pytest.mark.filterwarnings("ignore:there is no baseline")
 def test_scores_leave_out_what_cannot_be_predicted(ridge, gap) -> None:
     ridge.fit(gap)
     good = gap[[0, 2, 3, 5, 6, 7, 8, 9, 10, 11]]
-    report = evaluate(ridge, gap)
+    report = compare(ridge, gap)
     assert (report["n"], report["n_failed"]) == (10, 2)
-    assert report["mae_debye"] == pytest.approx(evaluate(ridge, good)["mae_debye"])
+    assert report["mae_debye"] == pytest.approx(compare(ridge, good)["mae_debye"])
     assert mae_scorer(ridge, gap) == pytest.approx(-report["mae_debye"])
     assert ridge.score(gap) == pytest.approx(ridge.score(good))
 
@@ -263,19 +358,21 @@ def test_scores_leave_out_what_cannot_be_predicted(ridge, gap) -> None:
 
 def test_folds_by_difference_equal_fits(ridge, molecules, monkeypatch) -> None:
     folds = list(KFold(3).split(molecules))
-    ridge.set_params(alpha=1e-3, tol=1e-9, direction_weight=0.3)
+    ridge.set_params(alpha=1e-3, solver__tol=1e-9, baseline__direction_weight=0.3)
     found = cross_validate_grid(molecules, alphas=[1e-3], folds=folds, ridge=ridge, tol=1e-9)
-    # Folds share the scale and the choice of environments, of which each has those of its training
+    # Folds share the factor and the choice of environments, of which each has those of its training
     # molecules; so do these fits.
     labels = read_labels(molecules, None, None, None)
-    whole, scale = prepare_labels(labels, baseline_of(ridge))
+    whole, factor = prepare_labels(labels, baseline_of(ridge))
     problem = FoldedProblem(labels, ridge, folds, [1e-3], [0.0])
 
     for (train, test), errors in zip(folds, found, strict=True):
 
-        def prepare(labels: FitLabels, _: Baseline, train: Any = train) -> tuple[FitLabels, float]:
+        def prepare(
+            labels: FitLabels, _: Baseline, n_jobs: Any, train: Any = train
+        ) -> tuple[FitLabels, float]:
             part = whole.molecules[train]
-            return FitLabels(labels.target, part.charges, part), scale
+            return FitLabels(labels.target, part.charges, part), factor
 
         environments = {
             number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)
@@ -292,7 +389,7 @@ def test_folds_by_difference_equal_fits(ridge, molecules, monkeypatch) -> None:
 
 def test_cross_validation_of_a_pipeline(described) -> None:
     bare = add_baseline(described.replace(features=None, charges=None))
-    model = default_model(baseline="given", n_inducing=60)
+    model = default_model(baseline="given", basis__n_inducing=60)
     model.set_params(soaptransformer__n_jobs=1)
     found = cross_val_predict(model, bare, bare.dipole_magnitude, cv=2)
     assert np.isfinite(found).all()
@@ -300,11 +397,59 @@ def test_cross_validation_of_a_pipeline(described) -> None:
 
 def test_search_over_a_baseline(described, coarse_soap) -> None:
     bare = add_baseline(described.replace(features=None, charges=None, dipole_vector=None))
-    estimator = make_pipeline(coarse_soap, DipoleKernelRidge(baseline="given", n_inducing=40))
+    estimator = make_pipeline(
+        coarse_soap, DipoleKernelRidge(baseline="given", basis=InducingBasis(n_inducing=40))
+    )
     search = DipoleSearchCV(estimator, n_trials=1, cv=2, random_state=0).fit(bare)
     assert np.isfinite(search.best_score_)
     assert search.best_estimator_[-1].baseline == "given"
     assert np.isfinite(search.predict(bare)).all()
+
+
+def without_baseline(molecules: Molecules, *missing: int) -> Molecules:
+    """The same molecules, some of them without a baseline dipole."""
+    dipole = molecules.baseline_dipole.copy()
+    dipole[list(missing)] = np.nan
+    return molecules.replace(baseline_dipole=dipole)
+
+
+@pytest.mark.filterwarnings("ignore:there is no baseline")
+@pytest.mark.parametrize(("grid", "scoring"), [(True, "mae"), (False, "rmse"), (False, "r2")])
+def test_search_leaves_out_what_it_cannot_score(described, grid, scoring) -> None:
+    bare = add_baseline(described.replace(charges=None, dipole_vector=None))
+    gap = without_baseline(bare.replace(features=described.features), 3, 17)
+    ridge = DipoleKernelRidge(
+        baseline="given", basis=InducingBasis(n_inducing=40), alpha=1e-3, charge_weight=0.0
+    )
+    space = {"kernel__degree": FloatDistribution(1.5, 2.5)}
+    search = DipoleSearchCV(
+        ridge, space, grid=grid, scoring=scoring, n_trials=1, cv=2, guard=None, random_state=0
+    )
+    search.fit(gap)
+    assert np.isfinite(search.best_score_)
+    assert search.study_.trials[0].state.name == "COMPLETE"
+
+
+@pytest.mark.filterwarnings("ignore:there is no baseline for 1 of 40")
+def test_tune_reports_held_out_molecules_without_a_baseline(described, coarse_soap) -> None:
+    bare = add_baseline(described.replace(features=None, charges=None, dipole_vector=None))
+    first = tune.part(bare)[1][0]
+    settings = {
+        "estimator": make_pipeline(
+            coarse_soap, DipoleKernelRidge(baseline="given", basis=InducingBasis(n_inducing=40))
+        ),
+        "n_trials": 1,
+        "cv": 2,
+        "guard": None,
+        "random_state": 0,
+    }
+    with pytest.warns(UserWarning, match="no baseline for 1 of 8 molecules"):
+        _, model, summary = tune.tune_model(
+            without_baseline(bare, first), settings, True, lambda _: nullcontext()
+        )
+    assert (summary["held_out"]["n"], summary["held_out"]["n_failed"]) == (7, 1)
+    assert np.isfinite(summary["optimism_debye"])
+    assert np.isfinite(model.predict(bare)).all()
 
 
 @pytest.mark.filterwarnings("ignore:there is no baseline")
@@ -317,9 +462,9 @@ def test_command_from_file_to_file(tmp_path) -> None:
     arguments = ("fit", tmp_path / "train.npz", "-o", model, "--baseline", "given", "--json")
     report = json.loads(run(*arguments, "--n-inducing", 50).stdout)
     assert report["parameters"]["baseline"] == "given"
-    assert report["baseline_scale"] > 0
+    assert report["baseline_factor"] > 0
     about = json.loads(run("info", model, "--json").stdout)
-    assert about["fit"]["baseline_scale"] == report["baseline_scale"]
+    assert about["fit"]["baseline_factor"] == report["baseline_factor"]
     new = molecules.replace(baseline_dipole=missing)
     dipkit.write(tmp_path / "new.xyz", new[:5])
     run("predict", model, tmp_path / "new.xyz", "-o", output)
@@ -345,13 +490,14 @@ def test_gfn2_from_geometries_to_dipoles(monkeypatch) -> None:
     molecules = load_organics()
     train, test = molecules[:60], molecules[60:100]
     scalars = train.replace(dipole_vector=None, charges=None)
-    model = default_model(baseline="gfn2", n_inducing=400).fit(scalars)
+    model = default_model(baseline="gfn2", basis__n_inducing=400).fit(scalars)
     ridge = model[-1]
-    assert 0.7 < ridge.baseline_scale_ < 1.1
+    assert 0.7 < ridge.baseline_factor_ < 1.1
     bare = test.replace(dipole_magnitude=None, dipole_vector=None, charges=None)
     prediction = predict_all(model, bare)
     error = np.abs(prediction.magnitude - test.dipole_magnitude)
-    scaled = Baseline("gfn2").prepare(bare, ridge.baseline_scale_, True)[0].baseline_dipole
+    prepared, _ = prepare_molecules(bare, GFN2Baseline(), ridge.baseline_factor_, True)
+    scaled = prepared.baseline_dipole
     assert error.mean() < np.abs(np.linalg.norm(scaled, axis=1) - test.dipole_magnitude).mean()
     # Directions were never taught, and are right all the same.
     cosine = (prediction.dipole * test.dipole_vector).sum(axis=1)
@@ -365,7 +511,7 @@ def test_gfn2_goes_on_without_molecules_that_fail(monkeypatch) -> None:
     molecules = load_organics()[:30].replace(dipole_vector=None, charges=None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = default_model(baseline="gfn2", n_inducing=100).fit(molecules)
+        model = default_model(baseline="gfn2", basis__n_inducing=100).fit(molecules)
     broken = molecules[:3].replace(
         total_charge=[0, 0.5, 0], baseline_dipole=None, baseline_charges=None
     )
@@ -376,7 +522,7 @@ def test_gfn2_goes_on_without_molecules_that_fail(monkeypatch) -> None:
 
 def test_labels_are_kept_in_order(molecules) -> None:
     labels = read_labels(molecules, None, None, None)
-    prepared, scale = prepare_labels(labels, Baseline("given"))
+    prepared, factor = prepare_labels(labels, GivenBaseline())
     assert isinstance(prepared, FitLabels)
     assert len(prepared.molecules) == len(molecules)
-    assert scale == fit_scale(labels)
+    assert factor == fit_baseline_factor(labels)

@@ -16,13 +16,14 @@ import dipkit.estimator.pipeline
 import dipkit.estimator.regression
 import dipkit.learning.direction_term
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, predict_all, write
-from dipkit.estimator.baseline import Baseline, prepare_labels
+from dipkit.estimator.baseline import Baseline, GFN2Baseline, GivenBaseline
+from dipkit.estimator.baseline_molecules import prepare_labels
 from dipkit.estimator.memory_plan import plan_fit
 from dipkit.estimator.pipeline import predict_parts
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import dipoles, quadrupoles
-from dipkit.learning.direction_term import direction_statistics
+from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.objective import DipoleTarget
 from dipkit.response.ase_calculator import DipkitCalculator
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
@@ -39,8 +40,13 @@ def with_baseline(molecules: Molecules, beside: float = 0.3) -> Molecules:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"n_inducing": 60, "tol": 1e-9, "max_iter": 2000, "device": "cpu"}
-    return DipoleKernelRidge(**settings | {"baseline": "given"} | parameters)
+    settings = {
+        "basis__n_inducing": 60,
+        "solver__tol": 1e-9,
+        "solver__max_iter": 2000,
+        "device": "cpu",
+    }
+    return DipoleKernelRidge().set_params(**settings | {"baseline": "given"} | parameters)
 
 
 @pytest.fixture(scope="module")
@@ -73,24 +79,24 @@ def test_standard_deviations_are_nan_where_the_baseline_is(molecules: Molecules)
 
 
 def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
-    """With the environments and the scale of the first part."""
+    """With the environments and the factor of the first part."""
     first, second = molecules[:25], molecules[25:]
     parts = ridge().partial_fit(first)
-    b = parts.baseline_scale_
+    b = parts.baseline_factor_
     parts.partial_fit(second)
-    assert parts.baseline_scale_ == b
+    assert parts.baseline_factor_ == b
     choose = dipkit.estimator.fit.choose_environments
 
-    def prepare(labels: FitLabels, baseline: Baseline, _: Any) -> tuple[FitLabels, float]:
-        return prepare_labels(labels, baseline, b)
+    def prepare(labels: FitLabels, baseline: Baseline, n_jobs: Any) -> tuple[FitLabels, float]:
+        return prepare_labels(labels, baseline, b, n_jobs)
 
     def of_first(_: Molecules, *arguments: Any) -> Any:
-        known = prepare_labels(read_labels(first, None, None, None), Baseline("given"), b)[0]
+        known = prepare_labels(read_labels(first, None, None, None), GivenBaseline(), b)[0]
         return choose(known.molecules, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dipkit.estimator.fit, "choose_environments", of_first)
-        patch.setattr(dipkit.estimator.regression, "prepare_labels", lambda *a: prepare(*a, None))
+        patch.setattr(dipkit.estimator.regression, "prepare_labels", prepare)
         whole = ridge().fit(molecules)
     assert parts.objective_ == pytest.approx(whole.objective_, rel=1e-3)
     np.testing.assert_allclose(
@@ -127,9 +133,9 @@ def test_the_pull_does_not_depend_on_how_rows_are_cut(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(0)
     target = DipoleTarget(np.ones(20), np.full((20, 3), np.nan), rng.random(20))
     arguments = rng.standard_normal((60, 5)), rng.standard_normal((20, 3)), target, NUMPY
-    whole = direction_statistics(*arguments)
+    whole = accumulate_direction(*arguments)
     monkeypatch.setattr(dipkit.learning.direction_term, "MOLECULES_AT_ONCE", 3)
-    np.testing.assert_allclose(direction_statistics(*arguments).gram, whole.gram)
+    np.testing.assert_allclose(accumulate_direction(*arguments).gram, whole.gram)
     assert whole.weight == pytest.approx(target.weights.sum())
 
 
@@ -185,7 +191,7 @@ def test_a_calculator_needs_a_baseline_that_follows_the_atoms(
         DipkitCalculator(pipeline)
 
 
-def baseline_of_charges(self: Baseline, molecules: Molecules) -> Molecules:
+def baseline_of_charges(self: Baseline, molecules: Molecules, n_jobs: int | None) -> Molecules:
     """In place of a calculation: it follows the atoms, and fails for water."""
     charges = np.where(molecules.numbers == 1, 0.1, 0.0)
     charges -= (
@@ -202,7 +208,7 @@ def baseline_of_charges(self: Baseline, molecules: Molecules) -> Molecules:
 def test_a_calculator_computes_the_baseline_anew(
     described: Molecules, coarse_soap: SOAPTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Baseline, "attach", baseline_of_charges)
+    monkeypatch.setattr(GFN2Baseline, "attach", baseline_of_charges)
     large = described[described.natoms > 3]
     model = make_pipeline(coarse_soap, ridge(baseline="gfn2").fit(large))
     atoms: Atoms = molecule("CH3OH")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 import dipkit
 import dipkit.estimator.fit
 import dipkit.search.folds
-from dipkit import DipoleKernelRidge, load_model, save_model
+from dipkit import DipoleKernelRidge, InducingBasis, load_model, save_model
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.memory_plan import plan_fit
@@ -29,10 +30,11 @@ from dipkit.exceptions import InputError
 from dipkit.learning.charge_discrepancy import AbsorbedCharges, absorb
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
-from dipkit.learning.lockstep import FoldedCharges
-from dipkit.learning.objective import DipoleTarget, JointObjective, SquaredLoss
+from dipkit.learning.lockstep import FoldedTerm
+from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.solvers import FactorizationError, solve_reweighted
-from dipkit.learning.statistics import ChargeStatistics
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
 
@@ -48,10 +50,10 @@ class Dense:
         self.c = 0.5 + rng.random(n_atoms)
 
     @property
-    def statistics(self) -> ChargeStatistics:
+    def statistics(self) -> QuadraticTerm:
         weighted = self.c[:, None] * self.rows
         square, weight = self.c @ self.p**2, self.c.sum()
-        return ChargeStatistics(
+        return QuadraticTerm(
             self.rows.T @ weighted, weighted.T @ self.p, float(square), float(weight)
         )
 
@@ -61,9 +63,9 @@ class Dense:
         return float(LAMBDA * (self.c @ error**2) / self.c.sum() + BETA * (d @ d))
 
 
-def value(statistics: ChargeStatistics, w: np.ndarray) -> float:
+def value(statistics: QuadraticTerm, w: np.ndarray) -> float:
     """Charge term that statistics stand for."""
-    fit = w @ statistics.gram @ w - 2 * statistics.moment @ w + statistics.square
+    fit = w @ statistics.gram @ w - 2 * statistics.rhs @ w + statistics.constant
     return float(LAMBDA / statistics.weight * fit)
 
 
@@ -82,7 +84,7 @@ def test_the_minimum_is_that_over_both_functions() -> None:
     target = DipoleTarget(1 + rng.random(n), np.full((n, 3), np.nan), np.ones(n))
     rows, constant = rng.standard_normal((3 * n, R)), np.zeros((n, 3))
     absorbed = absorb(dense.statistics, LAMBDA, BETA, NUMPY)
-    objective = JointObjective(rows, constant, target, absorbed, 0.05, LAMBDA, SquaredLoss())
+    objective = JointObjective(rows, constant, target, [(absorbed, LAMBDA)], 0.05, SquaredLoss())
     result = solve_reweighted(objective, rng.standard_normal(R), tol=1e-15)
 
     def joint(both: np.ndarray) -> float:
@@ -93,7 +95,7 @@ def test_the_minimum_is_that_over_both_functions() -> None:
     w, statistics = result.weights, dense.statistics
     scale = LAMBDA / statistics.weight
     d = scale * np.linalg.solve(
-        scale * statistics.gram + BETA * np.eye(R), statistics.moment - statistics.gram @ w
+        scale * statistics.gram + BETA * np.eye(R), statistics.rhs - statistics.gram @ w
     )
     here = np.concatenate([w, d])
     assert joint(here) == pytest.approx(result.objective, rel=1e-10)
@@ -114,14 +116,13 @@ def test_it_finds_the_truth_better_where_labels_err_by_a_function() -> None:
         vectors = (rows @ w + noise * rng.standard_normal(3 * n)).reshape(n, 3)
         p = charge_rows @ (w + d) + noise * rng.standard_normal(n_atoms)
         target = DipoleTarget(np.full(n, np.nan), vectors, np.ones(n))
-        shared = ChargeStatistics(
+        shared = QuadraticTerm(
             charge_rows.T @ charge_rows, charge_rows.T @ p, float(p @ p), float(n_atoms)
         )
         terms = absorb(shared, charge_weight, beta, NUMPY), shared, None
         for k, term in enumerate(terms):
             objective = JointObjective(
-                rows, np.zeros((n, 3)), target, term, alpha, charge_weight if term else 0.0,
-                SquaredLoss(),
+                rows, np.zeros((n, 3)), target, [(term, charge_weight)], alpha, SquaredLoss(),
             )  # fmt: skip
             found = solve_reweighted(objective, np.zeros(R), tol=1e-12).weights
             errors[k] += np.sum((found - w) ** 2)
@@ -130,19 +131,18 @@ def test_it_finds_the_truth_better_where_labels_err_by_a_function() -> None:
 
 def test_statistics_are_not_changed() -> None:
     statistics = Dense().statistics
-    before = statistics.gram.copy(), statistics.moment.copy(), statistics.square
+    before = statistics.gram.copy(), statistics.rhs.copy()
     absorb(statistics, LAMBDA, BETA, NUMPY)
     np.testing.assert_array_equal(statistics.gram, before[0])
-    np.testing.assert_array_equal(statistics.moment, before[1])
-    assert statistics.square == before[2]
+    np.testing.assert_array_equal(statistics.rhs, before[1])
 
 
 def test_a_large_penalty_leaves_the_statistics() -> None:
     statistics = Dense().statistics
     found = absorb(statistics, LAMBDA, 1e12, NUMPY)
     np.testing.assert_allclose(found.gram, statistics.gram, rtol=1e-10)
-    np.testing.assert_allclose(found.moment, statistics.moment, rtol=1e-10)
-    assert found.square == pytest.approx(statistics.square, rel=1e-10)
+    np.testing.assert_allclose(found.rhs, statistics.rhs, rtol=1e-10)
+    assert found.constant == pytest.approx(statistics.constant, rel=1e-10)
 
 
 def test_a_large_charge_weight_shrinks_towards_the_fit_to_the_charges() -> None:
@@ -150,13 +150,14 @@ def test_a_large_charge_weight_shrinks_towards_the_fit_to_the_charges() -> None:
     statistics = Dense().statistics
     found, scale = absorb(statistics, 1e8, BETA, NUMPY), 1e8 / statistics.weight
     np.testing.assert_allclose(scale * found.gram, BETA * np.eye(R), atol=1e-6 * BETA)
-    fitted = np.linalg.solve(statistics.gram, statistics.moment)
-    np.testing.assert_allclose(scale * found.moment, BETA * fitted, rtol=1e-6)
+    fitted = np.linalg.solve(statistics.gram, statistics.rhs)
+    np.testing.assert_allclose(scale * found.rhs, BETA * fitted, rtol=1e-6)
 
 
 def test_a_penalty_lost_in_rounding_is_refused() -> None:
     statistics = Dense(n_atoms=3).statistics  # fewer atoms than functions: singular
-    statistics.gram -= 1e-12 * np.eye(R)  # to within rounding
+    gram = statistics.gram - 1e-12 * np.eye(R)  # to within rounding
+    statistics = replace(statistics, gram=gram)
     with pytest.raises(FactorizationError, match=r"charge_discrepancy: 1e-30 is too small"):
         absorb(statistics, 1.0, 1e-30, NUMPY)
 
@@ -165,8 +166,14 @@ def test_a_penalty_lost_in_rounding_is_refused() -> None:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    usual = {"n_inducing": 60, "alpha": 1e-3, "tol": 1e-10, "max_iter": 3000, "device": "cpu"}
-    return DipoleKernelRidge(**usual | parameters)
+    usual = {
+        "basis__n_inducing": 60,
+        "alpha": 1e-3,
+        "solver__tol": 1e-10,
+        "solver__max_iter": 3000,
+        "device": "cpu",
+    }
+    return DipoleKernelRidge().set_params(**usual | parameters)
 
 
 def test_none_and_infinity_are_the_model_without(described: Molecules) -> None:
@@ -202,7 +209,7 @@ def test_a_smaller_penalty_gives_the_charges_less_say(described: Molecules) -> N
     molecules = with_vectors(described)
     errors = []
     for beta in (10.0, 1e-1, 1e-3, 1e-5):
-        model = ridge(charge_weight=1e3, alpha=1e-6, prior="zero", charge_discrepancy=beta)
+        model = ridge(charge_weight=1e3, alpha=1e-6, start__prior=False, charge_discrepancy=beta)
         model.fit(molecules)
         dipoles = model.predict_dipole(molecules) - molecules.dipole_vector
         charges = model.predict_charges(molecules) - molecules.charges
@@ -222,7 +229,7 @@ def test_what_cannot_be_used(toy: Callable[..., Molecules], bad: Any) -> None:
 def test_the_usual_charge_weight_with_it(described: Molecules) -> None:
     bare = described.replace(charges=None)
     found = [
-        ridge(charge_discrepancy=beta, tol=1e-3).fit(molecules).charge_weight_
+        ridge(charge_discrepancy=beta, solver__tol=1e-3).fit(molecules).charge_weight_
         for beta, molecules in (
             (None, described),
             (1e-3, described),
@@ -241,7 +248,7 @@ def test_without_charges_it_has_no_effect(described: Molecules) -> None:
 
 @pytest.mark.parametrize("beta", [1e-3, np.inf])
 def test_saved_cloned_and_listed(described: Molecules, tmp_path: Path, beta: float) -> None:
-    model = ridge(charge_discrepancy=beta, tol=1e-6).fit(described)
+    model = ridge(charge_discrepancy=beta, solver__tol=1e-6).fit(described)
     assert clone(model).get_params()["charge_discrepancy"] == beta
     file = tmp_path / "model.dipkit"
     save_model(model, file)
@@ -252,7 +259,7 @@ def test_saved_cloned_and_listed(described: Molecules, tmp_path: Path, beta: flo
     assert told == (beta if np.isfinite(beta) else "inf")
 
 
-@pytest.mark.parametrize("parameters", [{}, {"loss": "huber", "max_iter": 300}], ids=str)
+@pytest.mark.parametrize("parameters", [{}, {"loss": "huber", "solver__max_iter": 300}], ids=str)
 def test_parts_equal_the_whole(described: Molecules, parameters: dict[str, Any]) -> None:
     model = exact_ridge(charge_discrepancy=1e-3, charge_weight=0.1, **parameters)
     parts = in_parts(clone(model), described[:20], described[20:33], described[33:])
@@ -271,7 +278,7 @@ def test_a_baseline_keeps_its_directions(described: Molecules) -> None:
         baseline_charges=0.8 * described.charges,
         dipole_vector=None,
     )
-    settings = {"baseline": "given", "alpha": 0.1, "tol": 1e-8, "charge_weight": 0.1}
+    settings = {"baseline": "given", "alpha": 0.1, "solver__tol": 1e-8, "charge_weight": 0.1}
     shared, none = (ridge(**settings | {"charge_weight": w}).fit(given) for w in (0.1, 0.0))
     between = [
         ridge(charge_discrepancy=beta, **settings).fit(given).predict(given)
@@ -298,7 +305,7 @@ def test_one_more_matrix_is_forecast(described: Molecules) -> None:
 @pytest.mark.parametrize("fold", [0, 1])
 def test_lines_have_the_statistics_of_their_folds(fold: int) -> None:
     parts = [Dense(seed).statistics for seed in range(3)]
-    charges = FoldedCharges(parts[0] + parts[1] + parts[2], parts[:2])
+    charges = FoldedTerm(parts[0] + parts[1] + parts[2], parts[:2])
     absorbed, part = AbsorbedCharges(charges, BETA, NUMPY), charges.of(fold)
     expected, scale = absorb(part, LAMBDA, BETA, NUMPY), LAMBDA / part.weight
     W = np.random.default_rng(0).standard_normal((3, R))
@@ -307,10 +314,10 @@ def test_lines_have_the_statistics_of_their_folds(fold: int) -> None:
     product = absorbed.product(W, lines, scales, NUMPY)
     np.testing.assert_allclose(product[[0, 2]], scale * W[[0, 2]] @ expected.gram, rtol=1e-10)
     np.testing.assert_array_equal(product[1], 0)
-    moments = absorbed.moments(lines, scales, NUMPY)
-    np.testing.assert_allclose(moments[0], scale * expected.moment, rtol=1e-10)
-    squares = absorbed.squares(lines, scales, NUMPY)
-    np.testing.assert_allclose(squares, [scale * expected.square, 0, squares[0]], rtol=1e-10)
+    moments = absorbed.rhs(lines, scales, NUMPY)
+    np.testing.assert_allclose(moments[0], scale * expected.rhs, rtol=1e-10)
+    squares = absorbed.constants(lines, scales, NUMPY)
+    np.testing.assert_allclose(squares, [scale * expected.constant, 0, squares[0]], rtol=1e-10)
     matrix = absorbed.matrix(fold, LAMBDA)
     np.testing.assert_allclose(matrix, scale * expected.gram, rtol=1e-10)
     assert absorbed.matrix(fold, LAMBDA) is matrix
@@ -323,7 +330,7 @@ def refit_errors(problem: FoldedProblem, train: Any, test: Any, weight: float) -
     assert statistics.charges is not None
     term = absorb(statistics.charges, weight, problem.ridge.charge_discrepancy, NUMPY)
     objective = JointObjective(
-        statistics.rows, statistics.constant, labels.target, term, 1e-3, weight, SquaredLoss()
+        statistics.rows, statistics.constant, labels.target, [(term, weight)], 1e-3, SquaredLoss()
     )
     start = charge_start(statistics.charges, NUMPY)
     result = solve_reweighted(objective.with_prior(start), start, tol=1e-14)
@@ -341,7 +348,9 @@ def test_folds_by_difference_equal_folds_anew(
         FoldedProblem, "_barred", lambda self, k: np.zeros((self.basis.n_columns, 0))
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
-    model = DipoleKernelRidge(n_inducing=40, charge_discrepancy=1e-3, device="cpu")
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=40), charge_discrepancy=1e-3, device="cpu"
+    )
     labels = read_labels(molecules, None, None, None)
     problem = FoldedProblem(labels, model, folds, [1e-3], [0.0, weight])
     found = problem.held_out_errors(tol=1e-14, passes=500)

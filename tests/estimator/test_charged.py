@@ -9,10 +9,11 @@ from ase import Atoms
 from ase.build import molecule
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import DipoleKernelRidge, predict_all, read, to_atoms, write
+from dipkit import DipoleKernelRidge, InducingBasis, predict_all, read, to_atoms, write
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.soap import SOAPTransformer
-from dipkit.learning.charge_maps import dipoles, molecule_sums
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.multipoles import dipoles
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 CHARGES = (-2.0, -1.0, 0.0, 1.0, 2.0)
@@ -21,7 +22,9 @@ NAMES = ("CH3OH", "CH3CN", "HCOOH", "CH3NO2", "H2O", "C2H6")
 
 @pytest.fixture(scope="module")
 def model(coarse_soap: SOAPTransformer, described: Molecules) -> Pipeline:
-    return make_pipeline(coarse_soap, DipoleKernelRidge(n_inducing=150).fit(described))
+    return make_pipeline(
+        coarse_soap, DipoleKernelRidge(basis=InducingBasis(n_inducing=150)).fit(described)
+    )
 
 
 def ions(charge: float, shift: float = 0.0) -> list[Atoms]:

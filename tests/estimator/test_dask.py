@@ -40,11 +40,13 @@ def on_demand(coarse_soap: SOAPTransformer) -> Molecules:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dipkit.learning.statistics.BLOCK_ATOMS", 60)
+    monkeypatch.setattr("dipkit.learning.accumulate.BLOCK_ATOMS", 60)
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    return DipoleKernelRidge(n_inducing=60, tol=1e-8, device="cpu", **parameters)
+    return DipoleKernelRidge().set_params(
+        basis__n_inducing=60, solver__tol=1e-8, device="cpu", **parameters
+    )
 
 
 @pytest.mark.parametrize("kind", ["held", "on demand", "with atomic dipoles"])
@@ -52,7 +54,7 @@ def test_same_weights_as_here(
     client: Any, kind: str, on_demand: Molecules, described: Molecules
 ) -> None:
     molecules = on_demand if kind == "on demand" else described
-    model = ridge(atomic_dipoles=0.3 if kind == "with atomic dipoles" else 0.0)
+    model = ridge(basis__atomic_dipoles=0.3 if kind == "with atomic dipoles" else 0.0)
     here = clone(model).fit(molecules)
     with joblib.parallel_config(backend="dask"):
         there = clone(model).fit(molecules)
@@ -83,7 +85,7 @@ def test_a_worker_that_dies_is_replaced(client: Any, on_demand: Molecules, tmp_p
 
     expected = ridge().fit(on_demand)
     with joblib.parallel_config(backend="dask"):
-        model = ridge(kernel=DeadlyKernel()).fit(on_demand)
+        model = ridge(basis__kernel=DeadlyKernel()).fit(on_demand)
     assert os.path.exists(marker)
     scale = np.abs(expected.dual_coef_).max()
     np.testing.assert_allclose(model.dual_coef_, expected.dual_coef_, atol=1e-8 * scale)

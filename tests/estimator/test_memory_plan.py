@@ -10,26 +10,12 @@ import numpy as np
 import pytest
 
 import dipkit.estimator.memory_plan
-from dipkit import DipoleKernelRidge
+from dipkit import DipoleKernelRidge, InducingBasis, Reweighted
 from dipkit.data.molecules import Molecules
-from dipkit.estimator.memory_plan import default_n_inducing, parse_bytes, plan_fit
+from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.exceptions import InputError
-from dipkit.support.backend import NUMPY, process_memory
-from dipkit.support.scratch_rows import ScratchRows
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("8GB", 8e9), ("8 gib", 2**33), ("500 MB", 5e8), ("1.5k", 1500), (4096, 4096), (1e9, 1e9)],
-)
-def test_sizes_are_read(text: str | float, expected: float) -> None:
-    assert parse_bytes(text) == expected
-
-
-@pytest.mark.parametrize("bad", ["much", "8 GBB", "1.2.3GB", ".", "", 0, -1, True, None, "0GB"])
-def test_bad_sizes_are_refused(bad: object) -> None:
-    with pytest.raises(InputError, match="memory_budget: expected bytes or text"):
-        parse_bytes(bad)
+from dipkit.support.backend import NUMPY
+from dipkit.support.system_memory import process_memory
 
 
 def test_rows_go_where_there_is_room(toy: Callable[..., Molecules]) -> None:
@@ -72,35 +58,10 @@ def test_the_usual_number_respects_the_budget(toy: Callable[..., Molecules]) -> 
     assert not plan_fit(molecules, few - 1, NUMPY, budget).rows_on_disk
 
 
-def test_rows_in_a_file_are_an_array(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(dipkit.support.scratch_rows, "PART_BYTES", 1000)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    rng = np.random.default_rng(0)
-    dense, w, left = rng.random((60, 7)), rng.random(7), rng.random((3, 60))
-    rows = ScratchRows.empty(dense.shape)
-    rows[:30], rows[30:] = dense[:30], dense[30:]
-    assert not list(tmp_path.iterdir())  # no name, so nothing to remove after a crash
-    assert isinstance(rows, np.ndarray)
-    assert type(rows[3:9]) is np.ndarray
-    rows[3:9][...] = dense[3:9] = 2.0  # slices are views
-    np.testing.assert_array_equal(rows[:], dense)
-    for found, expected in (
-        (rows @ w, dense @ w),
-        (rows @ left.T[:7], dense @ left.T[:7]),
-        (left @ rows, left @ dense),
-        (left[0] @ rows, left[0] @ dense),
-    ):
-        assert type(found) is np.ndarray
-        np.testing.assert_allclose(found, expected, rtol=1e-13)
-
-
-def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"need 8e\+09 GB on disk.*Set TMPDIR"):
-        ScratchRows.empty((10**9, 10**9))
-
-
 def test_rows_in_a_file_give_the_same_model(described: Molecules) -> None:
-    model = DipoleKernelRidge(n_inducing=60, tol=1e-8, device="cpu")
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=60), solver=Reweighted(tol=1e-8), device="cpu"
+    )
     held = model.fit(described).predict_together(described, return_std=True)
     assert model.memory_plan_["rows_in"] == "memory"
     plan = plan_fit(described, 60, precise=True)

@@ -7,14 +7,14 @@ import pytest
 from helpers.commands import run
 
 import dipkit
-from dipkit import DipoleKernelRidge, Molecules
+from dipkit import DipoleKernelRidge, InducingBasis, Molecules
 from dipkit.data.io import read
 from dipkit.exceptions import InputError
 
 
 @pytest.fixture
 def ridge() -> DipoleKernelRidge:
-    return DipoleKernelRidge(n_inducing=60, alpha=1e-3, device="cpu")
+    return DipoleKernelRidge(basis=InducingBasis(n_inducing=60), alpha=1e-3, device="cpu")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def without_charges(molecules: Molecules) -> Molecules:
 
 
 def test_charges_of_molecules_without_a_dipole_choose_the_start(ridge, partly) -> None:
-    start = ridge.set_params(charge_weight=0, alpha=1e6, annealing=()).fit(partly)
+    start = ridge.set_params(charge_weight=0, alpha=1e6, solver__annealing=()).fit(partly)
     found = start.predict_charges(partly)
     guessed = ridge.fit(without_charges(partly)).predict_charges(partly)
     # A strong penalty leaves the start: that fitted to the charges, not the guessed one.
@@ -45,7 +45,7 @@ def test_charges_of_molecules_without_a_dipole_choose_the_start(ridge, partly) -
 
 
 def test_charges_of_molecules_without_a_dipole_enter_the_charge_term(ridge, partly) -> None:
-    ridge.set_params(prior="zero", init="electronegativity", annealing=())
+    ridge.set_params(start__prior=False, start="electronegativity", solver__annealing=())
     known = ~np.isnan(partly.charges)
     errors = [
         np.abs(ridge.set_params(charge_weight=weight).fit(partly).predict_charges(partly)
@@ -56,7 +56,7 @@ def test_charges_of_molecules_without_a_dipole_enter_the_charge_term(ridge, part
 
 
 def test_molecules_without_a_dipole_offer_inducing_environments(ridge, partly) -> None:
-    ridge.set_params(n_inducing=100_000)
+    ridge.set_params(basis__n_inducing=100_000)
     everything = len(ridge.fit(partly).inducing_numbers_)
     assert everything > len(ridge.fit(partly[:10]).inducing_numbers_)
 
@@ -102,7 +102,7 @@ def test_info_counts_each_label(described, tmp_path) -> None:
 def test_units_that_look_wrong(ridge, described, factor, unit) -> None:
     magnitudes = 0.8 * factor * described.dipole_magnitude
     with pytest.warns(UserWarning, match=f"Perhaps they are in {unit}"):
-        ridge.set_params(max_iter=500).fit(without_charges(described), magnitudes)
+        ridge.set_params(solver__max_iter=500).fit(without_charges(described), magnitudes)
 
 
 def test_vector_in_place_of_a_magnitude_and_the_other_way_round(tmp_path) -> None:

@@ -10,7 +10,7 @@ from helpers.parts import all_at_once, exact_ridge, in_parts
 import dipkit.estimator.fit
 import dipkit.estimator.regression
 import dipkit.estimator.std_calibration
-from dipkit import DipoleKernelRidge, load_model, save_model
+from dipkit import DipoleKernelRidge, InducingBasis, Reweighted, load_model, save_model
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.std_calibration import CalibrationSample
 from dipkit.exceptions import InputError
@@ -23,9 +23,9 @@ from dipkit.learning.objective import DipoleTarget
     [
         {},
         {"charge_weight": 0.0},
-        {"init": "electronegativity", "charge_weight": 0.01},
-        {"loss": "huber", "max_iter": 300},
-        {"prior": "zero"},
+        {"start": "electronegativity", "charge_weight": 0.01},
+        {"loss": "huber", "solver__max_iter": 300},
+        {"start__prior": False},
         {"alpha": 1e-3},
     ],
     ids=str,
@@ -59,8 +59,8 @@ def test_the_statistics_are_those_of_all(described: Molecules) -> None:
     for found, expected in (
         (parts.rows, whole.rows),
         (parts.charges.gram, whole.charges.gram),
-        (parts.charges.moment, whole.charges.moment),
-        (parts.charges.square, whole.charges.square),
+        (parts.charges.rhs, whole.charges.rhs),
+        (parts.charges.constant, whole.charges.constant),
         (parts.constant, whole.constant),
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11 * np.abs(expected).max())
@@ -70,8 +70,8 @@ def test_the_statistics_are_those_of_all(described: Molecules) -> None:
 def test_charges_that_come_later(described: Molecules, init: str) -> None:
     bare = described[20:].replace(charges=None)
     for first, second in ((described[:20], bare), (bare, described[:20])):
-        parts = in_parts(exact_ridge(init=init), first, second)
-        whole = all_at_once(exact_ridge(init=init), first, Molecules.concatenate([first, second]))
+        parts = in_parts(exact_ridge(start=init), first, second)
+        whole = all_at_once(exact_ridge(start=init), first, Molecules.concatenate([first, second]))
         assert parts.charge_weight_ == whole.charge_weight_ > 0
         np.testing.assert_allclose(
             parts.predict_dipole(described), whole.predict_dipole(described), atol=1e-5
@@ -112,11 +112,15 @@ def test_a_failed_part_changes_nothing(described: Molecules) -> None:
 def test_unseen_elements_are_refused(described: Molecules) -> None:
     hydrocarbons = [i for i, part in enumerate(described) if set(part.numbers) <= {1, 6}]
     with pytest.raises(InputError, match="were not among those of fit"):
-        exact_ridge(n_inducing=20).partial_fit(described[hydrocarbons]).partial_fit(described)
+        exact_ridge(basis__n_inducing=20).partial_fit(described[hydrocarbons]).partial_fit(
+            described
+        )
 
 
 def test_statistics_are_not_saved(described: Molecules, tmp_path: Path) -> None:
-    model = DipoleKernelRidge(n_inducing=60, tol=1e-3).partial_fit(described)
+    model = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=60), solver=Reweighted(tol=1e-3)
+    ).partial_fit(described)
     copy = pickle.loads(pickle.dumps(model))
     save_model(model, tmp_path / "model.dipkit")
     for other in (copy, load_model(tmp_path / "model.dipkit")):

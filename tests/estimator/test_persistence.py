@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
-from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
+from dipkit.descriptors.scales import SOAPScale
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.estimator.persistence import (
     FORMAT_VERSION,
     TRUSTED,
@@ -46,7 +47,7 @@ def described(soap: SOAPTransformer, molecules: Molecules) -> Molecules:
 
 
 def fitted(soap: SOAPTransformer, described: Molecules, **parameters) -> Pipeline:
-    ridge = DipoleKernelRidge(n_inducing=20, **parameters).fit(described)
+    ridge = DipoleKernelRidge().set_params(basis__n_inducing=20, **parameters).fit(described)
     return make_pipeline(soap, ridge)
 
 
@@ -65,9 +66,18 @@ def saved(model: Pipeline, tmp_path: Path) -> Path:
     "parameters",
     [
         {},
-        {"kernel": GaussianKernel(0.7), "loss": "huber"},
-        {"kernel": PowerKernel(2.0), "random_state": np.random.RandomState(0), "charge_weight": 0},
-        {"alpha": np.float64(1e-4), "init": "random", "n_restarts": 2, "max_iter": 500},
+        {"basis__kernel": GaussianKernel(0.7), "loss": "huber"},
+        {
+            "basis__kernel": PowerKernel(2.0),
+            "random_state": np.random.RandomState(0),
+            "charge_weight": 0,
+        },
+        {
+            "alpha": np.float64(1e-4),
+            "start": "random",
+            "start__n_restarts": 2,
+            "solver__max_iter": 500,
+        },
     ],
 )
 def test_same_bits(soap, described, molecules, tmp_path, parameters) -> None:

@@ -12,18 +12,29 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import dipkit
-from dipkit import DipoleKernelRidge, SOAPTransformer, as_molecules, predict_all, save_model
+from dipkit import (
+    DipoleKernelRidge,
+    InducingBasis,
+    Reweighted,
+    SOAPTransformer,
+    as_molecules,
+    predict_all,
+    save_model,
+)
 from dipkit.data.datasets import load_organics
 from dipkit.data.formats.ase_atoms import to_atoms
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.pipeline import predict_parts
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import molecule_sums, quadrupoles
+from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.multipoles import quadrupoles
 
 
 @pytest.fixture(scope="module")
 def model(coarse_soap: SOAPTransformer, described: Molecules) -> Pipeline:
-    ridge = DipoleKernelRidge(n_inducing=50, alpha=1e-3, tol=1e-4, device="cpu")
+    ridge = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=50), alpha=1e-3, solver=Reweighted(tol=1e-4), device="cpu"
+    )
     return Pipeline([("soap", coarse_soap), ("ridge", ridge.fit(described))])
 
 

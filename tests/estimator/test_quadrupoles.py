@@ -17,12 +17,17 @@ from dipkit import DipoleKernelRidge, DipoleSearchCV, Molecules, load_model, rea
 from dipkit.data.datasets import load_organics
 from dipkit.estimator.fit import first_statistics
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles, project, quadrupoles
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.charge_maps import conserve_charge, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
-from dipkit.learning.quadrupole_term import components, quadrupole_statistics, with_quadrupoles
-from dipkit.learning.statistics import ChargeStatistics
+from dipkit.learning.multipoles import dipoles, quadrupoles
+from dipkit.learning.quadratic_term import QuadraticTerm, weighted_sum
+from dipkit.learning.quadrupole_term import (
+    accumulate_quadrupoles,
+    components,
+)
 from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
 from dipkit.support.backend import NUMPY
@@ -68,8 +73,8 @@ def basis(molecules: Molecules) -> Basis:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"n_inducing": 12, "alpha": 1e-4, "device": "cpu", "max_iter": 3000}
-    return DipoleKernelRidge(**settings | parameters)
+    settings = {"basis__n_inducing": 12, "alpha": 1e-4, "device": "cpu", "solver__max_iter": 3000}
+    return DipoleKernelRidge().set_params(**settings | parameters)
 
 
 def charges_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> np.ndarray:
@@ -78,7 +83,7 @@ def charges_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> np.ndarray:
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
         scales = (scale[atoms] for scale in molecules.features.scales)
-        raw[atoms] = basis.evaluate(number, scales) @ w[element.columns]
+        raw[atoms] = basis.basis_functions(number, scales) @ w[element.columns]
     return conserve_charge(raw, molecules)
 
 
@@ -91,8 +96,8 @@ def mean_error(labels: FitLabels, basis: Basis, w: np.ndarray) -> float:
     return float(np.average(square[known], weights=labels.target.weights[known]))
 
 
-def value(term: ChargeStatistics, w: np.ndarray) -> float:
-    return (w @ term.gram @ w - 2 * term.moment @ w + term.square) / term.weight
+def value(term: QuadraticTerm, w: np.ndarray) -> float:
+    return (w @ term.gram @ w - 2 * term.rhs @ w + term.constant) / term.weight
 
 
 # The term
@@ -106,7 +111,7 @@ def test_components_have_the_norm_of_the_matrix() -> None:
 
 
 def test_the_term_is_the_mean_squared_error(labels: FitLabels, basis: Basis) -> None:
-    term = quadrupole_statistics(labels, basis)
+    term = accumulate_quadrupoles(labels, basis)
     for w in np.random.default_rng(1).standard_normal((3, basis.n_columns)):
         assert value(term, w) == pytest.approx(mean_error(labels, basis, w))
 
@@ -114,11 +119,11 @@ def test_the_term_is_the_mean_squared_error(labels: FitLabels, basis: Basis) -> 
 def test_blocks_sum_to_the_whole(
     labels: FitLabels, basis: Basis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = quadrupole_statistics(labels, basis)
+    whole = accumulate_quadrupoles(labels, basis)
     monkeypatch.setattr("dipkit.learning.blocking.PIECE_ATOMS", 7)
-    parts = quadrupole_statistics(labels, basis)
+    parts = accumulate_quadrupoles(labels, basis)
     # Kernel values of single precision depend on how many atoms go together.
-    for one, two in ((parts.gram, whole.gram), (parts.moment, whole.moment)):
+    for one, two in ((parts.gram, whole.gram), (parts.rhs, whole.rhs)):
         np.testing.assert_allclose(one, two, atol=1e-6 * np.abs(two).max())
 
 
@@ -131,24 +136,22 @@ def test_moving_and_turning_molecules_change_nothing(labels: FitLabels, basis: B
     )
     moved = read_labels(moved.replace(features=molecules.features), None, None, None)
     still = read_labels(molecules, None, None, None)
-    one, two = (quadrupole_statistics(each, basis) for each in (still, moved))
+    one, two = (accumulate_quadrupoles(each, basis) for each in (still, moved))
     np.testing.assert_allclose(two.gram, one.gram, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(two.moment, one.moment, rtol=1e-6, atol=1e-6)
-    assert two.square == pytest.approx(one.square)
+    np.testing.assert_allclose(two.rhs, one.rhs, rtol=1e-6, atol=1e-6)
+    assert two.constant == pytest.approx(one.constant)
 
 
 def test_it_adds_to_another_term(labels: FitLabels, basis: Basis) -> None:
-    quadrupole, r = quadrupole_statistics(labels, basis), basis.n_columns
+    quadrupole, r = accumulate_quadrupoles(labels, basis), basis.n_columns
     rng = np.random.default_rng(2)
     c = rng.standard_normal((7, r))
-    charges = ChargeStatistics(c.T @ c, rng.standard_normal(r), 2.0, 7.0)
-    both, weight = with_quadrupoles(charges, 0.3, quadrupole, 0.01)
+    charges = QuadraticTerm(c.T @ c, rng.standard_normal(r), 2.0, 7.0)
+    both, weight = weighted_sum([(charges, 0.3), (quadrupole, 0.01)])
+    assert both is not None
     w = rng.standard_normal(r)
     expected = 0.3 * value(charges, w) + 0.01 * value(quadrupole, w)
     assert weight * value(both, w) == pytest.approx(expected)
-    assert with_quadrupoles(None, 0.0, quadrupole, 0.01) == (quadrupole, 0.01)
-    assert with_quadrupoles(charges, 0.3, quadrupole, 0.0) == (charges, 0.3)
-    assert charges.weight == 7.0
 
 
 def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
@@ -157,7 +160,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
     folded = folded_quadrupoles(labels, basis, [test for _, test in folds])
     rng = np.random.default_rng(3)
     grams = rng.standard_normal((4, r, r))
-    others = [ChargeStatistics(g @ g.T, rng.standard_normal(r), 3.0, 5.0 + i)
+    others = [QuadraticTerm(g @ g.T, rng.standard_normal(r), 3.0, 5.0 + i)
               for i, g in enumerate(grams)]  # fmt: skip
     total = others[0] + others[1] + others[2] + others[3]
     other = type(folded)(total, [total - part for part in others[:3]])
@@ -166,7 +169,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
     for k, (train, _) in enumerate(folds):
         part = labels.molecules[train]
         part_labels = read_labels(part, None, None, labels.target.weights[train])
-        training = quadrupole_statistics(part_labels, basis)
+        training = accumulate_quadrupoles(part_labels, basis)
         assert value(folded.of(k), w) == pytest.approx(value(training, w))
         expected = 0.2 * value(training, w) + 0.5 * value(total - others[k], w)
         assert value(joined.of(k), w) == pytest.approx(expected)
@@ -176,7 +179,7 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
 
 
 def test_the_objective_gains_the_term(molecules: Molecules) -> None:
-    model = ridge(quadrupole_weight=0.05, charge_weight=0.0, prior="zero", tol=1e-10)
+    model = ridge(quadrupole_weight=0.05, charge_weight=0.0, start__prior=False, solver__tol=1e-10)
     model.fit(molecules)
     found = model.predict_quadrupole(molecules) - molecules.quadrupole
     known = molecules.has_quadrupole
@@ -194,7 +197,7 @@ def test_the_objective_gains_the_term(molecules: Molecules) -> None:
 
 def test_a_large_weight_brings_the_quadrupoles(molecules: Molecules) -> None:
     def error(weight: float) -> float:
-        model = ridge(quadrupole_weight=weight, annealing=()).fit(molecules)
+        model = ridge(quadrupole_weight=weight, solver__annealing=()).fit(molecules)
         assert model.converged_
         off = model.predict_quadrupole(molecules) - molecules.quadrupole
         return float(np.sqrt((off[molecules.has_quadrupole] ** 2).mean()))
@@ -223,10 +226,10 @@ def test_dipoles_and_quadrupoles_turn_with_the_molecule(molecules: Molecules) ->
 def test_quadrupoles_of_molecules_without_a_dipole_count(molecules: Molecules) -> None:
     few = np.where(np.arange(len(molecules)) < 3, molecules.dipole_magnitude, np.nan)
     partly = molecules.replace(dipole_magnitude=few)
-    model = ridge(quadrupole_weight=100.0, n_inducing=30).fit(partly)
+    model = ridge(quadrupole_weight=100.0, basis__n_inducing=30).fit(partly)
     assert model.label_summary_["n_magnitudes"] == 3
     assert model.label_summary_["n_quadrupoles"] == 10
-    without_them = ridge(n_inducing=30).fit(partly)
+    without_them = ridge(basis__n_inducing=30).fit(partly)
     errors = [
         np.abs(each.predict(molecules) - molecules.dipole_magnitude)[3:].mean()
         for each in (model, without_them)
@@ -236,7 +239,7 @@ def test_quadrupoles_of_molecules_without_a_dipole_count(molecules: Molecules) -
 
 def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
     first, second = molecules[:7], molecules[7:]
-    settings = {"quadrupole_weight": 0.1, "tol": 1e-10, "n_inducing": 100}
+    settings = {"quadrupole_weight": 0.1, "solver__tol": 1e-10, "basis__n_inducing": 100}
     parts = ridge(**settings).partial_fit(first).partial_fit(second)
     choose = dipkit.estimator.fit.choose_environments
     with pytest.MonkeyPatch.context() as patch:
@@ -249,9 +252,9 @@ def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
 
 
 def test_the_weight_may_come_later(molecules: Molecules) -> None:
-    later = ridge(n_inducing=100).partial_fit(molecules[:7])
+    later = ridge(basis__n_inducing=100).partial_fit(molecules[:7])
     later.set_params(quadrupole_weight=0.1).partial_fit(molecules[7:])
-    soon = ridge(n_inducing=100, quadrupole_weight=0.1).partial_fit(molecules[:7])
+    soon = ridge(basis__n_inducing=100, quadrupole_weight=0.1).partial_fit(molecules[:7])
     soon.partial_fit(molecules[7:])
     np.testing.assert_array_equal(later.dual_coef_, soon.dual_coef_)
 
@@ -273,7 +276,7 @@ def test_folds_by_difference_equal_fits(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folds = list(KFold(3).split(molecules))
-    model = ridge(alpha=1e-2, quadrupole_weight=0.3, tol=1e-9)
+    model = ridge(alpha=1e-2, quadrupole_weight=0.3, solver__tol=1e-9)
     found = cross_validate_grid(molecules, alphas=[1e-2], folds=folds, ridge=model, tol=1e-9)
     problem = FoldedProblem(read_labels(molecules, None, None, None), model, folds, [1e-2], [0.0])
     for (train, test), errors in zip(folds, found, strict=True):
@@ -292,7 +295,7 @@ def test_folds_by_difference_equal_fits(
 def test_a_search_over_the_weight(coarse_soap: Any) -> None:
     organics = load_organics()[:24]
     organics = organics.replace(quadrupole=quadrupoles(organics.charges, organics))
-    pipeline = make_pipeline(coarse_soap, ridge(n_inducing=30, quadrupole_weight=0.05))
+    pipeline = make_pipeline(coarse_soap, ridge(basis__n_inducing=30, quadrupole_weight=0.05))
     space = {"dipolekernelridge__quadrupole_weight": FloatDistribution(0.01, 1.0, log=True)}
     search = DipoleSearchCV(pipeline, space, n_trials=2, cv=2).fit(organics)
     best = search.best_estimator_[-1]
@@ -387,7 +390,7 @@ def test_files_keep_them(molecules: Molecules, tmp_path: Path, suffix: str) -> N
 
 
 def test_a_file_with_too_few_numbers(molecules: Molecules, tmp_path: Path) -> None:
-    from dipkit.data.io import from_atoms, to_atoms
+    from dipkit.data.formats.ase_atoms import from_atoms, to_atoms
 
     frames = to_atoms(molecules[:2])
     frames[1].info["quadrupole_debye_angstrom"] = np.ones(5)
@@ -396,8 +399,8 @@ def test_a_file_with_too_few_numbers(molecules: Molecules, tmp_path: Path) -> No
 
 
 def test_the_backend_of_a_term_without_labels(labels: FitLabels, basis: Basis) -> None:
-    none = quadrupole_statistics(labels, basis, np.zeros(len(labels.molecules)))
-    assert none.weight == none.square == 0
+    none = accumulate_quadrupoles(labels, basis, np.zeros(len(labels.molecules)))
+    assert none.weight == none.constant == 0
     np.testing.assert_array_equal(NUMPY.to_host(none.gram), 0.0)
 
 

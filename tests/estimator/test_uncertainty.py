@@ -11,7 +11,7 @@ from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 import dipkit.estimator.fit
-from dipkit import DipoleKernelRidge, load_model, predict_all, save_model
+from dipkit import DipoleKernelRidge, InducingBasis, Reweighted, load_model, predict_all, save_model
 from dipkit.cli.writers import write_predictions
 from dipkit.data.io import read
 from dipkit.data.molecules import Molecules
@@ -19,9 +19,11 @@ from dipkit.descriptors.features import Features
 from dipkit.estimator import std_calibration as unc
 from dipkit.estimator import std_prediction as spread
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, constant_dipoles
-from dipkit.learning.objective import DipoleTarget, JointObjective, SquaredLoss
-from dipkit.learning.statistics import ChargeStatistics
+from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.multipoles import constant_dipoles
+from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.quadratic_term import QuadraticTerm
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -33,10 +35,10 @@ def objective_of(
     vectors = np.where(np.arange(n)[:, None] < n_vectors, rng.normal(size=(n, 3)), np.nan)
     target = DipoleTarget(rng.uniform(1, 3, n), vectors, rng.uniform(0.5, 2, n))
     c = rng.normal(size=(20, r))
-    term = ChargeStatistics(c.T @ c, c.T @ rng.normal(size=20), 1.0, 20.0) if charges else None
+    term = QuadraticTerm(c.T @ c, c.T @ rng.normal(size=20), 1.0, 20.0) if charges else None
     constant = rng.normal(size=(n, 3))
     rows = rng.normal(size=(3 * n, r))
-    return JointObjective(rows, constant, target, term, 0.1, 0.3, SquaredLoss())
+    return JointObjective(rows, constant, target, [(term, 0.3)], 0.1, SquaredLoss())
 
 
 @pytest.mark.parametrize("n_vectors", [0, 4, 12])
@@ -45,7 +47,7 @@ def test_the_curvature_is_that_of_the_linearised_objective(n_vectors: int) -> No
     objective = objective_of(rng, n_vectors=n_vectors)
     w = rng.normal(size=7)
     mu = objective.dipoles(objective.at(w))
-    dense = 0.1 * np.eye(7) + objective.charge_scale * objective.charges.gram
+    dense = 0.1 * np.eye(7) + objective.term_scale * objective.term.gram
     for a, rows in enumerate(objective.rows.reshape(-1, 3, 7)):
         held = rows if a < n_vectors else (mu[a] / np.linalg.norm(mu[a]))[None] @ rows
         dense += objective.weights[a] * held.T @ held
@@ -94,7 +96,7 @@ def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dipkit.estimator.fit, "fit_spread", catch)
         patch.setattr(unc, "N_SAMPLES", 20_000)
-        model = DipoleKernelRidge(n_inducing=40).fit(described[:30])
+        model = DipoleKernelRidge(basis=InducingBasis(n_inducing=40)).fit(described[:30])
     objective, weights, basis, *_ = caught
     mu = objective.dipoles(objective.at(weights))
     curvature = unc._with_constants(unc._curvature(objective, mu), objective.alpha, basis)
@@ -109,7 +111,9 @@ def test_draws_have_the_covariance_of_the_posterior(described: Molecules) -> Non
 
 @pytest.fixture(scope="module")
 def fitted(described: Molecules) -> DipoleKernelRidge:
-    return DipoleKernelRidge(n_inducing=150, precision="double").fit(described[:30])
+    return DipoleKernelRidge(basis=InducingBasis(n_inducing=150, precision="double")).fit(
+        described[:30]
+    )
 
 
 def test_magnitudes_are_the_same_bits(fitted: DipoleKernelRidge, described: Molecules) -> None:
@@ -181,7 +185,9 @@ def test_novelty_vanishes_at_inducing_environments(
     fitted: DipoleKernelRidge, described: Molecules
 ) -> None:
     """With every training atom an inducing one, only float32 is left of the residual."""
-    model = DipoleKernelRidge(n_inducing=10_000, eigenvalue_cut=1e-12).fit(described[:6])
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10_000, eigenvalue_cut=1e-12)).fit(
+        described[:6]
+    )
     with_novelty = model.predict(described[:6], return_std=True)[1]
     model.std_novelty_ = 0.0
     without = model.predict(described[:6], return_std=True)[1]
@@ -203,22 +209,20 @@ def test_single_atoms_are_certain(toy: Callable[..., Molecules]) -> None:
     assert np.abs(constant_dipoles(molecules)).max() > 0  # ions are among them
 
 
-def test_dipoles_of_single_atoms_alone_tell_nothing(toy: Callable[..., Molecules]) -> None:
+def test_dipoles_of_single_atoms_alone_are_refused(toy: Callable[..., Molecules]) -> None:
     molecules = toy()
     single = molecules.natoms == 1
-    with pytest.warns(UserWarning, match="single atoms"):
-        model = DipoleKernelRidge().fit(
-            molecules, np.where(single, 0.0, 1.0), sample_weight=single.astype(float)
-        )
-    assert np.isfinite(model.predict(molecules)).all()
-    with pytest.raises(InputError, match=r"return_std: .* single atoms alone"):
-        model.predict(molecules, return_std=True)
+    y, weight = np.where(single, 0.0, 1.0), single.astype(float)
+    with pytest.raises(InputError, match=r"got only single atoms .* of positive weight"):
+        DipoleKernelRidge().fit(molecules, y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
 def test_every_loss_and_vectors(described: Molecules, loss: str) -> None:
     for y in (described.dipole_magnitude, described.dipole_vector):
-        model = DipoleKernelRidge(n_inducing=60, loss=loss, max_iter=2000)
+        model = DipoleKernelRidge(
+            basis=InducingBasis(n_inducing=60), loss=loss, solver=Reweighted(max_iter=2000)
+        )
         std = model.fit(described[:20], y[:20]).predict(described[20:], return_std=True)[1]
         assert np.isfinite(std).all()
         assert (std > 0).all()
@@ -229,7 +233,11 @@ def test_molecules_without_dipole_labels_do_not_calibrate(described: Molecules) 
     magnitude[20:] = np.nan
     some = described.replace(dipole_magnitude=magnitude, dipole_vector=None)
     some = some.replace(features=described.features)
-    std = DipoleKernelRidge(n_inducing=60).fit(some).predict(described, return_std=True)[1]
+    std = (
+        DipoleKernelRidge(basis=InducingBasis(n_inducing=60))
+        .fit(some)
+        .predict(described, return_std=True)[1]
+    )
     assert np.isfinite(std).all()
 
 
@@ -245,7 +253,9 @@ def test_ions_with_charge_labels(toy: Callable[..., Molecules]) -> None:
 
 def test_it_is_repeatable(described: Molecules) -> None:
     def fit() -> FloatArray:
-        model = DipoleKernelRidge(n_inducing=60, random_state=3).fit(described[:20])
+        model = DipoleKernelRidge(basis=InducingBasis(n_inducing=60), random_state=3).fit(
+            described[:20]
+        )
         std: FloatArray = model.predict(described, return_std=True)[1]
         return std
 
@@ -253,8 +263,8 @@ def test_it_is_repeatable(described: Molecules) -> None:
 
 
 def test_the_device_does_not_matter(described: Molecules, device: str) -> None:
-    model = DipoleKernelRidge(n_inducing=60, device=device).fit(described[:20])
-    other = DipoleKernelRidge(n_inducing=60, device="cpu").fit(described[:20])
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=60), device=device).fit(described[:20])
+    other = DipoleKernelRidge(basis=InducingBasis(n_inducing=60), device="cpu").fit(described[:20])
     np.testing.assert_allclose(
         model.predict(described, return_std=True)[1],
         other.predict(described, return_std=True)[1],
@@ -287,7 +297,7 @@ def test_saved_models_tell_the_same_bits(
 def test_models_saved_before(
     fitted: DipoleKernelRidge, described: Molecules, tmp_path: Path
 ) -> None:
-    older = DipoleKernelRidge(n_inducing=150)
+    older = DipoleKernelRidge(basis=InducingBasis(n_inducing=150))
     older.__dict__ |= {k: v for k, v in fitted.__dict__.items() if not k.startswith("std_")}
     save_model(older, tmp_path / "older.dipkit")
     loaded = load_model(tmp_path / "older.dipkit")

@@ -9,8 +9,13 @@ from dipkit import DipoleKernelRidge, Molecules
 
 
 def exact_ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"n_inducing": 60, "tol": 1e-10, "max_iter": 3000, "device": "cpu"}
-    return DipoleKernelRidge(**settings | parameters)
+    settings = {
+        "basis__n_inducing": 60,
+        "solver__tol": 1e-10,
+        "solver__max_iter": 3000,
+        "device": "cpu",
+    }
+    return DipoleKernelRidge().set_params(**settings | parameters)
 
 
 def in_parts(model: DipoleKernelRidge, *parts: Molecules) -> DipoleKernelRidge:

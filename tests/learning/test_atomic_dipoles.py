@@ -10,39 +10,36 @@ from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 
 import dipkit.estimator.fit
-from dipkit import DipoleKernelRidge
+from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
+from dipkit.estimator.linearised import LinearisedObjective
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.estimator.metrics import mae_scorer
-from dipkit.estimator.std_prediction import PredictedSpread, _variance
+from dipkit.estimator.std_prediction import StdPredictor, _variance
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
+from dipkit.learning.accumulate import accumulate
 from dipkit.learning.atomic_dipoles import (
     CUTOFF,
     SHARE,
-    atomic_quadrupoles,
     count_leading,
     neighbour_vectors,
     summed_derivatives,
     vector_derivatives,
 )
-from dipkit.learning.charge_maps import (
-    conserve_charge,
-    constant_dipoles,
-    dipoles,
-    molecule_sums,
-    project,
-    quadrupoles,
-)
-from dipkit.learning.inducing import Basis, build_basis, choose_environments
+from dipkit.learning.basis import Basis, build_basis
+from dipkit.learning.charge_labels import ChargeLabels
+from dipkit.learning.charge_maps import conserve_charge, molecule_sums, project
+from dipkit.learning.inducing import choose_environments
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import FitLabels, read_labels
-from dipkit.learning.objective import HuberLoss, JointObjective, SquaredLoss
-from dipkit.learning.quadrupole_term import quadrupole_statistics
+from dipkit.learning.losses import HuberLoss, SquaredLoss
+from dipkit.learning.multipoles import atomic_quadrupoles, constant_dipoles, dipoles, quadrupoles
+from dipkit.learning.objective import JointObjective
+from dipkit.learning.quadrupole_term import accumulate_quadrupoles
 from dipkit.learning.solvers import solve_reweighted
-from dipkit.learning.statistics import ChargeLabels, accumulate
 from dipkit.search.folds import FoldedProblem
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
@@ -87,8 +84,10 @@ def basis(molecules: Molecules) -> Basis:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"n_inducing": 24, "alpha": 1e-3, "device": "cpu", "max_iter": 3000}
-    return DipoleKernelRidge(**{"atomic_dipoles": SCALE} | settings | parameters)
+    settings = {"basis__n_inducing": 24, "alpha": 1e-3, "device": "cpu", "solver__max_iter": 3000}
+    return DipoleKernelRidge().set_params(
+        **{"basis__atomic_dipoles": SCALE} | settings | parameters
+    )
 
 
 def with_vectors(molecules: Molecules) -> Molecules:
@@ -102,7 +101,7 @@ def atoms_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> tuple[np.ndar
     raw, y = np.zeros(molecules.n_atoms), np.zeros((molecules.n_atoms, len(basis.elements)))
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
-        phi = basis.evaluate(number, (scale[atoms] for scale in molecules.features.scales))
+        phi = basis.basis_functions(number, (scale[atoms] for scale in molecules.features.scales))
         raw[atoms] = phi @ w[element.columns]
         n_leading = count_leading(phi.shape[1] - 1)
         leading = np.concatenate([phi[:, :n_leading], phi[:, -1:]], axis=1)
@@ -172,19 +171,6 @@ def test_derivatives_of_vectors(molecules: Molecules) -> None:
             np.testing.assert_allclose(summed[j, b], (sums[0] - sums[1]) / (2 * step), atol=1e-7)
 
 
-def test_quadrupoles_are_those_of_pairs_of_charges(molecules: Molecules) -> None:
-    one, gap = molecules[4], 1e-4
-    dipole = np.random.default_rng(0).standard_normal((6, 3))
-    center = one.centers_of_mass()[0]
-    expected = np.zeros((3, 3))
-    for place, moment in zip(one.positions, dipole, strict=True):
-        size = np.linalg.norm(moment)
-        for sign in (1, -1):
-            d = place + sign * gap / 2 * moment / size - center
-            expected += sign * size / gap * (3 * np.outer(d, d) - d @ d * np.eye(3)) / 2
-    np.testing.assert_allclose(atomic_quadrupoles(dipole, one)[0], expected, atol=1e-6)
-
-
 # Columns
 
 
@@ -201,8 +187,8 @@ def test_rows_and_statistics_equal_the_definition(labels: FitLabels, basis: Basi
     np.testing.assert_allclose(constant_dipoles(molecules) + (rows @ w).reshape(-1, 3), dipole)
     np.testing.assert_array_equal(rows[:, :n], bare_rows)
     np.testing.assert_array_equal(found.gram[:n, :n], expected.gram)
-    np.testing.assert_array_equal(found.moment[:n], expected.moment)
-    for part in (found.gram[n:], found.gram[:, n:], found.moment[n:]):
+    np.testing.assert_array_equal(found.rhs[:n], expected.rhs)
+    for part in (found.gram[n:], found.gram[:, n:], found.rhs[n:]):
         np.testing.assert_array_equal(part, 0.0)
 
 
@@ -218,12 +204,12 @@ def test_rows_of_elements_that_are_absent(molecules: Molecules, basis: Basis) ->
 
 
 def test_the_quadrupole_term_is_the_mean_squared_error(labels: FitLabels, basis: Basis) -> None:
-    molecules, term = labels.molecules, quadrupole_statistics(labels, basis)
+    molecules, term = labels.molecules, accumulate_quadrupoles(labels, basis)
     w = np.random.default_rng(1).standard_normal(basis.n_columns)
     q, of_atoms = atoms_of(molecules, basis, w)
     off = quadrupoles(q, molecules) + atomic_quadrupoles(of_atoms, molecules) - molecules.quadrupole
     expected = np.average((off**2).sum(axis=(1, 2)), weights=labels.target.weights)
-    found = (w @ term.gram @ w - 2 * term.moment @ w + term.square) / term.weight
+    found = (w @ term.gram @ w - 2 * term.rhs @ w + term.constant) / term.weight
     assert found == pytest.approx(expected)
 
 
@@ -231,7 +217,7 @@ def test_the_quadrupole_term_is_the_mean_squared_error(labels: FitLabels, basis:
 def test_the_gradient_of_the_objective(labels: FitLabels, basis: Basis, loss: Any) -> None:
     statistics = gather(labels, basis, np.random.default_rng(0), True, False)
     objective = JointObjective(
-        statistics.rows, statistics.constant, labels.target, statistics.charges, 1e-2, 0.1, loss
+        statistics.rows, statistics.constant, labels.target, [(statistics.charges, 0.1)], 1e-2, loss
     )
     rng = np.random.default_rng(2)
     w, step = 0.1 * rng.standard_normal((2, basis.n_columns))
@@ -285,12 +271,12 @@ def test_predictions_are_the_rows_times_the_weights(
     assert std is None
 
 
-@pytest.mark.parametrize("parameters", [{}, {"charge_weight": 0.0, "init": "electronegativity"}])
+@pytest.mark.parametrize("parameters", [{}, {"charge_weight": 0.0, "start": "electronegativity"}])
 def test_no_scale_is_the_model_without_them(
     described: Molecules, parameters: dict[str, Any]
 ) -> None:
     models = [
-        ridge(n_inducing=60, atomic_dipoles=scale, **parameters).fit(described)
+        ridge(basis__n_inducing=60, basis__atomic_dipoles=scale, **parameters).fit(described)
         for scale in (0.0, 1e-9)
     ]
     none, hardly = (model.predict_together(described, return_std=True) for model in models)
@@ -303,7 +289,9 @@ def test_no_scale_is_the_model_without_them(
 
 def test_they_learn_what_charges_cannot(molecules: Molecules) -> None:
     def error(scale: float) -> float:
-        model = ridge(atomic_dipoles=scale, n_inducing=100, alpha=1e-5, quadrupole_weight=1.0)
+        model = ridge(
+            basis__atomic_dipoles=scale, basis__n_inducing=100, alpha=1e-5, quadrupole_weight=1.0
+        )
         model.fit(molecules)
         off = model.predict_quadrupole(molecules) - molecules.quadrupole
         return float(np.sqrt((off**2).mean()))
@@ -326,7 +314,7 @@ def test_atomic_dipoles_turn_with_the_molecule(molecules: Molecules) -> None:
 
 
 def test_a_turned_training_set_gives_the_same_model(described: Molecules) -> None:
-    molecules, settings = with_vectors(described), {"n_inducing": 60, "tol": 1e-12}
+    molecules, settings = with_vectors(described), {"basis__n_inducing": 60, "solver__tol": 1e-12}
     moved, turn = turned(molecules)
     moved = moved.replace(dipole_vector=molecules.dipole_vector @ turn.T)
     one, two = (ridge(**settings).fit(each) for each in (molecules, moved))
@@ -336,7 +324,7 @@ def test_a_turned_training_set_gives_the_same_model(described: Molecules) -> Non
 
 
 def test_a_part_equals_the_part_of_all(described: Molecules) -> None:
-    model = ridge(n_inducing=60).fit(described)
+    model = ridge(basis__n_inducing=60).fit(described)
     some = [3, 17, 4]
     expected = model.predict_atomic_dipoles(described)[described.atom_index(some)]
     np.testing.assert_allclose(model.predict_atomic_dipoles(described[some]), expected, atol=1e-6)
@@ -364,9 +352,9 @@ def test_standard_deviations_hold_the_draws(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variance within the basis is g^T H^-1 g / N, up to the finite number of draws."""
-    seen, fit = [], dipkit.estimator.fit.fit_spread
+    seen, fit = [], dipkit.estimator.fit.calibrate_std
     monkeypatch.setattr(
-        dipkit.estimator.fit, "fit_spread", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
+        dipkit.estimator.fit, "calibrate_std", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
     )
     model = ridge(quadrupole_weight=0.0).fit(molecules)
     objective, weights, basis = seen
@@ -375,21 +363,21 @@ def test_standard_deviations_hold_the_draws(
     mu = objective.dipoles(objective.at(weights))
     unit = mu / np.linalg.norm(mu, axis=1, keepdims=True)
     g = np.einsum("ac,acr->ar", unit, objective.rows.reshape(len(mu), 3, -1))
-    h = dipkit.estimator.std_calibration._curvature(objective, mu)
+    h = LinearisedObjective(objective, weights).curvature()
     h = dipkit.estimator.std_calibration._with_constants(h, objective.alpha, basis)
     within = np.einsum("ar,ar->a", g, np.linalg.solve(h, g.T).T) / len(mu)
     several = molecules.natoms > 1
     expected = scale * np.sqrt(within + 0.1)
     assert np.median(np.abs(std / expected - 1)[several]) < 0.1
     n_draws = 128 * (1 + len(basis.elements))
-    assert PredictedSpread(model, basis.backend).elements[1][0].shape[1] == n_draws
+    assert StdPredictor(model, basis.backend).elements[1][0].shape[1] == n_draws
 
 
 # Parts, workers, files, folds
 
 
 def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
-    settings = {"n_inducing": 60, "tol": 1e-10}
+    settings = {"basis__n_inducing": 60, "solver__tol": 1e-10}
     first, second = described[:20], described[20:]
     parts = in_parts(ridge(**settings), first, second)
     whole = all_at_once(ridge(**settings), first, described)
@@ -398,12 +386,12 @@ def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
         found, expected = (getattr(model, name)(described) for model in (parts, whole))
         np.testing.assert_allclose(found, expected, atol=1e-5)
     with pytest.raises(InputError, match=r"atomic_dipoles: the calls .* used 0.4, got 0.1"):
-        parts.set_params(atomic_dipoles=0.1).partial_fit(second)
+        parts.set_params(basis__atomic_dipoles=0.1).partial_fit(second)
 
 
 def test_workers_learn_the_same(described: Molecules, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dipkit.learning.statistics.BLOCK_ATOMS", 60)
-    here, there = (ridge(n_inducing=60, n_jobs=n).fit(described) for n in (1, 2))
+    monkeypatch.setattr("dipkit.learning.accumulate.BLOCK_ATOMS", 60)
+    here, there = (ridge(basis__n_inducing=60, n_jobs=n).fit(described) for n in (1, 2))
     np.testing.assert_allclose(there.atomic_dipole_coef_, here.atomic_dipole_coef_, rtol=1e-6)
     np.testing.assert_allclose(there.dual_coef_, here.dual_coef_, rtol=1e-6)
 
@@ -411,7 +399,7 @@ def test_workers_learn_the_same(described: Molecules, monkeypatch: pytest.Monkey
 def test_rows_in_a_file_give_the_same_model(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = ridge(n_inducing=60, tol=1e-8)
+    model = ridge(basis__n_inducing=60, solver__tol=1e-8)
     held = model.fit(described).predict_dipole(described)
     assert model.memory_plan_["rows_in"] == "memory"
     plan = plan_fit(described, 60, with_dipoles=True, precise=True)
@@ -430,7 +418,7 @@ def test_rows_in_a_file_give_the_same_model(
 @pytest.mark.parametrize("n_inducing", [5, 60, 400])
 def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) -> None:
     labels = read_labels(described, None, None, None)
-    basis = first_statistics(ridge(n_inducing=n_inducing), labels, 1.0, keep=False).basis
+    basis = first_statistics(ridge(basis__n_inducing=n_inducing), labels, 1.0, keep=False).basis
     bare, plan = (plan_fit(described, n_inducing, with_dipoles=on) for on in (False, True))
     row, n_elements = 24 * len(described), len(basis.elements)
     assert row * basis.n_columns <= plan.rows
@@ -458,7 +446,7 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
     labels = read_labels(molecules, None, None, None)
-    problem = FoldedProblem(labels, ridge(n_inducing=40), folds, [1e-3], [0.0, 0.1])
+    problem = FoldedProblem(labels, ridge(basis__n_inducing=40), folds, [1e-3], [0.0, 0.1])
     assert problem.basis.n_columns == problem.rows.shape[1] > problem.basis.n_charge_columns
     found = problem.held_out_errors(tol=1e-14, passes=500)
     for (train, test), errors in zip(folds, found, strict=True):
@@ -466,8 +454,8 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
         statistics = gather(part, problem.basis, np.random.default_rng(0), True, False)
         for place, weight in enumerate((0.0, 0.1)):
             objective = JointObjective(
-                statistics.rows, statistics.constant, part.target, statistics.charges, 1e-3,
-                weight, SquaredLoss(),
+                statistics.rows, statistics.constant, part.target,
+                [(statistics.charges, weight)], 1e-3, SquaredLoss(),
             )  # fmt: skip
             start = charge_start(statistics.charges, problem.basis.backend)
             result = solve_reweighted(objective.with_prior(start), start, tol=1e-14)
@@ -481,7 +469,9 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
     """Magnitudes alone; which directions of the environments lead differs somewhat."""
     molecules = described.replace(dipole_vector=None)
     folds = list(KFold(3).split(np.arange(len(molecules))))
-    model = DipoleKernelRidge(alpha=1e-3, atomic_dipoles=0.03, charge_weight=0.0)
+    model = DipoleKernelRidge(
+        alpha=1e-3, basis=InducingBasis(atomic_dipoles=0.03), charge_weight=0.0
+    )
     problem = FoldedProblem(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.0])
     errors = problem.held_out_errors(tol=1e-8, passes=500)
     found = [np.abs(part).mean() for part in errors]
@@ -492,4 +482,4 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
 @pytest.mark.parametrize("scale", [-0.1, np.nan, np.inf, "auto", None, True])
 def test_scales_that_are_none(molecules: Molecules, scale: Any) -> None:
     with pytest.raises(InputError, match="atomic_dipoles: expected a number >= 0"):
-        ridge(atomic_dipoles=scale).fit(molecules)
+        ridge(basis__atomic_dipoles=scale).fit(molecules)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from dipkit.learning.dipole_gram import weighted_gram
-from dipkit.learning.lockstep import Factors, FoldedCharges, LockstepObjective, solve_in_step
-from dipkit.learning.objective import DipoleTarget, HuberLoss, JointObjective, SquaredLoss
+from dipkit.learning.lockstep import Factors, FoldedTerm, LockstepObjective, solve_in_step
+from dipkit.learning.losses import HuberLoss, SquaredLoss
+from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.solvers import line_search, solve_reweighted
-from dipkit.learning.statistics import ChargeStatistics
 from dipkit.support.backend import NUMPY
 
 N, R, FOLDS = 12, 7, 3
@@ -17,7 +18,7 @@ FOLD, WEIGHT = np.array([0, 1, 2, 0, 1]), np.array([0.0, 0.0, 0.0, 0.3, 0.3])
 
 def charge_statistics(rng, n_atoms):
     phi, p = rng.standard_normal((n_atoms, R)), rng.standard_normal(n_atoms)
-    return ChargeStatistics(phi.T @ phi, phi.T @ p, float(p @ p), float(n_atoms))
+    return QuadraticTerm(phi.T @ phi, phi.T @ p, float(p @ p), float(n_atoms))
 
 
 @pytest.fixture(params=["magnitudes", "mixed"])
@@ -36,7 +37,7 @@ def problem(request):
         "constant": 0.3 * rng.standard_normal((N, 3)),
         "target": DipoleTarget(1.0 + rng.random(N), vectors, weights),
         "weights": weights * kept,
-        "charges": FoldedCharges(total, [total - part for part in held]),
+        "charges": FoldedTerm(total, [total - part for part in held]),
     }
 
 
@@ -52,8 +53,8 @@ def single(problem, line, loss, alpha, prior):
     target = problem["target"]
     target = DipoleTarget(target.magnitudes, target.vectors, problem["weights"][k])
     objective = JointObjective(
-        problem["rows"], problem["constant"], target, charges.training[k],
-        alpha=alpha, charge_weight=WEIGHT[line], loss=loss,
+        problem["rows"], problem["constant"], target, [(charges.training[k], WEIGHT[line])],
+        alpha=alpha, loss=loss,
     )  # fmt: skip
     return objective.with_prior(prior[line])
 

@@ -10,7 +10,8 @@ from dipkit.data.datasets import load_organics
 from dipkit.exceptions import InputError, MissingDependencyError
 from dipkit.quantum.calculation import Calculation, CalculationError, calculate
 from dipkit.quantum.gaussian_basis import polarization
-from dipkit.quantum.labels import GFN2, gfn2, parse_method
+from dipkit.quantum.labels import gfn2, parse_method
+from dipkit.quantum.xtb import GFN2
 from dipkit.units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
 
 # Geometries of QM9's molecules 3 and 2, angstrom, and its dipoles, debye.

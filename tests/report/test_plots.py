@@ -52,7 +52,7 @@ def test_learning_curve_and_convergence() -> None:
     (axes,) = plot_convergence(SimpleNamespace(history=[3.0, 2.0, 1.5, 1.5])).axes
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [1.0, 1 / 3])
     estimator = SimpleNamespace(history_=np.array([3.0, 2.0]))
-    assert "1 passes" in plot_convergence(estimator).axes[0].get_title()
+    assert "1 iterations" in plot_convergence(estimator).axes[0].get_title()
 
 
 @pytest.mark.usefixtures("matplotlib")

@@ -10,7 +10,7 @@ from ase.build import molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import DipoleKernelRidge, predict_all, read, save_model
+from dipkit import DipoleKernelRidge, InducingBasis, predict_all, read, save_model
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.exceptions import InputError
@@ -20,7 +20,9 @@ from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 @pytest.fixture(scope="module")
 def model(coarse_soap: SOAPTransformer, described: Molecules) -> Pipeline:
-    return make_pipeline(coarse_soap, DipoleKernelRidge(n_inducing=100).fit(described))
+    return make_pipeline(
+        coarse_soap, DipoleKernelRidge(basis=InducingBasis(n_inducing=100)).fit(described)
+    )
 
 
 @pytest.fixture

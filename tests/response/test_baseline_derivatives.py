@@ -8,15 +8,17 @@ from ase import Atoms
 from helpers.derivative_checks import check_differences, turned
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import DipoleKernelRidge, SOAPTransformer
+from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
-from dipkit.descriptors.charge_columns import join
+from dipkit.descriptors.charge_columns import append_charges
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import dipoles, even_charges, even_dipoles, project
-from dipkit.quantum.finite_differences import STEP, differences, displaced
-from dipkit.quantum.labels import GFN2, gfn2
+from dipkit.learning.charge_maps import even_charges, project
+from dipkit.learning.multipoles import dipoles, even_dipoles
+from dipkit.quantum.finite_differences import STEP, differentiate, displaced
+from dipkit.quantum.labels import gfn2
+from dipkit.quantum.xtb import GFN2
 from dipkit.response.derivatives import dipole_derivatives
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -25,7 +27,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 @pytest.fixture(scope="module")
 def model(coarse_soap: SOAPTransformer) -> Pipeline:
     pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
-    ridge = DipoleKernelRidge(n_inducing=80, baseline="gfn2", n_jobs=1)
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=80), baseline="gfn2", n_jobs=1)
     return make_pipeline(coarse_soap, ridge).fit(load_organics()[:30].replace(charges=None))
 
 
@@ -37,7 +39,7 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
     spectra = [spectrum_derivatives(one.numbers, one.positions, species, scale.key())[0]
                for scale in soap.scales_]  # fmt: skip
     joined = [
-        join(found / np.linalg.norm(found, axis=1, keepdims=True), cheap.charges)
+        append_charges(found / np.linalg.norm(found, axis=1, keepdims=True), cheap.charges)
         for found in spectra
     ]
     raw = np.zeros(len(atoms))
@@ -46,7 +48,7 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
         z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
         k = ridge.kernel_([x[here] for x in joined], z, ridge.scale_weights_.tolist())
         raw[here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
-    b, learned = ridge.baseline_scale_, project(raw, one)
+    b, learned = ridge.baseline_factor_, project(raw, one)
     charges = b * cheap.charges + (1 - b) * even_charges(one) + learned
     dipole = b * cheap.dipole + (1 - b) * even_dipoles(one) + dipoles(learned, one)
     return charges, dipole[0]
@@ -72,8 +74,8 @@ def test_moving_and_turning_all_atoms(model: Pipeline, charge: float) -> None:
 def test_the_learned_part_is_not_left_out(model: Pipeline) -> None:
     """The correction changes the derivatives far beyond the tolerances above."""
     atoms = turned("CH3OH")
-    cheap, _ = differences(GFN2(), as_molecules(atoms, labels=False), n_jobs=1)
-    learned = dipole_derivatives(model, atoms) - model[-1].baseline_scale_ * cheap
+    cheap = differentiate(GFN2(), as_molecules(atoms, labels=False), n_jobs=1).of_dipole
+    learned = dipole_derivatives(model, atoms) - model[-1].baseline_factor_ * cheap
     assert np.abs(learned).max() > 0.05
 
 
@@ -91,4 +93,4 @@ def test_displaced_geometries() -> None:
 def test_a_geometry_that_cannot_be_calculated(model: Pipeline) -> None:
     one = as_molecules(turned("H2O", 0.5), labels=False)
     with pytest.raises(InputError, match="baseline: 18 of the 18 geometries"):
-        differences(GFN2(), one, n_jobs=1)
+        differentiate(GFN2(), one, n_jobs=1)

@@ -10,14 +10,15 @@ from ase.build import molecule
 from helpers.derivative_checks import check_differences, check_turning, turned
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import DipoleKernelRidge, GaussianKernel, PowerKernel, SOAPTransformer
+from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
 from dipkit.data.io import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.radial_tables import spectrum_derivatives
-from dipkit.descriptors.soap import SOAPScale
+from dipkit.descriptors.scales import SOAPScale
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge, dipoles
+from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.kernels import EnvironmentKernel
+from dipkit.learning.multipoles import dipoles
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
 from dipkit.support.backend import NUMPY
 
@@ -30,7 +31,9 @@ def model(request: pytest.FixtureRequest, described: Molecules) -> Pipeline:
     rbf, kernel = request.param.split(", ")
     scales = (SOAPScale(2.2, 4, 3, 0.3, rbf, 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.1))
     ridge = DipoleKernelRidge(
-        n_inducing=80, kernel=PowerKernel() if kernel == "power" else GaussianKernel(2.0)
+        basis=InducingBasis(
+            n_inducing=80, kernel=PowerKernel() if kernel == "power" else GaussianKernel(2.0)
+        )
     )
     return make_pipeline(SOAPTransformer(scales, n_jobs=1), ridge).fit(
         described[:30].replace(features=None)
@@ -98,8 +101,8 @@ class Bent(EnvironmentKernel):
 
 
 def test_kernels_without_a_derivative(described: Molecules, coarse_soap: SOAPTransformer) -> None:
-    ridge = DipoleKernelRidge(n_inducing=40, kernel=Bent()).fit(described[:20])
-    with pytest.raises(InputError, match="kernel: Bent has no derivative"):
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=40, kernel=Bent())).fit(described[:20])
+    with pytest.raises(InputError, match="kernel: expected a kernel with a derivative, got Bent"):
         dipole_derivatives(make_pipeline(coarse_soap, ridge), molecule("H2O"))
 
 

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import KFold, ShuffleSplit
 
-from dipkit import DipoleKernelRidge, PowerKernel
+from dipkit import (
+    DipoleKernelRidge,
+    InducingBasis,
+    PowerKernel,
+    Reweighted,
+)
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.learning.labels import read_labels
 from dipkit.search.folds import FoldedProblem, cross_validate_grid
@@ -14,12 +20,14 @@ from dipkit.search.folds import FoldedProblem, cross_validate_grid
 def refit_predictions(problem, train, test, alpha, charge_weight):
     """Fit one fold anew, in the basis of those environments that its training molecules have."""
     from dipkit.estimator.parameters import resolve_init
-    from dipkit.learning.charge_maps import constant_dipoles
-    from dipkit.learning.inducing import build_basis
+    from dipkit.learning.accumulate import accumulate
+    from dipkit.learning.basis import build_basis
+    from dipkit.learning.charge_labels import ChargeLabels
     from dipkit.learning.initial_charges import charge_start, start_charges
-    from dipkit.learning.objective import DipoleTarget, JointObjective, make_loss
+    from dipkit.learning.losses import make_loss
+    from dipkit.learning.multipoles import constant_dipoles
+    from dipkit.learning.objective import DipoleTarget, JointObjective
     from dipkit.learning.solvers import solve_annealed
-    from dipkit.learning.statistics import ChargeLabels, accumulate
 
     molecules, ridge = problem.labels.molecules[train], problem.ridge
     environments = {}
@@ -36,8 +44,8 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     rows, (start, term) = accumulate(molecules, basis, sets)
     target = DipoleTarget(labels.target.magnitudes, labels.target.vectors, labels.target.weights)
     objective = JointObjective(
-        rows, constant_dipoles(molecules), target, term, alpha, charge_weight,
-        make_loss(ridge.loss, 0.2),
+        rows, constant_dipoles(molecules), target, [(term, charge_weight)], alpha,
+        make_loss(ridge.loss),
     )  # fmt: skip
     w = charge_start(start, objective.backend)
     if ridge.prior == "start":
@@ -47,13 +55,15 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     return constant_dipoles(problem.labels.molecules[test]) + (held @ result.weights).reshape(-1, 3)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"init": "electronegativity", "prior": "zero"}])
+@pytest.mark.parametrize("parameters", [{}, {"start": "electronegativity", "start__prior": False}])
 @pytest.mark.parametrize("charge_weight", [0.0, 1e-2])
 @pytest.mark.parametrize("splitter", [KFold(3), ShuffleSplit(2, test_size=0.3, random_state=0)])
 def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weight, splitter):
     """With vectors J is convex: both must end in one minimum, whatever the rounding."""
     # No direction falls below the cut: it would do so at other places in the basis of a fold.
-    ridge = DipoleKernelRidge(n_inducing=40, eigenvalue_cut=1e-8, **parameters)
+    ridge = DipoleKernelRidge().set_params(
+        basis__n_inducing=40, basis__eigenvalue_cut=1e-8, **parameters
+    )
     weights = 1.0 + np.arange(len(described)) % 3
     folds = list(splitter.split(np.arange(len(described))))
     labels = read_labels(described, None, None, weights)
@@ -69,7 +79,7 @@ def test_folds_by_difference_equal_folds_anew(described, parameters, charge_weig
 
 def test_grid_does_not_depend_on_its_order(described):
     folds = list(KFold(3).split(np.arange(len(described))))
-    settings = {"folds": folds, "ridge": DipoleKernelRidge(n_inducing=40)}
+    settings = {"folds": folds, "ridge": DipoleKernelRidge(basis=InducingBasis(n_inducing=40))}
     up = cross_validate_grid(described, alphas=[1e-4, 1e-2], charge_weights=[0.0, 0.1], **settings)
     down = cross_validate_grid(
         described, alphas=[1e-2, 1e-4], charge_weights=[0.1, 0.0], **settings
@@ -97,7 +107,7 @@ def test_unlabelled_molecules_are_never_scored(described):
     missing = np.full((len(described), 3), np.nan)
     part = described.replace(dipole_magnitude=some, dipole_vector=missing)
     folds = list(KFold(3).split(np.arange(len(described))))
-    ridge = DipoleKernelRidge(n_inducing=40)
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=40))
     assert np.isfinite(cross_validate_grid(part, alphas=[1e-3], folds=folds, ridge=ridge)).all()
 
 
@@ -105,7 +115,9 @@ def test_unlabelled_molecules_are_never_scored(described):
 def test_directions_below_the_cut_bar_nothing_else(described, degree):
     """All atoms are inducing and many directions fall below the cut, as in a fit of a fold."""
     folds = list(KFold(3).split(np.arange(len(described))))
-    ridge = DipoleKernelRidge(alpha=1e-3, charge_weight=0.0, kernel=PowerKernel(degree))
+    ridge = DipoleKernelRidge(
+        alpha=1e-3, charge_weight=0.0, basis=InducingBasis(kernel=PowerKernel(degree))
+    )
     grid = cross_validate_grid(described, alphas=[1e-3], folds=folds, ridge=ridge)
     separate = [
         -mae_scorer(clone(ridge).fit(described[train]), described[test]) for train, test in folds
@@ -115,6 +127,6 @@ def test_directions_below_the_cut_bar_nothing_else(described, degree):
 
 def test_alpha_too_small_to_factor_gives_nan(described):
     folds = list(KFold(3).split(np.arange(len(described))))
-    ridge = DipoleKernelRidge(annealing=(10.0,))
+    ridge = DipoleKernelRidge(solver=Reweighted(annealing=(10.0,)))
     errors = cross_validate_grid(described, alphas=[1e-30], folds=folds, ridge=ridge)
     assert np.isnan(errors).all()

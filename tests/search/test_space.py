@@ -9,5 +9,5 @@ from dipkit.search import default_space
 def test_default_space_names_parameters_that_exist():
     known = dipkit.default_model().get_params(deep=True)
     assert set(default_space(penalties=True, n_molecules=400)) <= set(known)
-    inducing = default_space(n_molecules=400)["dipolekernelridge__n_inducing"]
+    inducing = default_space(n_molecules=400)["dipolekernelridge__basis__n_inducing"]
     assert (inducing.low, inducing.high) == (1000, 4000)

@@ -90,9 +90,9 @@ def test_molecules_without_a_baseline_are_not_scored(molecules):
 
 
 def test_failed_trials_do_not_stop_the_study(molecules):
-    space = {"dipolekernelridge__kernel__degree": CategoricalDistribution([0.5, 2.0])}
+    space = {"dipolekernelridge__basis__kernel__degree": CategoricalDistribution([0.5, 2.0])}
     sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
     search = small_search(space, sampler=sampler, n_trials=2).fit(molecules)
     states = {trial.state: trial for trial in search.study_.trials}
     assert "degree" in states[TrialState.FAIL].user_attrs["reason"]
-    assert search.best_params_["dipolekernelridge__kernel__degree"] == 2.0
+    assert search.best_params_["dipolekernelridge__basis__kernel__degree"] == 2.0

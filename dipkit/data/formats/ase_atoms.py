@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 
 from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
-from ..label_keys import QUADRUPOLE_KEY, SCHEME_KEY, warn_mixed_schemes
-from ..molecules import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS, VECTOR_KEYS, Molecules
+from ..label_keys import (
+    CHARGES_KEYS,
+    DIPOLE_KEYS,
+    QUADRUPOLE_KEY,
+    SCHEME_KEY,
+    TOTAL_CHARGE_KEYS,
+    VECTOR_KEYS,
+    warn_mixed_schemes,
+)
+from ..molecules import Molecules
 from .records import LabelKeys, Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")

@@ -2,19 +2,26 @@
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import joblib
 import pytest
 import threadpoolctl
 
+import dipkit.support.blas_threads as blas_threads_module
 from dipkit.support import parallel
 from dipkit.support.blas_threads import (
     SMALL_MATRIX,
     count_threads,
     in_order,
     one_blas_thread,
+    one_thread,
     threads_for,
 )
+
+Limit = Callable[[], AbstractContextManager[None]]
 
 
 def blas_threads() -> set[int]:
@@ -40,26 +47,69 @@ def test_errors_of_a_thread_are_raised() -> None:
     assert count_threads() == max(blas_threads())
 
 
-def test_blas_is_free_again_when_all_have_left() -> None:
+class Inside(threading.Thread):
+    """Another thread that is inside a limit until it is let out, perhaps by an exception."""
+
+    def __init__(self, limit: Callable[[], AbstractContextManager[None]], fails: bool) -> None:
+        super().__init__(daemon=True)
+        self.limit, self.fails = limit, fails
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        with suppress(ZeroDivisionError), self.limit():
+            self.entered.set()
+            self.leave.wait(30)
+            if self.fails:
+                raise ZeroDivisionError
+
+
+LIMITS = (one_blas_thread, one_thread)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("second", LIMITS)
+@pytest.mark.parametrize("first", LIMITS)
+def test_the_limit_holds_until_the_last_thread_has_left(
+    first: Limit, second: Limit, fails: bool
+) -> None:
     with threadpoolctl.threadpool_limits(2):
         before = blas_threads()
-        inside, leave = threading.Event(), threading.Event()
-
-        def other() -> None:
-            with one_blas_thread():
-                inside.set()
-                leave.wait(10)
-
-        thread = threading.Thread(target=other)
-        with one_blas_thread(), one_blas_thread():
+        assert max(before) == 2
+        one, other = Inside(first, fails), Inside(second, fails)
+        for thread in (one, other):
             thread.start()
-            inside.wait(10)
+            assert thread.entered.wait(30)
+        for thread in (one, other):  # the first to come leaves first
             assert blas_threads() == {1}
             assert count_threads() == 1
-        leave.set()
-        thread.join()
+            thread.leave.set()
+            thread.join(30)
         assert blas_threads() == before
-        assert count_threads() == max(before)
+        assert count_threads() == 2
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_limits_are_nested(limit: Limit) -> None:
+    with threadpoolctl.threadpool_limits(2):
+        with limit():
+            with pytest.raises(ZeroDivisionError), limit(), one_blas_thread():
+                raise ZeroDivisionError
+            assert blas_threads() == {1}
+        assert max(blas_threads()) == 2
+
+
+def test_a_limit_that_could_not_be_set_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Any:
+        raise OSError("no library")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blas_threads_module, "_pools", refuse)
+        with pytest.raises(OSError, match="no library"), one_blas_thread():
+            pass
+    with threadpoolctl.threadpool_limits(2):
+        assert count_threads() == 2
+        with one_blas_thread():
+            assert blas_threads() == {1}
 
 
 def test_small_matrices_take_one_thread() -> None:

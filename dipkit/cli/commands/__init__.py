@@ -1,0 +1,1 @@
+"""Commands, one module each: read arguments, call the other rooms, print."""

@@ -1,0 +1,84 @@
+"""The command ``dipkit fit``."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from ..console import busy, log_of, read_molecules, show
+from ..options import (
+    BaselineName,
+    BaselineOption,
+    ChargesOption,
+    DataArgument,
+    Device,
+    DeviceOption,
+    DipoleOption,
+    JsonOption,
+    OutputOption,
+)
+
+
+def fit(
+    data: DataArgument,
+    output: OutputOption,
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+    charge_weight: Annotated[
+        float | None, typer.Option(help="Weight of the charges, D²/e².", show_default="auto")
+    ] = None,
+    charge_discrepancy: Annotated[
+        float | None,
+        typer.Option(
+            help="Penalty on what may be wrong with the charges, D²/e².", show_default="none"
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Ridge penalty, D².", show_default="auto")
+    ] = None,
+    n_inducing: Annotated[
+        int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
+    ] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
+    ] = None,
+    baseline: BaselineOption = BaselineName.none,
+    quadrupole_weight: Annotated[
+        float | None, typer.Option(help="Weight of quadrupoles, 1/Å².", show_default="0")
+    ] = None,
+    atomic_dipoles: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Scale of dipoles of single atoms.", show_default="0"),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a model to molecules with dipole labels."""
+    from ...estimator.persistence import save_model
+    from ...support.backend import get_backend
+    from ...support.system_memory import parse_bytes
+    from ..train import fit_model
+    from ..writers import check_output
+
+    check_output(output)
+    get_backend(device.value)
+    if memory_budget is not None:
+        parse_bytes(memory_budget)
+    parameters: dict[str, Any] = {"device": device.value, "random_state": seed}
+    given: dict[str, Any] = {"charge_weight": charge_weight, "alpha": alpha}
+    given |= {"basis__n_inducing": n_inducing, "memory_budget": memory_budget}
+    given |= {"charge_discrepancy": charge_discrepancy, "quadrupole_weight": quadrupole_weight}
+    given |= {"basis__atomic_dipoles": atomic_dipoles}
+    parameters |= {name: value for name, value in given.items() if value is not None}
+    parameters["baseline"] = baseline.value
+    start = time.perf_counter()
+    molecules = read_molecules(data, dipole, charges)
+    with log_of("dipkit.estimator.memory_plan"):
+        model, report = fit_model(molecules, parameters, busy)
+    with busy("saving"):
+        save_model(model, output)
+    seconds = time.perf_counter() - start
+    show({"model": str(output), **report, "seconds": seconds}, as_json, err=True)

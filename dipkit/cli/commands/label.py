@@ -1,0 +1,54 @@
+"""The command ``dipkit label``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..console import busy, show
+from ..options import DataArgument, JsonOption
+
+
+def label(
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File of molecules to write.", show_default=False)
+    ],
+    method: Annotated[
+        str,
+        typer.Option(help="gfn2, hf/BASIS or FUNCTIONAL/BASIS: b3lyp/6-31g(2df,p)."),
+    ],
+    charges_scheme: Annotated[
+        str, typer.Option(help="Charges from PySCF: mulliken or meta-lowdin.")
+    ] = "mulliken",
+    multiplicity: Annotated[
+        str, typer.Option(help="Of every molecule; 'lowest' is 1, or 2 for odd electrons.")
+    ] = "1",
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """Calculate dipoles and charges; a run that was killed goes on where it was."""
+    from ...data.io import as_molecules
+    from ...quantum.label_file import label_file
+    from ...quantum.labels import parse_method
+    from ..writers import MOLECULE_SUFFIXES, check_output
+
+    check_output(output, MOLECULE_SUFFIXES)
+    spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
+    calculation = parse_method(method, charges_scheme, spin)
+    with busy("reading"):
+        molecules = as_molecules(data, labels=False)
+    start = time.perf_counter()
+    result = label_file(molecules, calculation, output, jobs)
+    report = {
+        "output": str(output),
+        "molecules": len(result.molecules),
+        "resumed": result.resumed,
+        "failed": result.failures,
+        **calculation.provenance(),
+        "seconds": time.perf_counter() - start,
+    }
+    show(report, as_json, err=True)

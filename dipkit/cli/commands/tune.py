@@ -1,0 +1,80 @@
+"""The command ``dipkit tune``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..console import busy, read_molecules, show
+from ..options import (
+    BaselineName,
+    BaselineOption,
+    ChargesOption,
+    DataArgument,
+    DipoleOption,
+    JsonOption,
+    OutputOption,
+)
+
+
+def tune(
+    data: DataArgument,
+    output: OutputOption,
+    trials: Annotated[int, typer.Option(help="Finished trials in the study at the end.")] = 60,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which no trial begins.")
+    ] = None,
+    cv: Annotated[int, typer.Option(help="Folds.")] = 5,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="FILE.db, journal:FILE or a URL.", show_default="in memory"),
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="Study in the storage.")] = None,
+    jobs: Annotated[int, typer.Option(help="Trials at once.")] = 1,
+    space: Annotated[Path | None, typer.Option(help="Search space, JSON.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="HTML page with pictures of the study to write."),
+    ] = None,
+    holdout: Annotated[
+        bool, typer.Option(help="Keep a fifth of the molecules to measure on.")
+    ] = True,
+    guard: Annotated[
+        bool, typer.Option(help="Keep the usual parameters unless the best trial clearly wins.")
+    ] = True,
+    baseline: BaselineOption = BaselineName.none,
+    dipole: DipoleOption = None,
+    charges: ChargesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for the best parameters and fit a model; Ctrl-C keeps the best so far."""
+    from ...estimator.persistence import save_model
+    from ...estimator.pipeline import default_model
+    from ...report.plots import require_matplotlib
+    from ...search.study_report import write_study_report
+    from ..tune import read_space, tune_model
+    from ..writers import check_output
+
+    check_output(output)
+    if report is not None:
+        check_output(report, (".html",))
+        require_matplotlib()
+    settings: dict[str, Any] = {"space": read_space(space), "n_trials": trials, "cv": cv}
+    settings |= {"storage": storage, "study_name": study, "timeout": timeout}
+    settings |= {"n_jobs": jobs, "random_state": seed}
+    settings["estimator"] = default_model(baseline=baseline.value)
+    settings |= {} if guard else {"guard": None}
+    start = time.perf_counter()
+    search, model, summary = tune_model(
+        read_molecules(data, dipole, charges), settings, holdout, busy
+    )
+    with busy("saving"):
+        save_model(model, output)
+        if report is not None:
+            write_study_report(report, search.study_, summary)
+    seconds = time.perf_counter() - start
+    show({"model": str(output), **summary, "seconds": seconds}, as_json, err=True)

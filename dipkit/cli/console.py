@@ -1,0 +1,55 @@
+"""What commands print, and how they read: progress to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..data.molecules import Molecules
+
+
+def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molecules:
+    """Read molecules and their labels, showing that work goes on."""
+    from ..data.io import read
+
+    with busy("reading"):
+        return read(data, dipole_key=dipole, charges_key=charges)
+
+
+def busy(what: str) -> AbstractContextManager[Any]:
+    """Show that work goes on, on a terminal; nothing in a pipe."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
+
+
+@contextmanager
+def log_of(name: str) -> Iterator[None]:
+    """Show what a module logs, on stderr, as it happens."""
+    logger, handler = logging.getLogger(name), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("dipkit: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def show(values: Mapping[str, Any], as_json: bool, err: bool = False) -> None:
+    """Print values: JSON on stdout, or lines of name and value."""
+    if as_json:
+        typer.echo(json.dumps(values, indent=2, allow_nan=False))
+        return
+    from .writers import lines_of
+
+    typer.echo("\n".join(lines_of(values)), err=err)

@@ -1,0 +1,44 @@
+"""Errors of commands become one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..exceptions import DipkitError
+
+INTERRUPTED, USER_ERROR = 130, 2
+
+# Base of all usage errors, from whichever package this typer takes click.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+class Commands(TyperGroup):
+    """Turns errors into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = show_warning
+                return super().invoke(ctx)
+        except (DipkitError, OSError) as error:
+            if os.environ.get("DIPKIT_DEBUG"):
+                raise
+            typer.echo(f"dipkit: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(USER_ERROR) from error
+        except UsageError as error:
+            command = error.ctx.command_path if error.ctx else "dipkit"
+            typer.echo(f"dipkit: {error.format_message()}\nTry '{command} --help'.", err=True)
+            raise typer.Exit(USER_ERROR) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(INTERRUPTED) from error
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as one line on stderr."""
+    typer.echo(f"dipkit: warning: {' '.join(str(message).split())}", err=True)

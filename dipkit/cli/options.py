@@ -1,0 +1,37 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+BaselineName = StrEnum("BaselineName", ["none", "given", "gfn2"])
+
+DataArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA", help="Molecules: .xyz, .npz, .db, .sdf, raw QM9 files.", show_default=False
+    ),
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Model that dipkit wrote.", show_default=False)
+]
+DipoleOption = Annotated[
+    str | None, typer.Option("--dipole", metavar="KEY", help="Key of the dipole labels.")
+]
+ChargesOption = Annotated[
+    str | None, typer.Option("--charges", metavar="KEY", help="Key of the reference charges.")
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+BaselineOption = Annotated[
+    BaselineName,
+    typer.Option(help="Cheap calculation to correct: GFN2-xTB, or what the molecules carry."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)
+]

@@ -1,0 +1,134 @@
+"""What "auto" means for given labels, and which labels a parameter needs.
+
+Symbols: N dipole labels, alpha in debye^2, lambda in debye^2 / e^2, kappa the weight of directions.
+Values of parameters are checked elsewhere (`parameters.py`, `settings.py`).
+"""
+
+from __future__ import annotations
+
+from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
+from ..exceptions import InputError
+from ..learning.charge_discrepancy import absorbs
+from ..learning.labels import FitLabels
+from .baseline import Baseline
+from .parameters import ChargeStart, RandomStart, Start, ZeroStart
+
+# alpha="auto" is this over the number of dipole labels, which counts weights, debye^2.
+AUTO_ALPHA = 0.02
+# With a baseline alpha="auto" is this over the square of that number: less is left to learn.
+BASELINE_ALPHA = 40.0
+# direction_weight="auto" is this over the number of dipole labels.
+BASELINE_DIRECTION = 4.0
+# lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
+DEFAULT_CHARGE_WEIGHT = 1e-3
+# The same with a charge discrepancy, which then alone decides how closely charges are followed.
+DISCREPANT_CHARGE_WEIGHT = 100.0
+# Molecules up to which precision="auto" is double: such a fit takes seconds in either precision.
+DOUBLE_MOLECULES = 2000
+
+
+def has_baseline(labels: FitLabels) -> bool:
+    """Whether these labels were prepared for a model with a baseline."""
+    return labels.molecules.baseline_dipole is not None
+
+
+def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
+    """Ridge penalty to use, debye^2."""
+    if alpha != "auto":
+        return float(alpha)
+    n = labels.n_dipoles
+    return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
+
+
+def resolve_charge_weight(
+    charge_weight: float | str, labels: FitLabels, discrepancy: float | None = None
+) -> float:
+    """Lambda to use, debye^2 / e^2; above 0 it needs charge labels.
+
+    Raises
+    ------
+    InputError
+        If the charges are to have a weight and the molecules have none.
+    """
+    if charge_weight == "auto":
+        use = labels.has_charges and not has_baseline(labels)
+        usual = DISCREPANT_CHARGE_WEIGHT if absorbs(discrepancy) else DEFAULT_CHARGE_WEIGHT
+        return usual if use else 0.0
+    weight = float(charge_weight)
+    if weight > 0 and not labels.has_charges:
+        found = ", ".join(labels.molecules.source_keys) or "none"
+        raise InputError(
+            f"charge_weight: {weight:g} needs charge labels, and the molecules have none "
+            f"(looked for {', '.join(CHARGES_KEYS)}; keys present: {found}). Pass charges=, "
+            'name their key, or go on without them: charge_weight="auto" or 0.'
+        )
+    return weight
+
+
+def is_double(precision: str, n_molecules: int) -> bool:
+    """Whether kernel values of a fit are in double precision."""
+    return precision == "double" or (precision == "auto" and n_molecules <= DOUBLE_MOLECULES)
+
+
+def resolve_direction_weight(baseline: Baseline | None, labels: FitLabels) -> float:
+    """Kappa to use: without a baseline there is no direction to keep to."""
+    if baseline is None:
+        return 0.0
+    if baseline.direction_weight == "auto":
+        return BASELINE_DIRECTION / labels.n_dipoles
+    return float(baseline.direction_weight)
+
+
+def resolve_quadrupole_weight(quadrupole_weight: float, labels: FitLabels) -> float:
+    """Weight of the quadrupoles, 1 / angstrom^2; above 0 it needs quadrupole labels.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    weight = float(quadrupole_weight)
+    if weight > 0 and not labels.has_quadrupoles:
+        found = ", ".join(labels.molecules.source_keys) or "none"
+        raise InputError(
+            f"quadrupole_weight: {weight:g} needs quadrupole labels, and the molecules have none "
+            f"(looked for {QUADRUPOLE_KEY}; keys present: {found}). Give Molecules.quadrupole, or "
+            "go on without them: quadrupole_weight=0."
+        )
+    return weight
+
+
+def wants_quadrupoles(quadrupole_weight: float, labels: FitLabels, keep: bool) -> bool:
+    """Whether to sum over quadrupoles; with `keep`, also where only a later fit may use them."""
+    later = keep and labels.has_quadrupoles and not has_baseline(labels)
+    return quadrupole_weight > 0 or later
+
+
+def resolve_start(start: Start, labels: FitLabels) -> str:
+    """Name of the start to use: ``"charges"``, ``"electronegativity"``, ``"zero"``, ``"random"``.
+
+    Raises
+    ------
+    InputError
+        If the start needs charge labels and there are none.
+    """
+    if isinstance(start, RandomStart):
+        return "random"
+    if isinstance(start, ZeroStart):
+        return "zero"
+    assert isinstance(start, ChargeStart)
+    if start.source == "auto":
+        if has_baseline(labels):
+            return "zero"
+        return "charges" if labels.has_charges else "electronegativity"
+    if start.source == "charges" and not labels.has_charges:
+        raise InputError(
+            'start: "charges" needs charge labels, and the molecules have none. Use "auto" or '
+            '"electronegativity".'
+        )
+    return start.source
+
+
+def has_prior(start: Start) -> bool:
+    """Whether the ridge penalty shrinks towards the start; towards a random one it never does."""
+    return isinstance(start, ChargeStart) and bool(start.prior)

@@ -1,0 +1,301 @@
+"""Basis functions of atoms: whitened kernels of the inducing environments, a constant per element.
+
+Symbols, for each element e: environments z_1..z_Me, kernel matrix K_MM (M_e, M_e), whitening W
+(M_e, r_e - 1) with W^T K_MM W = 1, basis functions phi(x) = [k(x, z) W, BIAS] (r_e,). All elements:
+r columns, weights w (r,); E elements, S sets of weights. Equation (7) of the theory page. How the
+environments are chosen is in `inducing.py`, sums of basis functions over molecules are in
+`statistics.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from ..support.backend import NUMPY, Array, Backend
+from .atomic_dipoles import count_leading
+from .kernels import EnvironmentKernel
+
+FloatArray = NDArray[np.float64]
+# Descriptors of some environments of one element, one array of shape (M_e, d_s) per SOAP scale.
+Environments = tuple[NDArray[np.floating], ...]
+
+# The constant column of each element. Large, so that the ridge penalty hardly affects its weight.
+BIAS = 10.0
+
+
+@dataclass(frozen=True)
+class ElementBasis:
+    """Basis functions of one element.
+
+    Parameters
+    ----------
+    number : int
+        Atomic number.
+    environments : tuple of array of shape (M_e, d_s), float32 or float64
+        Descriptors of the inducing environments, one array per SOAP scale. Their type is that of
+        the kernel values.
+    whitening : array of shape (M_e, r_e - 1)
+    columns : slice
+        Columns of the charges of this element, among all r.
+    dipole_columns : tuple of slice
+        Columns of the atomic dipoles of this element: one slice for the neighbours of each element,
+        the constant last in each. They follow the charge columns of all elements. Empty without
+        atomic dipoles.
+    """
+
+    number: int
+    environments: tuple[Array, ...]
+    whitening: Array
+    columns: slice
+    dipole_columns: tuple[slice, ...] = ()
+
+    @property
+    def n_leading(self) -> int:
+        """Number of whitened directions in each amplitude of an atomic dipole."""
+        return count_leading(int(self.whitening.shape[1]))
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Basis functions of all elements; an atom has entries only in the columns of its element.
+
+    Parameters
+    ----------
+    elements : mapping
+        `ElementBasis` by atomic number, ascending.
+    kernel : EnvironmentKernel
+    weights : tuple of float
+        Weight of each SOAP scale in the kernel.
+    backend : Backend
+        Holds the arrays.
+    dipole_scale : float, default=0.0
+        Scale s of atomic dipoles (21). Above 0, their columns follow those of the charges.
+    """
+
+    elements: Mapping[int, ElementBasis]
+    kernel: EnvironmentKernel
+    weights: tuple[float, ...]
+    backend: Backend
+    dipole_scale: float = 0.0
+
+    @property
+    def n_columns(self) -> int:
+        """Number r of all columns, those of atomic dipoles included."""
+        parts = self.elements.values()
+        return max(
+            columns.stop for part in parts for columns in (part.columns, *part.dipole_columns)
+        )
+
+    @property
+    def n_charge_columns(self) -> int:
+        """Number of columns of charges, the first of all."""
+        return max(part.columns.stop for part in self.elements.values())
+
+    @property
+    def dipole_elements(self) -> list[int]:
+        """Elements of the neighbours that atomic dipoles point to; empty without atomic dipoles."""
+        return sorted(self.elements) if self.dipole_scale > 0 else []
+
+    def basis_functions(self, number: int, scales: Iterable[Array]) -> Array:
+        """Compute the basis functions of the charges of atoms of one element.
+
+        Parameters
+        ----------
+        number : int
+            Atomic number.
+        scales : iterable of array of shape (n_e, d_s)
+            Descriptors of the atoms, on the device. They are read one by one, so that a generator
+            holds one at a time.
+
+        Returns
+        -------
+        array of shape (n_e, r_e), float64
+        """
+        element, xp = self.elements[number], self.backend.xp
+        k = self.kernel(scales, element.environments, self.weights, self.backend)
+        phi = self.backend.empty((k.shape[0], element.whitening.shape[1] + 1))
+        k = xp.astype(k, xp.float64, copy=False)
+        self.backend.into(phi[:, :-1], xp.matmul, k, element.whitening)
+        phi[:, -1] = BIAS
+        return phi
+
+    def dual(self, w: Array) -> dict[int, tuple[FloatArray, float]]:
+        """Turn weights into one coefficient per environment and one constant per element.
+
+        Parameters
+        ----------
+        w : array of shape (r,)
+
+        Returns
+        -------
+        dict
+            By atomic number: coefficients of shape (M_e,), e, and the constant, e.
+        """
+        found = {}
+        for number, element in self.elements.items():
+            part = w[element.columns]
+            coefficients = self.backend.to_host(element.whitening @ part[:-1])
+            found[number] = (coefficients, float(BIAS * part[-1]))
+        return found
+
+    def dual_of_many(self, w: Array) -> tuple[FloatArray, FloatArray]:
+        """Turn several sets of weights into coefficients and constants, as `dual` does with one.
+
+        Parameters
+        ----------
+        w : array of shape (r, S)
+
+        Returns
+        -------
+        coefficients : ndarray of shape (M, S), e
+            Elements one after the other.
+        constants : ndarray of shape (E, S), e
+        """
+        to_host, parts = self.backend.to_host, list(self.elements.values())
+        coefficients = [to_host(part.whitening @ w[part.columns, :][:-1, :]) for part in parts]
+        constants = [to_host(BIAS * w[part.columns, :][-1, :]) for part in parts]
+        return np.concatenate(coefficients), np.array(constants)
+
+    def dipole_dual(self, w: Array) -> tuple[FloatArray, FloatArray]:
+        """Turn weights into coefficients and constants of the amplitudes of atomic dipoles.
+
+        Parameters
+        ----------
+        w : array of shape (r,) or (r, S)
+
+        Returns
+        -------
+        coefficients : ndarray of shape (M, E) or (M, E, S), e
+            Elements one after the other; `dipole_scale` is included.
+        constants : ndarray of shape (E, E) or (E, E, S), e
+            First axis: element of the atom. Second axis: element of its neighbours.
+        """
+        to_host, coefficients, constants = self.backend.to_host, [], []
+        for element in self.elements.values():
+            parts = [self.dipole_scale * w[run, ...] for run in element.dipole_columns]
+            leading = element.whitening[:, : element.n_leading]
+            of_element = [to_host(leading @ part[:-1, ...]) for part in parts]
+            coefficients.append(np.stack(of_element, axis=1))
+            constants.append(np.stack([to_host(BIAS * part[-1, ...]) for part in parts]))
+        return np.concatenate(coefficients), np.array(constants)
+
+
+def fill_dipole_columns(
+    rows: Array, moments: Iterable[Array], phi: Array, element: ElementBasis
+) -> None:
+    """Write the columns of the atomic dipoles of one element.
+
+    Parameters
+    ----------
+    rows : array of shape (k, r)
+        Rows of some molecules; written to.
+    moments : iterable of sparse array of shape (k, n_e)
+        One for the neighbours of each element: what an amplitude of 1 on each atom adds to rows.
+    phi : array of shape (n_e, r_e)
+        From `Basis.basis_functions`.
+    element : ElementBasis
+    """
+    for run, moment in zip(element.dipole_columns, moments, strict=True):
+        constant = run.stop - 1
+        rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]
+        rows[:, constant : constant + 1] = moment @ phi[:, -1:]
+
+
+def build_basis(
+    environments: Mapping[int, Environments],
+    kernel: EnvironmentKernel,
+    weights: Sequence[float],
+    eigenvalue_cut: float,
+    backend: Backend = NUMPY,
+    dipole_scale: float = 0.0,
+    precise: bool = False,
+) -> Basis:
+    """Whiten the kernel matrix of the environments of each element.
+
+    Parameters
+    ----------
+    environments : mapping
+        By atomic number: descriptors of the inducing environments, one array per SOAP scale.
+    kernel : EnvironmentKernel
+    weights : sequence of float
+        Weight of each SOAP scale in the kernel.
+    eigenvalue_cut : float
+        Directions are dropped whose eigenvalue is below this share of the largest one.
+    backend : Backend
+    dipole_scale : float, default=0.0
+        Scale of atomic dipoles; 0 for charges alone.
+    precise : bool, default=False
+        Compute kernel values in float64 instead of float32.
+
+    Returns
+    -------
+    Basis
+    """
+    elements, start, dtype = {}, 0, kernel_dtype(precise)
+    for number, scales in sorted(environments.items()):
+        whitening = whiten(_exact_kernel_matrix(scales, kernel, weights), eigenvalue_cut)
+        stop = start + whitening.shape[1] + 1
+        elements[number] = ElementBasis(
+            number=number,
+            # Fortran order: `sparse_products.dot` needs it to leave out zeros.
+            environments=tuple(backend.asarray(np.asfortranarray(x, dtype)) for x in scales),
+            whitening=backend.asarray(whitening),
+            columns=slice(start, stop),
+        )
+        start = stop
+    if dipole_scale > 0:
+        elements = _with_dipole_columns(elements, start)
+    return Basis(elements, kernel, tuple(weights), backend, dipole_scale)
+
+
+def kernel_dtype(precise: bool) -> type[np.float32 | np.float64]:
+    """Type of kernel values: float64 where `precise`, else float32."""
+    return np.float64 if precise else np.float32
+
+
+def _with_dipole_columns(
+    elements: Mapping[int, ElementBasis], start: int
+) -> dict[int, ElementBasis]:
+    """Give each element columns of its atomic dipoles, the first of all at `start`."""
+    found = {}
+    for number, element in elements.items():
+        size = element.n_leading + 1
+        runs = [slice(start + i * size, start + (i + 1) * size) for i in range(len(elements))]
+        found[number] = replace(element, dipole_columns=tuple(runs))
+        start = runs[-1].stop
+    return found
+
+
+def _exact_kernel_matrix(
+    scales: Environments, kernel: EnvironmentKernel, weights: Sequence[float]
+) -> FloatArray:
+    # In float64: rounding noise in K_MM would be whitened together with the signal, and the
+    # eigenvalue cut would have to be orders of magnitude higher.
+    exact = [scale.astype(np.float64) for scale in scales]
+    matrix: FloatArray = kernel(exact, exact, weights)
+    return matrix
+
+
+def whiten(matrix: FloatArray, eigenvalue_cut: float) -> FloatArray:
+    """Return W with W^T K W = 1 on the directions above the cut, largest eigenvalue first.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (M, M)
+        Symmetric positive semidefinite.
+    eigenvalue_cut : float
+        Relative to the largest eigenvalue.
+
+    Returns
+    -------
+    ndarray of shape (M, r), r <= M
+    """
+    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
+    above = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
+    whitening: FloatArray = vectors[:, above] / np.sqrt(values[above])
+    return whitening

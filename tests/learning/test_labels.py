@@ -1,0 +1,141 @@
+"""Labels of a fit: where they are read from, and what sample weights mean for them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dipkit.data.molecules import Molecules
+from dipkit.exceptions import InputError
+from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.labels import FitLabels, read_labels
+
+SIZES = (3, 4, 5, 2, 6, 3, 4, 5)
+
+
+@pytest.fixture
+def molecules(toy: Callable[..., Molecules]) -> Molecules:
+    """Every kind of label: three molecules lack a dipole, two have vectors, some have charges."""
+    plain, rng = toy(sizes=SIZES), np.random.default_rng(2)
+    magnitudes, vectors = 1 + rng.random(8), np.full((8, 3), np.nan)
+    vectors[:2] = rng.standard_normal((2, 3))
+    magnitudes[:2] = np.nan
+    magnitudes[[4, 5, 6]] = np.nan
+    charges = conserve_charge(rng.standard_normal(plain.n_atoms), plain)
+    charges[plain.atom_index([1, 4, 7])] = np.nan
+    quadrupole = np.full((8, 3, 3), np.nan)
+    quadrupole[[2, 5]] = np.diag([1.0, 1.0, -2.0])
+    return plain.replace(
+        dipole_magnitude=magnitudes, dipole_vector=vectors, charges=charges, quadrupole=quadrupole
+    )
+
+
+def of(molecules: Molecules, weights: list[float] | None = None) -> FitLabels:
+    return read_labels(molecules, None, None, weights)
+
+
+def properties(labels: FitLabels) -> tuple[float, bool, bool]:
+    return labels.n_dipoles, labels.has_charges, labels.has_quadrupoles
+
+
+def test_labels_of_the_molecules_are_counted(molecules: Molecules) -> None:
+    labels = of(molecules)
+    assert properties(labels) == (5.0, True, True)
+    assert labels.summary() == {
+        "n_molecules": 8,
+        "n_atoms": sum(SIZES),
+        "n_magnitudes": 3,
+        "n_vectors": 2,
+        "n_charges": 5,
+        "n_quadrupoles": 2,
+    }
+    np.testing.assert_array_equal(labels.target.weights, 1.0)
+    np.testing.assert_array_equal(labels.target.magnitudes, molecules.dipole_magnitude)
+    np.testing.assert_array_equal(labels.target.vectors, molecules.dipole_vector)
+    np.testing.assert_array_equal(labels.charges, molecules.charges)
+
+
+def test_a_vector_goes_before_a_magnitude(molecules: Molecules) -> None:
+    sizes = np.linalg.norm(molecules.dipole_vector, axis=1)
+    both = molecules.replace(
+        dipole_magnitude=np.where(np.isnan(sizes), molecules.dipole_magnitude, sizes)
+    )
+    assert of(both).summary() == of(molecules).summary()
+    assert of(both).n_dipoles == 5
+
+
+@pytest.mark.parametrize("kind", ["magnitudes", "vectors"])
+def test_dipoles_given_replace_those_of_the_molecules(molecules: Molecules, kind: str) -> None:
+    y = np.arange(1.0, 9.0) if kind == "magnitudes" else np.arange(1.0, 25.0).reshape(8, 3) / 10
+    target = read_labels(molecules, y, None, None).target
+    given, none = (
+        (target.magnitudes, target.vectors)
+        if kind == "magnitudes"
+        else (target.vectors, target.magnitudes)
+    )
+    np.testing.assert_array_equal(given, y)
+    assert np.isnan(none).all()
+
+
+def test_charges_may_be_given_in_two_ways(molecules: Molecules) -> None:
+    charges = conserve_charge(np.arange(float(molecules.n_atoms)), molecules)
+    flat = read_labels(molecules, None, charges, None)
+    each = read_labels(molecules, None, np.split(charges, molecules.offsets[1:-1]), None)
+    for labels in (flat, each):
+        np.testing.assert_array_equal(labels.charges, charges)
+        np.testing.assert_array_equal(labels.molecules.charges, charges)
+
+
+# Weights
+
+
+def test_a_weight_counts_like_copies(molecules: Molecules) -> None:
+    times = [1, 2, 3, 0, 1, 0, 2, 1]
+    weighted, repeated = of(molecules, times), of(molecules[np.repeat(np.arange(8), times)])
+    assert properties(weighted) == properties(repeated) == (7.0, True, True)
+
+
+def test_weights_that_are_no_integers_are_relative(molecules: Molecules) -> None:
+    # Molecules 4 to 6 have no dipole.
+    labels = of(molecules, [0.5, 0.25, 1.5, 2.0, 10.0, 10.0, 10.0, 0.125])
+    assert labels.n_dipoles == pytest.approx(4.375**2 / 6.578125)
+
+
+@pytest.mark.parametrize("absent", [[0], [2, 5], [0, 1], [0, 2, 3, 5, 6], [1, 2, 3, 7]], ids=str)
+def test_a_molecule_of_weight_0_is_absent(molecules: Molecules, absent: list[int]) -> None:
+    weights = np.where(np.isin(np.arange(8), absent), 0.0, 1.0)
+    found, expected = of(molecules, weights.tolist()), of(molecules[weights > 0])
+    assert found.summary() == expected.summary()
+    assert properties(found) == properties(expected)
+
+
+def test_weights_of_0_alone_are_refused(molecules: Molecules) -> None:
+    with pytest.raises(InputError, match=r"sample_weight: expected a positive weight"):
+        of(molecules, [0.0] * 8)
+    # Those of positive weight have no dipole.
+    with pytest.raises(InputError, match=r"sample_weight: .* got weight 0 for each"):
+        of(molecules, [0, 0, 0, 0, 1, 1, 1, 0])
+
+
+def test_molecules_of_weight_0_do_not_decide_about_units(molecules: Molecules) -> None:
+    y = np.full(8, 400.0)
+    y[:2] = 2.0
+    read_labels(molecules, y, None, [1, 1, 0, 0, 0, 0, 0, 0])  # a warning would be an error
+    with pytest.warns(UserWarning, match="median is 400"):
+        read_labels(molecules, y, None, None)
+
+
+def test_single_atoms_of_weight_0_are_absent(toy: Callable[..., Molecules]) -> None:
+    molecules = toy(sizes=(3, 1, 4))
+    read_labels(molecules, [1.0, 0.0, 2.0], None, [1, 0, 1])  # a warning would be an error
+    with pytest.warns(UserWarning, match="1 of 3 molecules are single atoms"):
+        read_labels(molecules, [1.0, 0.0, 2.0], None, [1, 2, 1])
+    with pytest.raises(InputError, match="X: expected molecules of two atoms or more"):
+        read_labels(molecules, [1.0, 0.0, 2.0], None, [0, 1, 0])
+
+
+def test_weights_given_are_kept(molecules: Molecules) -> None:
+    weights = np.arange(8.0)
+    labels = of(molecules, weights)
+    np.testing.assert_array_equal(labels.target.weights, weights)
+    np.testing.assert_array_equal(weights, np.arange(8.0))
