@@ -28,7 +28,7 @@ from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
 from dipkit.learning.losses import SquaredLoss
 from dipkit.learning.objective import JointObjective
-from dipkit.learning.solvers import solve_annealed
+from dipkit.learning.reweighted import solve_annealed
 
 ALONE = "no charges"
 OWN = "charges of the N molecules"

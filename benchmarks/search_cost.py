@@ -17,7 +17,7 @@ from sklearn.model_selection import KFold
 
 from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer, read
 from dipkit.data.datasets import load_organics
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from _common import draw, setting
 from sklearn.model_selection import KFold
 
 from dipkit import DipoleSearchCV, Molecules, SOAPTransformer, default_model, read
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 
 N_TEST = 1000
 ALPHAS = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6]

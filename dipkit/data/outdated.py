@@ -57,7 +57,7 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
     if changes.get("dipole_vector") is not None:
         shape = values["dipole_vector"].shape
         vector = coerce("dipole_vector", changes["dipole_vector"], np.float64, shape)
-        known = ~np.isnan(vector).any(axis=1)
+        known: Mask = ~np.isnan(vector[:, 0])
         kept["dipole_magnitude"] = _blank(kept["dipole_magnitude"], known)
     return kept
 

@@ -25,7 +25,7 @@ from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
-from ..learning.solvers import SolveResult, Status, solve_annealed
+from ..learning.reweighted import SolveResult, Status, solve_annealed
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
@@ -219,7 +219,7 @@ def _solve(
         for w in weights
     ]
     result = min(results, key=lambda candidate: candidate.objective)
-    logger.info("%d iterations: %s", result.n_solves, result.status.value)
+    logger.info("%d iterations: %s", result.n_iter, result.status.value)
     if result.status is not Status.CONVERGED:
         warnings.warn(
             f"{result.status.value} (max_iter={solver.max_iter}, alpha={objective.alpha:g})",
@@ -256,7 +256,7 @@ def _solution_attributes(result: SolveResult, labels: FitLabels) -> dict[str, An
     return {
         "objective_": result.objective,
         "history_": np.array(result.history),
-        "n_iter_": result.n_solves,
+        "n_iter_": result.n_iter,
         "n_factorizations_": result.n_factorizations,
         "converged_": result.status is Status.CONVERGED,
         "status_": result.status.value,

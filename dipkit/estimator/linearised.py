@@ -52,14 +52,14 @@ class LinearisedObjective:
     def __init__(self, objective: JointObjective, weights: Array):
         self.objective, self.backend = objective, objective.backend
         to_host, xp = self.backend.to_host, self.backend.xp
-        mu = objective.dipoles(objective.at(weights))
+        mu = objective.dipoles(objective.at(weights))[0]
         residuals = objective.residuals(mu)
         omega = objective.loss.weight(residuals, xp)
         kappa = xp.maximum(objective.loss.curvature(residuals, xp), LEAST_CURVATURE * omega)
-        shares: FloatArray = to_host(objective.weights)
+        shares: FloatArray = to_host(objective.weights[0])
         self.n_labelled = int(np.count_nonzero(shares))
         self.directions = unit_vectors(to_host(mu))
-        self._has_vector: NDArray[np.bool_] = to_host(objective.has_vector[:, 0])
+        self._has_vector: NDArray[np.bool_] = to_host(objective.has_vector)
         self._residual: FloatArray = to_host(mu - objective.target_vectors(mu))
         self._pull_weights: FloatArray = shares * to_host(omega)
         self._curvatures: FloatArray = shares * to_host(kappa)
@@ -76,8 +76,7 @@ class LinearisedObjective:
             if less.any():
                 along_residual = backend.asarray(unit_vectors(self._residual))
                 matrix -= directed_gram(rows, along_residual, less, backend)
-        if self.objective.term is not None:
-            matrix += self.objective.term_scale * self.objective.term.gram
+        self.objective.terms.add_to(matrix)
         backend.diagonal(matrix)[...] += self.objective.alpha
         return matrix
 

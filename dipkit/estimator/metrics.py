@@ -258,7 +258,7 @@ def _signed_errors(
     y: ArrayLike | None,
     sample_weight: ArrayLike | None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Errors of labelled molecules, debye, and their weights: 0 where there is no prediction."""
+    """Errors of the molecules that have a label and a prediction, debye, and their weights."""
     known: NDArray[np.bool_] | slice = slice(None)
     if y is None:
         molecules = as_molecules(X)
@@ -273,7 +273,7 @@ def _signed_errors(
             "y: expected one magnitude or vector for each of the predictions of shape "
             f"{predicted.shape}, got {true.shape}."
         )
-    errors: FloatArray = predicted - true
+    errors = predicted - true
     weights = np.ones(len(errors))
     if sample_weight is not None:
         weights = _finite("sample_weight", sample_weight)[known]

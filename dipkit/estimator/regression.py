@@ -240,8 +240,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
 
         The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
-        all molecules stay in memory, but are neither pickled nor saved. After `fit` the first call
-        starts anew.
+        all molecules stay in memory, but are neither pickled nor saved: a model that was copied,
+        pickled, loaded, or fitted by `fit`, refuses to go on.
 
         Parameters
         ----------
@@ -257,7 +257,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         Raises
         ------
         InputError
-            As in `fit`, and for elements or descriptors that the first call did not see.
+            As in `fit`, for elements or descriptors that the first call did not see, for parameters
+            of the basis that changed since, and where the statistics of earlier calls are gone.
         """
         if self._statistics is None and hasattr(self, "dual_coef_"):
             raise InputError(

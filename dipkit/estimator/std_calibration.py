@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from ..data.molecules import Molecules
 from ..learning.basis import BIAS, Basis
 from ..learning.charge_maps import molecule_sums, project
+from ..learning.normal_matrices import FactorizationError
 from ..learning.objective import DipoleTarget, JointObjective
-from ..learning.solvers import FactorizationError
 from ..support.backend import Array
 from .linearised import LinearisedObjective
 from .memory_plan import N_SAMPLES, SPREAD_MOLECULES

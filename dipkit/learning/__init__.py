@@ -10,7 +10,8 @@ Begin with `objective.py`, equation (4) of the theory page. In the order in whic
 - What is minimised: `labels.py` (labels and sample weights of one fit), the terms of the objective
   and their sums over blocks of molecules (`dipole_gram.py`, `blocking.py` and the modules that are
   named after a term).
-- The minimum: `initial_charges.py` (starts), then the solvers.
+- The minimum: `initial_charges.py` (starts), `reweighted.py` (iterations), `lbfgs.py` (their
+  acceleration), `normal_matrices.py` (what is factored).
 
 Not here: files and units (`dipkit.data`), descriptors (`dipkit.descriptors`), and parameters,
 fitted attributes and predictions of the estimator (`dipkit.estimator`).

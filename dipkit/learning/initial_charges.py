@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..support.backend import Array, Backend
+from .normal_matrices import FactorizationError
 from .objective import JointObjective
 from .quadratic_term import QuadraticTerm
-from .solvers import FactorizationError
 
 FloatArray = NDArray[np.float64]
 
@@ -153,9 +153,9 @@ def magnitude_scale(objective: JointObjective, w: Array) -> float:
         1 for weights whose dipoles are zero or not finite.
     """
     xp = objective.backend.xp
-    mu = objective.at(w).moment
+    mu = objective.at(w).dipole_change[0]
     target = objective.target_vectors(mu)
-    weights = objective.weights[:, None]
+    weights = objective.weights[0][:, None]
     square = float(xp.sum(weights * mu * mu))
     overlap = float(xp.sum(weights * mu * target))
     return max(overlap / square, 0.0) if math.isfinite(square) and square > 0 else 1.0

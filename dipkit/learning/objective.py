@@ -1,33 +1,37 @@
-"""The joint objective, its terms, and the quadratic that majorises it.
+"""The joint objective of one problem, or of many problems over the same dipole rows.
 
-Symbols: weights w (r,), dipoles mu = mu0 + D w (N, 3) in debye, references m_A (magnitudes) or
-mu_ref,A (vectors), normalised sample weights s_A (sum 1), residuals e_A in debye. Equation (4):
+A fit is one problem. The folds of a cross-validation, times the charge weights of a grid, are many:
+they differ in sample weights and in their quadratic terms, and share the rows D, so that products
+of matrices take the place of many products with vectors.
 
-    J(w) = sum_A s_A rho(e_A) + lambda / n_c sum_i c_i (q_i - p_i)^2 + alpha |w - w0|^2
+Symbols: problems b = 1..B, weights W (B, r), dipoles mu = mu0 + D w (B, N, 3) in debye, references
+m_A (magnitudes) or mu_ref,A (vectors), normalised sample weights s_A (sum 1), residuals e_A in
+debye. Equation (4) of the theory page, for each problem:
 
-with e_A = |mu_A| - m_A, or |mu_A - mu_ref,A| where a molecule has a vector. How J is brought
-down is in `solvers.py`.
+    J(w) = sum_A s_A rho(e_A) + (quadratic terms) + alpha |w - w0|^2
+
+with e_A = |mu_A| - m_A, or |mu_A - mu_ref,A| where a molecule has a vector. How J is minimised is
+in `reweighted.py`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..support.backend import NUMPY, Backend
-from .dipole_gram import directed_gram, weighted_gram
+from ..support.backend import NUMPY, Array, Backend
 from .losses import Loss
-from .quadratic_term import WeightedTerm, weighted_sum
+from .quadratic_term import ProblemTerms, SingleTerms, WeightedTerm
+
+__all__ = ["DipoleTarget", "Direction", "Iterate", "JointObjective"]
 
 FloatArray = NDArray[np.float64]
-
-# Share of what moves a dipole across its direction, in a matrix with directions.
-ACROSS = 0.05
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class DipoleTarget:
     magnitudes : ndarray of shape (n_molecules,), debye
         NaN where there is none.
     vectors : ndarray of shape (n_molecules, 3), debye
-        NaN where there is none; a vector goes before a magnitude.
+        NaN where there is none; a vector is used in preference to a magnitude.
     weights : ndarray of shape (n_molecules,)
         s_A, not negative.
     """
@@ -48,208 +52,250 @@ class DipoleTarget:
     vectors: FloatArray
     weights: FloatArray
 
+    @property
+    def has_vector(self) -> NDArray[np.bool_]:
+        """Molecules with a vector (n_molecules,)."""
+        return ~np.isnan(self.vectors[:, 0])
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Molecules with a vector or a magnitude (n_molecules,)."""
+        return self.has_vector | ~np.isnan(self.magnitudes)
+
+
+class Direction(NamedTuple):
+    """Weights with what is linear in them: combinations cost no product with the rows."""
+
+    w: Array
+    """Weights (B, r)."""
+    dipole_change: Array
+    """D w (B, n_molecules, 3), debye."""
+    term_product: Array
+    """Gram matrices of the quadratic terms, with their factors, times w (B, r)."""
+
 
 @dataclass
-class Point:
-    """Weights with all that is linear in them, so that combining points costs no product.
+class Iterate:
+    """Weights with what is linear in them, and what follows at these dipoles.
 
     Parameters
     ----------
-    w : array of shape (r,)
-    moment : array of shape (n_molecules, 3), debye
-        D w, without the constant part.
-    charge : array of shape (r,)
-        Gram matrix of the quadratic terms times w; zeros without such terms.
+    w, dipole_change, term_product : arrays
+        As in `Direction`.
+    off : array of shape (B, n_molecules, 3), debye
+        mu - mu_ref, where mu_ref is 0 for a molecule without a vector.
+    norm : array of shape (B, n_molecules), debye
+        Length of that.
+    residual : array of shape (B, n_molecules), debye
+        e_A: the norm less the magnitude, which is 0 for a molecule with a vector.
+    value : array of shape (B,), debye^2
+        J.
     """
 
-    w: Any
-    moment: Any
-    charge: Any
+    w: Array
+    dipole_change: Array
+    term_product: Array
+    off: Array
+    norm: Array
+    residual: Array
+    value: Array
 
-    def __sub__(self, other: Point) -> Point:
-        return Point(self.w - other.w, self.moment - other.moment, self.charge - other.charge)
+    def take(self, problems: Indices, backend: Backend) -> Iterate:
+        """Return these problems alone."""
+        return Iterate(*(backend.take(getattr(self, f.name), problems) for f in fields(self)))
 
-    def __add__(self, other: Point) -> Point:
-        return Point(self.w + other.w, self.moment + other.moment, self.charge + other.charge)
-
-    def __mul__(self, factor: float) -> Point:
-        return Point(self.w * factor, self.moment * factor, self.charge * factor)
+    def put(self, problems: Indices, other: Iterate, backend: Backend) -> None:
+        """Replace these problems, in place."""
+        for f in fields(self):
+            backend.put(getattr(self, f.name), problems, getattr(other, f.name))
 
 
 class JointObjective:
-    """J(w) of equation (4) for given statistics.
+    """J(w) of equation (4), for each problem.
 
     Parameters
     ----------
     rows : array of shape (3 n_molecules, r), debye / e
         Dipole rows D.
-    constant : ndarray of shape (n_molecules, 3), debye
+    constant : ndarray of shape (n_molecules, 3) or (B, n_molecules, 3), debye
         mu0, the part of the dipoles without weights.
     target : DipoleTarget
-    terms : sequence of (QuadraticTerm or None, float)
-        Quadratic terms, each with its weight, as for the charges lambda.
+    terms : ProblemTerms, or sequence of (QuadraticTerm or None, float)
+        Quadratic terms; those of one problem each with its weight, as for the charges lambda.
     alpha : float
         Ridge penalty.
     loss : Loss
     backend : Backend
+    weights : ndarray of shape (B, n_molecules), default=None
+        s_A of each problem; None takes those of the target, for one problem.
+    project : callable, default=None
+        ``project(W, problems)`` takes the excluded directions out of W (B, r), in place, where
+        `problems` (B,) are the original numbers of the problems. None excludes none.
     """
 
     def __init__(
         self,
-        rows: Any,
+        rows: Array,
         constant: FloatArray,
         target: DipoleTarget,
-        terms: Sequence[WeightedTerm],
+        terms: ProblemTerms | Sequence[WeightedTerm],
         alpha: float,
         loss: Loss,
         backend: Backend = NUMPY,
+        weights: FloatArray | None = None,
+        project: Callable[[Array, Indices], Array] | None = None,
     ):
         self.backend, self.loss, self.alpha, self.rows = backend, loss, alpha, rows
-        has_vector = ~np.isnan(target.vectors[:, 0])
-        labelled = has_vector | ~np.isnan(target.magnitudes)
-        weights = np.where(labelled, target.weights, 0.0)
-        self.weights = backend.asarray(weights / weights.sum())
-        has_vector = backend.asarray(has_vector)
-        self.has_vector = has_vector[:, None]
-        self.magnitudes = backend.asarray(np.nan_to_num(target.magnitudes))
+        self.target = target
+        weights = target.weights[None] if weights is None else weights
+        weights = np.where(target.labelled, weights, 0.0)
+        self.weights = backend.asarray(weights / weights.sum(axis=1, keepdims=True))
+        # A vector is a magnitude of 0, measured from the label: one formula serves both.
+        self.has_vector = backend.asarray(target.has_vector)
+        magnitudes = np.where(target.has_vector, 0.0, np.nan_to_num(target.magnitudes))
+        self.magnitudes = backend.asarray(magnitudes)
         self.vectors = backend.asarray(np.nan_to_num(target.vectors))
-        self.constant = backend.asarray(constant)
-        self.term, weight = weighted_sum(terms, backend)
-        self.term_scale = 0.0 if self.term is None else weight / self.term.weight
-        self.prior = backend.zeros(rows.shape[1])
-        self.across = backend.asarray(across_shares(target))
-        lengths = backend.xp.where(has_vector, self._lengths(self.vectors), self.magnitudes)
-        # Mean square of the labels, debye^2.
-        self.size = float(self.weights @ (lengths * lengths))
-        # Shared by the copies with another alpha or prior.
-        self._constant_matrices: dict[bool, Any] = {}
-
-    def at(self, w: Any) -> Point:
-        """Compute what is linear in w."""
-        xp = self.backend.xp
-        moment = xp.reshape(self.rows @ w, (-1, 3))
-        charge = xp.zeros_like(w) if self.term is None else self.term.gram @ w
-        return Point(w, moment, charge)
-
-    def dipoles(self, point: Point) -> Any:
-        """Return mu (n_molecules, 3), debye."""
-        return self.constant + point.moment
-
-    def target_vectors(self, mu: Any) -> Any:
-        """Vectors that the majoriser pulls mu towards: m_A mu_A / |mu_A|, or the vector label."""
-        pulled = self.magnitudes[:, None] * self.directions(mu)
-        return self.backend.xp.where(self.has_vector, self.vectors, pulled)
-
-    def directions(self, mu: Any) -> Any:
-        """Return u (n_molecules, 3) of the dipoles."""
-        xp, norm = self.backend.xp, self._lengths(mu)
-        # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
-        fixed = self.backend.asarray([0.0, 0.0, 1.0])
-        return xp.where(norm[:, None] > 0, mu / xp.maximum(norm, 1e-300)[:, None], fixed)
-
-    def residuals(self, mu: Any) -> Any:
-        """Return e_A (n_molecules,), debye."""
-        off, length = self._lengths(mu - self.vectors), self._lengths(mu)
-        return self.backend.xp.where(self.has_vector[:, 0], off, length - self.magnitudes)
-
-    def _lengths(self, vectors: Any) -> Any:
-        xp = self.backend.xp
-        return xp.sqrt(xp.sum(vectors * vectors, axis=1))
-
-    def value(self, point: Point) -> float:
-        """J at a point, debye^2."""
-        e = self.residuals(self.dipoles(point))
-        value = self.weights @ self.loss.value(e, self.backend.xp)
-        excess = point.w - self.prior
-        value += self.alpha * (excess @ excess)
-        if self.term is not None:
-            rhs = self.term.rhs
-            fit = point.w @ point.charge - 2 * (rhs @ point.w) + self.term.constant
-            value += self.term_scale * fit
-        return float(value)
-
-    def gradient(self, point: Point) -> Any:
-        """dJ/dw at a point (r,): that of the majoriser, which touches J there."""
-        mu = self.dipoles(point)
-        omega = self.pass_weights(mu)
-        pull = self.backend.xp.reshape(omega[:, None] * (mu - self.target_vectors(mu)), (-1,))
-        gradient = pull @ self.rows + self.alpha * (point.w - self.prior)
-        if self.term is not None:
-            gradient += self.term_scale * (point.charge - self.term.rhs)
-        return 2 * gradient
-
-    def slope(self, point: Point, direction: Point) -> float:
-        """Directional derivative of J, without a matrix product."""
-        mu = self.dipoles(point)
-        omega = self.pass_weights(mu)
-        pull = omega[:, None] * (mu - self.target_vectors(mu))
-        slope = self.backend.xp.sum(pull * direction.moment)
-        slope += self.alpha * ((point.w - self.prior) @ direction.w)
-        if self.term is not None:
-            difference = point.charge - self.term.rhs
-            slope += self.term_scale * (difference @ direction.w)
-        return 2 * float(slope)
-
-    def pass_weights(self, mu: Any) -> Any:
-        """s_A omega_A of the majoriser at these dipoles (n_molecules,)."""
-        return self.weights * self.loss.weight(self.residuals(mu), self.backend.xp)
-
-    def with_prior(self, prior: Any) -> JointObjective:
-        """Return the same objective with the ridge penalty on the distance to a prior w0 (r,)."""
-        other = copy.copy(self)
-        other.prior = prior
-        return other
+        self.constant = backend.asarray(constant if constant.ndim == 3 else constant[None])
+        if isinstance(terms, Sequence):
+            terms = SingleTerms(terms, rows.shape[1], backend)
+        self.terms: ProblemTerms = terms
+        self.prior = backend.zeros((weights.shape[0], rows.shape[1]))
+        self._project = project
+        self._problems: Indices = np.arange(weights.shape[0])
+        lengths = np.linalg.norm(np.nan_to_num(target.vectors), axis=1) + magnitudes
+        # Mean square of the labels (B,), debye^2.
+        self.size = self.weights @ backend.asarray(lengths**2)
 
     def with_alpha(self, alpha: float) -> JointObjective:
-        """Return the same objective with another ridge penalty; matrices are shared."""
+        """Return the same objective with another ridge penalty."""
         other = copy.copy(self)
         other.alpha = alpha
         return other
 
-    def normal_matrix(self, mu: Any, directed: bool = False) -> Any:
-        """Matrix of the majoriser (6) at these dipoles, or one closer to the curvature of J.
+    def with_prior(self, prior: Array) -> JointObjective:
+        """Return the same objective with the ridge penalty on the distance to w0 (B, r)."""
+        other = copy.copy(self)
+        other.prior = self.backend.xp.reshape(prior, self.prior.shape)
+        return other
 
-        A magnitude does not hold its dipole from turning, which the majoriser does not know. The
-        other matrix has S_A = omega_A (u_A u_A^T + d_A (1 - u_A u_A^T)) between D_A^T and D_A in
-        place of omega_A, with d_A from `across_shares`: it is at least ACROSS of the first.
+    def take(self, problems: Indices) -> JointObjective:
+        """Return the objective of these problems alone."""
+        other, take = copy.copy(self), self.backend.take
+        other._problems = self._problems[problems]
+        other.terms = self.terms.take(problems)
+        for name in ("weights", "prior", "size"):
+            setattr(other, name, take(getattr(self, name), problems))
+        if self.constant.shape[0] > 1:
+            other.constant = take(self.constant, problems)
+        return other
 
-        Parameters
-        ----------
-        mu : array of shape (n_molecules, 3), debye
-        directed : bool, default=False
-            Whether to return the other one.
+    def project(self, W: Array) -> Array:
+        """Take the excluded directions out of W (B, r), in place."""
+        return W if self._project is None else self._project(W, self._problems)
 
-        Returns
-        -------
-        array of shape (r, r)
-            A new one each time.
+    # Values
+
+    def direction(self, W: Array) -> Direction:
+        """Compute what is linear in W (B, r)."""
+        xp = self.backend.xp
+        # A product with one vector reads rows that lie in a file part by part.
+        product = (self.rows @ W[0])[None] if W.shape[0] == 1 else W @ self.rows.T
+        change = xp.reshape(product, (W.shape[0], -1, 3))
+        return Direction(W, change, self.terms.product(W))
+
+    def at(self, W: Array) -> Iterate:
+        """Evaluate J at weights W (B, r), or (r,) for one problem."""
+        return self._evaluate(*self.direction(self.backend.xp.reshape(W, self.prior.shape)))
+
+    def moved(self, here: Iterate, direction: Direction, length: Array) -> Iterate:
+        """Evaluate J where a direction times its length (B,) leads, without a matrix product."""
+        t = length[:, None]
+        return self._evaluate(
+            here.w + t * direction.w,
+            here.dipole_change + t[..., None] * direction.dipole_change,
+            here.term_product + t * direction.term_product,
+        )
+
+    def _evaluate(self, w: Array, dipole_change: Array, term_product: Array) -> Iterate:
+        xp = self.backend.xp
+        off = (self.constant - self.vectors) + dipole_change
+        norm = self._lengths(off)
+        residual, excess = norm - self.magnitudes, w - self.prior
+        value = xp.sum(self.weights * self.loss.value(residual, xp), axis=-1)
+        value = value + self.alpha * xp.sum(excess * excess, axis=-1)
+        value = value + xp.sum(w * (term_product - 2 * self.terms.rhs), axis=-1)
+        value = value + self.terms.constant
+        return Iterate(w, dipole_change, term_product, off, norm, residual, value)
+
+    # Derivatives
+
+    def half_gradient(self, here: Iterate) -> Array:
+        """Half of dJ/dW (B, r), without the excluded directions.
+
+        It is that of the majoriser, which touches J here.
         """
-        omega = self.pass_weights(mu)
-        alike = omega * self.across if directed else omega
-        if not self.loss.constant_weight:
-            matrix = self._undirected(alike)
-        else:
-            if directed not in self._constant_matrices:
-                self._constant_matrices[directed] = self._undirected(alike)
-            matrix = self.backend.xp.asarray(self._constant_matrices[directed], copy=True)
-        if directed:
-            along = self.directions(mu), omega - alike
-            directed_gram(self.rows, *along, self.backend, out=matrix)
-        self.backend.diagonal(matrix)[...] += self.alpha
-        return matrix
+        xp = self.backend.xp
+        pull = (self.majoriser_weights(here.residual) * here.residual)[..., None] * self.units(here)
+        pull = xp.reshape(pull, (pull.shape[0], -1))
+        gradient = (pull[0] @ self.rows)[None] if pull.shape[0] == 1 else pull @ self.rows
+        gradient = gradient + self.alpha * (here.w - self.prior)
+        return self.project(gradient + here.term_product - self.terms.rhs)
 
-    def _undirected(self, weights: Any) -> Any:
-        """Terms of the matrix without directions, the penalty aside."""
-        matrix = weighted_gram(self.rows, weights, self.backend)
-        if self.term is not None:
-            matrix += self.term_scale * self.term.gram
-        return matrix
+    def half_slope(self, here: Iterate, direction: Direction) -> Callable[[Array], Array]:
+        """Half the slope of J along a direction, as a function of its length (B,).
 
+        |mu + t d|^2 is a parabola in t for every molecule, so that no product is needed.
+        """
+        xp, step = self.backend.xp, direction.w
+        a, b = here.norm**2, xp.sum(here.off * direction.dipole_change, axis=-1)
+        c = xp.sum(direction.dipole_change**2, axis=-1)
+        linear = self.alpha * xp.sum((here.w - self.prior) * step, axis=-1)
+        linear = linear + xp.sum((here.term_product - self.terms.rhs) * step, axis=-1)
+        curve = self.alpha * xp.sum(step * step, axis=-1)
+        curve = curve + xp.sum(direction.term_product * step, axis=-1)
 
-def across_shares(target: DipoleTarget) -> FloatArray:
-    """Share of what moves the dipole of each molecule across its direction (n_molecules,).
+        def slope(length: Array) -> Array:
+            t = self.backend.asarray(length)[..., None]
+            norm = xp.sqrt(xp.maximum(a + t * (2 * b + t * c), 1e-300))
+            e = norm - self.magnitudes
+            omega = self.weights * self.loss.weight(e, xp)
+            return xp.sum(omega * e * (b + t * c) / norm, axis=-1) + linear + length * curve
 
-    All of it where there is a vector, which holds all directions, as a magnitude of zero does.
-    """
-    all_alike = ~np.isnan(target.vectors[:, 0]) | (target.magnitudes == 0)
-    return np.where(all_alike, 1.0, ACROSS)
+        return slope
+
+    # Parts of the majoriser
+
+    def dipoles(self, here: Iterate) -> Array:
+        """Return mu (B, n_molecules, 3), debye."""
+        return self.constant + here.dipole_change
+
+    def residuals(self, mu: Array) -> Array:
+        """Return e_A (..., n_molecules) of dipoles mu (..., n_molecules, 3), debye."""
+        return self._lengths(mu - self.vectors) - self.magnitudes
+
+    def target_vectors(self, mu: Array) -> Array:
+        """Vectors (..., n_molecules, 3) towards which the majoriser pulls the dipoles, debye.
+
+        m_A mu_A / |mu_A|, or the vector label.
+        """
+        off = mu - self.vectors
+        norm = self._lengths(off)
+        return mu - (norm - self.magnitudes)[..., None] * self._units(off, norm)
+
+    def majoriser_weights(self, residuals: Array) -> Array:
+        """s_A omega_A of the majoriser (B, n_molecules)."""
+        return self.weights * self.loss.weight(residuals, self.backend.xp)
+
+    def units(self, here: Iterate) -> Array:
+        """Directions u (B, n_molecules, 3) along which residuals are measured."""
+        return self._units(here.off, here.norm)
+
+    def _lengths(self, vectors: Array) -> Array:
+        xp = self.backend.xp
+        return xp.sqrt(xp.sum(vectors * vectors, axis=-1))
+
+    def _units(self, off: Array, norm: Array) -> Array:
+        xp, norm = self.backend.xp, norm[..., None]
+        # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
+        fixed = self.backend.asarray([0.0, 0.0, 1.0])
+        return xp.where(norm > 0, off / xp.where(norm > 0, norm, 1.0), fixed)

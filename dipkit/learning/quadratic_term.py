@@ -15,10 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..support.backend import NUMPY, Array, Backend
 
-__all__ = ["QuadraticTerm", "TermSum", "WeightedTerm", "weighted_sum"]
+__all__ = [
+    "ProblemTerms",
+    "QuadraticTerm",
+    "SingleTerms",
+    "TermSum",
+    "WeightedTerm",
+    "weighted_sum",
+]
 
 
 @dataclass(frozen=True)
@@ -135,3 +146,62 @@ def weighted_sum(
     # The weight of each term is now its lambda, and that of the sum is the sum of these.
     both = total.finish()
     return both, both.weight
+
+
+class ProblemTerms(Protocol):
+    """The quadratic terms of B problems, each with its factor lambda / n, summed for each problem.
+
+    What a joint objective needs of them: w^T G w - 2 w^T b + c for each problem.
+    """
+
+    @property
+    def rhs(self) -> Array:
+        """B of each problem (B, r)."""
+
+    @property
+    def constant(self) -> Array:
+        """C of each problem (B,)."""
+
+    def product(self, W: Array) -> Array:
+        """G w of each problem (B, r)."""
+
+    def add_to(self, matrix: Array) -> None:
+        """Add G of a single problem to a matrix (r, r)."""
+
+    def take(self, problems: NDArray[np.intp]) -> ProblemTerms:
+        """Return the terms of these problems alone."""
+
+
+class SingleTerms:
+    """The quadratic terms of one problem.
+
+    Parameters
+    ----------
+    terms : sequence of (QuadraticTerm or None, float)
+        Each with its weight.
+    n_columns : int
+        r.
+    backend : Backend
+    """
+
+    def __init__(self, terms: Sequence[WeightedTerm], n_columns: int, backend: Backend = NUMPY):
+        term, weight = weighted_sum(terms, backend)
+        self._gram, self._factor = None, 0.0
+        self.rhs, self.constant = backend.zeros((1, n_columns)), backend.zeros(1)
+        if term is not None:
+            self._gram, self._factor = term.gram, weight / term.weight
+            self.rhs = (self._factor * term.rhs)[None]
+            self.constant = self.constant + self._factor * term.constant
+
+    def product(self, W: Array) -> Array:
+        """G w (1, r)."""
+        return 0.0 * W if self._gram is None else (self._factor * (self._gram @ W[0]))[None]
+
+    def add_to(self, matrix: Array) -> None:
+        """Add G to a matrix (r, r)."""
+        if self._gram is not None:
+            matrix += self._factor * self._gram
+
+    def take(self, problems: NDArray[np.intp]) -> SingleTerms:
+        """Return the terms of the one problem."""
+        return self

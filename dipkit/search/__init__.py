@@ -2,7 +2,7 @@
 
 Begin with `search_cv.py`, the estimator `DipoleSearchCV`. It draws from a space (`space.py`), runs
 trials (`trial.py`) in a study (`study.py`) and compares the best one with the untuned estimator
-(`guard.py`). `folds.py` scores a grid of penalties for the price of little more than one fit.
+(`guard.py`). `fold_grid.py` scores a grid of penalties for the price of little more than one fit.
 Names of the model's parameters are in `ridge_parameters.py` alone.
 
 Not here: the model and its errors (`estimator/`), figures that are not of a study (`report/`), the
@@ -11,7 +11,7 @@ command `dipkit tune` (`cli/`).
 
 from __future__ import annotations
 
-from .folds import cross_validate_grid
+from .fold_grid import cross_validate_grid
 from .grid import default_grid
 from .search_cv import DipoleSearchCV
 from .space import default_space, space_from_json

@@ -16,14 +16,11 @@ from sklearn.base import BaseEstimator, clone
 
 from ..data.molecules import Molecules
 from ..estimator.regression import DipoleKernelRidge
-from ..exceptions import InputError
-from ..quantum.calculation import warn_failures
 from ..support import parallel
-from .folds import Fold
-from .ridge_parameters import without_given_baseline
+from .fold_labels import Fold
 from .scoring import Scorer, score_model
 
-__all__ = ["Score", "fit_folds", "fit_last", "scorable", "signed_errors"]
+__all__ = ["Score", "fit_folds", "fit_last", "signed_errors"]
 
 FloatArray = NDArray[np.float64]
 # What is computed with a model fitted to a fold, its held-out molecules and their weights.
@@ -66,26 +63,6 @@ def fit_last(last: BaseEstimator, described: Molecules, weights: FloatArray) -> 
     y = None if isinstance(last, DipoleKernelRidge) else described.dipole_magnitude
     keywords = {} if (weights == 1).all() else {"sample_weight": weights}
     return clone(last).fit(described, y, **keywords)
-
-
-def scorable(last: BaseEstimator, described: Molecules, folds: list[Fold]) -> list[Fold]:
-    """Leave held-out molecules that cannot be predicted out of the folds.
-
-    Raises
-    ------
-    InputError
-        If a fold holds out no others.
-    """
-    missing, failure = without_given_baseline(last, described)
-    if not missing.any():
-        return folds
-    held_out = np.unique(np.concatenate([test for _, test in folds]))
-    warn_failures(failure, described, held_out[missing[held_out]], "They are not scored.")
-    found = [(train, test[~missing[test]]) for train, test in folds]
-    for fold, (_, test) in enumerate(found):
-        if not len(test):
-            raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
-    return found
 
 
 class Score:

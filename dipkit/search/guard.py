@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .folds import Fold
+from .fold_labels import Fold
 from .scoring import LOSSES, is_mean
 from .space import Params
 from .trial import FAILURES, SearchTask

@@ -7,19 +7,10 @@ the parameters do is in `estimator/`.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from ..data.molecules import Molecules
-from ..estimator.baseline import (
-    Baseline,
-    GFN2Baseline,
-    GivenBaseline,
-    has_baseline_result,
-    make_baseline,
-)
+from ..estimator.baseline import Baseline, GivenBaseline, make_baseline
 from ..estimator.baseline_molecules import prepare_labels
 from ..estimator.defaults import resolve_alpha, resolve_charge_weight
 from ..estimator.parameters import RandomStart, make_start
@@ -63,9 +54,9 @@ def last_step_prefix(estimator: BaseEstimator) -> str:
 
 def follows_one_start(ridge: BaseEstimator) -> bool:
     """Whether this is a `DipoleKernelRidge` whose fit has a single start, as a grid needs."""
-    return isinstance(ridge, DipoleKernelRidge) and not isinstance(
-        make_start(ridge.start), RandomStart
-    )
+    if not isinstance(ridge, DipoleKernelRidge):
+        return False
+    return not isinstance(make_start(ridge.start), RandomStart)
 
 
 def has_discrepancy(ridge: BaseEstimator) -> bool:
@@ -81,36 +72,15 @@ def untuned_penalties(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[floa
     return resolve_alpha(settings.alpha, labels), weight
 
 
-def calculates_baseline(ridge: BaseEstimator) -> bool:
-    """Whether a fit would run a calculation for each molecule."""
-    return isinstance(_baseline_of(ridge), GFN2Baseline)
-
-
-def with_baseline(ridge: DipoleKernelRidge, molecules: Molecules) -> Molecules:
-    """Return the molecules with the baseline that the model calculates."""
-    baseline = _baseline_of(ridge)
-    assert baseline is not None
-    return baseline.attach(molecules, ridge.n_jobs)
-
-
-def without_given_baseline(
-    ridge: BaseEstimator, molecules: Molecules
-) -> tuple[NDArray[np.bool_], str]:
-    """Molecules (N,) that lack the baseline that the model takes from them, and what to say."""
-    baseline = _baseline_of(ridge)
-    if not isinstance(baseline, GivenBaseline):
-        return np.zeros(len(molecules), dtype=bool), ""
-    return ~has_baseline_result(molecules), baseline.failure
+def baseline_of(estimator: BaseEstimator) -> Baseline | None:
+    """Baseline of the last step; None where it has none, or is no `DipoleKernelRidge`."""
+    last = last_step(estimator)
+    return make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
 
 
 def with_given_baseline(ridge: DipoleKernelRidge) -> DipoleKernelRidge:
     """Return a copy that takes the baseline that the molecules carry."""
-    baseline = _baseline_of(ridge)
+    baseline = make_baseline(ridge.baseline)
     assert baseline is not None
-    given = GivenBaseline(direction_weight=baseline.direction_weight)
-    copy: DipoleKernelRidge = clone(ridge).set_params(baseline=given)
-    return copy
-
-
-def _baseline_of(ridge: BaseEstimator) -> Baseline | None:
-    return make_baseline(ridge.baseline) if isinstance(ridge, DipoleKernelRidge) else None
+    copy: DipoleKernelRidge = clone(ridge)
+    return copy.set_params(baseline=GivenBaseline(baseline.direction_weight))

@@ -14,14 +14,18 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import GroupKFold, KFold
 
 from ..data.molecules import Molecules
+from ..estimator.baseline import GivenBaseline, has_baseline_result
 from ..exceptions import InputError
 from ..learning.labels import FitLabels
-from .folds import Fold
+from ..quantum.calculation import warn_failures
+from .fold_labels import Fold
+from .ridge_parameters import baseline_of
 
-__all__ = ["CV", "Fold", "Splits"]
+__all__ = ["CV", "Fold", "Splits", "scorable"]
 
 # Folds of the guard's own, where `cv` can give no others; and seeds tried to find others.
 OWN_FOLDS = 5
@@ -219,3 +223,32 @@ def _with_seed(cv: Splitter | GivenFolds, seed: int) -> Splitter | None:
 def _held_out(folds: list[Fold]) -> set[frozenset[int]]:
     """Return the sets of molecules that are held out together, in no order."""
     return {frozenset(test.tolist()) for _, test in folds}
+
+
+def scorable(last: BaseEstimator, described: Molecules, folds: list[Fold]) -> list[Fold]:
+    """Leave held-out molecules without a baseline out of the folds: they have no prediction.
+
+    Parameters
+    ----------
+    last : estimator
+        The last step of a pipeline.
+    described : Molecules
+    folds : list of (train, test)
+
+    Raises
+    ------
+    InputError
+        If no held-out molecule of a fold is left.
+    """
+    baseline = baseline_of(last)
+    if not isinstance(baseline, GivenBaseline):
+        return folds
+    known = has_baseline_result(described)
+    held_out = np.sort(np.concatenate([test for _, test in folds]))
+    missing = held_out[~known[held_out]]
+    warn_failures(baseline.failure, described, missing, "They are not scored.")
+    left = [(train, test[known[test]]) for train, test in folds]
+    for fold, (_, test) in enumerate(left):
+        if not len(test):
+            raise InputError(f"cv: no molecule held out of fold {fold} can be scored.")
+    return left

@@ -17,28 +17,30 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules
+from ..estimator.baseline import GFN2Baseline
+from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
 from .descriptor_cache import DescriptorCache
-from .fold_fits import Score, fit_folds, fit_last, scorable, signed_errors
-from .folds import Fold, FoldedProblem
+from .fold_fits import Score, fit_folds, fit_last, signed_errors
+from .fold_grid import FoldGrid
+from .fold_labels import Fold
 from .grid import Grid
 from .optuna_objects import report
 from .ridge_parameters import (
     ALPHA,
     CHARGE_DISCREPANCY,
     CHARGE_WEIGHT,
-    calculates_baseline,
+    baseline_of,
     has_discrepancy,
     last_step,
     last_step_prefix,
     untuned_penalties,
-    with_baseline,
     with_given_baseline,
 )
 from .scoring import Scorer, Scoring, make_scorer, score_errors
 from .space import Params, Space, check_names, draw, drawn
-from .splits import Splits
+from .splits import Splits, scorable
 from .study import REASON, TrialFailure
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ class SearchTask:
             return [test for _, test in some], errors
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         alpha, charge_weight = untuned_penalties(last, labels)
-        problem = FoldedProblem(labels, last, folds, [alpha], [charge_weight])
+        problem = FoldGrid(labels, last, folds, [alpha], [charge_weight])
         return problem.scored(), [errors.ravel() for errors in problem.held_out_errors()]
 
     def untuned_penalties(self) -> tuple[float, float]:
@@ -185,11 +187,13 @@ class SearchTask:
     def _with_baseline(
         self, molecules: Molecules, last: BaseEstimator
     ) -> tuple[Molecules, BaseEstimator]:
-        if not calculates_baseline(last):
+        baseline = baseline_of(last)
+        if not isinstance(baseline, GFN2Baseline):
             return molecules, last
+        assert isinstance(last, DipoleKernelRidge)
         with self._lock:
             if self._calculated is None:
-                self._calculated = with_baseline(last, self.labels.molecules)
+                self._calculated = baseline.attach(self.labels.molecules, last.n_jobs)
         given = molecules.replace(
             baseline_dipole=self._calculated.baseline_dipole,
             baseline_charges=self._calculated.baseline_charges,
@@ -206,7 +210,7 @@ class SearchTask:
             return
         assert isinstance(self.scoring, str)
         labels = FitLabels(self.labels.target, self.labels.charges, described)
-        problem = FoldedProblem(labels, last, self.folds, *self._grid_values(params))
+        problem = FoldGrid(labels, last, self.folds, *self._grid_values(params))
         scored = problem.scored()
         for fold, errors in enumerate(problem.held_out_errors()):
             if not errors.shape[-1]:

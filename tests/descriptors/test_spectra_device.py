@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from conftest import why_no_cuda
+from helpers.devices import why_no_cuda
 from helpers.strict_device import STRICT, is_on_device, use_strict_device
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
@@ -38,7 +38,7 @@ from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.multipoles import dipoles, quadrupoles
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend
 
 NAMES = ("H2O", "NH3", "CH4", "CH3OH", "HCN", "C2H4", "H2CO", "CH3NO2", "CO2", "C2H6")

@@ -33,7 +33,6 @@ from dipkit.estimator.baseline import (
     Baseline,
     GFN2Baseline,
     GivenBaseline,
-    baseline_of,
     make_baseline,
 )
 from dipkit.estimator.baseline_factor import fit_baseline_factor
@@ -45,7 +44,9 @@ from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.ridge_parameters import baseline_of
 from dipkit.support.backend import NUMPY
 
 
@@ -100,7 +101,7 @@ def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
 
 
 def test_the_solver_starts_at_the_scaled_baseline(ridge, molecules) -> None:
-    ridge.set_params(direction_weight=0.0, charge_weight=0.0).fit(molecules)
+    ridge.set_params(baseline__direction_weight=0.0, charge_weight=0.0).fit(molecules)
     b = ridge.baseline_scale_
     dipole = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
     errors = np.linalg.norm(dipole, axis=1) - molecules.dipole_magnitude

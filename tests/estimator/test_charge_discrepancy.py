@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dipkit.search.folds
 import numpy as np
 import pytest
 import scipy.optimize
@@ -18,7 +19,6 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 import dipkit
 import dipkit.estimator.fit
-import dipkit.search.folds
 from dipkit import DipoleKernelRidge, InducingBasis, load_model, save_model
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
@@ -30,12 +30,14 @@ from dipkit.exceptions import InputError
 from dipkit.learning.charge_discrepancy import AbsorbedCharges, absorb
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
-from dipkit.learning.lockstep import FoldedTerm
 from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.normal_matrices import FactorizationError
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import FactorizationError, solve_reweighted
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.learning.reweighted import solve_reweighted
+from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_terms import FoldedTerm
 from dipkit.support.backend import NUMPY
 
 N_ATOMS, R, LAMBDA, BETA = 30, 5, 0.7, 0.02

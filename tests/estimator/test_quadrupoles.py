@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dipkit.search.folded_quadrupoles import folded_quadrupoles
 from helpers.commands import run
 from optuna.distributions import FloatDistribution
 from scipy.spatial.transform import Rotation
@@ -28,8 +29,9 @@ from dipkit.learning.quadrupole_term import (
     accumulate_quadrupoles,
     components,
 )
-from dipkit.search.folded_quadrupoles import folded_quadrupoles, folded_sum
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_terms import folded_sum
 from dipkit.support.backend import NUMPY
 
 

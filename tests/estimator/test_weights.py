@@ -21,8 +21,7 @@ TIMES = np.array([1, 2, 3, 0, 1, 1, 2, 1, 0, 1, 1, 2])
 
 def quick(**parameters: Any) -> DipoleKernelRidge:
     usual = {"solver__tol": 1e-12, "basis__eigenvalue_cut": 1e-5, "device": "cpu"}
-    model: DipoleKernelRidge = DipoleKernelRidge().set_params(**usual | parameters)
-    return model
+    return DipoleKernelRidge().set_params(**usual | parameters)
 
 
 @pytest.fixture
@@ -56,34 +55,34 @@ def test_whole_weights_are_copies_for_automatic_penalties(
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def n_dipoles(molecules: Molecules, weights: object) -> float:
-    return read_labels(molecules, None, None, weights).n_dipoles
+def n_effective(molecules: Molecules, weights: object) -> float:
+    return read_labels(molecules, None, None, weights).n_effective
 
 
 def test_whole_weights_are_counts(molecules: Molecules) -> None:
-    assert n_dipoles(molecules, None) == 12
-    assert n_dipoles(molecules, TIMES) == 15
-    assert n_dipoles(molecules, 2 * np.ones(12)) == 24
+    assert n_effective(molecules, None) == 12
+    assert n_effective(molecules, TIMES) == 15
+    assert n_effective(molecules, 2 * np.ones(12)) == 24
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-2, 0.5, 1e5])
 def test_the_scale_of_other_weights_does_not_count(molecules: Molecules, scale: float) -> None:
     weights = scale * np.where(TIMES > 0, 1.0 / 3.0, 0.0)
-    assert n_dipoles(molecules, weights) == pytest.approx(10)
+    assert n_effective(molecules, weights) == pytest.approx(10)
     weights = np.sqrt(np.arange(12) + 0.5)
     expected = weights.sum() ** 2 / (weights**2).sum()
-    assert n_dipoles(molecules, scale * weights) == pytest.approx(expected)
+    assert n_effective(molecules, scale * weights) == pytest.approx(expected)
 
 
 def test_weights_near_0_count_next_to_nothing(molecules: Molecules) -> None:
     weights = np.where(TIMES > 0, 0.7, 1e-9)
-    assert n_dipoles(molecules, weights) == pytest.approx(10)
+    assert n_effective(molecules, weights) == pytest.approx(10)
 
 
 def test_only_labelled_molecules_count(molecules: Molecules) -> None:
     some = np.where(np.arange(12) < 5, molecules.dipole_magnitude, np.nan)
     part = molecules.replace(dipole_magnitude=some)
-    assert n_dipoles(part, TIMES) == TIMES[:5].sum()
+    assert n_effective(part, TIMES) == TIMES[:5].sum()
 
 
 def test_alpha_does_not_depend_on_the_scale_of_relative_weights(molecules: Molecules) -> None:

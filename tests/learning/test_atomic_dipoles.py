@@ -39,8 +39,8 @@ from dipkit.learning.losses import HuberLoss, SquaredLoss
 from dipkit.learning.multipoles import atomic_quadrupoles, constant_dipoles, dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.quadrupole_term import accumulate_quadrupoles
-from dipkit.learning.solvers import solve_reweighted
-from dipkit.search.folds import FoldedProblem
+from dipkit.learning.reweighted import solve_reweighted
+from dipkit.search.fold_problem import FoldedProblem
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 SCALE = 0.4

@@ -20,9 +20,9 @@ from dipkit.learning.initial_charges import (
     start_charges,
 )
 from dipkit.learning.losses import SquaredLoss
+from dipkit.learning.normal_matrices import FactorizationError
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import FactorizationError
 from dipkit.support.backend import NUMPY
 
 

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from dipkit.learning.lockstep import Factors, LockstepObjective, solve_in_step
+from dipkit.learning.solvers import line_search
 
 from dipkit.learning.dipole_gram import weighted_gram
-from dipkit.learning.lockstep import Factors, FoldedTerm, LockstepObjective, solve_in_step
 from dipkit.learning.losses import HuberLoss, SquaredLoss
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import line_search, solve_reweighted
+from dipkit.learning.reweighted import solve_reweighted
+from dipkit.search.fold_terms import FoldedTerm
 from dipkit.support.backend import NUMPY
 
 N, R, FOLDS = 12, 7, 3

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from itertools import pairwise
 
+import dipkit.learning.solvers
 import numpy as np
 import pytest
+from dipkit.learning.solvers import PASSES_A_MATRIX, _Acceleration, _Normal
 from sklearn.linear_model import Ridge
 
-import dipkit.learning.solvers
 from dipkit.data.molecules import Molecules
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import build_basis
@@ -17,17 +18,10 @@ from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
 from dipkit.learning.multipoles import dipoles
+from dipkit.learning.normal_matrices import FactorizationError
 from dipkit.learning.objective import ACROSS, DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.solvers import (
-    PASSES_A_MATRIX,
-    FactorizationError,
-    Status,
-    _Acceleration,
-    _Normal,
-    solve_annealed,
-    solve_reweighted,
-)
+from dipkit.learning.reweighted import Status, solve_annealed, solve_reweighted
 
 N, R = 60, 25
 LOSSES = [SquaredLoss(), HuberLoss(0.3), AbsoluteLoss()]

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 import dipkit
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.search.study_report import grid_errors, plot_study
 
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import KFold, ShuffleSplit
 
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.search.guard import compare
 from dipkit.search.trial import SearchTask
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from dipkit import (
@@ -14,7 +13,8 @@ from dipkit import (
 )
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.learning.labels import read_labels
-from dipkit.search.folds import FoldedProblem, cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_problem import FoldedProblem
 
 
 def refit_predictions(problem, train, test, alpha, charge_weight):
@@ -27,7 +27,7 @@ def refit_predictions(problem, train, test, alpha, charge_weight):
     from dipkit.learning.losses import make_loss
     from dipkit.learning.multipoles import constant_dipoles
     from dipkit.learning.objective import DipoleTarget, JointObjective
-    from dipkit.learning.solvers import solve_annealed
+    from dipkit.learning.reweighted import solve_annealed
 
     molecules, ridge = problem.labels.molecules[train], problem.ridge
     environments = {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import why_no_cuda
+from helpers.devices import why_no_cuda
 from helpers.strict_device import STRICT, is_on_device, use_strict_device
 from sklearn.model_selection import KFold
 
@@ -22,7 +22,7 @@ from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
 from dipkit.learning.multipoles import dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
-from dipkit.search.folds import cross_validate_grid
+from dipkit.search.fold_grid import cross_validate_grid
 from dipkit.support.backend import NUMPY, Backend, get_backend
 
 PACKAGE = Path(dipkit.__file__).parent
