@@ -46,11 +46,12 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
         kept["dipole_vector"] = _blank(kept["dipole_vector"], turned)
         kept["quadrupole"] = _blank(kept["quadrupole"], turned)
     elif "total_charge" in changes:
-        before = values["total_charge"]
+        before: NDArray[np.float64] = values["total_charge"]
         given = (
             np.zeros(len(before)) if changes["total_charge"] is None else changes["total_charge"]
         )
-        other: Mask = np.asarray(coerce("total_charge", given, np.float64, before.shape) != before)
+        now: NDArray[np.float64] = coerce("total_charge", given, np.float64, before.shape)
+        other: Mask = np.abs(now - before) > 0
         kept["baseline_dipole"] = _blank(kept["baseline_dipole"], other)
         of_atoms: Mask = np.repeat(other, np.diff(values["offsets"]))
         kept["baseline_charges"] = _blank(kept["baseline_charges"], of_atoms)

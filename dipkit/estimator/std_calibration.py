@@ -30,7 +30,7 @@ from ..learning.normal_matrices import FactorizationError
 from ..learning.objective import DipoleTarget, JointObjective
 from ..support.backend import Array
 from .linearised import LinearisedObjective
-from .memory_plan import N_SAMPLES, SPREAD_MOLECULES
+from .memory_forecast import N_SAMPLES, SPREAD_MOLECULES
 from .std_prediction import StdModel, directed_arms, residual_kernel
 
 FloatArray = NDArray[np.float64]

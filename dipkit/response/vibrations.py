@@ -211,8 +211,11 @@ def _vibrational_space(atoms: Atoms) -> FloatArray:
     axes = np.eye(3)
     shifts = [np.tile(axis, (len(atoms), 1)) for axis in axes]
     turns = [np.cross(axis, arms) for axis in axes]
-    rigid = np.array([(np.sqrt(mass)[:, None] * motion).ravel() for motion in shifts + turns])
-    rigid /= np.maximum(np.linalg.norm(rigid, axis=1, keepdims=True), 1e-12)
-    _, strengths, directions = np.linalg.svd(rigid)
+    weighted = np.sqrt(mass)[:, None] * np.array([shifts, turns])
+    # Translations and rotations are scaled apart. Rotations are not scaled one by one: that about
+    # the axis of a linear molecule is noise, and would count as a motion.
+    rigid = weighted.reshape(2, 3, -1)
+    rigid /= np.linalg.norm(rigid, axis=2).max(axis=1)[:, None, None]
+    _, strengths, directions = np.linalg.svd(rigid.reshape(6, -1))
     rank = int((strengths > RIGID * strengths[0]).sum())
     return np.asarray(directions[rank:].T)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..learning.charge_discrepancy import absorb, factor_discrepancy
-from ..learning.quadratic_term import QuadraticTerm, weighted_sum
+from ..learning.quadratic_term import QuadraticTerm
 from ..support.backend import Array, Backend
 
-__all__ = ["AbsorbedTerm", "FoldTerms", "FoldedTerm", "folded_sum"]
+__all__ = ["AbsorbedTerm", "FoldTerms", "FoldedTerm"]
 
 FloatArray = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -179,27 +179,3 @@ class FoldTerms:
         ]
         other.rhs, other.constant = take(self.rhs, problems), take(self.constant, problems)
         return other
-
-
-def folded_sum(terms: Sequence[tuple[FoldedTerm, float]]) -> FoldedTerm:
-    """Add several terms, each a mean over the training molecules times its weight.
-
-    Parameters
-    ----------
-    terms : sequence of (FoldedTerm, float)
-        Each with its weight.
-
-    Returns
-    -------
-    FoldedTerm
-        To be used with weight 1 in every fold.
-    """
-    folds: list[int | None] = [None, *range(len(terms[0][0].training))]
-
-    def added(fold: int | None) -> QuadraticTerm:
-        term, weight = weighted_sum([(part.of(fold), lam) for part, lam in terms])
-        assert term is not None, "terms with labels expected"
-        return replace(term, weight=term.weight / weight)
-
-    total, *training = (added(fold) for fold in folds)
-    return FoldedTerm(total, training)

@@ -11,7 +11,7 @@ import pytest
 from helpers.commands import run
 from optuna.distributions import FloatDistribution
 from sklearn.base import clone
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 import dipkit
@@ -30,7 +30,6 @@ from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import SHARE, ChargeFeatures, with_charge_columns
 from dipkit.descriptors.features import Features
 from dipkit.estimator.baseline import (
-    Baseline,
     GFN2Baseline,
     GivenBaseline,
     make_baseline,
@@ -44,8 +43,6 @@ from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
-from dipkit.search.fold_grid import cross_validate_grid
-from dipkit.search.fold_problem import FoldedProblem
 from dipkit.search.ridge_parameters import baseline_of
 from dipkit.support.backend import NUMPY
 
@@ -355,37 +352,6 @@ def test_scores_leave_out_what_cannot_be_predicted(ridge, gap) -> None:
 
 
 # The rest of the library
-
-
-def test_folds_by_difference_equal_fits(ridge, molecules, monkeypatch) -> None:
-    folds = list(KFold(3).split(molecules))
-    ridge.set_params(alpha=1e-3, solver__tol=1e-9, baseline__direction_weight=0.3)
-    found = cross_validate_grid(molecules, alphas=[1e-3], folds=folds, ridge=ridge, tol=1e-9)
-    # Folds share the factor and the choice of environments, of which each has those of its training
-    # molecules; so do these fits.
-    labels = read_labels(molecules, None, None, None)
-    whole, factor = prepare_labels(labels, baseline_of(ridge))
-    problem = FoldedProblem(labels, ridge, folds, [1e-3], [0.0])
-
-    for (train, test), errors in zip(folds, found, strict=True):
-
-        def prepare(
-            labels: FitLabels, _: Baseline, n_jobs: Any, train: Any = train
-        ) -> tuple[FitLabels, float]:
-            part = whole.molecules[train]
-            return FitLabels(labels.target, part.charges, part), factor
-
-        environments = {
-            number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)
-            for number, element in problem.basis.elements.items()
-        }
-        monkeypatch.setattr("dipkit.estimator.regression.prepare_labels", prepare)
-        monkeypatch.setattr(
-            "dipkit.estimator.fit.choose_environments", lambda *_, z=environments: z
-        )
-        ridge.fit(molecules[train])
-        error = np.abs(ridge.predict(molecules[test]) - molecules.dipole_magnitude[test]).mean()
-        assert errors[0, 0] == pytest.approx(error, rel=1e-2)
 
 
 def test_cross_validation_of_a_pipeline(described) -> None:

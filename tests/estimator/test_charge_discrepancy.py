@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 import dipkit
 import dipkit.estimator.fit
+import dipkit.search.fold_problem
 from dipkit import DipoleKernelRidge, InducingBasis, load_model, save_model
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
@@ -27,7 +28,7 @@ from dipkit.estimator.metrics import mae_scorer
 from dipkit.estimator.persistence import read_metadata
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_discrepancy import AbsorbedCharges, absorb
+from dipkit.learning.charge_discrepancy import absorb
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.labels import read_labels
 from dipkit.learning.losses import SquaredLoss
@@ -35,9 +36,9 @@ from dipkit.learning.normal_matrices import FactorizationError
 from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.reweighted import solve_reweighted
-from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.fold_grid import FoldGrid, cross_validate_grid
 from dipkit.search.fold_problem import FoldedProblem
-from dipkit.search.fold_terms import FoldedTerm
+from dipkit.search.fold_terms import AbsorbedTerm, FoldedTerm
 from dipkit.support.backend import NUMPY
 
 N_ATOMS, R, LAMBDA, BETA = 30, 5, 0.7, 0.02
@@ -305,39 +306,39 @@ def test_one_more_matrix_is_forecast(described: Molecules) -> None:
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-def test_lines_have_the_statistics_of_their_folds(fold: int) -> None:
+def test_problems_have_the_terms_of_their_folds(fold: int) -> None:
     parts = [Dense(seed).statistics for seed in range(3)]
     charges = FoldedTerm(parts[0] + parts[1] + parts[2], parts[:2])
-    absorbed, part = AbsorbedCharges(charges, BETA, NUMPY), charges.of(fold)
+    absorbed, part = AbsorbedTerm(charges, BETA, NUMPY), charges.of(fold)
     expected, scale = absorb(part, LAMBDA, BETA, NUMPY), LAMBDA / part.weight
     W = np.random.default_rng(0).standard_normal((3, R))
-    lines = np.array([fold, 1 - fold, fold])
+    folds = np.array([fold, 1 - fold, fold])
     scales = np.array([scale, 0.0, scale])
-    product = absorbed.product(W, lines, scales, NUMPY)
+    product = absorbed.product(W, folds, scales, NUMPY)
     np.testing.assert_allclose(product[[0, 2]], scale * W[[0, 2]] @ expected.gram, rtol=1e-10)
     np.testing.assert_array_equal(product[1], 0)
-    moments = absorbed.rhs(lines, scales, NUMPY)
-    np.testing.assert_allclose(moments[0], scale * expected.rhs, rtol=1e-10)
-    squares = absorbed.constants(lines, scales, NUMPY)
-    np.testing.assert_allclose(squares, [scale * expected.constant, 0, squares[0]], rtol=1e-10)
+    rhs = absorbed.rhs(folds, scales, NUMPY)
+    np.testing.assert_allclose(rhs[0], scale * expected.rhs, rtol=1e-10)
+    constant = absorbed.constant(folds, scales, NUMPY)
+    np.testing.assert_allclose(constant, [scale * expected.constant, 0, constant[0]], rtol=1e-10)
     matrix = absorbed.matrix(fold, LAMBDA)
     np.testing.assert_allclose(matrix, scale * expected.gram, rtol=1e-10)
     assert absorbed.matrix(fold, LAMBDA) is matrix
 
 
 def refit_errors(problem: FoldedProblem, train: Any, test: Any, weight: float) -> np.ndarray:
-    """Fit one fold in the basis of the problem, which must bar no direction, and predict."""
+    """Fit one fold in the basis of the problem, which must exclude no direction, and predict."""
     labels, basis = read_labels(problem.labels.molecules[train], None, None, None), problem.basis
     statistics = gather(labels, basis, np.random.default_rng(0), True, False)
     assert statistics.charges is not None
-    term = absorb(statistics.charges, weight, problem.ridge.charge_discrepancy, NUMPY)
+    term = absorb(statistics.charges, weight, problem.settings.charge_discrepancy, NUMPY)
     objective = JointObjective(
         statistics.rows, statistics.constant, labels.target, [(term, weight)], 1e-3, SquaredLoss()
     )
     start = charge_start(statistics.charges, NUMPY)
     result = solve_reweighted(objective.with_prior(start), start, tol=1e-14)
     held = problem.rows.reshape(-1, 3, basis.n_columns)[test] @ result.weights
-    return np.linalg.norm(held + problem.constant[test], axis=1) - problem.magnitudes[test]
+    return np.linalg.norm(held + problem.constants[0][test], axis=1) - problem.magnitudes[test]
 
 
 @pytest.mark.parametrize("weight", [1e-2, 1.0])
@@ -347,17 +348,19 @@ def test_folds_by_difference_equal_folds_anew(
     """With vectors J is convex: both end in one minimum."""
     molecules = with_vectors(described)
     monkeypatch.setattr(
-        FoldedProblem, "_barred", lambda self, k: np.zeros((self.basis.n_columns, 0))
+        dipkit.search.fold_problem,
+        "find_excluded",
+        lambda basis, *_: np.zeros((basis.n_columns, 0)),
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
     model = DipoleKernelRidge(
         basis=InducingBasis(n_inducing=40), charge_discrepancy=1e-3, device="cpu"
     )
     labels = read_labels(molecules, None, None, None)
-    problem = FoldedProblem(labels, model, folds, [1e-3], [0.0, weight])
-    found = problem.held_out_errors(tol=1e-14, passes=500)
+    grid = FoldGrid(labels, model, folds, [1e-3], [0.0, weight])
+    found = grid.held_out_errors(tol=1e-14, max_iter=500)
     for (train, test), errors in zip(folds, found, strict=True):
-        expected = refit_errors(problem, train, test, weight)
+        expected = refit_errors(grid.problem, train, test, weight)
         np.testing.assert_allclose(errors[0, 1], expected, atol=1e-4)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dipkit.search.folded_quadrupoles import folded_quadrupoles
 from helpers.commands import run
+from helpers.fold_fits import fit_fold
 from optuna.distributions import FloatDistribution
 from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
@@ -29,9 +29,10 @@ from dipkit.learning.quadrupole_term import (
     accumulate_quadrupoles,
     components,
 )
-from dipkit.search.fold_grid import cross_validate_grid
-from dipkit.search.fold_problem import FoldedProblem
-from dipkit.search.fold_terms import folded_sum
+from dipkit.search.fold_grid import FoldGrid, cross_validate_grid
+from dipkit.search.fold_labels import FoldLabels
+from dipkit.search.fold_sums import fold_quadrupoles
+from dipkit.search.fold_terms import FoldTerms
 from dipkit.support.backend import NUMPY
 
 
@@ -159,14 +160,15 @@ def test_it_adds_to_another_term(labels: FitLabels, basis: Basis) -> None:
 def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
     n, r = len(labels.molecules), basis.n_columns
     folds = list(KFold(3).split(np.arange(n)))
-    folded = folded_quadrupoles(labels, basis, [test for _, test in folds])
+    folded = fold_quadrupoles(FoldLabels.of(labels, None, folds), basis, folds)
     rng = np.random.default_rng(3)
     grams = rng.standard_normal((4, r, r))
     others = [QuadraticTerm(g @ g.T, rng.standard_normal(r), 3.0, 5.0 + i)
               for i, g in enumerate(grams)]  # fmt: skip
     total = others[0] + others[1] + others[2] + others[3]
     other = type(folded)(total, [total - part for part in others[:3]])
-    joined = folded_sum([(folded, 0.2), (other, 0.5)])
+    every = np.arange(3)
+    joined = FoldTerms([(folded, np.full(3, 0.2)), (other, np.full(3, 0.5))], every, NUMPY)
     w = rng.standard_normal(r)
     for k, (train, _) in enumerate(folds):
         part = labels.molecules[train]
@@ -174,7 +176,10 @@ def test_folds_are_differences(labels: FitLabels, basis: Basis) -> None:
         training = accumulate_quadrupoles(part_labels, basis)
         assert value(folded.of(k), w) == pytest.approx(value(training, w))
         expected = 0.2 * value(training, w) + 0.5 * value(total - others[k], w)
-        assert value(joined.of(k), w) == pytest.approx(expected)
+        product = joined.product(np.tile(w, (3, 1)))
+        found = w @ product[k] - 2 * w @ joined.rhs[k] + joined.constant[k]
+        assert found == pytest.approx(expected)
+        assert all(total.weight > term.weight for term in other.training)
 
 
 # Fits
@@ -274,24 +279,15 @@ def test_a_saved_model_predicts_the_same_bits(molecules: Molecules, tmp_path: Pa
 # Folds and searches
 
 
-def test_folds_by_difference_equal_fits(
-    molecules: Molecules, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folds_by_difference_equal_fits(molecules: Molecules) -> None:
     folds = list(KFold(3).split(molecules))
-    model = ridge(alpha=1e-2, quadrupole_weight=0.3, solver__tol=1e-9)
-    found = cross_validate_grid(molecules, alphas=[1e-2], folds=folds, ridge=model, tol=1e-9)
-    problem = FoldedProblem(read_labels(molecules, None, None, None), model, folds, [1e-2], [0.0])
+    model = ridge(alpha=1e-2, quadrupole_weight=0.3, solver__tol=1e-13, solver__max_iter=2000)
+    grid = FoldGrid(read_labels(molecules, None, None, None), model, folds, [1e-2], [0.0])
+    found = grid.held_out_errors(tol=1e-13, max_iter=2000)
     for (train, test), errors in zip(folds, found, strict=True):
-        environments = {
-            number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)
-            for number, element in problem.basis.elements.items()
-        }
-        monkeypatch.setattr(
-            "dipkit.estimator.fit.choose_environments", lambda *_, z=environments: z
-        )
-        model.fit(molecules[train])
-        error = np.abs(model.predict(molecules[test]) - molecules.dipole_magnitude[test]).mean()
-        assert errors[0, 0] == pytest.approx(error, rel=1e-2)
+        fit_fold(model, grid.problem, molecules, train)
+        expected = model.predict(molecules[test]) - molecules.dipole_magnitude[test]
+        np.testing.assert_allclose(errors[0, 0], expected, atol=1e-5)
 
 
 def test_a_search_over_the_weight(coarse_soap: Any) -> None:

@@ -13,7 +13,7 @@ import scipy.sparse
 
 import dipkit.estimator.fit
 import dipkit.estimator.prediction
-import dipkit.search.folds
+import dipkit.search.fold_problem
 from dipkit.support.backend import NUMPY, Backend
 
 DEVICE = array_api_strict.Device("device1")
@@ -71,5 +71,5 @@ STRICT = StrictBackend("strict", array_api_strict, types.SimpleNamespace(csr_mat
 
 def use_strict_device(monkeypatch: Any) -> None:
     """Let all fits, predictions and grids run on the device, whichever they ask for."""
-    for module in (dipkit.estimator.fit, dipkit.estimator.prediction, dipkit.search.folds):
+    for module in (dipkit.estimator.fit, dipkit.estimator.prediction, dipkit.search.fold_problem):
         monkeypatch.setattr(module, "get_backend", lambda device: STRICT)

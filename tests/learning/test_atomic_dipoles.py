@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.objectives import gradient, value
 from helpers.parts import all_at_once, in_parts
 from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 
 import dipkit.estimator.fit
+import dipkit.search.fold_problem
 from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
@@ -40,7 +42,7 @@ from dipkit.learning.multipoles import atomic_quadrupoles, constant_dipoles, dip
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.quadrupole_term import accumulate_quadrupoles
 from dipkit.learning.reweighted import solve_reweighted
-from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.fold_grid import FoldGrid
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 SCALE = 0.4
@@ -221,9 +223,8 @@ def test_the_gradient_of_the_objective(labels: FitLabels, basis: Basis, loss: An
     )
     rng = np.random.default_rng(2)
     w, step = 0.1 * rng.standard_normal((2, basis.n_columns))
-    gradient = objective.gradient(objective.at(w))
-    up, down = (objective.value(objective.at(w + h * step)) for h in (1e-5, -1e-5))
-    assert gradient @ step == pytest.approx((up - down) / 2e-5, rel=1e-6)
+    up, down = (value(objective, w + h * step) for h in (1e-5, -1e-5))
+    assert gradient(objective, w) @ step == pytest.approx((up - down) / 2e-5, rel=1e-6)
 
 
 def test_dual_coefficients_are_the_weights(molecules: Molecules, basis: Basis) -> None:
@@ -406,9 +407,9 @@ def test_rows_in_a_file_give_the_same_model(
     model.set_params(memory_budget=plan.peak - plan.rows // 2 + 2**20 // 4)
     monkeypatch.setattr(dipkit.estimator.memory_plan, "process_memory", lambda: plan.present)
     monkeypatch.setattr(
-        dipkit.estimator.memory_plan,
+        dipkit.estimator.memory_forecast,
         "SLACK_BYTES",
-        dipkit.estimator.memory_plan.SLACK_BYTES + 2**20 // 4,
+        dipkit.estimator.memory_forecast.SLACK_BYTES + 2**20 // 4,
     )
     spilled = model.fit(described).predict_dipole(described)
     assert model.memory_plan_["rows_in"] == "file"
@@ -442,13 +443,16 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
 ) -> None:
     molecules = with_vectors(described)
     monkeypatch.setattr(
-        FoldedProblem, "_barred", lambda self, k: np.zeros((self.basis.n_columns, 0))
+        dipkit.search.fold_problem,
+        "find_excluded",
+        lambda basis, *_: np.zeros((basis.n_columns, 0)),
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
     labels = read_labels(molecules, None, None, None)
-    problem = FoldedProblem(labels, ridge(basis__n_inducing=40), folds, [1e-3], [0.0, 0.1])
+    grid = FoldGrid(labels, ridge(basis__n_inducing=40), folds, [1e-3], [0.0, 0.1])
+    problem = grid.problem
     assert problem.basis.n_columns == problem.rows.shape[1] > problem.basis.n_charge_columns
-    found = problem.held_out_errors(tol=1e-14, passes=500)
+    found = grid.held_out_errors(tol=1e-14, max_iter=500)
     for (train, test), errors in zip(folds, found, strict=True):
         part = read_labels(problem.labels.molecules[train], None, None, None)
         statistics = gather(part, problem.basis, np.random.default_rng(0), True, False)
@@ -460,7 +464,7 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
             start = charge_start(statistics.charges, problem.basis.backend)
             result = solve_reweighted(objective.with_prior(start), start, tol=1e-14)
             rows = problem.rows.reshape(len(molecules), 3, -1)[test]
-            mu = problem.constant[test] + rows @ result.weights
+            mu = problem.constants[0][test] + rows @ result.weights
             expected = np.linalg.norm(mu, axis=1) - problem.magnitudes[test]
             np.testing.assert_allclose(errors[0, place], expected, atol=1e-4)
 
@@ -472,8 +476,8 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
     model = DipoleKernelRidge(
         alpha=1e-3, basis=InducingBasis(atomic_dipoles=0.03), charge_weight=0.0
     )
-    problem = FoldedProblem(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.0])
-    errors = problem.held_out_errors(tol=1e-8, passes=500)
+    grid = FoldGrid(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.0])
+    errors = grid.held_out_errors(tol=1e-8, max_iter=500)
     found = [np.abs(part).mean() for part in errors]
     separate = [-mae_scorer(model.fit(molecules[train]), molecules[test]) for train, test in folds]
     np.testing.assert_allclose(found, separate, rtol=0.01)

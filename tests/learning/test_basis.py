@@ -160,15 +160,36 @@ def test_environments_have_the_precision_and_order_of_products(
             assert scale.flags.f_contiguous
 
 
-def test_rounding_of_descriptors_is_not_whitened(toy: Callable[..., Molecules]) -> None:
+@pytest.mark.parametrize("precise", [False, True])
+def test_rounding_of_kernel_values_is_not_whitened(
+    toy: Callable[..., Molecules], precise: bool
+) -> None:
     """K_MM is computed in float64, whatever the precision of kernel values."""
     molecules = toy(sizes=(6,) * 20)
     assert molecules.features is not None
     chosen = choose_environments(molecules, 60, PowerKernel(), np.random.default_rng(0))
     weights = molecules.features.weights
-    single, double = (
-        build_basis(chosen, PowerKernel(), weights, 1e-8, precise=precise)
-        for precise in (False, True)
-    )
-    for number, element in single.elements.items():
-        np.testing.assert_array_equal(element.whitening, double.elements[number].whitening)
+    basis = build_basis(chosen, PowerKernel(), weights, 1e-8, precise=precise)
+    for number, element in basis.elements.items():
+        exact = [scale.astype(float) for scale in chosen[number]]
+        expected = whiten(PowerKernel()(exact, exact, weights), 1e-8)
+        np.testing.assert_array_equal(element.whitening, expected)
+
+
+def test_the_cut_is_relative_to_the_largest_eigenvalue() -> None:
+    several = gram([10.0, 10.0, 10.0, 1.5, 0.5])
+    assert whiten(several, 0.1).shape == (5, 4)
+    assert whiten(1e-3 * several, 0.1).shape == (5, 4)
+
+
+def test_elements_stand_in_the_order_of_their_numbers(toy: Callable[..., Molecules]) -> None:
+    molecules = toy()
+    assert molecules.features is not None
+    chosen = choose_environments(molecules, 15, PowerKernel(), np.random.default_rng(0))
+    reversed_ = dict(sorted(chosen.items(), reverse=True))
+    arguments = PowerKernel(), molecules.features.weights, 1e-6
+    one, two = (build_basis(each, *arguments, dipole_scale=0.3) for each in (chosen, reversed_))
+    assert list(two.elements) == list(one.elements) == molecules.elements.tolist()
+    for number, element in one.elements.items():
+        assert two.elements[number].columns == element.columns
+        assert two.elements[number].dipole_columns == element.dipole_columns

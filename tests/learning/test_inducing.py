@@ -37,6 +37,8 @@ def test_share_out_hands_out_what_there_is(counts: dict[int, int], n_inducing: i
 def test_share_out_gives_all_that_was_asked_for() -> None:
     assert sum(share_out({1: 900, 6: 400, 9: 4}, 54).values()) == 54
     assert share_out({1: 900, 6: 400, 9: 4}, 1) == {1: 1, 6: 1, 9: 1}
+    # By square roots: 30 to 20, and the four atoms of fluorine.
+    assert share_out({1: 900, 6: 400, 9: 4}, 504) == {1: 300, 6: 200, 9: 4}
 
 
 def points(n: int = 30, seed: int = 0) -> np.ndarray:
@@ -158,11 +160,13 @@ def test_few_candidates_are_compared(
 
     def record(similarity: np.ndarray, n_points: int) -> np.ndarray:
         compared.append((similarity.shape, n_points))
+        assert (similarity - 2 * np.eye(len(similarity))).max() < 1 - 1e-6  # no atom twice
         return farthest_points(similarity, n_points)
 
     monkeypatch.setattr(dipkit.learning.inducing, "farthest_points", record)
-    choose(toy(sizes=(6,) * 60), 12)
-    assert sum(n for _, n in compared) == 12
+    for seed in range(5):
+        choose(toy(sizes=(6,) * 60), 12, seed)
+    assert sum(n for _, n in compared) == 5 * 12
     for shape, n_points in compared:
         assert shape == (4 * n_points, 4 * n_points)
 

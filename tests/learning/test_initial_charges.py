@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ase.build import molecule
+from helpers.objectives import value
 from scipy.optimize import minimize_scalar
 
 from dipkit import as_molecules
@@ -114,7 +115,7 @@ def test_the_scale_fits_best(kind: str) -> None:
     J = objective(kind)
     part, _, _ = statistics()
     w = charge_start(part, J.backend)
-    best = minimize_scalar(lambda t: J.value(J.at(t * w)), bounds=(0, 10), method="bounded")
+    best = minimize_scalar(lambda t: value(J, t * w), bounds=(0, 10), method="bounded")
     assert magnitude_scale(J, w) == pytest.approx(best.x, abs=1e-4)
 
 

@@ -1,14 +1,15 @@
-"""Reweighted passes: J never rises, they end where it is stationary, and known answers come out."""
+"""Reweighting: J never rises, it ends where J is stationary, and known answers come out."""
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import dipkit.learning.solvers
 import numpy as np
 import pytest
-from dipkit.learning.solvers import PASSES_A_MATRIX, _Acceleration, _Normal
+from helpers.objectives import gradient, value
 from sklearn.linear_model import Ridge
 
+import dipkit.learning.normal_matrices
+import dipkit.learning.reweighted
 from dipkit.data.molecules import Molecules
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import build_basis
@@ -18,8 +19,13 @@ from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
 from dipkit.learning.multipoles import dipoles
-from dipkit.learning.normal_matrices import FactorizationError
-from dipkit.learning.objective import ACROSS, DipoleTarget, JointObjective
+from dipkit.learning.normal_matrices import (
+    RENEWAL,
+    TRANSVERSE_SHARE,
+    FactorizationError,
+    RenewedMatrix,
+)
+from dipkit.learning.objective import DipoleTarget, Direction, Iterate, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.reweighted import Status, solve_annealed, solve_reweighted
 
@@ -30,6 +36,15 @@ LOSSES = [SquaredLoss(), HuberLoss(0.3), AbsoluteLoss()]
 @pytest.fixture(params=LOSSES, ids=lambda loss: type(loss).__name__)
 def loss(request: pytest.FixtureRequest) -> Loss:
     return request.param
+
+
+def charge_term(truth: np.ndarray | None = None) -> QuadraticTerm:
+    """Make a charge term from charges of the weights of `problem`, or of others."""
+    rng = np.random.default_rng(11)
+    truth = problem(SquaredLoss())[1] if truth is None else truth
+    c = rng.standard_normal((100, R)) * np.geomspace(1, 0.03, R)
+    p = c @ truth + 0.1 * rng.standard_normal(100)
+    return QuadraticTerm(c.T @ c, c.T @ p, float(p @ p), 100.0)
 
 
 def problem(
@@ -49,9 +64,7 @@ def problem(
     if kind == "mixed":
         vectors = np.where(np.arange(N)[:, None] % 3, missing, mu)
     target = DipoleTarget(np.linalg.norm(mu, axis=1), vectors, rng.random(N) + 0.5)
-    c = rng.standard_normal((100, R)) * np.geomspace(1, 0.03, R)
-    p = c @ truth + 0.1 * rng.standard_normal(100)
-    charges = QuadraticTerm(c.T @ c, c.T @ p, float(p @ p), 100.0)
+    charges = charge_term(truth)
     constant = np.zeros((N, 3))
     return JointObjective(rows, constant, target, [(charges, charge_weight)], alpha, loss), truth
 
@@ -59,7 +72,7 @@ def problem(
 @pytest.mark.parametrize("memory", [0, 3, 8])
 @pytest.mark.parametrize("kind", ["magnitudes", "mixed"])
 @pytest.mark.parametrize("charge_weight", [0.0, 0.1])
-def test_passes_never_raise_the_objective(
+def test_iterations_never_raise_the_objective(
     loss: Loss, memory: int, kind: str, charge_weight: float
 ) -> None:
     objective, _ = problem(loss, kind, charge_weight=charge_weight)
@@ -67,84 +80,100 @@ def test_passes_never_raise_the_objective(
     result = solve_reweighted(objective, start, max_iter=60, tol=1e-12, memory=memory)
     history = np.array(result.history)
     assert len(history) > 5
-    assert (np.diff(history) <= 1e-12 * history[:-1]).all()
-    assert history[0] == pytest.approx(objective.value(objective.at(start)))
+    assert (np.diff(history) <= 0).all()
+    assert history[0] == pytest.approx(value(objective, start))
     assert result.objective == history[-1]
-    assert result.objective == pytest.approx(objective.value(objective.at(result.weights)))
+    assert result.objective == pytest.approx(value(objective, result.weights))
 
 
 @pytest.mark.parametrize("memory", [0, 8])
 @pytest.mark.parametrize("kind", ["magnitudes", "vectors"])
 def test_the_end_is_stationary(loss: Loss, memory: int, kind: str) -> None:
     if memory == 0 and isinstance(loss, AbsoluteLoss):
-        pytest.skip("plain passes take thousands of factorisations here")
+        pytest.skip("plain iterations take thousands of factorisations here")
     objective, truth = problem(loss, kind)
     result = solve_reweighted(objective, 0.5 * truth, max_iter=1000, tol=1e-14, memory=memory)
     assert result.status is Status.CONVERGED
-    before = np.linalg.norm(objective.gradient(objective.at(0.5 * truth)))
-    after = np.linalg.norm(objective.gradient(objective.at(result.weights)))
+    before = np.linalg.norm(gradient(objective, 0.5 * truth))
+    after = np.linalg.norm(gradient(objective, result.weights))
     assert after < 1e-5 * before
-
-
-def test_the_direction_is_that_of_bfgs(loss: Loss) -> None:
-    """Equal to the textbook update of the inverse Hessian, which starts from the matrix scaled."""
-    objective, truth = problem(loss)
-    point = objective.at(0.9 * truth)
-    acceleration, normal = _Acceleration(objective, 4), _Normal(objective, directed=True)
-    points, gradients = [], []
-    for _ in range(4):
-        normal.renew(point)
-        gradient = objective.gradient(point) / 2
-        step = normal.solve(gradient)
-        acceleration._remember(point.w, gradient, step)
-        points.append(point.w)
-        gradients.append(gradient)
-        last, point = point, objective.at(point.w - 0.9 * step)
-    assert len(acceleration.pairs) == 3
-    mu = objective.dipoles(objective.at(points[0]) if isinstance(loss, SquaredLoss) else last)
-    start = np.linalg.inv(objective.normal_matrix(mu, directed=True))
-    s, y = points[-1] - points[-2], gradients[-1] - gradients[-2]
-    inverse = start * (s @ y) / (y @ start @ y)
-    for (x0, g0), (x1, g1) in pairwise(zip(points, gradients, strict=True)):
-        s, y = x1 - x0, g1 - g0
-        turn = np.eye(R) - np.outer(s, y) / (s @ y)
-        inverse = turn @ inverse @ turn.T + np.outer(s, s) / (s @ y)
-    direction = acceleration._direction(gradient, step, normal)
-    np.testing.assert_allclose(direction, -inverse @ gradients[-1], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_short_step_lowers_the_objective_wherever_it_starts(loss: Loss, seed: int) -> None:
-    """Also where the directions are those of another point, as they are after the first pass."""
+    """Also where the directions are those of another point, as they are after the first step."""
     objective, truth = problem(loss)
     rng = np.random.default_rng(seed)
-    before, here = (objective.at(truth * rng.standard_normal(R)) for _ in range(2))
-    normal = _Normal(objective, directed=True)
-    normal.renew(before)
-    normal.renew(here)
-    step = normal.solve(objective.gradient(here) / 2)
-    there = objective.at(here.w - ACROSS * step)
-    assert objective.value(there) < objective.value(here)
+    before, here = (truth * rng.standard_normal(R) for _ in range(2))
+    matrices = RenewedMatrix(objective, directed=True)
+    matrices.renew(objective, objective.at(before))
+    matrices.renew(objective, objective.at(here))
+    step = matrices.solve(gradient(objective, here)[None] / 2, np.zeros(1, int))[0]
+    assert value(objective, here - TRANSVERSE_SHARE * step) < value(objective, here)
 
 
-def test_directions_save_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("memory", [0, 8])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_fallback_never_raises_the_objective(
+    loss: Loss, seed: int, memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every direction leads up, each iteration takes the share that cannot raise J."""
+    objective, truth = problem(loss, noise=1.0)
+    monkeypatch.setattr(
+        dipkit.learning.reweighted.LimitedMemory,
+        "direction",
+        lambda self, g, step, solve: 1e3 * step,
+    )
+    tried: list[float] = []
+    moved = JointObjective.moved
+
+    def count(self: JointObjective, here: Iterate, direction: Direction, t: np.ndarray) -> Iterate:
+        tried.extend(t.tolist())
+        return moved(self, here, direction, t)
+
+    monkeypatch.setattr(JointObjective, "moved", count)
+    start = truth * np.random.default_rng(seed).standard_normal(R)
+    result = solve_reweighted(objective, start, max_iter=5, tol=1e-12, memory=memory)
+    assert (np.diff(result.history) < 0).all()
+    assert len(result.history) == 6
+    # The first length of the fallback is enough: it was never halved.
+    share = TRANSVERSE_SHARE if memory else 1.0
+    assert tried[1::2] == [share] * 5
+
+
+def test_directions_save_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, truth = problem(SquaredLoss(), noise=0.05)
     directed = solve_reweighted(objective, truth, tol=1e-12)
-    whole = JointObjective.normal_matrix
-    monkeypatch.setattr(JointObjective, "normal_matrix", lambda self, mu, directed: whole(self, mu))
+    monkeypatch.setattr(
+        dipkit.learning.reweighted, "RenewedMatrix", lambda J, directed: RenewedMatrix(J, False)
+    )
     undirected = solve_reweighted(objective, truth, tol=1e-12)
     assert directed.objective == pytest.approx(undirected.objective, rel=1e-10)
-    assert directed.n_solves < 0.7 * undirected.n_solves
+    assert directed.n_iter < 0.7 * undirected.n_iter
 
 
 def test_a_step_that_would_raise_the_objective_is_shortened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     objective, truth = problem(SquaredLoss())
-    monkeypatch.setattr(_Acceleration, "_step_length", lambda *_: 1e3)
+    monkeypatch.setattr(
+        dipkit.learning.reweighted, "find_lengths", lambda slope, xp: 1e3 * xp.ones(1)
+    )
     result = solve_reweighted(objective, truth, max_iter=20, tol=1e-12)
     assert (np.diff(result.history) < 0).all()
     assert len(result.history) == 21
+
+
+def test_a_new_matrix_begins_without_memory() -> None:
+    """After a renewal the iterations are those of a fit that starts there."""
+    objective, _ = problem(SquaredLoss(), charge_weight=0.0, alpha=1e-5)
+    start = np.random.default_rng(1).standard_normal(R)
+    first = solve_reweighted(objective, start, max_iter=RENEWAL, tol=1e-13)
+    assert len(first.history) == RENEWAL + 1
+    for more in (1, 4):
+        whole = solve_reweighted(objective, start, max_iter=RENEWAL + more, tol=1e-13)
+        again = solve_reweighted(objective, first.weights, max_iter=more, tol=1e-13)
+        np.testing.assert_allclose(whole.weights, again.weights, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("loss", LOSSES[:2], ids=lambda loss: type(loss).__name__)
@@ -155,7 +184,7 @@ def test_acceleration_ends_in_the_same_minimum_sooner(loss: Loss) -> None:
     assert plain.status is fast.status is Status.CONVERGED
     assert fast.objective == pytest.approx(plain.objective, rel=1e-10)
     np.testing.assert_allclose(fast.weights, plain.weights, atol=1e-4)
-    assert fast.n_solves < 0.5 * plain.n_solves
+    assert fast.n_iter < 0.5 * plain.n_iter
 
 
 def test_acceleration_helps_the_absolute_loss() -> None:
@@ -179,17 +208,16 @@ def test_vectors_and_squared_loss_are_ridge_regression() -> None:
     objective, _ = problem(SquaredLoss(), "vectors", charge_weight=0.0, alpha=0.02)
     result = solve_reweighted(objective, np.zeros(R))
     ridge = Ridge(alpha=0.02, fit_intercept=False).fit(
-        objective.rows, objective.vectors.ravel(), sample_weight=np.repeat(objective.weights, 3)
+        objective.rows, objective.vectors.ravel(), sample_weight=np.repeat(objective.weights[0], 3)
     )
     np.testing.assert_allclose(result.weights, ridge.coef_, rtol=1e-9, atol=1e-12)
     # One pass gets there, another one shows it.
-    assert (result.status, result.n_solves, len(result.history)) == (Status.CONVERGED, 2, 2)
+    assert (result.status, result.n_iter, len(result.history)) == (Status.CONVERGED, 2, 2)
 
 
 def test_joint_ridge_has_a_closed_form() -> None:
     objective, _ = problem(SquaredLoss(), "vectors", charge_weight=0.7)
-    assert objective.term is not None
-    d, s, part = objective.rows, np.repeat(objective.weights, 3), objective.term
+    d, s, part = objective.rows, np.repeat(objective.weights[0], 3), charge_term()
     matrix = d.T @ (s[:, None] * d) + 0.7 * part.gram / part.weight + 1e-3 * np.eye(R)
     right = d.T @ (s * objective.vectors.ravel()) + 0.7 * part.rhs / part.weight
     result = solve_reweighted(objective, np.zeros(R))
@@ -198,40 +226,39 @@ def test_joint_ridge_has_a_closed_form() -> None:
 
 def test_a_huge_charge_weight_leaves_the_charge_fit(loss: Loss) -> None:
     objective, _ = problem(loss, alpha=1e-9, charge_weight=1e9)
-    part = objective.term
-    assert part is not None
+    part = charge_term()
     result = solve_reweighted(objective, np.zeros(R))
     np.testing.assert_allclose(result.weights, np.linalg.solve(part.gram, part.rhs), rtol=1e-4)
 
 
 @pytest.mark.parametrize("memory", [0, 8])
-def test_a_matrix_of_the_squared_loss_serves_many_passes(loss: Loss, memory: int) -> None:
+def test_a_matrix_of_the_squared_loss_serves_many_iterations(loss: Loss, memory: int) -> None:
     objective, _ = problem(loss, noise=2.0)
     start = np.random.default_rng(5).standard_normal(R)
     result = solve_reweighted(objective, start, max_iter=50, tol=1e-14, memory=memory)
-    assert result.n_solves > PASSES_A_MATRIX
-    shared = 1 if memory == 0 else -(-result.n_solves // PASSES_A_MATRIX)
-    assert result.n_factorizations == (shared if isinstance(loss, SquaredLoss) else result.n_solves)
+    assert result.n_iter > RENEWAL
+    shared = 1 if memory == 0 else -(-result.n_iter // RENEWAL)
+    assert result.n_factorizations == (shared if isinstance(loss, SquaredLoss) else result.n_iter)
 
 
 def test_directions_anew_end_a_slow_problem_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, _ = problem(SquaredLoss(), charge_weight=0.0, alpha=1e-5)
     start = np.random.default_rng(1).standard_normal(R)  # a bad one, whose directions change
     anew = solve_reweighted(objective, start, max_iter=2000, tol=1e-10)
-    monkeypatch.setattr(dipkit.learning.solvers, "PASSES_A_MATRIX", 10_000)
+    monkeypatch.setattr(dipkit.learning.normal_matrices, "RENEWAL", 10_000)
     kept = solve_reweighted(objective, start, max_iter=2000, tol=1e-10)
     assert kept.n_factorizations == 1
-    assert anew.n_solves < 0.8 * kept.n_solves
+    assert anew.n_iter < 0.8 * kept.n_iter
 
 
 @pytest.mark.parametrize("memory", [0, 8])
-def test_the_number_of_passes_is_bounded(loss: Loss, memory: int) -> None:
+def test_the_number_of_iterations_is_bounded(loss: Loss, memory: int) -> None:
     objective, truth = problem(loss)
     for max_iter in (1, 4):
         result = solve_reweighted(objective, -0.3 * truth, max_iter, 1e-13, memory)
         assert result.status is Status.MAX_ITER
         assert len(result.history) == max_iter + 1
-        assert result.n_solves == max_iter
+        assert result.n_iter == max_iter
 
 
 def test_tol_bounds_what_is_left(loss: Loss) -> None:
@@ -245,14 +272,14 @@ def test_tol_bounds_what_is_left(loss: Loss) -> None:
     assert left[2] < 1e-6 * best
 
 
-def test_annealing_ends_where_passes_end(loss: Loss) -> None:
+def test_annealing_ends_where_iterations_end(loss: Loss) -> None:
     objective, truth = problem(loss)
     result = solve_annealed(objective, truth, (100.0, 10.0), max_iter=1000, tol=1e-10)
     direct = solve_reweighted(objective, truth, max_iter=1000, tol=1e-10)
     assert result.status is Status.CONVERGED
-    assert result.objective == pytest.approx(objective.value(objective.at(result.weights)))
+    assert result.objective == pytest.approx(value(objective, result.weights))
     assert result.objective <= direct.objective * (1 + 1e-6)
-    assert result.n_solves > len(result.history)  # those of the stages before count as well
+    assert result.n_iter > len(result.history)  # those of the stages before count as well
     assert objective.alpha == 1e-3
 
 
@@ -265,13 +292,13 @@ def test_annealing_without_stages_is_one_solve(loss: Loss) -> None:
 
 def test_annealing_sums_the_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, truth = problem(SquaredLoss())
-    calls, accumulate_rows = [], JointObjective._undirected
+    calls, sum_rows = [], RenewedMatrix._without_directions
 
-    def count(self: JointObjective, weights: np.ndarray) -> np.ndarray:
-        calls.append(self.alpha)
-        return accumulate_rows(self, weights)
+    def count(self: RenewedMatrix, objective: JointObjective, weights: np.ndarray) -> np.ndarray:
+        calls.append(objective.alpha)
+        return sum_rows(self, objective, weights)
 
-    monkeypatch.setattr(JointObjective, "_undirected", count)
+    monkeypatch.setattr(RenewedMatrix, "_without_directions", count)
     result = solve_annealed(objective, truth, (100.0, 10.0))
     assert result.n_factorizations == 3
     assert len(calls) == 1
@@ -298,14 +325,14 @@ def test_a_perfect_start_stays(loss: Loss, memory: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_passes_beyond_rounding_do_no_harm(loss: Loss, seed: int) -> None:
+def test_iterations_beyond_rounding_do_no_harm(loss: Loss, seed: int) -> None:
     # A tolerance that cannot be met: steps and slopes become rounding noise.
     objective, _ = problem(loss)
     start = np.random.default_rng(seed).standard_normal(R)
     result = solve_reweighted(objective, start, max_iter=300, tol=1e-300)
     history = np.array(result.history)
     assert np.isfinite(history).all()
-    assert (np.diff(history) <= 1e-12 * history[:-1]).all()
+    assert (np.diff(history) <= 0).all()
 
 
 def test_a_matrix_that_cannot_be_factored(loss: Loss) -> None:

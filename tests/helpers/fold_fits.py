@@ -1,0 +1,22 @@
+"""A fit to the training part of a fold, in the basis that the grid gives that fold."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dipkit import DipoleKernelRidge, Molecules
+from dipkit.search.fold_problem import FoldedProblem
+
+
+def fit_fold(
+    model: DipoleKernelRidge, problem: FoldedProblem, molecules: Molecules, train: Any
+) -> DipoleKernelRidge:
+    """Fit to the training part, with those environments of the grid that its molecules have."""
+    environments = {
+        number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)
+        for number, element in problem.basis.elements.items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dipkit.estimator.fit.choose_environments", lambda *_: environments)
+        return model.fit(molecules[train])
