@@ -128,7 +128,7 @@ def test_interrupt_before_any_score_is_an_interrupt(molecules, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipkit.search.trial.FoldedProblem", interrupt)
+    monkeypatch.setattr("dipkit.search.trial.FoldGrid", interrupt)
     with pytest.raises(KeyboardInterrupt):
         small_search().fit(molecules)
 

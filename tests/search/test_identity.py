@@ -75,6 +75,11 @@ def test_other_arguments_are_other_data(molecules, name):
     )
 
 
+def test_other_magnitudes_are_other_data(molecules):
+    one, other = (factor * molecules.dipole_magnitude for factor in (1.0, 1.001))
+    assert differing(identity(molecules, y=one), identity(molecules, y=other)) == ["data"]
+
+
 def test_two_sets_of_quadrupoles_are_other_data(molecules):
     one = molecules.replace(quadrupole=quadrupole(molecules))
     other = molecules.replace(quadrupole=2 * quadrupole(molecules))
