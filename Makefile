@@ -7,15 +7,17 @@ DATA ?=
 SIZES ?= 100,200,500,1000,2000,5000
 SEEDS ?= 3
 BENCH_ARGS ?=
+ARGS ?=
 
 DEMO := $(VENV)/demo
 DEV := $(VENV)/dev
+MUTANTS := $(VENV)/mutants
 # Two processes with one thread each, rather than two with a thread for every core.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs examples bench clean
+.PHONY: help demo test lint docs examples bench mutants clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +56,9 @@ bench: $(DEV)/.ready ## learning curve on QM9: make bench DATA=qm9.npz [SIZES=10
 	$(DEV)/bin/python benchmarks/learning_curve.py --data "$(DATA)" \
 	  --sizes $(SIZES) --seeds $(SEEDS) $(BENCH_ARGS)
 
+mutants: $(MUTANTS)/.ready ## the share of small faults in the core that the tests find; ARGS="--number 3 'dipkit/learning/*.py'"
+	$(MUTANTS)/bin/python benchmarks/mutants.py $(ARGS)
+
 clean: ## remove the environments and everything generated
 	rm -rf $(VENV) build dist docs/_build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -77,3 +82,6 @@ $(DEMO)/.ready: pyproject.toml
 
 $(DEV)/.ready: pyproject.toml
 	$(call environment,dev)
+
+$(MUTANTS)/.ready: pyproject.toml
+	$(call environment,mutants)

@@ -28,7 +28,7 @@ STEPS = {
     "choose environments": "choose_environments",
     "describe and sum": "gather",
     "solves": "solve_annealed",
-    "calibrate deviations": "fit_spread",
+    "calibrate deviations": "calibrate_std",
 }
 WHOLE = "whole fit"
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
 from dipkit.data.datasets import load_organics
-from dipkit.learning.kernels import EnvironmentKernel
+from dipkit.learning import EnvironmentKernel
 
 
 class RationalKernel(EnvironmentKernel):

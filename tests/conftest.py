@@ -1,12 +1,12 @@
 """Fixtures for every test: the device to run on, the folder of larger reference data."""
 
-import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.devices import why_no_cuda
 from hypothesis import settings
 
 from dipkit.data.datasets import load_organics
@@ -22,15 +22,6 @@ settings.register_profile("dipkit", deadline=None, print_blob=True)
 settings.load_profile("dipkit")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-def why_no_cuda() -> str | None:
-    """Say why CUDA cannot be used here; None where it can."""
-    if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed (extras cuda12, cuda13)"
-    import cupy
-
-    return None if cupy.is_available() else "CuPy finds no usable CUDA device"
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

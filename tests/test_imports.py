@@ -33,7 +33,7 @@ DOORS = {
     "cupyx": "support.backend",
     "dscribe": "descriptors.radial_tables",
     "matplotlib": "report.plots",
-    "optuna": "search.study",
+    "optuna": "search.optuna_objects",
     "pooch": "data.download",
     "psutil": "support.system_memory",
     "pyscf": "quantum.mean_field",

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from dipkit.quantum.journal import Journal
-from dipkit.search.study import open_storage
+from dipkit.search.optuna_objects import open_storage
 
 # What macOS or Windows do not have is taken away. psutil, built for Linux here, gets fixed figures.
 OTHER_SYSTEM = """

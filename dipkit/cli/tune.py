@@ -21,8 +21,7 @@ from ..data.molecules import Molecules
 from ..estimator.metrics import predicted_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
-from ..search.search_cv import DipoleSearchCV
-from ..search.study import space_from_json
+from ..search import DipoleSearchCV, space_from_json
 from ..support.json_values import plain
 from .writers import rich_table
 

@@ -1,6 +1,7 @@
 """Data sets: the bundled small organic molecules, and QM9 from where it is published.
 
-What the bundled set holds and where it comes from is told in ``dipkit/data/README.md``.
+``dipkit/data/bundled/README.md`` says what the bundled set holds and where it comes from. How files
+are downloaded is not here (`download.py`), nor how they are read (`io.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def fetch_qm9(cache: PathLike | None = None, uncharacterized: bool = False) -> M
 
     Labels are the dipole magnitude and the Mulliken charges of B3LYP/6-31G(2df,p). The first call
     downloads 86 MB and reads the archive, which takes minutes; later calls read what it left in the
-    cache folder. An interrupted download goes on from where it stopped.
+    cache folder.
 
     Parameters
     ----------

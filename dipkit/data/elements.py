@@ -23,6 +23,11 @@ def chemical_symbols() -> list[str]:
     return list(symbols)
 
 
+def atomic_numbers() -> dict[str, int]:
+    """Return atomic numbers of the elements by symbol."""
+    return {symbol: z for z, symbol in enumerate(chemical_symbols()) if z}
+
+
 def hill_formulas(
     numbers: NDArray[np.int64], molecule_index: NDArray[np.int64], n_molecules: int
 ) -> NDArray[np.str_]:

@@ -109,7 +109,8 @@ def complete_magnitudes(magnitude: FloatArray, vector: FloatArray, locate: Locat
         raise InputError(
             f"dipole_magnitude and dipole_vector disagree for {locate.molecule(index)}: "
             f"{magnitude[index]:.6g} and |vector| = {norm[index]:.6g} debye. Check the units "
-            "(1 e*angstrom = 4.8032 debye), or give only one of them."
+            "(1 e*angstrom = 4.8032 debye), or keep only one of them: replace(dipole_vector=None) "
+            "drops vectors."
         )
     filled = np.where(np.isnan(magnitude), norm, magnitude)
     filled.flags.writeable = False

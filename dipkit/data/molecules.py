@@ -20,29 +20,12 @@ from ..support import ragged_index
 from ..support.frozen_arrays import FrozenArrays, read_only
 from . import geometry_checks, label_checks
 from .elements import atomic_masses, hill_formulas
-from .geometry_checks import MIN_DISTANCE, Locator
-from .label_checks import CHARGE_SUM_TOLERANCE
-from .label_keys import (
-    CHARGES_KEYS,
-    DIPOLE_KEYS,
-    TOTAL_CHARGE_KEYS,
-    VECTOR_KEYS,
-    missing_labels_error,
-)
+from .geometry_checks import Locator
+from .outdated import without_outdated
 from .per_atom import PerAtomData, check_per_atom, join_per_atom
 from .summary import Summary, summarise
 
-__all__ = [
-    "CHARGES_KEYS",
-    "CHARGE_SUM_TOLERANCE",
-    "DIPOLE_KEYS",
-    "MIN_DISTANCE",
-    "TOTAL_CHARGE_KEYS",
-    "VECTOR_KEYS",
-    "Molecules",
-    "Summary",
-    "missing_labels_error",
-]
+__all__ = ["Molecules", "Summary"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -148,7 +131,7 @@ class Molecules(FrozenArrays):
             value = getattr(self, name)
             if value is None and absent is not None:
                 value = np.full(shape, absent)
-            if value is not None:
+            if value is not None or name == "positions":
                 self._set(**{name: geometry_checks.coerce(name, value, np.float64, shape)})
 
     # Shape and indexing
@@ -235,24 +218,27 @@ class Molecules(FrozenArrays):
     def replace(self, **changes: Any) -> Molecules:
         """Return a copy with these fields changed; what changed is checked.
 
-        Another geometry drops the features and the baseline, which belong to the old one.
+        A value that a change makes invalid is dropped unless it is given anew, see
+        `dipkit.data.outdated`: with another geometry features, baseline, and vectors and
+        quadrupoles of molecules that were not only shifted; with another total charge the baseline;
+        with another vector the magnitude, which becomes the length of the new vector.
 
         Raises
         ------
         InputError
-            If a field is unknown or a value does not fit the molecules.
+            If a field is unknown, a value does not fit the molecules, or labels contradict each
+            other: a new magnitude and the vector that stays, charges that stay and a new total
+            charge. Give both, or drop one with ``None``.
         """
         values = self._fields()
         unknown = sorted(set(changes) - set(values))
         if unknown:
             raise InputError(f"Molecules.replace: no field {unknown}; fields are {list(values)}.")
         if set(changes) <= {"features"}:
-            # Chunks of described molecules come by the thousand: skip the costly checks.
+            # Pieces of described molecules come by the thousand: skip the costly checks.
             check_per_atom(changes.get("features"), self.n_atoms)
             return Molecules._trusted(**values | changes)
-        if not _GEOMETRY.isdisjoint(changes):
-            values |= {"features": None, "baseline_dipole": None, "baseline_charges": None}
-        return Molecules(**values | changes)
+        return Molecules(**without_outdated(values, changes) | changes)
 
     # What follows from the fields
 
@@ -323,5 +309,4 @@ _PER_MOLECULE = (
     "baseline_dipole",
     "quadrupole",
 )
-_GEOMETRY = {"numbers", "positions", "offsets"}
 _PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")

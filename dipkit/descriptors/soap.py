@@ -167,6 +167,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
             `fit`, or memory is short and `on_demand` is False.
         """
         check_is_fitted(self)
+        self._check_parameters()
         require_unchanged(self, self.scales_)
         require_same_species(self.species, self.species_)
         return self._describe(_read(X))

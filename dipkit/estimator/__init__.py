@@ -1,21 +1,34 @@
 """`DipoleKernelRidge`: parameters, fit, predictions, standard deviations, saved models.
 
-Begin with `regression.py`, then `fit.py` and `prediction.py`. The equations that a fit solves are
-in `dipkit.learning`; choosing parameters by cross-validation is in `dipkit.search`.
+Begin with `regression.py`, then `fit.py` and `prediction.py`. Groups of parameters are in
+`parameters.py`, baselines in `baseline.py`. The equations that a fit solves are in
+`dipkit.learning`; choosing parameters by cross-validation is in `dipkit.search`.
 """
 
 from __future__ import annotations
 
-from .metrics import SCORERS, charge_errors, error_report, mae_scorer, rmse_scorer
+from .baseline import Baseline, GFN2Baseline, GivenBaseline
+from .metrics import SCORERS, charge_errors, compare, error_report, mae_scorer, rmse_scorer
+from .parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, Start, ZeroStart
 from .persistence import load_model, read_metadata, save_model
 from .pipeline import Prediction, default_model, predict_all, predict_parts
 from .regression import DipoleKernelRidge
 
 __all__ = [
     "SCORERS",
+    "Baseline",
+    "ChargeStart",
     "DipoleKernelRidge",
+    "GFN2Baseline",
+    "GivenBaseline",
+    "InducingBasis",
     "Prediction",
+    "RandomStart",
+    "Reweighted",
+    "Start",
+    "ZeroStart",
     "charge_errors",
+    "compare",
     "default_model",
     "error_report",
     "load_model",

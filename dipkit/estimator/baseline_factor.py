@@ -84,7 +84,7 @@ class _FactorProblem:
         assert dipole is not None
         even = even_dipoles(labels.molecules)
         labelled = ~(np.isnan(target.magnitudes) & np.isnan(target.vectors[:, 0]))
-        used = labelled & ~np.isnan(dipole[:, 0]) & (target.weights > 0)
+        used = labelled & ~np.isnan(dipole[:, 0])
         arrays = even, dipole - even, target.vectors, target.magnitudes, target.weights
         return cls(*(array[used] for array in arrays))
 

@@ -13,11 +13,11 @@ from ..learning.labels import FitLabels
 from .baseline import Baseline
 from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
-# alpha="auto" is this over the number of dipole labels, debye^2.
+# alpha="auto" is this over the effective number of dipole labels, debye^2.
 AUTO_ALPHA = 0.02
 # With a baseline alpha="auto" is this over the square of that number: less is left to learn.
 BASELINE_ALPHA = 40.0
-# direction_weight="auto" is this over the number of dipole labels.
+# direction_weight="auto" is this over the effective number of dipole labels.
 BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
 DEFAULT_CHARGE_WEIGHT = 1e-3
@@ -36,7 +36,7 @@ def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
     """Ridge penalty to use, debye^2."""
     if alpha != "auto":
         return float(alpha)
-    n = labels.n_dipoles
+    n = labels.n_effective
     return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
 
 
@@ -75,7 +75,7 @@ def resolve_direction_weight(baseline: Baseline | None, labels: FitLabels) -> fl
     if baseline is None:
         return 0.0
     if baseline.direction_weight == "auto":
-        return BASELINE_DIRECTION / labels.n_dipoles
+        return BASELINE_DIRECTION / labels.n_effective
     return float(baseline.direction_weight)
 
 

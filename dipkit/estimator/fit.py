@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ from .defaults import (
 from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
 from .parameters import RandomStart
 from .settings import Settings
-from .std_calibration import fit_spread
+from .std_calibration import calibrate_std
 from .training_data import FitStatistics, Origin, gather, join_labels, require_same_basis
 
 logger = logging.getLogger(__name__)
@@ -160,15 +159,14 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
         "features_made_by_": statistics.origin.features_made_by,
     }
     if len(statistics.sample.places):
-        std = SimpleNamespace()
-        fit_spread(
+        std = calibrate_std(
             objective,
             result.weights,
             statistics.basis,
             statistics.sample,
             settings.generator(3),
-        ).store(std)
-        learned |= vars(std)
+        )
+        learned |= std.attributes()
     return learned
 
 

@@ -1,51 +1,42 @@
-"""Memory of a fit: what it will take, item by item, before any of it is taken.
+"""Memory of a fit: what it will take, before any of it is taken.
 
-Symbols: N molecules, M inducing environments, r <= M + elements basis functions, d descriptor
-columns; with atomic dipoles r has their columns besides. Held are matrices of shape (r, r), the
-dipole rows D (3 N, r) where they fit, else they go to a file; descriptors are streamed in pieces
-unless the molecules hold them already. On a GPU all of it is memory of the card: whole pieces of
-descriptors are there, and computed there unless they are held.
+Begin with `plan_fit`. Symbols: N molecules, n atoms, M inducing environments, r <= M + elements
+basis functions, d descriptor columns; with atomic dipoles r has their columns besides. A fit first
+chooses environments, and gives back what that took. Then it holds matrices of shape (r, r), the
+environments, and the dipole rows (3 N, r) where they fit, else in a file; blocks come and go. On a
+GPU all of it is memory of the card. Not here: the bytes of each step (`memory_forecast.py`), and
+how much memory there is (`dipkit.support.system_memory`).
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..data.molecules import Molecules
-from ..descriptors.on_demand import BLOCK_ATOMS as DESCRIBED_AT_ONCE
 from ..descriptors.spectra_device import BATCH_BYTES
 from ..exceptions import InputError
-from ..learning.atomic_dipoles import SHARE, count_leading
-from ..learning.blocking import BLOCK_ATOMS, piece_atoms
-from ..learning.dipole_gram import ROWS_AT_ONCE
+from ..learning.atomic_dipoles import count_leading
 from ..support.backend import NUMPY, Backend
-from ..support.blas_threads import count_threads
 from ..support.system_memory import process_memory
+from .memory_forecast import FitSizes
 
 logger = logging.getLogger(__name__)
 
-# Share of the free memory that the matrices of a fit may take where their size is ours to choose.
+# Share of the free memory that a fit may take where nothing but its default size asks for it.
 MEMORY_SHARE = 0.5
 # Share of the free memory that a fit may take where no budget is given.
 BUDGET_SHARE = 0.8
 # Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two on their way.
 N_MATRICES = 6
-# Draws that stand for the covariance, see `uncertainty`: the standard deviation is off by 1/16.
-N_SAMPLES = 128
-# Molecules that set the scale of standard deviations, and those of them with descriptors.
-SPREAD_MOLECULES = (300, 100)
-# Blocks on their way, where no more is known of them.
+# Blocks of a grid over folds.
 BLOCKS_BYTES = 640 * 2**20
 # The same on a GPU, where the descriptors of a whole piece and what computes them come on top.
 DEVICE_BLOCKS_BYTES = BLOCKS_BYTES + 2 * BATCH_BYTES
-# What the allocator and libraries take besides.
-SLACK_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True)
@@ -58,8 +49,10 @@ class MemoryPlan:
         For the whole process, or for the device.
     present : int
         Taken already: interpreter, libraries, molecules and what descriptors they hold.
+    choosing : int
+        Candidates and their kernel matrix, given back before the rest is taken.
     held, streamed : int
-        Matrices kept during the fit, dipole rows aside; blocks that come and go.
+        Matrices and environments, dipole rows aside; blocks that come and go.
     rows : int
         Dipole rows.
     rows_on_disk : bool
@@ -67,6 +60,7 @@ class MemoryPlan:
 
     budget: int
     present: int
+    choosing: int
     held: int
     streamed: int
     rows: int
@@ -75,26 +69,29 @@ class MemoryPlan:
     @property
     def peak(self) -> int:
         """Largest amount of memory at any time."""
-        return self.present + self.held + self.streamed + (0 if self.rows_on_disk else self.rows)
+        rows = 0 if self.rows_on_disk else self.rows
+        return self.present + max(self.choosing, self.held + self.streamed + rows)
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def fits(self) -> bool:
+        """Whether the peak is within the budget."""
+        return self.peak <= self.budget
+
+    def as_dict(self) -> dict[str, float | str]:
         """Return the figures in gigabytes, for reports."""
-        names = ("budget", "peak", "present", "held", "streamed", "rows")
+        names = ("budget", "peak", "present", "choosing", "held", "streamed", "rows")
         figures = {f"{name}_gb": round(getattr(self, name) / 1e9, 3) for name in names}
         return figures | {"rows_in": "file" if self.rows_on_disk else "memory"}
 
     def __str__(self) -> str:
         """One line."""
         where = "in a temporary file" if self.rows_on_disk else "in memory"
-        present, held, streamed, rows, peak, budget = (
-            f"{value / 1e9:.2f} GB"
-            for value in (
-                self.present, self.held, self.streamed, self.rows, self.peak, self.budget
-            )
-        )  # fmt: skip
+        names = ("present", "held", "streamed", "rows", "peak", "budget")
+        gb = {name: f"{getattr(self, name) / 1e9:.2f} GB" for name in names}
         return (
-            f"memory: {present} taken so far, {held} matrices, {streamed} blocks on their way, "
-            f"{rows} dipole rows {where}; peak {peak} of {budget}"
+            f"memory: {gb['present']} taken so far, {gb['held']} matrices, "
+            f"{gb['streamed']} blocks on their way, {gb['rows']} dipole rows {where}; "
+            f"peak {gb['peak']} of {gb['budget']}"
         )
 
 
@@ -129,95 +126,63 @@ def plan_fit(
     InputError
         Where it cannot be done; names the largest number of inducing environments that can.
     """
-    plan = _planner(molecules, backend, budget, n_matrices, with_dipoles, precise)
+    plan = _planner(molecules, backend, budget, BUDGET_SHARE, n_matrices, with_dipoles, precise)
     found = plan(n_inducing)
-    if found.peak > found.budget:
-        largest = _largest_that(lambda m: plan(m).peak <= found.budget, n_inducing)
+    if not found.fits:
+        largest = _largest_that(lambda m: plan(m).fits, n_inducing)
         advice = f"Use n_inducing <= {largest}, or a larger" if largest else "Allow a larger"
-        raise InputError(
-            f"memory_budget: {len(molecules)} molecules with {n_inducing} inducing environments "
-            f"need {found.peak / 1e9:.3g} GB at least, {found.present / 1e9:.3g} GB of them taken "
-            f"already; the budget is {found.budget / 1e9:.3g} GB. {advice} budget."
-        )
+        raise _too_much(found, f"{len(molecules)} molecules", n_inducing, f"{advice} budget.")
     logger.info("%s", found)
     return found
 
 
-def _planner(
+def plan_more(
     molecules: Molecules,
-    backend: Backend,
-    budget: int | None,
-    n_matrices: int,
-    with_dipoles: bool = False,
+    n_before: int,
+    n_inducing: int,
+    n_columns: int,
+    backend: Backend = NUMPY,
+    budget: int | None = None,
+    n_matrices: int = N_MATRICES,
     precise: bool = False,
-) -> Callable[[int], MemoryPlan]:
-    """Return the plan as a function of the number of inducing environments."""
-    present = process_memory() if backend.on_host else 0
-    free = backend.free_memory()
-    budget = present + int(BUDGET_SHARE * free) if budget is None else min(budget, present + free)
+    on_disk: bool = False,
+) -> MemoryPlan:
+    """Forecast the memory of a fit that molecules are added to, in the basis that it has.
 
-    def plan(n_inducing: int) -> MemoryPlan:
-        # Each element has a constant column besides those of its environments.
-        m = n_inducing + len(molecules.elements)
-        e = len(molecules.elements)
-        r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
-        held, streamed, rows = _forecast(molecules, m, r, n_matrices, backend, 8 if precise else 4)
-        fits = present + held + streamed + rows <= budget
-        return MemoryPlan(budget, present, held, streamed, rows, backend.on_host and not fits)
+    The rows of all molecules are put together while the new ones still stand beside them.
 
-    return plan
+    Parameters
+    ----------
+    molecules : Molecules
+        The new ones, described.
+    n_before : int
+        Molecules that were there before; what is held of them counts as present.
+    n_inducing : int
+        M
+    n_columns : int
+        r
+    backend, budget, n_matrices, precise
+        As in `plan_fit`.
+    on_disk : bool, default=False
+        Whether rows are in a file already: there they stay.
 
-
-def _forecast(
-    molecules: Molecules, m: int, r: int, n_matrices: int, backend: Backend, itemsize: int
-) -> tuple[int, int, int]:
-    """Bytes held, streamed, and of the dipole rows: m columns of charges, r basis functions.
-
-    `itemsize` is that of kernel values.
+    Raises
+    ------
+    InputError
+        Where it cannot be done.
     """
-    assert molecules.features is not None
-    n, widths = len(molecules), molecules.features.widths
-    atoms = piece_atoms(backend) * (count_threads() if backend.on_host else 1)
-    held = 8 * n_matrices * r * r + itemsize * m * sum(widths) + 500 * n + SLACK_BYTES
-    on_demand = not molecules.features.in_memory
-    describing = BATCH_BYTES if on_demand and not backend.on_host else 0
-    candidates = min(4 * m, molecules.n_atoms)
-    # Descriptors of a scale, in the precision of its products.
-    copied = 8 * max(widths) if itemsize == 8 else 0
-    choosing = candidates * (itemsize * candidates + 4 * sum(widths) + copied) + 8 * m * sum(widths)
-    per_molecule = max(molecules.n_atoms / n, 1)
-    in_block = int(min(n, BLOCK_ATOMS / per_molecule))
-    if on_demand:
-        choosing += 8 * DESCRIBED_AT_ONCE * sum(widths) + describing
-    # Kernel, basis functions and their products.
-    piece = _descriptor_bytes(widths, on_demand, backend) + copied + 24 * r
-    accumulating = atoms * piece + describing + 16 * in_block * r
-    solving = 16 * min(3 * n, ROWS_AT_ONCE) * r
-    n_left_out, n_described = (min(n, most) for most in SPREAD_MOLECULES)
-    in_sample = int(n_described * per_molecule)
-    held += 4 * in_sample * sum(widths)
-    # Rows of molecules left out, draws, their solutions; kernel of those with descriptors.
-    telling = 32 * r * (3 * n_left_out + N_SAMPLES) + in_sample * (4 * sum(widths) + 24 * r)
-    return held, max(accumulating, solving, telling, choosing), 24 * n * r
-
-
-def _descriptor_bytes(widths: Sequence[int], on_demand: bool, backend: Backend) -> int:
-    """Bytes of the descriptors of one atom of a piece, whose scales are compared one by one."""
-    one = 4 * max(widths)
-    if not backend.on_host:
-        # All scales are there; twice where charges are joined to them.
-        return one + (8 if on_demand else 4) * sum(widths)
-    # All scales, and what it takes to compute one.
-    return one + (4 * sum(widths) + 8 * max(widths) if on_demand else 0)
-
-
-def _largest_that(fits: Callable[[int], bool], upper: int) -> int:
-    """Largest whole number below an upper one that fits, by bisection; 0 where none does."""
-    low, high = 0, upper
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+    rows = 24 * (n_before + 2 * len(molecules)) * n_columns
+    present, limit = _limits(backend, budget, BUDGET_SHARE)
+    sizes = FitSizes.of(molecules, backend, precise)
+    held, streamed = sizes.held(n_inducing, n_columns, n_matrices), sizes.streamed(n_columns)
+    found = MemoryPlan(limit, present, 0, held, streamed, rows, on_disk)
+    if not found.fits and backend.on_host:
+        found = MemoryPlan(limit, present, 0, held, streamed, rows, rows_on_disk=True)
+    if not found.fits:
+        which = f"{len(molecules)} molecules added to {n_before}"
+        raise _too_much(found, which, n_inducing, "Allow a larger budget, or add fewer at a time.")
+    logger.info("%s", found)
+    return found
 
 
 def default_n_inducing(
@@ -234,18 +199,8 @@ def default_n_inducing(
     free or into a budget.
     """
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
-    if budget is None:
-        free = MEMORY_SHARE * backend.free_memory()
-        more = 1 + SHARE * with_dipoles * len(molecules.elements)
-        columns = int(more * usual)
-        matrices = 4 + n_matrices - N_MATRICES
-        found = _largest(len(molecules), columns, free, backend, matrices)
-        fitting = usual if found == columns else int(found / more)
-    else:
-        plan = _planner(molecules, backend, budget, n_matrices, with_dipoles, precise)
-        fitting = _largest_that(
-            lambda m: plan(m).peak <= plan(m).budget and not plan(m).rows_on_disk, usual + 1
-        )
+    plan = _planner(molecules, backend, budget, MEMORY_SHARE, n_matrices, with_dipoles, precise)
+    fitting = _largest_that(lambda m: plan(m).fits and not plan(m).rows_on_disk, usual + 1)
     if fitting < usual:
         kind = "free memory" if budget is None else "memory budget"
         warnings.warn(
@@ -253,7 +208,7 @@ def default_n_inducing(
             f"{usual}; the model will be less accurate. Allow more memory, or set n_inducing.",
             stacklevel=4,
         )
-    return max(min(usual, fitting), 1)
+    return max(fitting, 1)
 
 
 def require_memory(
@@ -278,30 +233,65 @@ def require_memory(
     InputError
         Names the largest number of inducing environments that would fit.
     """
-    free = backend.free_memory()
-    needed = _in_memory(n_molecules, n_columns, backend, n_matrices)
-    if needed <= free:
+    free, blocks = backend.free_memory(), BLOCKS_BYTES if backend.on_host else DEVICE_BLOCKS_BYTES
+
+    def needed(r: int) -> int:
+        return 24 * n_molecules * r + 8 * n_matrices * r * r + blocks
+
+    if needed(n_columns) <= free:
         return
-    fitting = _largest(n_molecules, n_columns, free, backend, n_matrices)
-    largest = int(fitting / per_environment)
+    largest = int(_largest_that(lambda r: needed(r) <= free, n_columns) / per_environment)
     advice = f"Use n_inducing <= {largest}, or fewer molecules" if largest else "Free some memory"
     raise InputError(
         f"n_inducing: {n_molecules} molecules with {n_columns} basis functions need "
-        f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
-        f"free. {advice}."
+        f"{needed(n_columns) / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free. {advice}."
     )
 
 
-def _largest(
-    n_molecules: int, n_columns: int, free: float, backend: Backend, n_matrices: int
-) -> int:
-    """Largest number of columns, up to a given one, whose matrices fit."""
-    columns = np.arange(n_columns + 1)
-    needed = _in_memory(n_molecules, columns, backend, n_matrices)
-    return int(columns[needed <= free].max(initial=0))
+def _planner(
+    molecules: Molecules,
+    backend: Backend,
+    budget: int | None,
+    share: float,
+    n_matrices: int,
+    with_dipoles: bool,
+    precise: bool,
+) -> Callable[[int], MemoryPlan]:
+    """Return the plan as a function of the number of inducing environments."""
+    present, limit = _limits(backend, budget, share)
+    sizes, e = FitSizes.of(molecules, backend, precise), len(molecules.elements)
+
+    def plan(n_inducing: int) -> MemoryPlan:
+        # Each element has a constant column besides those of its environments.
+        m = n_inducing + e
+        r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
+        held, streamed, rows = sizes.held(m, r, n_matrices), sizes.streamed(r), 24 * sizes.n * r
+        on_disk = backend.on_host and present + held + streamed + rows > limit
+        choosing = sizes.choosing(n_inducing)
+        return MemoryPlan(limit, present, choosing, held, streamed, rows, on_disk)
+
+    return plan
 
 
-def _in_memory(n_molecules: int, n_columns: Any, backend: Backend, n_matrices: int) -> Any:
-    r = n_columns * 1.0
-    blocks = BLOCKS_BYTES if backend.on_host else DEVICE_BLOCKS_BYTES
-    return 24 * n_molecules * r + 8 * n_matrices * r**2 + blocks
+def _limits(backend: Backend, budget: int | None, share: float) -> tuple[int, int]:
+    """Bytes taken so far, and bytes that may be taken in all."""
+    present = process_memory() if backend.on_host else 0
+    free = backend.free_memory()
+    return present, present + int(share * free) if budget is None else min(budget, present + free)
+
+
+def _largest_that(fits: Callable[[int], bool], upper: int) -> int:
+    """Largest whole number below an upper one that fits, by bisection; 0 where none does."""
+    low, high = 0, upper
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _too_much(plan: MemoryPlan, which: str, n_inducing: int, advice: str) -> InputError:
+    return InputError(
+        f"memory_budget: {which} with {n_inducing} inducing environments need "
+        f"{plan.peak / 1e9:.3g} GB at least, {plan.present / 1e9:.3g} GB of them taken already; "
+        f"the budget is {plan.budget / 1e9:.3g} GB. {advice}"
+    )

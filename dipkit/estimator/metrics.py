@@ -1,28 +1,35 @@
 """Errors of predicted dipoles and charges, and scorers for scikit-learn's searches.
 
 Symbols: N molecules, n atoms in all; magnitudes m (N,) and vectors mu (N, 3) in debye, charges q
-(n,) in e. Lower is better everywhere but in r2 and in the scorers, whose sign is turned round.
+(n,) in e. Lower is better, except for r2 and for the scorers, which return negative errors.
 A figure that does not exist (r2 of one molecule) is None, so that every report is valid JSON.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
+import ase
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
 
 from ..data.io import as_molecules
 from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
 from ..exceptions import InputError
+from ..support.files import PathLike
 from .pipeline import Prediction, predict_all
+
+if TYPE_CHECKING:
+    from .regression import DipoleKernelRidge
 
 __all__ = [
     "SCORERS",
     "charge_errors",
+    "compare",
     "error_report",
-    "evaluate",
     "mae_scorer",
     "predicted_report",
     "rmse_scorer",
@@ -36,22 +43,34 @@ MIN_DIRECTED_DIPOLE = 0.1
 MAGNITUDE_FIGURES = ("mae_debye", "rmse_debye", "median_debye", "p95_debye", "r2")
 
 
+class Predictor(Protocol):
+    """An estimator that is fitted and predicts magnitudes."""
+
+    def predict(self, X: Molecules | Sequence[ase.Atoms], /) -> ArrayLike:
+        """Predict magnitudes (n_molecules,), debye."""
+
+
 def error_report(true: ArrayLike, predicted: ArrayLike) -> Report:
     """Compare magnitudes, or vectors, with their reference.
 
     Parameters
     ----------
     true, predicted : array-like of shape (n_molecules,) or (n_molecules, 3), debye
-        Of vectors, the first five figures compare the magnitudes.
+        With vectors, the first six figures compare their magnitudes.
 
     Returns
     -------
     dict
         ``n``, ``mae_debye``, ``rmse_debye``, ``median_debye``, ``p95_debye`` (median and 95th
-        percentile of the absolute errors), ``r2``. Of vectors also ``n_vectors``,
+        percentile of the absolute errors), ``r2``. With vectors also ``n_vectors``,
         ``vector_mae_debye`` (mean length of the difference), ``vector_angle_deg`` (median
-        angle) and ``vector_reversed`` (share of angles above 90 degrees); the last two over the
+        angle) and ``vector_reversed`` (share of angles above 90 degrees); the last two use the
         reference vectors of at least 0.1 debye.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or are of another kind, or a value is not finite.
 
     Examples
     --------
@@ -60,15 +79,10 @@ def error_report(true: ArrayLike, predicted: ArrayLike) -> Report:
     >>> report["mae_debye"], report["median_debye"], round(report["r2"], 3)
     (0.5, 0.5, 0.375)
     """
-    true, predicted = _checked("true", true), _checked("predicted", predicted)
-    if true.shape != predicted.shape or true.shape[1:] not in ((), (3,)) or not len(true):
-        raise InputError(
-            "true, predicted: expected equal shapes (n_molecules,) or (n_molecules, 3), got "
-            f"{true.shape} and {predicted.shape}."
-        )
+    true, predicted = _pair(true, predicted, "n_molecules", (), (3,))
     if true.ndim == 1:
         return _magnitude_errors(true, predicted)
-    magnitudes = (np.linalg.norm(vectors, axis=1) for vectors in (true, predicted))
+    magnitudes = _magnitudes(true), _magnitudes(predicted)
     return _magnitude_errors(*magnitudes) | _vector_errors(true, predicted)
 
 
@@ -87,10 +101,12 @@ def predicted_report(true: ArrayLike, predicted: ArrayLike) -> Report:
         Figures of `error_report`, all None where nothing was predicted; ``n_failed`` where some
         molecules were not.
     """
-    true, predicted = _checked("true", true), np.asarray(predicted, dtype=np.float64)
-    done = ~np.isnan(predicted)
+    magnitudes, found = (np.asarray(values, dtype=np.float64) for values in (true, predicted))
+    if magnitudes.shape != found.shape:
+        return error_report(magnitudes, found)  # refuses them, and says why
+    done = ~np.isnan(found)
     if done.any():
-        report = error_report(true[done], predicted[done])
+        report = error_report(magnitudes[done], found[done])
     else:
         report = {"n": 0} | dict.fromkeys(MAGNITUDE_FIGURES)
     if not done.all():
@@ -109,8 +125,14 @@ def charge_errors(true: ArrayLike, predicted: ArrayLike) -> Report:
     -------
     dict
         ``n_charges``, ``charge_mae_e``, ``charge_rmse_e``.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or are of another kind, or a value is not finite.
     """
-    error = _checked("predicted", predicted) - _checked("true", true)
+    true, predicted = _pair(true, predicted, "n_atoms", ())
+    error = predicted - true
     return {
         "n_charges": len(error),
         "charge_mae_e": float(np.abs(error).mean()),
@@ -118,40 +140,55 @@ def charge_errors(true: ArrayLike, predicted: ArrayLike) -> Report:
     }
 
 
-def evaluate(model: Any, molecules: Any, prediction: Prediction | None = None) -> Report:
+def compare(
+    model: Pipeline | DipoleKernelRidge,
+    molecules: Molecules | Sequence[ase.Atoms] | PathLike,
+    prediction: Prediction | None = None,
+) -> Report:
     """Compare the predictions of a model with all labels that molecules carry.
 
     Parameters
     ----------
-    model : Pipeline
-        Fitted, from geometries to magnitudes.
+    model : Pipeline or DipoleKernelRidge
+        As in `predict_all`. Not used where there is a prediction.
     molecules : Molecules, list of ase.Atoms or path
-        Molecules without a magnitude are left out of it, and so on for each kind of label.
+        Each kind of label is compared for the molecules that have it.
     prediction : Prediction, default=None
-        What `predict_all` gave for these molecules, where it is at hand.
+        What `predict_all` gave for these molecules. None predicts them.
 
     Returns
     -------
     dict
-        Figures of `error_report`, of vectors where there are any, and of `charge_errors`.
+        Figures of `error_report` and `charge_errors`, as far as there are labels.
         Labelled molecules that the model could not predict (NaN) are left out and counted as
         ``n_failed``.
 
     Raises
     ------
     InputError
-        If no molecule carries a dipole label.
+        If no molecule carries a dipole label, if all predictions of labelled molecules failed, or
+        if the prediction is that of other molecules.
     """
     molecules = as_molecules(molecules)
     known, directed, charged = _where_labelled(molecules)
     if prediction is None:
         prediction = predict_all(model, molecules)
+    elif not np.array_equal(prediction.molecules.numbers, molecules.numbers):
+        raise InputError(
+            f"prediction: expected that of these {len(molecules)} molecules with "
+            f"{molecules.n_atoms} atoms, got one of {len(prediction.molecules)} molecules with "
+            f"{prediction.molecules.n_atoms} atoms, or of others. Pass what predict_all gave for "
+            "the same molecules."
+        )
     done = ~np.isnan(prediction.magnitude)
     n_failed = int((known & ~done).sum())
     known, directed = known & done, directed & done
     charged &= done[molecules.molecule_index]
     if not known.any():
-        raise InputError("model: it predicts none of the molecules that have a dipole label.")
+        raise InputError(
+            "model: expected predictions of molecules that have a dipole label, got NaN for all "
+            f"{n_failed}. Look at the warnings of the baseline."
+        )
     report = error_report(molecules.dipole_magnitude[known], prediction.magnitude[known])
     if n_failed:
         report["n_failed"] = n_failed
@@ -163,8 +200,13 @@ def evaluate(model: Any, molecules: Any, prediction: Prediction | None = None) -
     return report
 
 
-def mae_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
-    """Score by the mean absolute error of the magnitudes, negative, debye.
+def mae_scorer(
+    estimator: Predictor,
+    X: Molecules | Sequence[ase.Atoms],
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Return the negative mean absolute error of the magnitudes, debye.
 
     Parameters
     ----------
@@ -172,44 +214,73 @@ def mae_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
         Fitted.
     X : Molecules or list of ase.Atoms
     y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, default=None
-        Reference; None takes the labels that ride on the molecules.
+        Reference. None takes the labels of the molecules.
+    sample_weight : array-like of shape (n_molecules,), default=None
+        Weights of the mean; None weights all molecules alike.
 
-    Notes
-    -----
-    Molecules that the model could not predict (NaN) are left out.
+    Returns
+    -------
+    float
+        Higher is better. Molecules that the model could not predict (NaN) are left out.
+
+    Raises
+    ------
+    InputError
+        If there is no reference, or not one for each prediction.
 
     Examples
     --------
     ``cross_validate(model, molecules, scoring=mae_scorer)``, ``GridSearchCV(..., scoring=SCORERS,
     refit="neg_mae_debye")``
     """
-    true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.nanmean(np.abs(predicted - true)))
+    errors, weights = _signed_errors(estimator, X, y, sample_weight)
+    return -float(np.average(np.abs(errors), weights=weights))
 
 
-def rmse_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -> float:
-    """Score by the root mean square error of the magnitudes, negative, debye; see `mae_scorer`."""
-    true, predicted = _reference_and_prediction(estimator, X, y)
-    return -float(np.sqrt(np.nanmean((predicted - true) ** 2)))
+def rmse_scorer(
+    estimator: Predictor,
+    X: Molecules | Sequence[ase.Atoms],
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Return the negative root mean square error of the magnitudes, debye; see `mae_scorer`."""
+    errors, weights = _signed_errors(estimator, X, y, sample_weight)
+    return -float(np.sqrt(np.average(errors**2, weights=weights)))
 
 
-# For ``scoring=`` of scikit-learn where several figures are wanted, each under its name.
+# For ``scoring=`` of scikit-learn with several scorers, each under its name.
 SCORERS = {"neg_mae_debye": mae_scorer, "neg_rmse_debye": rmse_scorer}
 
 
-def _reference_and_prediction(
-    estimator: Any,
-    X: Any,
+def _signed_errors(
+    estimator: Predictor,
+    X: Molecules | Sequence[ase.Atoms],
     y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
 ) -> tuple[FloatArray, FloatArray]:
+    """Errors of the molecules that have a label and a prediction, debye, and their weights."""
+    known: NDArray[np.bool_] | slice = slice(None)
     if y is None:
         molecules = as_molecules(X)
         known, *_ = _where_labelled(molecules)
         true, X = molecules.dipole_magnitude[known], molecules[known]
     else:
-        true = _checked("y", y)
-        true = np.linalg.norm(true, axis=1) if true.ndim == 2 else true
-    return true, np.asarray(estimator.predict(X), dtype=np.float64)
+        true = _finite("y", y)
+        true = _magnitudes(true) if true.ndim == 2 else true
+    predicted = np.asarray(estimator.predict(X), dtype=np.float64)
+    if true.shape != predicted.shape or true.ndim != 1:
+        raise InputError(
+            "y: expected one magnitude or vector for each of the predictions of shape "
+            f"{predicted.shape}, got {true.shape}."
+        )
+    errors = predicted - true
+    weights = np.ones(len(errors))
+    if sample_weight is not None:
+        weights = _finite("sample_weight", sample_weight)[known]
+    weights = np.where(np.isnan(errors), 0.0, weights)
+    if not weights.any():
+        raise InputError("sample_weight: no molecule that can be predicted has a weight above 0.")
+    return np.nan_to_num(errors), weights
 
 
 def _where_labelled(
@@ -224,14 +295,14 @@ def _where_labelled(
 
 def _magnitude_errors(true: FloatArray, predicted: FloatArray) -> Report:
     error = np.abs(predicted - true)
-    spread = float(np.sum((true - true.mean()) ** 2))
+    deviation = float(np.sum((true - true.mean()) ** 2))
     return {
         "n": len(true),
         "mae_debye": float(error.mean()),
         "rmse_debye": float(np.sqrt(np.mean(error**2))),
         "median_debye": float(np.median(error)),
         "p95_debye": float(np.percentile(error, 95)),
-        "r2": 1.0 - float(np.sum(error**2)) / spread if spread > 0 else None,
+        "r2": 1.0 - float(np.sum(error**2)) / deviation if deviation > 0 else None,
     }
 
 
@@ -252,7 +323,26 @@ def _angles(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.degrees(np.arctan2(sine, np.einsum("ij,ij->i", a, b)))
 
 
-def _checked(name: str, values: ArrayLike) -> FloatArray:
+def _magnitudes(vectors: FloatArray) -> FloatArray:
+    magnitudes: FloatArray = np.linalg.norm(vectors, axis=1)
+    return magnitudes
+
+
+def _pair(
+    true: ArrayLike, predicted: ArrayLike, length: str, *tails: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Check that both have one shape, that of a length followed by one of the tails."""
+    true, predicted = _finite("true", true), _finite("predicted", predicted)
+    if true.shape != predicted.shape or true.shape[1:] not in tails or not true.size:
+        shapes = " or ".join(f"({length}, 3)" if tail else f"({length},)" for tail in tails)
+        raise InputError(
+            f"true, predicted: expected equal shapes {shapes}, not empty, got {true.shape} and "
+            f"{predicted.shape}. Pass one value for each."
+        )
+    return true, predicted
+
+
+def _finite(name: str, values: ArrayLike) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
         raise InputError(f"{name}: expected finite numbers, got NaN or infinity. Leave them out.")

@@ -9,6 +9,7 @@ skops.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import platform
@@ -19,6 +20,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
@@ -86,7 +90,7 @@ def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> No
     described = _describe(model)
     with atomic_write(path) as temporary:
         try:
-            skops.io.dump(model, temporary, compression=zipfile.ZIP_DEFLATED)
+            skops.io.dump(_without_caches(model), temporary, compression=zipfile.ZIP_DEFLATED)
         except skops.io.exceptions.UnsupportedTypeException as error:
             raise InputError(f"model: cannot be saved without pickle: {error}") from error
         _refuse_unknown("model", Path(temporary).read_bytes(), trusted, "cannot be saved")
@@ -244,11 +248,29 @@ def _describe(model: Any) -> dict[str, Any]:
     }
 
 
+def _without_caches(model: Any) -> Any:
+    """Return a copy without folders of caches: whoever loads it must not read files in them."""
+    if isinstance(model, Pipeline):
+        other = copy.copy(model)
+        other.steps = [(name, _without_caches(step)) for name, step in model.steps]
+        return other
+    if not isinstance(model, BaseEstimator):
+        return model
+    other = copy.copy(model)
+    for name, value in model.get_params(deep=False).items():
+        if name in getattr(model, "_not_saved", ()):
+            setattr(other, name, None)
+        elif isinstance(value, BaseEstimator):
+            setattr(other, name, _without_caches(value))
+    return other
+
+
 def _parameters(step: Any) -> dict[str, Any]:
-    """Parameters of a step; of nested objects theirs, name by name, and not the object."""
-    parameters: dict[str, Any] = step.get_params()
-    nested = {name.split("__")[0] for name in parameters if "__" in name}
-    return {name: value for name, value in parameters.items() if name not in nested}
+    """Parameters of a step, name by name; of a group of parameters the name of its class too."""
+    return {
+        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
+        for name, value in step.get_params().items()
+    }
 
 
 def _versions() -> dict[str, str]:

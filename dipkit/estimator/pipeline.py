@@ -19,7 +19,7 @@ from ..exceptions import InputError
 from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.files import PathLike
 from .baseline import make_baseline
-from .prediction import evaluate, has_atomic_dipoles
+from .prediction import has_atomic_dipoles, predict_blocks
 from .regression import DipoleKernelRidge
 
 FloatArray = NDArray[np.float64]
@@ -167,7 +167,7 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
             f"{type(estimator).__name__}."
         )
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
-    found = evaluate(estimator, described, return_std)
+    found = predict_blocks(estimator, described, return_std)
     atomic = found.atomic_dipoles if has_atomic_dipoles(estimator) else None
     bare = molecules.replace(features=None)
     return Prediction(bare, found.charges, found.dipole, found.std, atomic)

@@ -1,11 +1,8 @@
-"""What the predictions of `DipoleKernelRidge` do: walk over molecules, piece by piece.
-
-`model` is the fitted estimator.
-"""
+"""What the predictions of `DipoleKernelRidge` do: charges and dipoles, piece by piece."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,33 +15,40 @@ from ..learning.basis import kernel_dtype
 from ..learning.blocking import piece_atoms
 from ..learning.charge_maps import constant_charges, molecule_sums, project
 from ..learning.multipoles import constant_dipoles, dipoles
-from ..support.backend import Backend, get_backend
+from ..support.backend import Array, Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from .baseline import make_baseline
 from .baseline_molecules import prepare_molecules
 from .parameters import make_basis
-from .std_prediction import DrawnCharges, PredictedSpread
+from .std_prediction import DrawnCharges, StdPredictor
+
+if TYPE_CHECKING:
+    from .regression import DipoleKernelRidge
 
 FloatArray = NDArray[np.float64]
+# Of one element: descriptors of its inducing environments, one array per scale, their coefficients,
+# and its constant.
+ElementCoefficients = tuple[list[Array], Array, float]
 
-# Share of the kernel below which a scale is in float32 when predicting, unless "double" is asked.
-LIGHT = 0.01
+# Predictions use float32 for a scale with less than this share of the kernel, unless
+# precision="double".
+SINGLE_PRECISION_SHARE = 0.01
 
 
-class Evaluated(NamedTuple):
-    """What a model says of N molecules with n atoms.
+class Predicted(NamedTuple):
+    """What a model predicts for molecules.
 
     Parameters
     ----------
     charges : ndarray of shape (n_atoms,), e
     dipole : ndarray of shape (n_molecules, 3), debye
     std : ndarray of shape (n_molecules,), debye, or None
-        Where it was wanted.
+        Standard deviations of the magnitudes, where asked for.
     atomic_dipoles : ndarray of shape (n_atoms, 3), debye
         Zero where the model has none.
     amplitudes : ndarray of shape (n_atoms, E), e
-        Of the atomic dipoles, their scale included (21); E = 0 where there are none.
+        Amplitudes of the atomic dipoles times their scale (21); E = 0 where there are none.
     """
 
     charges: FloatArray
@@ -54,8 +58,29 @@ class Evaluated(NamedTuple):
     amplitudes: FloatArray
 
 
-def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
-    """Tell charges, dipoles, and standard deviations where they are wanted, piece by piece."""
+def predict_blocks(model: DipoleKernelRidge, X: Molecules, with_std: bool = False) -> Predicted:
+    """Predict charges and dipoles, piece by piece.
+
+    Parameters
+    ----------
+    model : DipoleKernelRidge
+        Fitted.
+    X : Molecules
+        Described.
+    with_std : bool, default=False
+        Whether to compute standard deviations of the magnitudes as well.
+
+    Returns
+    -------
+    Predicted
+        NaN for molecules whose baseline failed.
+
+    Raises
+    ------
+    InputError
+        If `X` is not described or holds elements unseen in fit, or if the model keeps no standard
+        deviations and they are asked for.
+    """
     check_is_fitted(model)
     molecules, known = prepare_molecules(
         require_described(X),
@@ -67,17 +92,19 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     widths = [scale.shape[1] for scale in model.inducing_features_]
     require_known(molecules, model.elements_, widths, getattr(model, "features_made_by_", None))
     backend = get_backend(model.device)
-    spread = PredictedSpread(model, backend) if with_std else None
+    predictor = StdPredictor(model, backend) if with_std else None
     coefficients = _coefficients(model, backend)
     of_atoms = PredictedDipoles(_dipole_parts(model), backend)
 
-    def predict(run: slice) -> tuple[FloatArray, ...]:
-        piece = molecules[run]
-        raw, amplitudes, drawn = _raw_charges(model, piece, coefficients, of_atoms, backend, spread)
+    def predict(part: slice) -> tuple[FloatArray, ...]:
+        piece = molecules[part]
+        raw, amplitudes, drawn = _raw_charges(
+            model, piece, coefficients, of_atoms, backend, predictor
+        )
         correction, atomic = project(raw, piece), of_atoms.dipoles(piece, amplitudes)
         dipole = dipoles(correction, piece) + constant_dipoles(piece)
         dipole += molecule_sums(atomic, piece.offsets)
-        std = np.empty(len(piece)) if spread is None else spread.std(piece, dipole, drawn)
+        std = np.empty(len(piece)) if predictor is None else predictor.std(piece, dipole, drawn)
         return correction + constant_charges(piece), dipole, std, atomic, amplitudes
 
     n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
@@ -85,20 +112,20 @@ def evaluate(model: Any, X: Molecules, with_std: bool = False) -> Evaluated:
     atomic = np.empty((molecules.n_atoms, 3))
     amplitudes = np.empty((molecules.n_atoms, len(of_atoms.elements)))
     n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
-    for run, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
-        atoms = slice(*molecules.offsets[[run.start, run.stop]].tolist())
-        charges[atoms], dipole[run], std[run], atomic[atoms], amplitudes[atoms] = found
+    for part, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
+        atoms = slice(*molecules.offsets[[part.start, part.stop]].tolist())
+        charges[atoms], dipole[part], std[part], atomic[atoms], amplitudes[atoms] = found
     unknown = ~known[molecules.molecule_index]
     charges[unknown] = atomic[unknown] = std[~known] = np.nan
-    return Evaluated(charges, dipole, std if with_std else None, atomic, amplitudes)
+    return Predicted(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
-def has_atomic_dipoles(model: Any) -> bool:
+def has_atomic_dipoles(model: DipoleKernelRidge) -> bool:
     """Return whether a fitted model has atomic dipoles; models of old files lack the attribute."""
     return getattr(model, "atomic_dipole_coef_", None) is not None
 
 
-def _dipole_parts(model: Any) -> dict[int, tuple[FloatArray, FloatArray]]:
+def _dipole_parts(model: DipoleKernelRidge) -> dict[int, tuple[FloatArray, FloatArray]]:
     """By element: coefficients and constants of its atomic dipoles; empty without them."""
     if not has_atomic_dipoles(model):
         return {}
@@ -110,33 +137,36 @@ def _dipole_parts(model: Any) -> dict[int, tuple[FloatArray, FloatArray]]:
     }
 
 
-def _coefficients(model: Any, backend: Backend) -> dict[int, tuple[list[Any], Any, float]]:
-    """By element: descriptors of its environments, their coefficients and its constant."""
+def _coefficients(model: DipoleKernelRidge, backend: Backend) -> dict[int, ElementCoefficients]:
+    """Collect what the charges of each element are computed from, by atomic number."""
     parts, intercepts = {}, model.intercept_.tolist()
-    # Large coefficients of both signs magnify the rounding of float32, which depends on the
-    # molecules in the same product; that of scales with a small weight is small.
+    # Large coefficients of both signs magnify the rounding errors of float32, which depend on the
+    # molecules in the same product. For scales with a small weight these errors are small.
     share = model.scale_weights_ / model.scale_weights_.sum()
-    precise = (share >= LIGHT) | (make_basis(model.basis).precision == "double")
+    precise = (share >= SINGLE_PRECISION_SHARE) | (make_basis(model.basis).precision == "double")
     for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
         mine = model.inducing_numbers_ == number
-        run = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
+        rows = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
         features = [
-            backend.asarray(np.asfortranarray(scale[run], kernel_dtype(heavy)))
-            for scale, heavy in zip(model.inducing_features_, precise, strict=True)
+            backend.asarray(np.asfortranarray(scale[rows], kernel_dtype(double)))
+            for scale, double in zip(model.inducing_features_, precise, strict=True)
         ]
-        parts[number] = (features, backend.asarray(model.dual_coef_[run]), intercept)
+        parts[number] = (features, backend.asarray(model.dual_coef_[rows]), intercept)
     return parts
 
 
 def _raw_charges(
-    model: Any,
+    model: DipoleKernelRidge,
     piece: Molecules,
-    coefficients: dict[int, tuple[list[Any], Any, float]],
+    coefficients: dict[int, ElementCoefficients],
     of_atoms: PredictedDipoles,
     backend: Backend,
-    spread: PredictedSpread | None,
+    predictor: StdPredictor | None,
 ) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
-    """Charges before charge conservation, amplitudes (n_atoms, E), both e; draws if wanted."""
+    """Raw charges (n_atoms,), amplitudes (n_atoms, E), both e; draws where there is a predictor.
+
+    Raw charges are those before charge conservation.
+    """
     assert piece.features is not None
     scales, drawn = piece.features.on(backend), []
     charges = np.empty(piece.n_atoms)
@@ -148,6 +178,6 @@ def _raw_charges(
         k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
         charges[atoms] = backend.to_host(k @ coefficient) + intercept
         amplitudes[atoms] = of_atoms.amplitudes(number, k)
-        if spread is not None:
-            drawn.append(spread.draw(number, atoms, k))
+        if predictor is not None:
+            drawn.append(predictor.draw(number, atoms, k))
     return charges, amplitudes, drawn

@@ -27,7 +27,7 @@ from .baseline_molecules import prepare_labels
 from .fit import first_statistics, learn, more_statistics
 from .format1 import is_flat, nested_state
 from .parameters import InducingBasis, Reweighted, Start, make_basis, make_solver, make_start
-from .prediction import evaluate
+from .prediction import predict_blocks
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     memory_plan_ : dict
         Forecast of the memory of the fit.
     std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
-        What standard deviations are computed from, see `dipkit.estimator.std_prediction.Spread`.
+        What standard deviations are computed from, see `dipkit.estimator.std_prediction.StdModel`.
     baseline_factor_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
     baseline_charges_ : bool
@@ -240,8 +240,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
 
         The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
-        all molecules stay in memory, but are neither pickled nor saved. After `fit` the first call
-        starts anew.
+        all molecules stay in memory, but are neither pickled nor saved: a model that was copied,
+        pickled, loaded, or fitted by `fit`, refuses to go on.
 
         Parameters
         ----------
@@ -257,7 +257,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         Raises
         ------
         InputError
-            As in `fit`, and for elements or descriptors that the first call did not see.
+            As in `fit`, for elements or descriptors that the first call did not see, for parameters
+            of the basis that changed since, and where the statistics of earlier calls are gone.
         """
         if self._statistics is None and hasattr(self, "dual_coef_"):
             raise InputError(
@@ -288,7 +289,9 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         for name in before:
             delattr(self, name)
         self.__dict__.update(learned)
-        self._statistics = statistics
+        self.__dict__.pop("_statistics", None)
+        if statistics is not None:
+            self._statistics = statistics
 
     def predict(
         self, X: Molecules, return_std: bool = False
@@ -315,7 +318,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
             If `X` is not described, holds elements unseen in fit, or the model was saved by a
             version that kept no standard deviations.
         """
-        found = evaluate(self, X, return_std)
+        found = predict_blocks(self, X, return_std)
         magnitudes: FloatArray = np.linalg.norm(found.dipole, axis=1)
         return magnitudes if found.std is None else (magnitudes, found.std)
 
@@ -327,7 +330,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         ndarray of shape (n_molecules, 3), debye
             NaN where the baseline failed.
         """
-        return evaluate(self, X).dipole
+        return predict_blocks(self, X).dipole
 
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
@@ -345,7 +348,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         InputError
             If the charges do not make the dipoles, as with a baseline that holds more than charges.
         """
-        found = evaluate(self, X)
+        found = predict_blocks(self, X)
         return quadrupoles_of_atoms(found.charges, found.atomic_dipoles, found.dipole, X)
 
     def predict_charges(self, X: Molecules) -> FloatArray:
@@ -359,7 +362,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         ndarray of shape (n_atoms,), e
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
         """
-        return evaluate(self, X).charges
+        return predict_blocks(self, X).charges
 
     def predict_atomic_dipoles(self, X: Molecules) -> FloatArray:
         """Predict the dipoles of single atoms beside their charges.
@@ -372,7 +375,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed. Zero
             where the model was fitted with ``atomic_dipoles=0``.
         """
-        return evaluate(self, X).atomic_dipoles
+        return predict_blocks(self, X).atomic_dipoles
 
     def predict_together(
         self, X: Molecules, return_std: bool = False
@@ -397,7 +400,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         std : ndarray of shape (n_molecules,), debye, or None
             As `predict` gives them with ``return_std=True``; else None.
         """
-        found = evaluate(self, X, return_std)
+        found = predict_blocks(self, X, return_std)
         return found.charges, found.dipole, found.std
 
     def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:

@@ -1,22 +1,23 @@
-"""How many atoms are computed at once: blocks of a set, pieces of a block.
+"""Number of atoms that are computed at once: blocks of all molecules, pieces of a block.
 
-A *block* is a run of molecules whose sums over molecules are held at once. A *piece* is the part
-of a block that one thread takes at a time.
+A *block* is a run of molecules whose sums over molecules are in memory at once. A *piece* is the
+part of a block that one thread computes at a time. The division itself is `ragged_index.cut`; how
+much memory a fit needs is not here.
 """
 
 from __future__ import annotations
 
 from ..support.backend import Backend
 
-# Atoms of one block: its sums over molecules are held.
+# Atoms of one block.
 BLOCK_ATOMS = 16_384
-# Atoms that one thread takes at a time, descriptors that are computed for them included: enough for
-# matrix products, few enough for memory that was freed to be taken again.
+# Atoms of one piece on the host, also where descriptors are computed on demand. The number is large
+# enough for fast matrix products, and small enough for the allocator to reuse freed memory.
 PIECE_ATOMS = 1344
-# The same for a GPU, which needs more of them to be busy.
+# Atoms of one piece on a GPU, which needs more atoms for full use.
 DEVICE_PIECE_ATOMS = 8192
 
 
 def piece_atoms(backend: Backend) -> int:
-    """Atoms whose kernel values are computed at once."""
+    """Return the number of atoms of one piece on this device."""
     return PIECE_ATOMS if backend.on_host else DEVICE_PIECE_ATOMS

@@ -1,19 +1,19 @@
-"""Gram matrices of the dipole rows D (3 N, r) of N molecules, debye / e.
+"""Gram matrices of dipole rows, summed over runs of rows.
 
-The rows are walked in runs: they may lie in a file, and copies of them take memory.
+Symbols: N molecules A, r basis functions, dipole rows D (3 N, r) in debye / e with D_A (3, r),
+weights w_A (N,), unit vectors u_A (N, 3). The rows may lie in a file, and their weighted copy takes
+memory: hence the runs. How the rows are computed, and which weights an objective has, is not here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from ..support.backend import NUMPY, Array, Backend
 
-from ..support.backend import NUMPY, Backend
-
-# Dipole rows in one product: bounds the copy that carries the weights.
+# Dipole rows in one product: the limit of the size of their weighted copy.
 ROWS_AT_ONCE = 8192
 
 
-def weighted_gram(rows: Any, weights: Any, backend: Backend = NUMPY) -> Any:
+def weighted_gram(rows: Array, weights: Array, backend: Backend = NUMPY) -> Array:
     """Return sum_A w_A D_A^T D_A.
 
     Parameters
@@ -39,9 +39,13 @@ def weighted_gram(rows: Any, weights: Any, backend: Backend = NUMPY) -> Any:
 
 
 def directed_gram(
-    rows: Any, directions: Any, weights: Any, backend: Backend = NUMPY, out: Any = None
-) -> Any:
-    """Return sum_A w_A D_A^T u_A u_A^T D_A, or add it to a matrix.
+    rows: Array,
+    directions: Array,
+    weights: Array,
+    backend: Backend = NUMPY,
+    out: Array | None = None,
+) -> Array:
+    """Return sum_A w_A D_A^T u_A u_A^T D_A, or add the sum to a matrix.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ def directed_gram(
         Not negative.
     backend : Backend
     out : array of shape (r, r), default=None
-        What to add to; None starts from zeros.
+        Matrix to add to; None for zeros.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def directed_gram(
     for start in range(0, n_rows // 3, ROWS_AT_ONCE // 3):
         stop = min(start + ROWS_AT_ONCE // 3, n_rows // 3)
         block = xp.reshape(rows[3 * start : 3 * stop, :], (-1, 3, r))
-        # One component after the other: a product of all three would be as large as the block.
+        # One component after the other: the product of all three would be as large as the block.
         directed = sum(arms[start:stop, c, None] * block[:, c, :] for c in range(3))
         matrix += directed.T @ directed
     return matrix

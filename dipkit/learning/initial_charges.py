@@ -1,44 +1,47 @@
-"""Where the passes start: |mu| is blind to the sign of all charges, so the start decides.
+"""Starts of the solver: charges guessed from electronegativities, a fit to charges, random weights.
 
-A start is a ridge fit of the model's charges to given charges: reference charges where there are
-any, else charges guessed from electronegativities. Random starts are there for comparison.
-Symbols: weights w (r,), dipoles mu (N, 3) in debye, magnitudes m (N,).
+|mu| is the same for q and -q, and the objective is not convex: the start decides which minimum is
+found. A start is a ridge fit of the model's charges to given charges: reference charges where there
+are any, else guessed ones. Random starts are for comparison. Symbols: weights w (r,); N molecules
+with n atoms; dipoles mu (N, 3) and magnitudes m (N,) in debye. The iterations that follow are in
+`solvers.py`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import Backend
+from ..support.backend import Array, Backend
 from .normal_matrices import FactorizationError
 from .objective import JointObjective
 from .quadratic_term import QuadraticTerm
 
 FloatArray = NDArray[np.float64]
 
-# Ridge penalty of the fit to the starting charges, e^2. It is smooth on purpose: the fit is also
-# the prior that a model falls back to far from its training molecules.
+# Ridge penalty of the fit to the starting charges, e^2. It is large, so that the fit is smooth: the
+# fit is also the prior, which decides about molecules far from the training molecules.
 START_ALPHA = 1e-4
 
-# Pauling's electronegativities (CRC Handbook of Chemistry and Physics) of main-group elements.
+# Pauling electronegativities (CRC Handbook of Chemistry and Physics) of main-group elements.
 ELECTRONEGATIVITY = {
     1: 2.20, 3: 0.98, 4: 1.57, 5: 2.04, 6: 2.55, 7: 3.04, 8: 3.44, 9: 3.98, 11: 0.93, 12: 1.31,
     13: 1.61, 14: 1.90, 15: 2.19, 16: 2.58, 17: 3.16, 19: 0.82, 20: 1.00, 30: 1.65, 31: 1.81,
     32: 2.01, 33: 2.18, 34: 2.55, 35: 2.96, 49: 1.78, 50: 1.96, 51: 2.05, 52: 2.10, 53: 2.66,
 }  # fmt: skip
-# Charge that moves over a bond per unit of electronegativity difference, e.
+# Charge that a bond transfers per unit of electronegativity difference, e.
 TRANSFER = 0.15
-# Two atoms are bonded if closer than this many times the sum of their covalent radii.
+# Two atoms are bonded if their distance is less than this factor times the sum of covalent radii.
 BOND_REACH = 1.25
+# Pairs of atoms whose distances are in memory at once.
+PAIRS_AT_ONCE = 10_000_000
 
 
 def electronegativity_charges(molecules: Molecules) -> FloatArray:
-    """Guess charges: each bond moves charge towards its more electronegative end.
+    """Guess charges: in each bond, the more electronegative atom gets the more negative charge.
 
     Parameters
     ----------
@@ -47,17 +50,17 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
     Returns
     -------
     ndarray of shape (n_atoms,), e
-        Sums to the total charge of each molecule. Elements without an entry in the table count
-        as carbon.
+        They sum to the total charge of each molecule. Elements without an entry in the table
+        count as carbon.
     """
     from ase.data import covalent_radii
 
     chi = np.array([ELECTRONEGATIVITY.get(z, ELECTRONEGATIVITY[6]) for z in range(119)])
     charges = (molecules.total_charge / molecules.natoms)[molecules.molecule_index]
-    # Molecules of one size together: all pairs at once, without a loop over molecules.
+    # All molecules of one size at once: no loop over molecules.
     for size in np.unique(molecules.natoms):
         members = np.flatnonzero(molecules.natoms == size)
-        for part in np.array_split(members, max(len(members) * size**2 // 10**7, 1)):
+        for part in np.array_split(members, max(len(members) * size**2 // PAIRS_AT_ONCE, 1)):
             atoms = molecules.offsets[part][:, None] + np.arange(size)
             numbers, positions = molecules.numbers[atoms], molecules.positions[atoms]
             distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
@@ -69,9 +72,21 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
 
 
 def start_charges(molecules: Molecules, charges: FloatArray, init: str) -> FloatArray | None:
-    """Charges (n_atoms,) to start from, e: the labels, the guess, none, or None if random.
+    """Return the charges that the start is fitted to.
 
-    With a baseline, what the molecules carry of its charges is not to be learned again.
+    Parameters
+    ----------
+    molecules : Molecules
+        Prepared: where they carry baseline charges, these are subtracted from the guess, because
+        the model learns the difference.
+    charges : ndarray of shape (n_atoms,), e
+        Labels; NaN where missing.
+    init : {"charges", "electronegativity", "zero", "random"}
+
+    Returns
+    -------
+    ndarray of shape (n_atoms,), e, or None
+        None for random starts, which are not fitted to charges.
     """
     if init == "random":
         return None
@@ -83,7 +98,7 @@ def start_charges(molecules: Molecules, charges: FloatArray, init: str) -> Float
     return guess if molecules.baseline_charges is None else guess - molecules.baseline_charges
 
 
-def charge_start(term: QuadraticTerm, backend: Backend) -> Any:
+def charge_start(term: QuadraticTerm, backend: Backend) -> Array:
     """Fit the model's charges to the starting charges.
 
     Parameters
@@ -106,8 +121,13 @@ def charge_start(term: QuadraticTerm, backend: Backend) -> Any:
         ) from error
 
 
-def random_start(objective: JointObjective, rng: np.random.Generator) -> Any:
-    """Draw weights from a normal distribution, scaled to fit the magnitudes.
+def random_start(objective: JointObjective, rng: np.random.Generator) -> Array:
+    """Draw weights from a normal distribution, scaled to fit the dipole labels.
+
+    Parameters
+    ----------
+    objective : JointObjective
+    rng : numpy.random.Generator
 
     Returns
     -------
@@ -117,8 +137,21 @@ def random_start(objective: JointObjective, rng: np.random.Generator) -> Any:
     return w * magnitude_scale(objective, w)
 
 
-def magnitude_scale(objective: JointObjective, w: Any) -> float:
-    """Factor t >= 0 by which t w fits the labels best, the constant part of the dipoles aside."""
+def magnitude_scale(objective: JointObjective, w: Array) -> float:
+    """Find the factor t >= 0 for which t w fits the dipole labels best.
+
+    The targets are those at w: for magnitudes m, vectors of length m along the dipoles of w.
+
+    Parameters
+    ----------
+    objective : JointObjective
+    w : array of shape (r,)
+
+    Returns
+    -------
+    float
+        1 for weights whose dipoles are zero or not finite.
+    """
     xp = objective.backend.xp
     mu = objective.at(w).dipole_change[0]
     target = objective.target_vectors(mu)

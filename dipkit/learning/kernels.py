@@ -1,8 +1,9 @@
-"""Kernels between atomic environments: a weighted sum over SOAP scales.
+"""Kernels of two atomic environments: a weighted mean over SOAP scales.
 
-Each kernel is a function of the dot product t = x . z of two unit-length descriptors, t = 1 for
-equal environments, and k(1) = 1; see equation (7) of the theory page. Symbols: x (n, d_s) and
-z (M, d_s) at scale s, weight w_s. Environments of different elements never meet here.
+At each scale, a kernel is a function of the dot product t = x . z of two descriptors of unit
+length, t = 1 for equal environments, with k(1) = 1. Equation (7) of the theory page. Symbols:
+descriptors x (n, d_s) and z (M, d_s) at scale s, weights w_s. Both environments belong to the same
+element. The loop over elements is in `basis.py`, the products x z^T are in `sparse_products.py`.
 """
 
 from __future__ import annotations
@@ -11,30 +12,30 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Backend
+from ..support.backend import NUMPY, Array, Backend
 from .sparse_products import dot
 
 
 class EnvironmentKernel(BaseEstimator):
-    """Base of all kernels: subclasses say what becomes of the dot products.
+    """Base of all kernels.
 
-    To add a kernel, write `of_dot_products`; it must be positive definite on descriptors of atoms.
-    Directions of negative eigenvalue are dropped like those below the eigenvalue cut.
+    To add a kernel, write a subclass with `of_dot_products`. The kernel must be positive definite
+    on descriptors of atoms. Directions of negative eigenvalue are dropped like those below the
+    eigenvalue cut.
     """
 
     @abstractmethod
-    def of_dot_products(self, t: Any, backend: Backend) -> Any:
-        """Turn dot products into kernel values, in place where that saves memory.
+    def of_dot_products(self, t: Array, backend: Backend) -> Array:
+        """Compute kernel values from dot products, in place where that saves memory.
 
         Parameters
         ----------
         t : array of shape (n, M), float32 or float64
-            Dot products, in [0, 1] up to rounding.
+            Dot products, at most 1 up to rounding; may be overwritten.
         backend : Backend
 
         Returns
@@ -42,8 +43,10 @@ class EnvironmentKernel(BaseEstimator):
         array of shape (n, M)
         """
 
-    def derivative(self, t: Any, backend: Backend) -> Any:
-        """Derive the kernel by the dot products; only derivatives of dipoles need it.
+    def derivative(self, t: Array, backend: Backend) -> Array:
+        """Compute the derivatives of kernel values with respect to the dot products.
+
+        Only derivatives of charges and dipoles need them.
 
         Parameters
         ----------
@@ -56,20 +59,20 @@ class EnvironmentKernel(BaseEstimator):
         array of shape (n, M)
         """
         raise InputError(
-            f"kernel: {type(self).__name__} has no derivative. Write its method derivative(t, "
-            "backend), or take differences of predictions."
+            f"kernel: expected a kernel with a derivative, got {type(self).__name__}. Write its "
+            "method derivative(t, backend), or use finite differences of predictions."
         )
 
     def check(self) -> None:
-        """Refuse parameters that give no kernel."""
+        """Refuse parameters that do not give a kernel; by default, none."""
 
     def __call__(
         self,
-        x: Iterable[Any],
-        z: Sequence[Any],
+        x: Iterable[Array],
+        z: Sequence[Array],
         weights: Sequence[float],
         backend: Backend = NUMPY,
-    ) -> Any:
+    ) -> Array:
         """Compute kernel values.
 
         Parameters
@@ -78,12 +81,13 @@ class EnvironmentKernel(BaseEstimator):
             Unit-length descriptors, one array per scale.
         z : sequence of array of shape (M, d_s)
         weights : sequence of float
-            Weight of each scale; they are divided by their sum.
+            Weight of each scale, divided here by the sum of all.
+        backend : Backend
 
         Returns
         -------
         array of shape (n, M)
-            Of the wider floating type of x and z.
+            Of the wider floating type of all x and z.
         """
         total = float(sum(weights))
         result = None
@@ -103,13 +107,14 @@ class PowerKernel(EnvironmentKernel):
     Parameters
     ----------
     degree : float, default=2.2
-        At least 1. Higher powers tell similar environments apart more sharply. Only whole numbers
-        are positive definite on any vectors; on descriptors of atoms others were, to rounding.
+        At least 1. With a higher degree, similar environments differ more. Only integer degrees
+        are positive definite on all vectors. Other degrees were so on descriptors of atoms, to
+        rounding.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from dipkit.learning.kernels import PowerKernel
+    >>> from dipkit.learning import PowerKernel
     >>> x = [np.array([[1.0, 0.0], [0.8, 0.6]])]
     >>> PowerKernel(degree=2)(x, x, [1.0])
     array([[1.  , 0.64],
@@ -122,27 +127,28 @@ class PowerKernel(EnvironmentKernel):
         self.degree = degree
 
     def check(self) -> None:
-        """Refuse a degree below 1: roots of dot products are no kernel."""
+        """Refuse a degree below 1: roots of dot products are not positive definite."""
         if not (isinstance(self.degree, Real) and 1 <= self.degree < math.inf):
-            raise InputError(f"degree: expected a number >= 1, got {self.degree!r}.")
+            raise InputError(f"degree: expected a number >= 1, got {self.degree!r}. Use 1 or more.")
 
-    def of_dot_products(self, t: Any, backend: Backend) -> Any:
-        """Raise to the power."""
+    def of_dot_products(self, t: Array, backend: Backend) -> Array:
+        """Return max(t, 0) ** degree."""
         xp = backend.xp
         backend.into(t, xp.maximum, t, 0)
         return t if self.degree == 1 else backend.into(t, xp.pow, t, float(self.degree))
 
-    def derivative(self, t: Any, backend: Backend) -> Any:
+    def derivative(self, t: Array, backend: Backend) -> Array:
         """Return degree max(t, 0) ** (degree - 1)."""
         return self.degree * backend.xp.maximum(t, 0) ** (self.degree - 1)
 
 
 class GaussianKernel(EnvironmentKernel):
-    """k(t) = exp(-2 gamma (1 - t)), which is Gaussian in the distance of unit-length descriptors.
+    """k(t) = exp(-2 gamma (1 - t)) = exp(-gamma |x - z|^2) for descriptors of unit length.
 
     Parameters
     ----------
     gamma : float, default=1.0
+        Positive. With a higher gamma, similar environments differ more.
     """
 
     __module__ = "dipkit"  # the path that saved models name
@@ -151,16 +157,18 @@ class GaussianKernel(EnvironmentKernel):
         self.gamma = gamma
 
     def check(self) -> None:
-        """Refuse a width that is not positive."""
+        """Refuse a gamma that is not positive."""
         if not (isinstance(self.gamma, Real) and 0 < self.gamma < math.inf):
-            raise InputError(f"gamma: expected a positive number, got {self.gamma!r}.")
+            raise InputError(
+                f"gamma: expected a positive number, got {self.gamma!r}. Use a finite one."
+            )
 
-    def of_dot_products(self, t: Any, backend: Backend) -> Any:
-        """Exponentiate."""
+    def of_dot_products(self, t: Array, backend: Backend) -> Array:
+        """Return exp(-2 gamma (1 - t))."""
         t -= 1
         t *= 2 * self.gamma
         return backend.into(t, backend.xp.exp, t)
 
-    def derivative(self, t: Any, backend: Backend) -> Any:
+    def derivative(self, t: Array, backend: Backend) -> Array:
         """Return 2 gamma times the kernel."""
         return 2 * self.gamma * self.of_dot_products(t, backend)

@@ -54,10 +54,28 @@ class FitLabels:
         return bool((self._used & self.molecules.has_quadrupole).any())
 
     @property
-    def n_dipoles(self) -> float:
-        """Weighted number of dipole labels: the sum of the sample weights of their molecules."""
-        has_dipole = _has_dipole(self.target.magnitudes, self.target.vectors)
-        return float(self.target.weights[has_dipole].sum())
+    def n_dipoles(self) -> int:
+        """Number of molecules of positive weight with a dipole label."""
+        return len(self._dipole_weights)
+
+    @property
+    def n_effective(self) -> float:
+        """Number of dipole labels that the sample weights stand for.
+
+        Whole weights are numbers of copies: their sum. Others are relative: (sum s)^2 / sum s^2,
+        which is the number of labels where they are equal, and does not depend on their scale.
+        """
+        weights = self._dipole_weights
+        if (weights == np.round(weights)).all():
+            return float(weights.sum())
+        weights = weights / weights.max()  # squares of tiny weights would be zero
+        return float(weights.sum() ** 2 / (weights @ weights))
+
+    @property
+    def _dipole_weights(self) -> FloatArray:
+        """Positive sample weights of the molecules with a dipole label."""
+        unlabelled = np.isnan(self.target.magnitudes) & np.isnan(self.target.vectors[:, 0])
+        return self.target.weights[~unlabelled & (self.target.weights > 0)]
 
     def summary(self) -> dict[str, int]:
         """Count molecules and labels, without those of weight 0."""

@@ -39,6 +39,10 @@ class Loss(BaseEstimator):
     def weight(self, e: Array, xp: ModuleType = np) -> Array:
         """omega(e) = rho'(e) / (2 e), elementwise."""
 
+    @abstractmethod
+    def curvature(self, e: Array, xp: ModuleType = np) -> Array:
+        """kappa(e) = rho''(e) / 2, elementwise; never above omega(e)."""
+
     def check(self) -> None:
         """Refuse parameters that give no loss."""
 
@@ -48,6 +52,7 @@ class SquaredLoss(Loss):
 
     Examples
     --------
+    >>> import numpy as np
     >>> SquaredLoss().value(np.array([0.5, -2.0]))
     array([0.25, 4.  ])
     """
@@ -64,6 +69,10 @@ class SquaredLoss(Loss):
         """Ones."""
         return xp.ones_like(e)
 
+    def curvature(self, e: Array, xp: ModuleType = np) -> Array:
+        """Ones."""
+        return xp.ones_like(e)
+
 
 class HuberLoss(Loss):
     """rho(e) = e^2 for |e| <= t, else 2 t |e| - t^2.
@@ -75,6 +84,7 @@ class HuberLoss(Loss):
 
     Examples
     --------
+    >>> import numpy as np
     >>> HuberLoss(threshold=1.0).value(np.array([0.5, -2.0]))
     array([0.25, 3.  ])
     """
@@ -92,6 +102,10 @@ class HuberLoss(Loss):
     def weight(self, e: Array, xp: ModuleType = np) -> Array:
         """min(1, t / |e|)."""
         return self.threshold / xp.maximum(xp.abs(e), self.threshold)
+
+    def curvature(self, e: Array, xp: ModuleType = np) -> Array:
+        """1 up to the threshold, 0 above."""
+        return xp.where(xp.abs(e) <= self.threshold, xp.ones_like(e), xp.zeros_like(e))
 
     def check(self) -> None:
         """Refuse a threshold that is not a finite number above 0.
@@ -117,6 +131,7 @@ class AbsoluteLoss(Loss):
 
     Examples
     --------
+    >>> import numpy as np
     >>> AbsoluteLoss().value(np.array([0.5, -2.0])).round(3)
     array([0.5, 2. ])
     """
@@ -130,6 +145,10 @@ class AbsoluteLoss(Loss):
     def weight(self, e: Array, xp: ModuleType = np) -> Array:
         """1 / (2 max(|e|, floor))."""
         return 0.5 / xp.maximum(xp.abs(e), ABSOLUTE_FLOOR)
+
+    def curvature(self, e: Array, xp: ModuleType = np) -> Array:
+        """1 / (2 floor) up to the floor, 0 above."""
+        return HuberLoss(ABSOLUTE_FLOOR).curvature(e, xp) / (2 * ABSOLUTE_FLOOR)
 
 
 _NAMED: dict[str, type[Loss]] = {

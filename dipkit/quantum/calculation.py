@@ -1,8 +1,8 @@
-"""Quantum-chemical calculations of many molecules: chunks, processes, a cache, failures counted.
+"""One method over many molecules: chunks, processes, a cache of results, failures counted.
 
 Symbols: N molecules, n atoms in all; dipoles (N, 3) in debye about the centres of mass, charges
-(n,) in e, NaN where a molecule could not be calculated. What is calculated for one molecule is
-not here (`labels.py`).
+(n,) in e, NaN where a molecule could not be calculated. The methods themselves, which calculate
+one molecule, are not here (`xtb.py`, `mean_field.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import time
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import joblib
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "Calculated",
     "Calculation",
     "CalculationError",
+    "ChunkResults",
     "MemoryLike",
     "Method",
     "calculate",
@@ -39,25 +41,25 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-# What names a cache of results on disk.
+# A cache of results on disk: the folder, or joblib's object for it.
 MemoryLike: TypeAlias = joblib.Memory | str | os.PathLike[str]
 
 CHUNK_MOLECULES = 64
 # Starting processes costs seconds: less work is done here.
 PARALLEL_SECONDS = 4.0
-# Results kept in this process: folds, searches and `evaluate` ask for the same molecules again.
+# Results kept in this process: folds and searches need the same molecules again.
 REMEMBERED_MOLECULES = 100_000
 # Failed molecules that a warning names.
 NAMED_FAILURES = 5
 
 
 class CalculationError(Exception):
-    """One molecule could not be calculated; the message says why. The others go on."""
+    """One molecule could not be calculated, for the reason in the message; the others can be."""
 
 
 @dataclass(frozen=True)
 class Calculation:
-    """What is known of one molecule.
+    """The result for one molecule.
 
     Parameters
     ----------
@@ -74,7 +76,10 @@ class Calculation:
 
 
 class Method(Protocol):
-    """A calculation of one molecule; it is hashed and sent to other processes."""
+    """A calculation of one molecule.
+
+    It is sent to other processes, and its repr is part of the keys of the cache.
+    """
 
     def calculate(
         self, numbers: IntArray, positions: FloatArray, total_charge: float
@@ -84,7 +89,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Calculated:
-    """What is known of N molecules.
+    """The results for N molecules.
 
     Parameters
     ----------
@@ -93,9 +98,9 @@ class Calculated:
     charges : ndarray of shape (n_atoms,), e
         NaN where the calculation failed.
     failures : dict
-        Reason, by position of the molecule.
+        Reason of each failure, by index of the molecule.
     quadrupole : ndarray of shape (n_molecules, 3, 3), debye*angstrom
-        NaN where the calculation failed or tells none.
+        NaN where the calculation failed or the method gives none.
     """
 
     dipole: FloatArray
@@ -105,7 +110,7 @@ class Calculated:
 
 
 class _Recent:
-    """The results of the last molecules, by geometry."""
+    """Results of the latest molecules, by method and geometry; the oldest are dropped."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -116,6 +121,8 @@ class _Recent:
         while len(self.results) > self.size:
             self.results.popitem(last=False)
 
+
+ChunkResults: TypeAlias = list[Calculation | str]
 
 _RECENT = _Recent(REMEMBERED_MOLECULES)
 
@@ -139,7 +146,7 @@ def calculate(
     memory : joblib.Memory, str or path, default=None
         Keeps results on disk, chunk by chunk.
     verbose : bool or "auto", default="auto"
-        Whether to show a bar; ``"auto"`` on a terminal only.
+        Whether to show a progress bar; ``"auto"`` on a terminal only.
     what : str, default="calculations"
         Name of the bar.
 
@@ -154,8 +161,10 @@ def calculate(
     chunks = _cut(missing)
     run = _calculator(memory)
     n_jobs = _count_jobs(method, molecules, missing, n_jobs)
-    tasks = [joblib.delayed(run)(method, *geometry(molecules, chunk)) for chunk in chunks]
-    tasks = [joblib.delayed(_numbered)(index, task) for index, task in enumerate(tasks)]
+    tasks = [
+        joblib.delayed(_numbered)(index, run, method, *geometry(molecules, chunk))
+        for index, chunk in enumerate(chunks)
+    ]
     with parallel.progress(what, len(chunks), verbose) as advance:
         for index, results in parallel.run(tasks, n_jobs):
             for molecule, result in zip(chunks[index].tolist(), results, strict=True):
@@ -174,10 +183,10 @@ def calculate_chunk(
     positions: FloatArray,
     offsets: IntArray,
     total_charge: FloatArray,
-) -> list[Calculation | str]:
+) -> ChunkResults:
     """Calculate some molecules one by one; a failure leaves its reason in place of a result."""
     pieces = zip(offsets[:-1].tolist(), offsets[1:].tolist(), total_charge.tolist(), strict=True)
-    # Molecules are small and many: one thread each, or they wait for each other.
+    # Molecules are small and many: several threads for one molecule only wait for each other.
     with one_thread():
         return [
             _one(method, numbers[start:stop], positions[start:stop], charge)
@@ -185,26 +194,26 @@ def calculate_chunk(
         ]
 
 
-def warn_failures(what: str, molecules: Molecules, failed: Any, outcome: str) -> None:
-    """Warn once of all molecules that have no result.
+def warn_failures(what: str, molecules: Molecules, failed: Iterable[int], outcome: str) -> None:
+    """Give one warning for all molecules that have no result.
 
     Parameters
     ----------
     what : str
         What failed.
     molecules : Molecules
-    failed : sequence of int
-        Positions of the molecules at fault; nothing happens where there are none.
+    failed : iterable of int
+        Indices of these molecules; without any there is no warning.
     outcome : str
-        What becomes of them.
+        What happens to them.
     """
-    failed = [int(index) for index in failed]
-    if not failed:
+    indices = [int(index) for index in failed]
+    if not indices:
         return
-    names = ", ".join(f"{index} ({molecules.names[index]})" for index in failed[:NAMED_FAILURES])
-    more = f" and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
+    names = ", ".join(f"{index} ({molecules.names[index]})" for index in indices[:NAMED_FAILURES])
+    more = f" and {len(indices) - NAMED_FAILURES} more" if len(indices) > NAMED_FAILURES else ""
     warnings.warn(
-        f"{what} for {len(failed)} of {len(molecules)} molecules: {names}{more}. {outcome}",
+        f"{what} for {len(indices)} of {len(molecules)} molecules: {names}{more}. {outcome}",
         stacklevel=3,
     )
 
@@ -218,31 +227,39 @@ def _one(
         return str(error)
 
 
-def _numbered(index: int, task: Any) -> tuple[int, list[Calculation | str]]:
-    function, args, kwargs = task
-    return index, function(*args, **kwargs)
+def _numbered(
+    index: int,
+    run: Callable[..., ChunkResults],
+    method: Method,
+    *arrays: FloatArray | IntArray,
+) -> tuple[int, ChunkResults]:
+    """Return the results of a chunk with its number: chunks end in any order."""
+    return index, run(method, *arrays)
 
 
-def _calculator(memory: Any) -> Any:
+def _calculator(memory: MemoryLike | None) -> Callable[..., ChunkResults]:
+    """`calculate_chunk`, with a cache on disk where there is a folder for it."""
     if memory is None:
         return calculate_chunk
-    return check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory).cache(
-        calculate_chunk
-    )
+    folder = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
+    cached: Callable[..., ChunkResults] = check_memory(folder).cache(calculate_chunk)
+    return cached
 
 
 def _cut(index: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return [index[i : i + CHUNK_MOLECULES] for i in range(0, len(index), CHUNK_MOLECULES)]
 
 
-def geometry(molecules: Molecules, chunk: Any) -> tuple[Any, ...]:
-    """Return what `calculate_chunk` asks of these molecules."""
+def geometry(
+    molecules: Molecules, chunk: NDArray[np.intp]
+) -> tuple[IntArray, FloatArray, IntArray, FloatArray]:
+    """Return numbers, positions, offsets and total charges of the molecules of a chunk."""
     part = molecules[chunk]
     return part.numbers, part.positions, part.offsets, part.total_charge
 
 
 def calculation_key(method: Method, molecules: Molecules, index: int) -> bytes:
-    """Name a calculation of a molecule by its method and geometry."""
+    """Return the key of a calculation: a hash of method, geometry and total charge."""
     atoms = slice(int(molecules.offsets[index]), int(molecules.offsets[index + 1]))
     digest = hashlib.blake2b(repr(method).encode(), digest_size=16)
     for values in (molecules.numbers[atoms], molecules.positions[atoms]):
@@ -260,8 +277,9 @@ def _count_jobs(
         return n_jobs
     if (asked := parallel.active_jobs()) is not None:
         return asked
+    # Whether processes are worth their start is measured on four molecules.
     probe = missing[:: max(len(missing) // 4, 1)][:4]
-    calculate_chunk(method, *geometry(molecules, probe[:1]))  # loads what is needed
+    calculate_chunk(method, *geometry(molecules, probe[:1]))  # the first call imports the program
     start = time.perf_counter()
     calculate_chunk(method, *geometry(molecules, probe))
     seconds = (time.perf_counter() - start) / len(probe)

@@ -1,16 +1,19 @@
 """The basis 6-31G(2df,p) as the Gaussian program takes it, in which QM9 was computed.
 
-A shell is [l, [exponent, coefficient], ...], as PySCF reads it, l its angular momentum. Gaussian
-uses Cartesian d functions, six of them, and pure f functions, seven. Programs that are pure
-throughout get the sixth as an s function: x^2 + y^2 + z^2 times a Gaussian, that is its derivative
-by the exponent, taken here as a difference of two Gaussians.
+A shell is [l, [exponent, coefficient], ...], as PySCF reads it, with angular momentum l. Gaussian
+uses six Cartesian d functions and seven pure f functions. In a program with pure functions only,
+the sixth d function is added as an s function: x^2 + y^2 + z^2 times a Gaussian. This is the
+derivative of a Gaussian with respect to its exponent, taken here as a difference of two Gaussians.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 __all__ = ["GAUSSIAN_BASIS", "polarization"]
+
+# Angular momentum, then pairs of exponent and coefficient.
+Shell: TypeAlias = list[int | list[float]]
 
 GAUSSIAN_BASIS = "6-31g(2df,p)"
 CORE_BASIS = "6-31g"
@@ -24,7 +27,7 @@ _F = {"C": 0.8, "N": 1.0, "O": 1.4, "F": 1.85}
 _STEP = 0.01
 
 
-def polarization(symbol: str) -> list[list[Any]] | None:
+def polarization(symbol: str) -> list[Shell] | None:
     """Return the shells that 6-31G(2df,p) adds to 6-31G.
 
     Parameters
@@ -42,11 +45,11 @@ def polarization(symbol: str) -> list[list[Any]] | None:
     if symbol not in _D:
         return None
     exponents = (2.0 * _D[symbol], 0.5 * _D[symbol])
-    shells: list[list[Any]] = [[2, [exponent, 1.0]] for exponent in exponents]
+    shells: list[Shell] = [[2, [exponent, 1.0]] for exponent in exponents]
     return [*shells, [3, [_F[symbol], 1.0]], *map(_sixth_d, exponents)]
 
 
-def _sixth_d(exponent: float) -> list[Any]:
+def _sixth_d(exponent: float) -> Shell:
     """Shell of r^2 exp(-a r^2): coefficients undo the norms of the two s functions."""
     above, below = exponent * (1 + _STEP), exponent * (1 - _STEP)
     return [0, [above, above**-0.75], [below, -(below**-0.75)]]

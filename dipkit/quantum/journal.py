@@ -1,7 +1,7 @@
-"""A journal of finished work beside an output file, which survives a killed run.
+"""A journal of finished work beside an output file: after a kill the next run goes on from it.
 
-One line of JSON for each finished piece. Lines are appended and flushed one by one, so that a kill
-can cut the last one only; a cut line is dropped when the journal is opened again.
+One line of JSON for each finished molecule. Lines are appended and flushed one by one, so that a
+kill can cut only the last one; a cut line is dropped when the journal is opened again.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike
 
-__all__ = ["Journal"]
+__all__ = ["Entry", "Journal"]
 
 SUFFIX = ".journal"
+# What JSON can hold, by name.
+Entry: TypeAlias = dict[str, Any]
 
 
 class Journal:
-    """Entries by key, kept on disk as they come.
+    """Entries by key, written to disk one by one.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ class Journal:
 
     def __init__(self, output: PathLike) -> None:
         self.path = Path(f"{os.fspath(output)}{SUFFIX}")
-        self.entries: dict[str, Any] = {}
+        self.entries: dict[str, Entry] = {}
 
     def __enter__(self) -> Self:
         """Read what is there and open for more."""
@@ -50,15 +52,15 @@ class Journal:
         """Close; the file stays for another run."""
         self._handle.close()
 
-    def append(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep an entry; it is on disk when this returns."""
+    def append(self, key: str, value: Mapping[str, object]) -> None:
+        """Add an entry; when this returns, the entry is on disk."""
         self.entries[key] = dict(value)
         self._handle.write(json.dumps({"key": key, **value}).encode() + b"\n")
         self._handle.flush()
         os.fsync(self._handle.fileno())
 
     def remove(self) -> None:
-        """Remove the file: its content is in the output now."""
+        """Remove the file, once its content is in the output."""
         self._handle.close()  # Windows removes no open file
         self.path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What `dipkit label` does: calculate, survive being killed, keep what is finished.
+"""What `dipkit label` does: calculate, keep finished molecules in a journal, write the file.
 
 Symbols: N molecules; dipoles in debye, quadrupoles in debye*angstrom, charges in e. The methods are
 in `labels.py`.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import joblib
 import numpy as np
@@ -19,8 +18,16 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support import parallel
 from ..support.files import PathLike
-from .calculation import CHUNK_MOLECULES, Calculation, calculate_chunk, calculation_key, geometry
-from .journal import Journal
+from .calculation import (
+    CHUNK_MOLECULES,
+    Calculation,
+    ChunkResults,
+    Method,
+    calculate_chunk,
+    calculation_key,
+    geometry,
+)
+from .journal import Entry, Journal
 from .labels import check_electrons
 from .mean_field import MeanField
 from .xtb import GFN2
@@ -39,9 +46,9 @@ class Labelled:
     molecules : Molecules
         Those that were calculated, with dipoles, quadrupoles and charges of the method alone.
     failures : dict
-        Reason by name of the molecules that are left out.
+        Reason, by name, for each molecule that is left out.
     resumed : int
-        Molecules that an earlier run had finished.
+        Number of molecules that an earlier run had finished.
     """
 
     molecules: Molecules
@@ -57,10 +64,10 @@ def label_file(
     Parameters
     ----------
     molecules : Molecules
-        Labels of theirs are not kept.
+        Their own labels are not kept.
     method : GFN2 or MeanField
     output : str or path
-        What `dipkit.write` can write. The journal lies beside it until it is complete.
+        A file that `dipkit.write` can write. Until it is complete there is a journal beside it.
     n_jobs : int, default=-1
         Processes, one thread each.
 
@@ -71,7 +78,8 @@ def label_file(
     Raises
     ------
     InputError
-        Before any work: if the method does not fit the molecules. After it: if none succeeded.
+        If the method does not fit the molecules, before anything is calculated; or if no molecule
+        could be calculated.
     """
     method.check(molecules.elements)
     check_electrons(molecules, method.unpaired)
@@ -88,15 +96,16 @@ def label_file(
 def label(
     molecules: Molecules, method: GFN2 | MeanField, journal: Journal, n_jobs: int = -1
 ) -> Labelled:
-    """Calculate what the journal does not hold yet; see `label_file`."""
-    # Another version of a program starts anew: what the output says of its origin must be true.
+    """Calculate the molecules that are not in the journal yet; see `label_file`."""
+    # Results of another version of the program do not count: the output names one version.
     origin = " ".join(method.provenance().values())
     keys = [
         f"{origin} {calculation_key(method, molecules, index).hex()}"
         for index in range(len(molecules))
     ]
     left = np.flatnonzero([key not in journal.entries for key in keys])
-    # GFN2-xTB takes milliseconds, less than to send a molecule; a functional takes seconds.
+    # GFN2-xTB takes milliseconds, less than sending a molecule to a process; a density functional
+    # takes seconds.
     size = CHUNK_MOLECULES if isinstance(method, GFN2) else 1
     chunks = [left[start : start + size] for start in range(0, len(left), size)]
     with parallel.progress("labels", len(chunks), "auto") as advance:
@@ -109,7 +118,7 @@ def label(
 
 def _run(
     method: GFN2 | MeanField, molecules: Molecules, chunks: list[NDArray[np.intp]], n_jobs: int
-) -> Iterator[tuple[NDArray[np.intp], list[Calculation | str]]]:
+) -> Iterator[tuple[NDArray[np.intp], ChunkResults]]:
     tasks = [
         joblib.delayed(_of_chunk)(chunk, method, *geometry(molecules, chunk)) for chunk in chunks
     ]
@@ -117,12 +126,17 @@ def _run(
 
 
 def _of_chunk(
-    chunk: NDArray[np.intp], *arguments: Any
-) -> tuple[NDArray[np.intp], list[Calculation | str]]:
-    return chunk, calculate_chunk(*arguments)
+    chunk: NDArray[np.intp],
+    method: Method,
+    numbers: NDArray[np.int64],
+    positions: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    total_charge: NDArray[np.float64],
+) -> tuple[NDArray[np.intp], ChunkResults]:
+    return chunk, calculate_chunk(method, numbers, positions, offsets, total_charge)
 
 
-def _entry(result: Calculation | str) -> dict[str, Any]:
+def _entry(result: Calculation | str) -> Entry:
     if isinstance(result, str):
         return {"error": result}
     entry = {"dipole": result.dipole.tolist(), "charges": result.charges.tolist()}
@@ -131,7 +145,7 @@ def _entry(result: Calculation | str) -> dict[str, Any]:
     return entry
 
 
-def _collect(molecules: Molecules, entries: list[dict[str, Any]], resumed: int) -> Labelled:
+def _collect(molecules: Molecules, entries: list[Entry], resumed: int) -> Labelled:
     done = np.array(["error" not in entry for entry in entries], dtype=bool)
     failures = {
         str(name): entry["error"]
@@ -145,7 +159,7 @@ def _collect(molecules: Molecules, entries: list[dict[str, Any]], resumed: int) 
             dipole_magnitude=None,
             dipole_vector=np.array([entry["dipole"] for entry in good]),
             charges=np.concatenate([entry["charges"] for entry in good]),
-            # Not every method tells one.
+            # Not every method gives one.
             quadrupole=np.array([entry.get("quadrupole", _NO_QUADRUPOLE) for entry in good]),
         )
     return Labelled(kept, failures, resumed)

@@ -1,17 +1,22 @@
-"""Dipoles and charges by quantum chemistry: GFN2-xTB, Hartree-Fock and density functionals.
+"""Which method calculates dipoles and charges: its name, checks before any work, GFN2-xTB.
 
 Symbols: N molecules, n atoms in all; positions in angstrom, charges in e, dipoles in debye about
-the centre of mass. Each program has a module of its own (`xtb.py`, `mean_field.py`); how the work
-is spread over processes is in `calculation.py`, how files are labelled in `label_file.py`.
+the centre of mass. Each program has a module of its own (`xtb.py`, `mean_field.py`);
+`calculation.py` spreads the work over processes, `label_file.py` labels files.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..data.molecules import Molecules
 from ..exceptions import InputError
-from .calculation import Calculated, Calculation, CalculationError, calculate, warn_failures
+from .calculation import (
+    Calculated,
+    Calculation,
+    CalculationError,
+    MemoryLike,
+    calculate,
+    warn_failures,
+)
 from .electrons import count_unpaired
 from .mean_field import CHARGE_SCHEMES, MeanField
 from .xtb import GFN2
@@ -32,7 +37,7 @@ __all__ = [
 def gfn2(
     molecules: Molecules,
     n_jobs: int | None = None,
-    memory: Any = None,
+    memory: MemoryLike | None = None,
     verbose: bool | str = "auto",
 ) -> Calculated:
     """Calculate dipoles and charges by GFN2-xTB, about 10 ms for a molecule of 18 atoms.
@@ -45,7 +50,7 @@ def gfn2(
     memory : joblib.Memory, str or path, default=None
         Keeps results on disk.
     verbose : bool or "auto", default="auto"
-        Whether to show a bar; ``"auto"`` on a terminal only.
+        Whether to show a progress bar; ``"auto"`` on a terminal only.
 
     Returns
     -------
@@ -80,14 +85,14 @@ def parse_method(
     text : str
         ``"gfn2"``, or ``"hf/BASIS"`` or ``"FUNCTIONAL/BASIS"`` with PySCF's names.
     scheme : str, default="mulliken"
-        Of the charges, see `CHARGE_SCHEMES`; GFN2-xTB has its own.
+        Of the charges, one of `CHARGE_SCHEMES`; GFN2-xTB has its own charges.
     multiplicity : int or "lowest", default=1
         Of all molecules; ``"lowest"`` is 2 where the number of electrons is odd, else 1.
 
     Raises
     ------
     InputError
-        If the text names no method.
+        If there is no method of this name.
 
     Examples
     --------
@@ -117,7 +122,7 @@ def parse_method(
 
 
 def check_electrons(molecules: Molecules, unpaired: int) -> None:
-    """Refuse molecules whose electrons do not fit a multiplicity, before any work.
+    """Refuse molecules whose electrons do not fit a multiplicity, before anything is calculated.
 
     Parameters
     ----------
@@ -128,7 +133,7 @@ def check_electrons(molecules: Molecules, unpaired: int) -> None:
     Raises
     ------
     InputError
-        Names the first molecule at fault.
+        With the first of these molecules in the message.
     """
     bad = {}
     for index in range(len(molecules)):

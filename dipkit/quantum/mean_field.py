@@ -1,14 +1,14 @@
 """Hartree-Fock and density functionals for one molecule.
 
 Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about the centre of mass.
-This is the door for PySCF, which is loaded when first used.
+Only this module and `gaussian_basis.py` know PySCF, which is imported when first used.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,17 @@ from ..data.elements import chemical_symbols
 from ..exceptions import InputError
 from ..units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
 from .calculation import Calculation, CalculationError
-from .electrons import centred, count_unpaired, load, provenance
-from .gaussian_basis import CORE_BASIS, GAUSSIAN_BASIS, polarization
+from .electrons import centred, count_unpaired
+from .gaussian_basis import CORE_BASIS, GAUSSIAN_BASIS, Shell, polarization
+from .programs import load, provenance
 
 __all__ = ["CHARGE_SCHEMES", "MeanField"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+# A mean-field object of PySCF, which carries no types.
+Solution: TypeAlias = Any
 
 CHARGE_SCHEMES = ("mulliken", "meta-lowdin")
 
@@ -35,9 +39,9 @@ class MeanField:
     Parameters
     ----------
     functional : str
-        ``"hf"`` or a functional by PySCF's name; ``"b3lyp"`` is Gaussian's.
+        ``"hf"``, or a functional as PySCF names it; ``"b3lyp"`` is that of Gaussian.
     basis : str
-        By PySCF's name, with pure functions; ``"6-31g(2df,p)"`` is Gaussian's, see
+        As PySCF names it, with pure functions; ``"6-31g(2df,p)"`` is that of Gaussian, see
         `gaussian_basis.py`.
     scheme : {"mulliken", "meta-lowdin"}, default="mulliken"
         Of the charges.
@@ -51,7 +55,7 @@ class MeanField:
     unpaired: int = 0
 
     def check(self, elements: IntArray) -> None:
-        """Refuse a functional, basis or scheme that PySCF does not know, before any work.
+        """Refuse an unknown functional, basis or scheme before anything is calculated.
 
         Parameters
         ----------
@@ -96,8 +100,8 @@ class MeanField:
         """Program, version, method, basis and charge scheme."""
         return provenance("pyscf", self.functional, self.basis, self.scheme)
 
-    def _solve(self, numbers: IntArray, positions: FloatArray, total_charge: float) -> Any:
-        """Return the converged wave function, by second-order steps where the usual ones fail."""
+    def _solve(self, numbers: IntArray, positions: FloatArray, total_charge: float) -> Solution:
+        """Return the converged wave function; second-order steps where the usual ones fail."""
         solution = self._wave_function(numbers, positions, total_charge)
         solution.kernel()
         if not solution.converged:
@@ -107,7 +111,9 @@ class MeanField:
             raise CalculationError(f"{self.functional}/{self.basis}: the SCF did not converge")
         return solution
 
-    def _wave_function(self, numbers: IntArray, positions: FloatArray, total_charge: float) -> Any:
+    def _wave_function(
+        self, numbers: IntArray, positions: FloatArray, total_charge: float
+    ) -> Solution:
         gto, scf, dft = load("pyscf.gto"), load("pyscf.scf"), load("pyscf.dft")
         symbols = chemical_symbols()
         names = [symbols[number] for number in numbers.tolist()]
@@ -134,7 +140,7 @@ class MeanField:
         # B3LYP of Gaussian, with the third functional of Vosko, Wilk and Nusair.
         return "b3lypg" if self.functional == "b3lyp" else self.functional
 
-    def _shells(self, symbol: str) -> Any:
+    def _shells(self, symbol: str) -> list[Shell]:
         library = load("pyscf.gto.basis")
         gaussian = self.basis == GAUSSIAN_BASIS
         extra = polarization(symbol) if gaussian else []

@@ -1,4 +1,4 @@
-"""GFN2-xTB of one molecule. This is the door for tblite, which is loaded when first used.
+"""GFN2-xTB for one molecule, by tblite, which only this module knows and imports when first used.
 
 Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about the centre of mass.
 """
@@ -6,7 +6,6 @@ Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from ..exceptions import InputError
 from ..units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
 from .calculation import Calculation, CalculationError
-from .electrons import centred, count_unpaired, load, provenance
+from .electrons import centred, count_unpaired
+from .programs import load, provenance
 
 __all__ = ["GFN2"]
 
@@ -22,17 +22,17 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 LAST_ELEMENT = 86
-# Tried one after the other until the charges are self-consistent: the usual settings of tblite,
-# then more cycles with smaller steps.
-ATTEMPTS: tuple[dict[str, Any], ...] = ({}, {"max-iter": 1000, "mixer-damping": 0.1})
+# Tried in this order until the charges are self-consistent: the defaults of tblite, then more
+# cycles with smaller steps.
+ATTEMPTS: tuple[dict[str, int | float], ...] = ({}, {"max-iter": 1000, "mixer-damping": 0.1})
 
 
 @dataclass(frozen=True)
 class GFN2:
     """GFN2-xTB by tblite.
 
-    Its dipole is that of its charges and of its atomic dipoles together. No quadrupole is read: of
-    the one that tblite 0.8 returns, the components off the diagonal do not turn with the molecule.
+    Its dipole is the sum of that of its charges and of its atomic dipoles. Its quadrupole is not
+    used: in tblite 0.8 the components off the diagonal do not rotate with the molecule.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class GFN2:
     unpaired: int = -1
 
     def check(self, elements: IntArray) -> None:
-        """Refuse elements without parameters, before any work.
+        """Refuse elements without parameters before anything is calculated.
 
         Parameters
         ----------

@@ -1,6 +1,10 @@
-"""How dipoles answer to moving atoms: derivatives, vibrations, an ASE calculator.
+"""How dipoles change when atoms move: derivatives, infrared spectra, an ASE calculator.
 
-Begin with `derivatives.py`. Predictions at a fixed geometry are in `dipkit.estimator`.
+Here: derivatives of predicted charges and dipoles with respect to the positions
+(`derivatives.py`), normal modes, thermal geometries and infrared intensities (`vibrations.py`),
+charges and dipoles for ASE (`ase_calculator.py`). Not here: predictions at a fixed geometry
+(`dipkit.estimator`), calculations of labels (`dipkit.quantum`), energies and forces, which come
+from another ASE calculator. Begin with `derivatives.py`.
 """
 
 from __future__ import annotations

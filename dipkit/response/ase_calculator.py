@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -17,6 +16,7 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ..data.label_keys import TOTAL_CHARGE_KEYS
@@ -24,37 +24,38 @@ from ..estimator.baseline import make_baseline, require_following
 from ..estimator.persistence import load_model
 from ..estimator.pipeline import predict_all
 from ..estimator.regression import DipoleKernelRidge
+from ..support.files import PathLike
 from ..units import DEBYE_PER_E_ANGSTROM
 
 
 class DipkitCalculator(Calculator):
     """ASE calculator with ``charges`` (e) and ``dipole`` (e*angstrom).
 
-    The total charge is ``atoms.info["charge"]``, 0 where that is absent. The dipole of a charged
-    molecule is about its centre of mass. Where the model has atomic dipoles, or a baseline that
-    holds more than charges, the charges alone do not make the dipole.
+    The total charge is ``atoms.info["charge"]``, or 0 without this key. The dipole of a charged
+    molecule is about its centre of mass. With atomic dipoles, or with a baseline that has more
+    than charges, the dipole is not the sum over the charges alone.
 
     Parameters
     ----------
     model : Pipeline, str or path
-        Fitted, from geometries to magnitudes, or a file that `save_model` wrote.
+        A fitted pipeline from geometries to magnitudes, or a file of `save_model`.
     **parameters
-        Those of every ASE calculator, for example ``atoms`` and ``label``.
+        Parameters of every ASE calculator, for example ``atoms`` and ``label``.
 
     Raises
     ------
     InputError
-        If the model corrects dipoles that molecules carry.
+        If the baseline of the model is "given": it does not follow the atoms.
     PropertyNotImplementedError
-        On asking for energies, forces or other properties.
+        If an energy, forces or another property is asked for.
     CalculationFailed
-        Where the calculation of the model's baseline fails.
+        If the calculation of the baseline fails.
 
     Examples
     --------
     >>> from ase.build import molecule
     >>> from dipkit import default_model
-    >>> from dipkit.response.ase_calculator import DipkitCalculator
+    >>> from dipkit.response import DipkitCalculator
     >>> from dipkit.data.datasets import load_organics
     >>> model = default_model(basis__n_inducing=100).fit(load_organics()[:30])
     >>> atoms = molecule("CH3OH")
@@ -63,18 +64,18 @@ class DipkitCalculator(Calculator):
     ((6,), (3,))
     """
 
-    # Of the types that the base class has.
+    # These have the types of the base class.
     implemented_properties = ["charges", "dipole"]  # noqa: RUF012
-    default_parameters: dict[str, Any] = {}  # noqa: RUF012
+    default_parameters: dict[str, object] = {}  # noqa: RUF012
     ignored_changes = {"initial_charges", "initial_magmoms"}  # noqa: RUF012
 
-    def __init__(self, model: Any, **parameters: Any):
+    def __init__(self, model: Pipeline | PathLike, **parameters: object) -> None:
         super().__init__(**parameters)  # type: ignore[no-untyped-call]
         self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
         ridge = _last_step(self.model)
         if isinstance(ridge, DipoleKernelRidge):
             require_following(make_baseline(ridge.baseline))
-        self._total_charge: Any = None
+        self._total_charge: object = None
 
     def calculate(
         self,
@@ -82,14 +83,14 @@ class DipkitCalculator(Calculator):
         properties: Sequence[str] = ("charges", "dipole"),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Predict both properties of one molecule; ASE calls this where something has changed.
+        """Predict both properties of one molecule; ASE calls this after a change of the atoms.
 
         Parameters
         ----------
         atoms : ase.Atoms, default=None
-            None takes those of the last call.
+            None takes the atoms of the last call.
         properties, system_changes : sequence of str
-            Of no consequence: both properties come at once.
+            Ignored: both properties are predicted together.
         """
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         bare: Atoms = self.atoms.copy()  # type: ignore[union-attr]  # the line above sets them
@@ -106,7 +107,7 @@ class DipkitCalculator(Calculator):
         }
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """List what has changed since the last calculation, the total charge among it.
+        """List what has changed since the last calculation, including the total charge.
 
         Parameters
         ----------
@@ -120,29 +121,29 @@ class DipkitCalculator(Calculator):
 
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
-    ) -> Any:
-        """Return a property, computed where it is not at hand.
+    ) -> NDArray[np.float64] | None:
+        """Return a property, predicted where the atoms have changed.
 
         Parameters
         ----------
         name : {"charges", "dipole"}
         atoms : ase.Atoms, default=None
         allow_calculation : bool, default=True
-            False returns None where it would have to be computed.
+            With False the result is None where a prediction would be needed.
         """
         if name not in self.implemented_properties:
             raise PropertyNotImplementedError(
-                f"{name}: dipkit predicts charges and dipoles alone. For energies and forces take "
-                "another calculator, and this one for the dipoles along the way."
+                f"{name}: dipkit predicts charges and dipoles alone. Use another calculator for "
+                "energies and forces, and this one for dipoles."
             )
         return super().get_property(  # type: ignore[no-untyped-call]
             name, atoms, allow_calculation
         )
 
 
-def _total_charge(atoms: Atoms) -> Any:
+def _total_charge(atoms: Atoms) -> object:
     return next((atoms.info[key] for key in TOTAL_CHARGE_KEYS if key in atoms.info), 0)
 
 
-def _last_step(model: Any) -> Any:
+def _last_step(model: object) -> object:
     return model[-1] if isinstance(model, Pipeline) else model

@@ -1,4 +1,4 @@
-"""Derivatives of predicted charges and dipoles by the positions of the atoms.
+"""Derivatives of predicted charges and dipoles with respect to the positions of the atoms.
 
 Symbols: a molecule of n atoms; power spectra p_i (n, d_s) at scale s and x_i = p_i / |p_i|, charges
 in e, dipoles in debye. Equations (15) and (16) of the theory page, (17) with a baseline of factor
@@ -9,9 +9,11 @@ b, dipole mu0 and charges q0, (23) for atomic dipoles. Derivatives of p are dscr
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
@@ -22,48 +24,50 @@ from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.baseline import make_baseline, require_following
-from ..estimator.prediction import evaluate, has_atomic_dipoles
+from ..estimator.prediction import has_atomic_dipoles, predict_blocks
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import summed_derivatives
 from ..learning.charge_maps import project
 from ..quantum.finite_differences import CalculationDerivatives
 from ..support.backend import NUMPY
+from ..support.files import PathLike
 from ..units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = NDArray[np.float64]
+Geometries: TypeAlias = Molecules | Sequence[Atoms] | Atoms | PathLike
 
 
-def dipole_derivatives(model: Any, X: Any) -> FloatArray:
-    """Derive predicted dipole vectors by the positions of the atoms.
+def dipole_derivatives(model: Pipeline, X: Geometries) -> FloatArray:
+    """Differentiate predicted dipole vectors with respect to the positions of the atoms.
 
-    With ``baseline="gfn2"`` the calculation is run for 6n geometries of each molecule of n atoms,
-    and its part of the derivatives is a central difference.
+    The derivatives of a GFN2-xTB baseline are central differences: 6n calculations for a molecule
+    of n atoms.
 
     Parameters
     ----------
     model : Pipeline
         A `SOAPTransformer` and a fitted `DipoleKernelRidge`.
     X : Molecules, list of ase.Atoms, ase.Atoms or path
-        What `as_molecules` takes; labels are not read.
+        Geometries; labels are not read.
 
     Returns
     -------
     ndarray of shape (n_atoms, 3, 3), debye / angstrom
-        Element ``[j, b, c]`` is that of component c of the dipole of atom j's molecule by
-        coordinate b of atom j; atoms of all molecules concatenated.
+        Element ``[j, b, c]`` is the derivative of component c of the dipole, that of the molecule
+        of atom j, with respect to coordinate b of atom j. Atoms of all molecules are concatenated.
 
     Raises
     ------
     InputError
-        If the model is of another kind or corrects dipoles that molecules carry, its kernel has no
-        derivative, or the calculation of its baseline fails.
+        If the model is of another kind, its baseline is "given", its kernel has no derivative, or
+        the calculation of its baseline fails.
 
     Examples
     --------
     >>> from dipkit import default_model
     >>> from dipkit.data.datasets import load_organics
-    >>> from dipkit.response.derivatives import dipole_derivatives
+    >>> from dipkit.response import dipole_derivatives
     >>> molecules = load_organics()[:30]
     >>> model = default_model(basis__n_inducing=100).fit(molecules)
     >>> dipole_derivatives(model, molecules[:1]).shape == (molecules[:1].n_atoms, 3, 3)
@@ -71,7 +75,7 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
-    found = evaluate(ridge, soap.transform(molecules))
+    found = predict_blocks(ridge, soap.transform(molecules))
     parts = []
     for index, one in enumerate(molecules):
         cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)
@@ -89,8 +93,8 @@ def dipole_derivatives(model: Any, X: Any) -> FloatArray:
     return np.concatenate(parts)
 
 
-def charge_derivatives(model: Any, X: Any) -> list[FloatArray]:
-    """Derive predicted charges by the positions of the atoms.
+def charge_derivatives(model: Pipeline, X: Geometries) -> list[FloatArray]:
+    """Differentiate predicted charges with respect to the positions of the atoms.
 
     Parameters
     ----------
@@ -101,8 +105,9 @@ def charge_derivatives(model: Any, X: Any) -> list[FloatArray]:
     Returns
     -------
     list of ndarray of shape (n, n, 3), e / angstrom
-        One for each molecule of n atoms: ``[i, j, b]`` is that of the charge of atom i by
-        coordinate b of atom j. They sum to zero over i, since the total charge is kept.
+        One array for each molecule of n atoms: ``[i, j, b]`` is the derivative of the charge of
+        atom i with respect to coordinate b of atom j. The sum over i is zero, since the total
+        charge does not change.
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
@@ -114,7 +119,7 @@ def charge_derivatives(model: Any, X: Any) -> list[FloatArray]:
     return parts
 
 
-def _steps(model: Any) -> tuple[SOAPTransformer, DipoleKernelRidge]:
+def _steps(model: Pipeline) -> tuple[SOAPTransformer, DipoleKernelRidge]:
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     soap, ridge = steps[0], steps[-1]
     if len(steps) != 2 or not (
@@ -140,10 +145,10 @@ def _of_expansions(
     one: Molecules,
     cheap: CalculationDerivatives | None,
 ) -> FloatArray:
-    """Derive the kernel expansions of one molecule by its positions (k, n, n, 3), e / angstrom.
+    """Differentiate the kernel expansions of one molecule (k, n, n, 3), e / angstrom.
 
-    The first is that of the charges before the projector; those of the amplitudes of atomic
-    dipoles, if any, follow.
+    The first expansion gives the charges before the projector, the others the amplitudes of atomic
+    dipoles, if there are any.
     """
     sets = [ridge.dual_coef_]
     if has_atomic_dipoles(ridge):
@@ -167,7 +172,7 @@ def _of_expansions(
 
 
 def _projected(raw: FloatArray, one: Molecules) -> FloatArray:
-    """Turn derivatives of charges before the projector into those of learned charges."""
+    """Apply the projector: derivatives of learned charges from those before it."""
     return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
 
 
@@ -178,7 +183,7 @@ def _pulls(
     inducing: FloatArray,
     sets: list[FloatArray],
 ) -> FloatArray:
-    """Derive expansions by descriptors of unit length: g_i of (15), without a_s (k, n, d)."""
+    """Return g_i of (15), derivatives with respect to descriptors, without a_s (k, n, d)."""
     pulls = np.empty((len(sets), *x.shape))
     for number in one.elements:
         atoms, mine = one.numbers == number, ridge.inducing_numbers_ == number
@@ -189,9 +194,21 @@ def _pulls(
 
 
 def _of_dipole(charges: FloatArray, moved: FloatArray, one: Molecules) -> FloatArray:
-    """Derive the dipole of charges that move along (n, 3, 3), debye / angstrom (16).
+    """Differentiate the dipole of charges that move with their atoms (16).
 
-    Where they do not sum to zero, the centre of mass matters.
+    Where the charges do not sum to zero, the dipole depends on the centre of mass, which moves.
+
+    Parameters
+    ----------
+    charges : ndarray of shape (n,), e
+    moved : ndarray of shape (n, n, 3), e / angstrom
+        Derivatives of the charges.
+    one : Molecules
+        A single one.
+
+    Returns
+    -------
+    ndarray of shape (n, 3, 3), debye / angstrom
     """
     arms = one.positions - one.centers_of_mass()
     mass = atomic_masses()[one.numbers]

@@ -2,16 +2,17 @@
 
 Symbols: n atoms, V vibrations (3n - 6, or 3n - 5 of a linear molecule), normal coordinates Q (V,)
 in angstrom * sqrt(dalton), modes dr/dQ (V, n, 3) in 1 / sqrt(dalton), wave numbers in 1/cm.
-Equations (18) and (19) of the theory page. Forces come from the ASE calculator on the atoms;
+Equations (18) and (19) of the theory page. Forces come from the ASE calculator of the atoms;
 derivatives of dipoles are in `derivatives.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from ase import Atoms, units
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
@@ -22,11 +23,12 @@ from ..exceptions import InputError
 __all__ = ["NormalModes", "infrared_intensities", "normal_modes", "thermal_geometries"]
 
 FloatArray = NDArray[np.float64]
+RandomState: TypeAlias = int | np.random.RandomState | None
 
 # N_A / (12 eps_0 c^2) debye^2 / (angstrom^2 dalton), in km/mol (CODATA 2018).
 KM_PER_MOL = 42.25606
-# Directions of a rigid body whose singular value is below this share of the largest do not move
-# the molecule: the rotation of a linear one about its axis.
+# Rigid motions whose singular value is below this share of the largest do not move any atom: the
+# rotation of a linear molecule about its axis.
 RIGID = 1e-4
 
 
@@ -37,28 +39,27 @@ class NormalModes:
     Parameters
     ----------
     atoms : ase.Atoms
-        That geometry.
+        The geometry, without a calculator.
     wave_numbers : ndarray of shape (V,), 1/cm
-        Ascending; negative where a vibration is imaginary.
+        Ascending; an imaginary frequency counts as negative.
     vectors : ndarray of shape (V, n, 3), 1 / sqrt(dalton)
-        Change of the positions by each normal coordinate.
+        Derivatives of the positions with respect to each normal coordinate.
     """
 
-    atoms: Any
+    atoms: Atoms
     wave_numbers: FloatArray
     vectors: FloatArray
 
 
-def normal_modes(atoms: Any, delta: float = 0.005) -> NormalModes:
+def normal_modes(atoms: Atoms, delta: float = 0.005) -> NormalModes:
     """Find the normal modes from central differences of forces.
 
-    Unlike those of `ase.vibrations`, they hold no translation and no rotation, and no file is
-    written.
+    Unlike `ase.vibrations`, this leaves out translations and rotations, and writes no file.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        At a minimum of the energy, with a calculator that has forces. Not changed.
+        At a minimum of the energy, with a calculator of forces. Not changed.
     delta : float, default=0.005
         Displacement of each coordinate, angstrom.
 
@@ -71,8 +72,6 @@ def normal_modes(atoms: Any, delta: float = 0.005) -> NormalModes:
     InputError
         If there is no calculator, or fewer than two atoms.
     """
-    from ase import units
-
     if len(atoms) < 2 or atoms.calc is None:
         got = "no calculator" if atoms.calc is None else f"{len(atoms)} atoms"
         raise InputError(
@@ -93,7 +92,7 @@ def thermal_geometries(
     modes: NormalModes,
     n_geometries: int,
     temperature: float = 300.0,
-    random_state: Any = None,
+    random_state: RandomState = None,
     lowest: float = 0.0,
 ) -> Molecules:
     """Draw geometries from the harmonic oscillators of quantum mechanics (18).
@@ -103,21 +102,22 @@ def thermal_geometries(
     modes : NormalModes
     n_geometries : int
     temperature : float, default=300.0
-        Kelvin; 0 leaves the zero-point motion.
+        Kelvin; at 0 the zero-point motion remains.
     random_state : int, RandomState or None, default=None
     lowest : float, default=0.0
-        Vibrations below this wave number, 1/cm, stay at rest. Turns about bonds are no straight
-        lines: 200 keeps them from stretching bonds.
+        Vibrations below this wave number, 1/cm, are left out. Rotations about bonds are often
+        among them: along a straight line they would stretch other bonds. 200 avoids this.
 
     Returns
     -------
     Molecules
-        Without labels; `dipkit.quantum.labels` makes some.
+        Without labels; `dipkit.quantum` calculates them.
 
     Raises
     ------
     InputError
-        If a vibration that moves is imaginary or vanishes, or the temperature is negative.
+        If the frequency of one of these vibrations is imaginary or zero, or the temperature is
+        negative.
     """
     if not temperature >= 0:
         raise InputError(f"temperature: expected a number >= 0, kelvin, got {temperature!r}.")
@@ -126,7 +126,7 @@ def thermal_geometries(
     if not (wave_numbers > 0).all():
         raise InputError(
             f"modes: expected positive wave numbers, the lowest is {wave_numbers.min():.0f} 1/cm. "
-            "Relax the atoms with the same calculator first, or name the lowest that moves."
+            "Relax the atoms with the same calculator first, or leave out low ones: lowest=200."
         )
     rng = check_random_state(random_state)
     width = np.sqrt(_variances(wave_numbers, temperature))
@@ -145,9 +145,9 @@ def infrared_intensities(derivatives: ArrayLike, vectors: ArrayLike) -> FloatArr
     Parameters
     ----------
     derivatives : array-like of shape (n, 3, 3), debye / angstrom
-        As `dipkit.response.derivatives.dipole_derivatives` gives them for one molecule.
+        From `dipkit.response.dipole_derivatives`, of one molecule.
     vectors : array-like of shape (V, n, 3), 1 / sqrt(dalton)
-        ``NormalModes.vectors``, or what ``VibrationsData.get_energies_and_modes`` of ASE returns.
+        ``NormalModes.vectors``, or the modes of ``VibrationsData.get_energies_and_modes`` of ASE.
 
     Returns
     -------
@@ -156,13 +156,13 @@ def infrared_intensities(derivatives: ArrayLike, vectors: ArrayLike) -> FloatArr
     Raises
     ------
     InputError
-        If the shapes do not go together.
+        If the shapes do not match.
 
     Examples
     --------
     A charge of 1 debye / angstrom on a mass of 1 dalton:
 
-    >>> from dipkit.response.vibrations import infrared_intensities
+    >>> from dipkit.response import infrared_intensities
     >>> infrared_intensities([[[1, 0, 0], [0, 1, 0], [0, 0, 1]]], [[[1, 0, 0]]]).round(2)
     array([42.26])
     """
@@ -180,9 +180,7 @@ def infrared_intensities(derivatives: ArrayLike, vectors: ArrayLike) -> FloatArr
 
 
 def _variances(wave_numbers: FloatArray, temperature: float) -> FloatArray:
-    """Variance of each normal coordinate (V,), angstrom^2 dalton (18)."""
-    from ase import units
-
+    """Variance of each normal coordinate (V,), angstrom^2 * dalton (18)."""
     energy = wave_numbers * units.invcm
     ground = 1e20 * units._hbar**2 / (2 * units._amu * units._e * energy)
     if temperature == 0:
@@ -190,7 +188,7 @@ def _variances(wave_numbers: FloatArray, temperature: float) -> FloatArray:
     return np.asarray(ground / np.tanh(energy / (2 * units.kB * temperature)))
 
 
-def _hessian(atoms: Any, delta: float) -> FloatArray:
+def _hessian(atoms: Atoms, delta: float) -> FloatArray:
     """Second derivatives of the energy (3n, 3n), eV / angstrom^2, made symmetric."""
     moved, calculator = atoms.copy(), atoms.calc
     moved.calc = calculator
@@ -207,14 +205,17 @@ def _hessian(atoms: Any, delta: float) -> FloatArray:
     return (hessian + hessian.T) / 2
 
 
-def _vibrational_space(atoms: Any) -> FloatArray:
-    """Basis (3n, V) of the mass-weighted displacements that are no rigid motion, orthonormal."""
+def _vibrational_space(atoms: Atoms) -> FloatArray:
+    """Return an orthonormal basis (3n, V) of mass-weighted displacements without rigid motions."""
     mass, arms = atoms.get_masses(), atoms.positions - atoms.get_center_of_mass()
     axes = np.eye(3)
     shifts = [np.tile(axis, (len(atoms), 1)) for axis in axes]
     turns = [np.cross(axis, arms) for axis in axes]
-    rigid = np.array([(np.sqrt(mass)[:, None] * motion).ravel() for motion in shifts + turns])
-    rigid /= np.maximum(np.linalg.norm(rigid, axis=1, keepdims=True), 1e-12)
-    _, strengths, directions = np.linalg.svd(rigid)
+    weighted = np.sqrt(mass)[:, None] * np.array([shifts, turns])
+    # Translations and rotations are scaled apart. Rotations are not scaled one by one: that about
+    # the axis of a linear molecule is noise, and would count as a motion.
+    rigid = weighted.reshape(2, 3, -1)
+    rigid /= np.linalg.norm(rigid, axis=2).max(axis=1)[:, None, None]
+    _, strengths, directions = np.linalg.svd(rigid.reshape(6, -1))
     rank = int((strengths > RIGID * strengths[0]).sum())
     return np.asarray(directions[rank:].T)

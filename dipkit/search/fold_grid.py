@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.molecules import Molecules
-from ..estimator.baseline_molecules import prepare_labels
-from ..estimator.defaults import has_prior, resolve_alpha, resolve_charge_weight
+from ..estimator.defaults import has_prior
 from ..estimator.parameters import RandomStart
 from ..estimator.regression import DipoleKernelRidge
 from ..estimator.settings import Settings
@@ -31,7 +30,7 @@ from .fold_labels import Fold
 from .fold_matrices import Key
 from .fold_problem import FoldedProblem
 
-__all__ = ["Fold", "FoldGrid", "cross_validate_grid", "penalties_of"]
+__all__ = ["Fold", "FoldGrid", "cross_validate_grid"]
 
 FloatArray = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -98,14 +97,6 @@ def cross_validate_grid(
     ridge = DipoleKernelRidge() if ridge is None else ridge
     grid = FoldGrid(labels, ridge, folds, alphas, charge_weights)
     return np.array([np.abs(errors).mean(axis=-1) for errors in grid.held_out_errors(tol)])
-
-
-def penalties_of(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[float, float]:
-    """Alpha and charge weight that a fit to these labels would use."""
-    settings = Settings.of(ridge)
-    labels, _ = prepare_labels(labels, settings.baseline, n_jobs=settings.n_jobs)
-    alpha = resolve_alpha(settings.alpha, labels)
-    return alpha, resolve_charge_weight(settings.charge_weight, labels, settings.charge_discrepancy)
 
 
 class FoldGrid:

@@ -1,7 +1,8 @@
-"""Pictures of a study: its history, what mattered, and the error over alpha and lambda.
+"""Figures of a study, and a page with them: history, importances, errors over alpha and lambda.
 
 The first two are Optuna's own plots, the last is drawn from the grid that every trial keeps. Scores
-of a study are negative errors in debye; here errors are shown.
+of a study are negative errors in debye; figures show errors. What a study is, is in `study.py`; how
+pages and curves are drawn, in `report/`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..report.html_page import Table
-from ..report.plots import draw_curves, new_figure, require_matplotlib, write_html_report
+from ..report.plots import (
+    borrowed_pyplot,
+    draw_curves,
+    new_figure,
+    require_matplotlib,
+    write_html_report,
+)
 from ..support.files import PathLike
-from .study import completed, optuna_figures
+from .optuna_objects import history_axes, importance_axes
+from .ridge_parameters import ALPHA, CHARGE_WEIGHT
+from .study import completed, score_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from optuna import Study
+    from optuna.trial import FrozenTrial
 
 __all__ = ["grid_errors", "plot_study", "write_study_report"]
 
@@ -27,7 +38,7 @@ __all__ = ["grid_errors", "plot_study", "write_study_report"]
 N_CURVES = 10
 
 
-def plot_study(study: Any) -> dict[str, Figure]:
+def plot_study(study: Study) -> dict[str, Figure]:
     """Plot a study.
 
     Parameters
@@ -38,8 +49,8 @@ def plot_study(study: Any) -> dict[str, Figure]:
     Returns
     -------
     dict
-        Figures by caption: the history; the importance of parameters, where two trials or more
-        differ; the error over the charge weight and over alpha, where trials scored a grid.
+        Figures by caption: the history; the importances of the parameters, if at least
+        two trials differ; the errors over charge weight and alpha, if trials scored a grid.
 
     Raises
     ------
@@ -50,14 +61,14 @@ def plot_study(study: Any) -> dict[str, Figure]:
     """
     require_matplotlib()
     trials = completed(study)
-    figures = optuna_figures(study)
-    graded = sorted((t for t in trials if "grid" in t.user_attrs), key=lambda t: -t.value)
+    figures = _optuna_figures(study)
+    graded = sorted((t for t in trials if "grid" in t.user_attrs), key=score_of, reverse=True)
     if graded:
         figures["Error over charge weight and ridge penalty"] = _plot_grids(graded[:N_CURVES])
     return figures
 
 
-def grid_errors(trial: Any, name: str) -> tuple[list[float], list[float]]:
+def grid_errors(trial: FrozenTrial, name: str) -> tuple[list[float], list[float]]:
     """Error of a trial at each value on its grid, the other parameter at its best.
 
     Parameters
@@ -75,11 +86,11 @@ def grid_errors(trial: Any, name: str) -> tuple[list[float], list[float]]:
     if name not in grid:
         raise InputError(f'name: expected "alpha" or "charge_weight", got {name!r}.')
     scores = np.array(grid["score"], dtype=float)
-    best = np.fmax.reduce(scores, axis=1 if name == "alpha" else 0)
+    best = np.fmax.reduce(scores, axis=1 if name == ALPHA else 0)
     return list(grid[name]), (-best).tolist()
 
 
-def write_study_report(path: PathLike, study: Any, summary: Mapping[str, Any]) -> None:
+def write_study_report(path: PathLike, study: Study, summary: Mapping[str, Any]) -> None:
     """Write one page of a study: best parameters, errors and pictures.
 
     Parameters
@@ -94,7 +105,7 @@ def write_study_report(path: PathLike, study: Any, summary: Mapping[str, Any]) -
     errors = [["cross-validation", f"{summary['inner_mae_debye']:.4f}"]]
     if "kept_untuned" in summary:
         gain = " ± ".join(_short(value) for value in summary["gain_debye"])
-        verdict = "too little: kept as before" if summary["kept_untuned"] else "enough"
+        verdict = "too little: untuned parameters kept" if summary["kept_untuned"] else "enough"
         errors.append(["gain of the best trial", f"{gain} ({verdict})"])
     if "optimism_debye" in summary:  # molecules were kept out, and some of them predicted
         errors.append(["molecules kept out", f"{summary['held_out']['mae_debye']:.4f}"])
@@ -111,15 +122,30 @@ def write_study_report(path: PathLike, study: Any, summary: Mapping[str, Any]) -
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _plot_grids(trials: list[Any]) -> Figure:
+def _optuna_figures(study: Study) -> dict[str, Figure]:
+    """Optuna's own plots of a study by caption; pyplot keeps no reference to the figures."""
+    figures: dict[str, Any] = {}
+    with borrowed_pyplot():
+        figures["History of the search"] = history_axes(study).figure
+        scored = completed(study)
+        n_drawn = len({tuple(trial.params.items()) for trial in scored})
+        if min(n_drawn, len({score_of(trial) for trial in scored})) > 1:
+            figures["Importance of the parameters"] = importance_axes(study).figure
+    for figure in figures.values():
+        figure.set_layout_engine("constrained")
+        figure.set_size_inches(9.0, 4.0)
+    return figures
+
+
+def _plot_grids(trials: list[FrozenTrial]) -> Figure:
     figure = new_figure(9.0, 4.0)
     for axes, name, label in zip(
         figure.subplots(1, 2, sharey=True),
-        ("charge_weight", "alpha"),
+        (CHARGE_WEIGHT, ALPHA),
         ("charge weight λ (D²/e²)", "ridge penalty α (D²)"),
         strict=True,
     ):
@@ -130,12 +156,12 @@ def _plot_grids(trials: list[Any]) -> Figure:
     return figure
 
 
-def _draw_grid(axes: Axes, trials: list[Any], name: str) -> None:
+def _draw_grid(axes: Axes, trials: list[FrozenTrial], name: str) -> None:
     curves = [grid_errors(trial, name) for trial in trials]
     positive = sorted({value for values, _ in curves for value in values if value > 0})
     draw_curves(axes, curves, ["best trial", f"next {len(curves) - 1}"])
     if any(0 in values for values, _ in curves):
-        # Zero has no place on a logarithmic axis: it stands left of the others.
+        # A logarithmic axis has no zero; here it is left of the others.
         axes.set_xscale("symlog", linthresh=positive[0] if positive else 1.0)
     else:
         axes.set_xscale("log")

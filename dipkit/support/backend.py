@@ -1,10 +1,10 @@
 """Array module and device: NumPy on the host, or CuPy on a GPU, behind one door.
 
 Everything that differs between the two is here, so that no other module asks which one it has.
-Other modules use of `Backend.xp` only what the array API standard, NumPy and CuPy share, and leave
-to the door: arrays that come and go (`asarray`, `to_host`), new ones (`zeros`, `empty`), results
-written in place (`into`), rows at positions that the host knows (`take`, `put`), the diagonal.
-Factorisations raise on failure on both.
+Of `Backend.xp` other modules use only what the array API standard, NumPy and CuPy share. The rest
+are methods here: transfers (`asarray`, `to_host`), new arrays (`zeros`, `empty`), results written
+in place (`into`), rows at positions that the host knows (`take`, `put`), the diagonal, and
+factorisations, which raise on failure with both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.linalg
 import scipy.sparse
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..exceptions import DeviceError
 from .system_memory import host_memory
@@ -24,6 +24,8 @@ from .system_memory import host_memory
 # An array of whichever library a backend computes with. CuPy carries no types, so that a type
 # checker can hold no more than the name.
 Array: TypeAlias = Any
+# `numpy` or `cupy`, and the sparse module of either: untyped for the same reason.
+Module: TypeAlias = Any
 
 DEVICES = ("auto", "cpu", "cuda")
 # Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.
@@ -44,15 +46,15 @@ class Backend:
     """
 
     name: str
-    xp: Any
-    sparse: Any
+    xp: Module
+    sparse: Module
 
     @property
     def on_host(self) -> bool:
         """Whether arrays are those of the host, on which threads may share the work."""
         return self.name == "numpy"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
         """Travel by name: modules cannot be pickled, and a worker has its own device."""
         return get_backend, ("cpu" if self.on_host else "cuda",)
 
@@ -61,23 +63,23 @@ class Backend:
         """Name of the device that arrays go to now: what is kept there is kept under it."""
         return self.name, int(self.xp.cuda.Device().id) if self.name == "cupy" else 0
 
-    def asarray(self, array: Any, dtype: Any = None) -> Any:
+    def asarray(self, array: ArrayLike | Array, dtype: DTypeLike | None = None) -> Array:
         """Bring an array to the device; CuPy sends it through a pinned buffer of its own."""
         return self.xp.asarray(array, dtype=dtype)
 
-    def to_host(self, array: Any) -> NDArray[Any]:
+    def to_host(self, array: Array) -> NDArray[Any]:
         """Bring an array to the host as NumPy."""
         return np.asarray(array.get() if hasattr(array, "get") else array)
 
-    def zeros(self, shape: int | tuple[int, ...]) -> Any:
+    def zeros(self, shape: int | tuple[int, ...]) -> Array:
         """Make an array of zeros on the device, float64."""
         return self.xp.zeros(shape)
 
-    def empty(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """Make an array to be filled on the device, float64 unless told otherwise."""
         return self.xp.empty(shape, dtype=dtype or self.xp.float64)
 
-    def into(self, out: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    def into(self, out: Array, function: Callable[..., Array], *arguments: Array) -> Array:
         """Write ``function(*arguments)`` into an array and return that, without another one.
 
         Parameters
@@ -93,11 +95,11 @@ class Backend:
         out[...] = function(*arguments)
         return out
 
-    def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
+    def take(self, array: Array, rows: NDArray[np.intp]) -> Array:
         """Copy rows of an array of the device, whose positions (k,) are known on the host."""
         return self.xp.take(array, self.asarray(rows), axis=0)
 
-    def put(self, array: Any, rows: NDArray[np.intp], values: Any) -> None:
+    def put(self, array: Array, rows: NDArray[np.intp], values: Array) -> None:
         """Overwrite rows of an array of the device, whose positions (k,) are known on the host."""
         if self.name in WRITES_IN_PLACE:
             array[self.asarray(rows)] = values
@@ -105,7 +107,7 @@ class Backend:
         for place, row in enumerate(rows.tolist()):
             array[row, ...] = values[place, ...]
 
-    def diagonal(self, matrix: Any) -> Any:
+    def diagonal(self, matrix: Array) -> Array:
         """Return a view of the diagonal, to change it in place.
 
         Parameters
@@ -116,12 +118,14 @@ class Backend:
             return self.xp.einsum("ii->i", matrix)
         return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
 
-    def csr(self, values: Any, columns: Any, row_pointer: Any, shape: tuple[int, int]) -> Any:
+    def csr(
+        self, values: Array, columns: Array, row_pointer: Array, shape: tuple[int, int]
+    ) -> Array:
         """Build a sparse matrix of compressed rows on the device, from host arrays."""
         parts = (self.asarray(values), self.asarray(columns), self.asarray(row_pointer))
         return self.sparse.csr_matrix(parts, shape=shape)
 
-    def factor(self, matrix: Any) -> Any:
+    def factor(self, matrix: Array) -> Array:
         """Cholesky factor of a symmetric positive definite matrix, which is overwritten.
 
         Raises
@@ -141,7 +145,7 @@ class Backend:
             raise np.linalg.LinAlgError("matrix is not positive definite, or not finite")
         return factor
 
-    def solve(self, factor: Any, right: Any) -> Any:
+    def solve(self, factor: Array, right: Array) -> Array:
         """Solve with a factor from `factor`."""
         if self.name == "numpy":
             return scipy.linalg.cho_solve((factor, True), right, check_finite=False)
@@ -150,7 +154,7 @@ class Backend:
         half = solve_triangular(factor, right, lower=True)
         return solve_triangular(factor, half, trans="T", lower=True)
 
-    def solve_transposed(self, factor: Any, right: Any) -> Any:
+    def solve_transposed(self, factor: Array, right: Array) -> Array:
         """Solve L^T x = right with a factor L from `factor`."""
         if self.name == "numpy":
             return scipy.linalg.solve_triangular(

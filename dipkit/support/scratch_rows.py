@@ -1,8 +1,9 @@
 """Dipole rows in a file: for fits whose rows do not fit into memory.
 
 The file is made in the folder for temporary files (``TMPDIR``) and has no name there once it is
-open, so that nothing is left behind, however the program ends. Pages that were used are handed
-back at the next access: what is resident is what one access touches.
+open (on Windows it is removed when it is closed), so that nothing is left behind, however the
+program ends. Where the system can, pages that were used are handed back at the next access: what is
+resident is what one access touches. Where rows go is decided elsewhere (`memory_plan.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import InputError
-from .backend import Backend
+from .backend import Array, Backend
 
 # Size of the part of the rows that a product reads before its pages are handed back.
 PART_BYTES = 64 * 2**20
@@ -48,20 +49,20 @@ class ScratchRows(np.memmap[Any, np.dtype[np.float64]]):
             rows = cls(file, dtype=np.float64, mode="w+", shape=shape)
         return rows
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Array:
         """Return a plain view or copy, and hand back the pages used before."""
         self.release()
         return self.view(np.ndarray)[index]
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: Any, value: Array) -> None:
         self.release()
         self.view(np.ndarray)[index] = value
 
-    def __matmul__(self, right: Any) -> Any:
+    def __matmul__(self, right: Array) -> Array:
         return np.concatenate([self[part] @ right for part in self._parts()])
 
-    def __rmatmul__(self, left: Any) -> Any:
-        result: Any = 0.0
+    def __rmatmul__(self, left: Array) -> Array:
+        result: Array = 0.0
         for part in self._parts():
             result = result + left[..., part] @ self[part]
         return result
@@ -77,6 +78,6 @@ class ScratchRows(np.memmap[Any, np.dtype[np.float64]]):
         return [slice(start, start + size) for start in range(0, max(len(self), 1), size)]
 
 
-def allocate_rows(shape: tuple[int, int], on_disk: bool, backend: Backend) -> Any:
-    """Room for the dipole rows, in memory or in a file."""
+def allocate_rows(shape: tuple[int, int], on_disk: bool, backend: Backend) -> Array:
+    """Make an array for the dipole rows, in memory or in a file."""
     return ScratchRows.empty(shape) if on_disk else backend.empty(shape)

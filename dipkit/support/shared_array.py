@@ -2,7 +2,7 @@
 
 Its memory is an anonymous file: it has no name in any folder, so nothing is left behind, however
 the program ends. A worker that cannot reach it (another machine, a system other than Linux)
-is told so and sends its rows back instead.
+gets None from `rows` and sends its rows back instead.
 """
 
 from __future__ import annotations

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
 
 from ..exceptions import InputError
 
 
-def check_number(name: str, value: Any, above: float | None) -> None:
+def check_number(name: str, value: object, above: float | None) -> None:
     """Refuse what is not a finite number greater than `above`, or >= 0 where that is None."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    good = number and math.isfinite(float(value))
-    if not (good and (value >= 0 if above is None else value > above)):
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = float(value) if real else math.nan  # type: ignore[arg-type]
+    if not math.isfinite(number) or (number < 0 if above is None else number <= above):
         expected = "a number >= 0" if above is None else f"a number > {above:g}"
         raise InputError(f"{name}: expected {expected}, got {value!r}.")
 
 
-def check_whole(name: str, value: Any, least: int) -> None:
+def check_whole(name: str, value: object, least: int) -> None:
     """Refuse what is not an integer of at least `least`."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < least:
         raise InputError(f"{name}: expected an integer >= {least}, got {value!r}.")

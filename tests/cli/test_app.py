@@ -14,8 +14,8 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import read as ase_read
 from ase.io import write as ase_write
-from conftest import why_no_cuda
 from helpers.commands import refused, run
+from helpers.devices import why_no_cuda
 
 import dipkit
 from dipkit.data.datasets import load_organics

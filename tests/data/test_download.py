@@ -1,4 +1,4 @@
-"""Fetching from a local server: resuming, checksums, the cache, and no network at all."""
+"""Fetching from a local server: checksums, the cache, broken connections, no network at all."""
 
 import hashlib
 import io
@@ -24,14 +24,13 @@ CONTENT = bytes(range(256)) * 1000
 
 
 class Server(ThreadingHTTPServer):
-    """Serves files by name, and breaks off answers where told to."""
+    """Serves files by name, and breaks off some answers."""
 
     daemon_threads = True
     files: dict[str, bytes]
     #: Bytes after which each of the next answers breaks off; None for the whole.
     cuts: list[int | None]
-    ranges: bool
-    asked: list[tuple[str, str | None]]
+    asked: list[str]
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -45,20 +44,14 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        name, asked = self.path.strip("/"), self.headers.get("Range")
-        self.server.asked.append((name, asked))
-        content, status = self.server.files.get(name), 200
+        name = self.path.strip("/")
+        self.server.asked.append(name)
+        content = self.server.files.get(name)
         if content is None:
             self.send_error(404)
             return
-        if asked and self.server.ranges:
-            start, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
-            if start >= len(content):
-                self.send_error(416)
-                return
-            content = content[start:]
         cut = self.server.cuts.pop(0) if self.server.cuts else None
-        self.send_response(status)
+        self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[:cut])
@@ -69,10 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # pooch waits between attempts
+def server() -> Iterator[Server]:
     server = Server(("127.0.0.1", 0), Handler)
-    server.files, server.cuts, server.asked, server.ranges = {"data.bin": CONTENT}, [], [], True
+    server.files, server.cuts, server.asked = {"data.bin": CONTENT}, [], []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -85,38 +77,29 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     for _ in range(2):
         path = fetch(server.remote("data.bin"), tmp_path / "new" / "cache")
         assert path.read_bytes() == CONTENT
-    assert server.asked == [("data.bin", None)]
+    assert server.asked == ["data.bin"]
     assert [file.name for file in path.parent.iterdir()] == ["data.bin"]
 
 
-def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
-    chunk = dipkit.data.download.CHUNK_BYTES
-    server.cuts = [10 * chunk + 5, 3 * chunk]
-    assert fetch(server.remote("data.bin"), tmp_path).read_bytes() == CONTENT
-    starts = [asked for _, asked in server.asked]
-    assert starts == [None, f"bytes={10 * chunk}-", f"bytes={13 * chunk}-"]
-    assert [file.name for file in tmp_path.iterdir()] == ["data.bin"]
-
-
-def test_a_later_call_goes_on(server: Server, tmp_path: Path) -> None:
-    chunk = dipkit.data.download.CHUNK_BYTES
-    server.cuts = [5 * chunk, 0, 0, 0]
-    with pytest.raises(DownloadError, match="kept: try again"):
+def test_a_broken_connection_leaves_nothing_behind(server: Server, tmp_path: Path) -> None:
+    server.cuts = [100_000]
+    with pytest.raises(DownloadError, match=r"data.bin: .*Try again"):
         fetch(server.remote("data.bin"), tmp_path)
-    assert (tmp_path / "data.bin.part").stat().st_size == 5 * chunk
-    assert fetch(server.remote("data.bin"), tmp_path).read_bytes() == CONTENT
-    assert server.asked[-1] == ("data.bin", f"bytes={5 * chunk}-")
-
-
-def test_a_server_that_cannot_resume_starts_again(server: Server, tmp_path: Path) -> None:
-    server.cuts, server.ranges = [100_000], False
+    assert list(tmp_path.iterdir()) == []
     assert fetch(server.remote("data.bin"), tmp_path).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("rest", [CONTENT[:100] + b"x" * 50_000, CONTENT + b"more"])
-def test_a_wrong_rest_does_no_harm(server: Server, tmp_path: Path, rest: bytes) -> None:
-    (tmp_path / "data.bin.part").write_bytes(rest)
-    assert fetch(server.remote("data.bin"), tmp_path).read_bytes() == CONTENT
+def test_a_bar_on_a_terminal(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fetch(server.remote("data.bin"), tmp_path / "first")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    fetch(server.remote("data.bin"), tmp_path / "second")
+    assert "100%" in capsys.readouterr().err
 
 
 def test_a_wrong_checksum(server: Server, tmp_path: Path) -> None:
@@ -124,7 +107,6 @@ def test_a_wrong_checksum(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"data.bin: .*hash.*save it as .*data.bin \(md5:"):
         fetch(remote, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert len(server.asked) == dipkit.data.download.ATTEMPTS
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(server: Server, tmp_path: Path) -> None:
@@ -138,8 +120,7 @@ def test_no_such_file(server: Server, tmp_path: Path) -> None:
         fetch(remote, tmp_path)
 
 
-def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def test_without_a_network(tmp_path: Path) -> None:
     remote = Remote("data.bin", "http://127.0.0.1:1/data.bin", "md5:0")
     with pytest.raises(DownloadError, match=r"another machine and save it as .*data.bin"):
         fetch(remote, tmp_path)
@@ -201,7 +182,6 @@ def qm9(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def test_qm9(qm9: Server, tmp_path: Path) -> None:
-    qm9.cuts = [100]
     molecules = fetch_qm9(tmp_path)
     assert molecules.names.tolist() == ["gdb_000002", "gdb_000004"]
     assert molecules.dipole_magnitude.tolist() == [1.8511] * 2

@@ -250,14 +250,6 @@ def test_concatenate_with_partial_baseline_and_keys() -> None:
         Molecules.concatenate([])
 
 
-def test_another_geometry_drops_what_belonged_to_the_old_one() -> None:
-    molecules = random_molecules([2, 1])
-    moved = molecules.replace(positions=molecules.positions + 1.0)
-    assert moved.features is moved.baseline_dipole is moved.baseline_charges is None
-    np.testing.assert_array_equal(moved.charges, molecules.charges)
-    assert molecules.replace(names=["a", "b"]).features is not None
-
-
 def test_features_must_match() -> None:
     one, other = Features((np.ones((2, 3)),), (1.0,)), Features((np.ones((2, 4)),), (1.0,))
     with pytest.raises(InputError, match="same transformer"):

@@ -162,6 +162,13 @@ def test_parts_of_different_origin_do_not_join(soap: SOAPTransformer, molecules:
     assert not features.is_compatible(changed.features)
 
 
+def test_weights_are_compared_where_nothing_else_is_known() -> None:
+    one, other = Features((np.ones((2, 3)),), (1.0,)), Features((np.ones((2, 3)),), (2.0,))
+    assert not one.is_compatible(other)
+    with pytest.raises(InputError, match="parts differ in their scales"):
+        Features.concatenate([one, other])
+
+
 # Features made by hand
 
 
@@ -237,6 +244,11 @@ def test_a_pipeline_changed_after_fit_is_refused(
     with pytest.raises(InputError, match=message + r".*Call fit again"):
         model.predict(molecules)
     model.fit(molecules).predict(molecules)
+
+
+def test_a_bad_parameter_after_fit_is_refused(soap: SOAPTransformer, molecules: Molecules) -> None:
+    with pytest.raises(InputError, match="scales: expected SOAPScale objects or None"):
+        clone(soap).fit(molecules).set_params(scales=("gto", "gto")).transform(molecules)
 
 
 def test_a_transformer_fitted_again_is_refused(molecules: Molecules) -> None:

@@ -22,7 +22,7 @@ from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.scales import SOAPScale, default_scales
+from dipkit.descriptors.scales import SOAPScale, baseline_scales, default_scales
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.exceptions import InputError
 from dipkit.support.ragged_index import cut
@@ -253,6 +253,15 @@ def test_takes_the_threads_of_blas(transformer, monkeypatch):
         assert describer._count_jobs(10) == 3
 
 
+@pytest.mark.usefixtures("small_pieces")
+def test_a_thread_of_an_estimator_starts_no_threads_and_shows_no_bar(frames, capfd, monkeypatch):
+    transformer = SOAPTransformer(SCALES, n_jobs=2, verbose=True).fit(frames)
+    monkeypatch.setattr(dipkit.descriptors.describer, "one_of_many", lambda: True)
+    assert transformer._describer(verbose=True)._count_jobs(10) == 1
+    transformer.transform(frames)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_cut_respects_the_limit():
     offsets = np.array([0, 3, 5, 30, 31, 40])
     runs = cut(offsets, 10)
@@ -350,6 +359,10 @@ def test_memory_decides(transformer, frames, monkeypatch):
     monkeypatch.setattr(dipkit.descriptors.soap, "host_memory", lambda: 4 * needed)
     assert type(transformer.transform(frames).features) is Features
     monkeypatch.setattr(dipkit.descriptors.features, "host_memory", lambda: needed - 1)
+    on_demand = clone(transformer).set_params(on_demand=True).fit_transform(frames).features
+    assert sum(len(on_demand.take(slice(i, i + 9)).compute()) for i in (0, 9)) == 18
+    with pytest.raises(InputError, match="GB are free"):
+        on_demand.take(np.arange(len(on_demand))[::-1]).compute()
     transformer.set_params(on_demand=False)
     with pytest.raises(InputError, match="GB are free"):
         transformer.transform(frames)
@@ -396,6 +409,26 @@ def test_shared_scales_are_not_changed():
     assert SCALES[0].sigma == 0.3
     with pytest.raises(InputError, match="scale1__sigma"):
         other.set_params(scales=SCALES[:1], scale1__sigma=0.4)
+    # A new scale first, then its parameters, in whichever order they are given.
+    other.set_params(scale0__sigma=0.7, scale0=SOAPScale(5.0))
+    assert other.scales[0].key() == SOAPScale(5.0, sigma=0.7).key()
+
+
+def test_fitted_scales_are_copies(frames):
+    scales = tuple(clone(scale) for scale in SCALES)
+    transformer = SOAPTransformer(scales).fit(frames)
+    scales[0].r_cut = 3.0
+    assert transformer.scales_[0].r_cut == 2.5
+    with pytest.raises(InputError, match=r"scale0__r_cut: expected 2\.5, as in fit, got 3\.0"):
+        transformer.transform(frames)
+
+
+def test_usual_scales():
+    usual, with_baseline = default_scales(), baseline_scales()
+    assert [scale.key() for scale in usual] == [scale.key() for scale in with_baseline]
+    assert [scale.r_cut for scale in usual] == [2.2, 3.5, 5.0]
+    assert [scale.weight for scale in usual] == [1.0, 0.0025, 0.001]
+    assert [scale.weight for scale in with_baseline] == [1.0, 0.02, 0.006]
 
 
 @pytest.mark.parametrize("name", ["scale2__r_cut", "scale0__cutoff", "cutoff", "scalex"])
@@ -457,6 +490,8 @@ def test_given_species(frames):
         ({"scale0__rbf": "gauss"}, "scale0__rbf"),
         ({"scale0__l_max": 21}, "scale0__l_max"),
         ({"scale0__n_max": 2.5}, "scale0__n_max"),
+        ({"scale0__n_max": True}, "scale0__n_max: expected a whole number, at least 1, got True"),
+        ({"scale0__r_cut": np.inf}, "scale0__r_cut: expected a number above 0 angstrom, got inf"),
         ({"scale0__weight": None}, "scale0__weight"),
         ({"scale0__n_max": 40}, "scale0: expected parameters that dscribe accepts"),
         ({"scales": ()}, "scales"),
@@ -474,6 +509,13 @@ def test_bad_parameters(frames, change, message):
         transformer.set_params(**change)
     with pytest.raises(InputError, match=message):
         transformer.fit(frames)
+
+
+def test_a_short_cutoff(frames):
+    scale = SOAPScale(0.8, 2, 1, 0.3, "polynomial")
+    assert SOAPTransformer((scale,)).fit_transform(frames).features.widths == (72,)
+    with pytest.raises(InputError, match="scale0__r_cut: expected a number above 1 angstrom"):
+        SOAPTransformer((clone(scale).set_params(rbf="gto"),)).fit(frames)
 
 
 def test_periodic_cell_is_refused(transformer):

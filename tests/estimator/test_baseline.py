@@ -32,18 +32,18 @@ from dipkit.descriptors.features import Features
 from dipkit.estimator.baseline import (
     GFN2Baseline,
     GivenBaseline,
-    baseline_of,
     make_baseline,
 )
 from dipkit.estimator.baseline_factor import fit_baseline_factor
 from dipkit.estimator.baseline_molecules import prepare_labels, prepare_molecules
-from dipkit.estimator.metrics import evaluate, mae_scorer
+from dipkit.estimator.metrics import compare, mae_scorer
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import molecule_sums
 from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
+from dipkit.search.ridge_parameters import baseline_of
 from dipkit.support.backend import NUMPY
 
 
@@ -95,6 +95,15 @@ def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
     b = ridge.baseline_factor_
     expected = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
     np.testing.assert_allclose(ridge.predict_dipole(molecules), expected, atol=1e-4)
+
+
+def test_the_solver_starts_at_the_scaled_baseline(ridge, molecules) -> None:
+    ridge.set_params(baseline__direction_weight=0.0, charge_weight=0.0).fit(molecules)
+    b = ridge.baseline_scale_
+    dipole = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
+    errors = np.linalg.norm(dipole, axis=1) - molecules.dipole_magnitude
+    assert ridge.history_[0] == pytest.approx(np.mean(errors**2), rel=1e-9)
+    assert ridge.history_[-1] < 0.9 * ridge.history_[0]
 
 
 def test_translation_moves_nothing(ridge, molecules) -> None:
@@ -335,9 +344,9 @@ def test_unknown_names_are_refused(ridge, molecules) -> None:
 def test_scores_leave_out_what_cannot_be_predicted(ridge, gap) -> None:
     ridge.fit(gap)
     good = gap[[0, 2, 3, 5, 6, 7, 8, 9, 10, 11]]
-    report = evaluate(ridge, gap)
+    report = compare(ridge, gap)
     assert (report["n"], report["n_failed"]) == (10, 2)
-    assert report["mae_debye"] == pytest.approx(evaluate(ridge, good)["mae_debye"])
+    assert report["mae_debye"] == pytest.approx(compare(ridge, good)["mae_debye"])
     assert mae_scorer(ridge, gap) == pytest.approx(-report["mae_debye"])
     assert ridge.score(gap) == pytest.approx(ridge.score(good))
 

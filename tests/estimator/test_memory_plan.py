@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dipkit.estimator.memory_forecast
 import dipkit.estimator.memory_plan
 from dipkit import DipoleKernelRidge, InducingBasis, Reweighted
 from dipkit.data.molecules import Molecules
-from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
+from dipkit.estimator.memory_plan import default_n_inducing, plan_fit, plan_more
 from dipkit.exceptions import InputError
 from dipkit.support.backend import NUMPY
 from dipkit.support.system_memory import process_memory
@@ -58,6 +59,68 @@ def test_the_usual_number_respects_the_budget(toy: Callable[..., Molecules]) -> 
     assert not plan_fit(molecules, few - 1, NUMPY, budget).rows_on_disk
 
 
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Pretend that so many bytes are free, and that nothing is taken yet."""
+
+    def pretend(n_bytes: int) -> None:
+        monkeypatch.setattr(type(NUMPY), "free_memory", lambda self: n_bytes)
+        monkeypatch.setattr(dipkit.estimator.memory_plan, "process_memory", lambda: 0)
+
+    return pretend
+
+
+def test_the_default_size_takes_half_of_what_is_free(
+    toy: Callable[..., Molecules], free: Callable[[int], None]
+) -> None:
+    molecules = toy(sizes=(4,) * 3000)
+    free(10**12)
+    needed = plan_fit(molecules, 5477).peak
+    free(2 * needed + 2)
+    assert default_n_inducing(molecules) == 5477
+    free(2 * needed - 2 * 10**6)
+    with pytest.warns(UserWarning, match=r"the free memory allows 54\d\d .* usual 5477"):
+        few = default_n_inducing(molecules)
+    assert 5400 < few < 5477
+
+
+def test_a_fit_takes_four_fifths_of_what_is_free(
+    toy: Callable[..., Molecules], free: Callable[[int], None]
+) -> None:
+    molecules = toy(sizes=(4,) * 2000)
+    free(10**12)
+    needed = plan_fit(molecules, 500).peak
+    for n_bytes, on_disk in ((1.2501 * needed, False), (1.2499 * needed, True)):
+        free(int(n_bytes))
+        assert plan_fit(molecules, 500).rows_on_disk == on_disk
+
+
+def test_the_choice_of_environments_is_over_before_the_rest(toy: Callable[..., Molecules]) -> None:
+    plan = plan_fit(toy(sizes=(4,) * 2000), 500)
+    assert plan.peak == plan.present + max(plan.choosing, plan.held + plan.streamed + plan.rows)
+    large = plan_fit(toy(sizes=(4,) * 2000), 4000)
+    few = plan_fit(toy(sizes=(4,) * 20), 40)
+    assert few.choosing < plan.choosing < large.choosing
+    # Every element is chosen from alone: all candidates at once would be far more.
+    assert large.choosing < 4 * 2 * 8000**2
+
+
+def test_molecules_that_are_added_are_planned_with_those_before(
+    toy: Callable[..., Molecules], free: Callable[[int], None]
+) -> None:
+    more, sizes = toy(sizes=(4,) * 100), (500, 480)
+    free(10**12)
+    plan = plan_more(more, 2000, *sizes)
+    assert plan.rows == 24 * (2000 + 2 * 100) * 480  # all of them, beside the new ones
+    assert not plan.rows_on_disk
+    tight = plan_more(more, 2000, *sizes, budget=plan.peak - 1)
+    assert tight.rows_on_disk
+    assert tight.peak == plan.peak - plan.rows
+    assert plan_more(more, 2000, *sizes, on_disk=True).rows_on_disk
+    with pytest.raises(InputError, match=r"100 molecules added to 2000 .*add fewer at a time"):
+        plan_more(more, 2000, *sizes, budget=tight.peak - 1)
+
+
 def test_rows_in_a_file_give_the_same_model(described: Molecules) -> None:
     model = DipoleKernelRidge(
         basis=InducingBasis(n_inducing=60), solver=Reweighted(tol=1e-8), device="cpu"
@@ -70,9 +133,9 @@ def test_rows_in_a_file_give_the_same_model(described: Molecules) -> None:
         # What the process has taken changes from call to call.
         patch.setattr(dipkit.estimator.memory_plan, "process_memory", lambda: plan.present)
         patch.setattr(
-            dipkit.estimator.memory_plan,
+            dipkit.estimator.memory_forecast,
             "SLACK_BYTES",
-            dipkit.estimator.memory_plan.SLACK_BYTES + 2**20 // 4,
+            dipkit.estimator.memory_forecast.SLACK_BYTES + 2**20 // 4,
         )
         spilled = model.fit(described).predict_together(described, return_std=True)
     assert model.memory_plan_["rows_in"] == "file"

@@ -9,8 +9,8 @@ from dipkit.data.molecules import Molecules
 from dipkit.estimator.metrics import (
     SCORERS,
     charge_errors,
+    compare,
     error_report,
-    evaluate,
     mae_scorer,
     rmse_scorer,
 )
@@ -89,7 +89,30 @@ def test_unusable_input(true, predicted, message: str) -> None:
         error_report(true, predicted)
 
 
-def test_evaluate_takes_each_label_where_it_is() -> None:
+@pytest.mark.parametrize(
+    ("true", "predicted"),
+    [([0.1], [1, 2, 3]), ([1, 2, 3], [0.1]), (0.1, [1, 2]), ([[0.1]], [[0.2]]), ([], [])],
+)
+def test_charges_do_not_broadcast(true, predicted) -> None:
+    with pytest.raises(InputError, match=r"equal shapes \(n_atoms,\), not empty"):
+        charge_errors(true, predicted)
+
+
+@pytest.mark.parametrize("y", [[1.0], [1.0, 2.0], 1.0, [[1.0, 0.0, 0.0]], np.ones((3, 1, 3))])
+def test_scorers_do_not_broadcast(y) -> None:
+    for scorer in SCORERS.values():
+        with pytest.raises(InputError, match="y: expected one magnitude or vector for each"):
+            scorer(Constant(), diatomics([1.0, 2.0, 3.0]), y)
+
+
+def test_compare_refuses_the_prediction_of_other_molecules() -> None:
+    molecules = diatomics([1.0, 2.0])
+    one = Prediction(molecules[:1], np.zeros(2), np.zeros((1, 3)))
+    with pytest.raises(InputError, match=r"prediction: .* 2 molecules .* got one of 1 molecules"):
+        compare(None, molecules, one)
+
+
+def test_compare_takes_each_label_where_it_is() -> None:
     nan = np.nan
     molecules = diatomics(
         [2.0, nan, 5.0],
@@ -98,17 +121,17 @@ def test_evaluate_takes_each_label_where_it_is() -> None:
     )
     charges = np.array([0.4, -0.4, 9, -9, 0.0, 0.0])
     dipole = np.array([[0.0, 0, 1], [0.0, 0, 7], [0.0, 3, 3]])
-    report = evaluate(None, molecules, Prediction(molecules, charges, dipole))
+    report = compare(None, molecules, Prediction(molecules, charges, dipole))
     assert (report["n"], report["n_vectors"], report["n_charges"]) == (2, 1, 2)
     assert report["mae_debye"] == pytest.approx((1 + 5 - 18**0.5) / 2)
     assert report["vector_mae_debye"] == pytest.approx(1.0)
     assert report["charge_mae_e"] == pytest.approx(0.1)
 
 
-def test_evaluate_without_labels_names_the_keys() -> None:
+def test_compare_without_labels_names_the_keys() -> None:
     molecules = Molecules([1, 9], [[0, 0, 0], [0, 0, 1.0]], [0, 2], source_keys=("energy",))
     with pytest.raises(InputError, match=r"dipole_debye.*keys present: energy"):
-        evaluate(None, molecules)
+        compare(None, molecules)
 
 
 def test_scorers() -> None:

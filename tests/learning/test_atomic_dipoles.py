@@ -15,9 +15,10 @@ import dipkit.search.fold_problem
 from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
+from dipkit.estimator.linearised import LinearisedObjective
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.estimator.metrics import mae_scorer
-from dipkit.estimator.std_prediction import PredictedSpread, _variance
+from dipkit.estimator.std_prediction import StdPredictor, _variance
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
 from dipkit.learning.accumulate import accumulate
@@ -170,19 +171,6 @@ def test_derivatives_of_vectors(molecules: Molecules) -> None:
                 found[:, j, :, b], (ends[0] - ends[1]) / (2 * step), atol=1e-8
             )
             np.testing.assert_allclose(summed[j, b], (sums[0] - sums[1]) / (2 * step), atol=1e-7)
-
-
-def test_quadrupoles_are_those_of_pairs_of_charges(molecules: Molecules) -> None:
-    one, gap = molecules[4], 1e-4
-    dipole = np.random.default_rng(0).standard_normal((6, 3))
-    center = one.centers_of_mass()[0]
-    expected = np.zeros((3, 3))
-    for place, moment in zip(one.positions, dipole, strict=True):
-        size = np.linalg.norm(moment)
-        for sign in (1, -1):
-            d = place + sign * gap / 2 * moment / size - center
-            expected += sign * size / gap * (3 * np.outer(d, d) - d @ d * np.eye(3)) / 2
-    np.testing.assert_allclose(atomic_quadrupoles(dipole, one)[0], expected, atol=1e-6)
 
 
 # Columns
@@ -365,9 +353,9 @@ def test_standard_deviations_hold_the_draws(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variance within the basis is g^T H^-1 g / N, up to the finite number of draws."""
-    seen, fit = [], dipkit.estimator.fit.fit_spread
+    seen, fit = [], dipkit.estimator.fit.calibrate_std
     monkeypatch.setattr(
-        dipkit.estimator.fit, "fit_spread", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
+        dipkit.estimator.fit, "calibrate_std", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
     )
     model = ridge(quadrupole_weight=0.0).fit(molecules)
     objective, weights, basis = seen
@@ -376,14 +364,14 @@ def test_standard_deviations_hold_the_draws(
     mu = objective.dipoles(objective.at(weights))
     unit = mu / np.linalg.norm(mu, axis=1, keepdims=True)
     g = np.einsum("ac,acr->ar", unit, objective.rows.reshape(len(mu), 3, -1))
-    h = dipkit.estimator.std_calibration._curvature(objective, mu)
+    h = LinearisedObjective(objective, weights).curvature()
     h = dipkit.estimator.std_calibration._with_constants(h, objective.alpha, basis)
     within = np.einsum("ar,ar->a", g, np.linalg.solve(h, g.T).T) / len(mu)
     several = molecules.natoms > 1
     expected = scale * np.sqrt(within + 0.1)
     assert np.median(np.abs(std / expected - 1)[several]) < 0.1
     n_draws = 128 * (1 + len(basis.elements))
-    assert PredictedSpread(model, basis.backend).elements[1][0].shape[1] == n_draws
+    assert StdPredictor(model, basis.backend).elements[1][0].shape[1] == n_draws
 
 
 # Parts, workers, files, folds
@@ -419,9 +407,9 @@ def test_rows_in_a_file_give_the_same_model(
     model.set_params(memory_budget=plan.peak - plan.rows // 2 + 2**20 // 4)
     monkeypatch.setattr(dipkit.estimator.memory_plan, "process_memory", lambda: plan.present)
     monkeypatch.setattr(
-        dipkit.estimator.memory_plan,
+        dipkit.estimator.memory_forecast,
         "SLACK_BYTES",
-        dipkit.estimator.memory_plan.SLACK_BYTES + 2**20 // 4,
+        dipkit.estimator.memory_forecast.SLACK_BYTES + 2**20 // 4,
     )
     spilled = model.fit(described).predict_dipole(described)
     assert model.memory_plan_["rows_in"] == "file"

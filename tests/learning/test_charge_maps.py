@@ -5,11 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from dipkit.data.molecules import Molecules
 from dipkit.learning.charge_maps import conserve_charge, element_blocks, molecule_sums, project
-from dipkit.learning.multipoles import constant_dipoles, dipoles, quadrupoles
+from dipkit.learning.multipoles import constant_dipoles, dipoles
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 
@@ -47,19 +46,6 @@ def test_the_projector_takes_means_away(molecules: Molecules, charges: np.ndarra
     np.testing.assert_allclose(found, conserve_charge(charges, neutral), atol=1e-14)
     both = np.stack([charges, 3 * charges], axis=1)
     np.testing.assert_allclose(project(both, molecules), np.stack([found, 3 * found], axis=1))
-
-
-def test_dipoles_equal_a_plain_loop(molecules: Molecules, charges: np.ndarray) -> None:
-    from ase.data import atomic_masses
-
-    for A, mu in enumerate(dipoles(charges, molecules)):
-        atoms = range(molecules.offsets[A], molecules.offsets[A + 1])
-        mass = sum(atomic_masses[molecules.numbers[i]] for i in atoms)
-        centre = (
-            sum(atomic_masses[molecules.numbers[i]] * molecules.positions[i] for i in atoms) / mass
-        )
-        expected = sum(charges[i] * (molecules.positions[i] - centre) for i in atoms)
-        np.testing.assert_allclose(mu, DEBYE_PER_E_ANGSTROM * expected, rtol=1e-10, atol=1e-12)
 
 
 def test_moment_maps_and_the_constant_make_the_dipoles(
@@ -108,32 +94,6 @@ def test_single_atoms_have_no_arm(molecules: Molecules) -> None:
         assert abs(block.to_dipole.toarray().reshape(len(molecules), 3, -1)[single]).max() < 1e-14
 
 
-def test_translation_changes_nothing(molecules: Molecules, charges: np.ndarray) -> None:
-    q = conserve_charge(charges, molecules)
-    shifts = np.random.default_rng(0).uniform(-5, 5, (len(molecules), 3))
-    moved = molecules.replace(positions=molecules.positions + shifts[molecules.molecule_index])
-    np.testing.assert_allclose(dipoles(q, moved), dipoles(q, molecules), atol=1e-11)
-    np.testing.assert_allclose(constant_dipoles(moved), constant_dipoles(molecules), atol=1e-11)
-
-
-def test_dipoles_rotate_with_the_molecules(molecules: Molecules, charges: np.ndarray) -> None:
-    rotation = Rotation.random(random_state=0).as_matrix()
-    turned = molecules.replace(positions=molecules.positions @ rotation.T)
-    np.testing.assert_allclose(
-        dipoles(charges, turned), dipoles(charges, molecules) @ rotation.T, atol=1e-11
-    )
-    np.testing.assert_allclose(
-        constant_dipoles(turned), constant_dipoles(molecules) @ rotation.T, atol=1e-11
-    )
-
-
-def test_constant_dipoles_belong_to_ions(molecules: Molecules) -> None:
-    ions = molecules.total_charge != 0
-    constant = np.linalg.norm(constant_dipoles(molecules), axis=1)
-    assert (constant[~ions] == 0).all()
-    assert (constant[ions & (molecules.natoms > 1)] > 0.01).all()
-
-
 def test_order_of_molecules_does_not_matter(molecules: Molecules, charges: np.ndarray) -> None:
     order = np.random.default_rng(3).permutation(len(molecules))
     shuffled, q = molecules[order], charges[molecules.atom_index(order)]
@@ -142,72 +102,4 @@ def test_order_of_molecules_does_not_matter(molecules: Molecules, charges: np.nd
         conserve_charge(q, shuffled),
         conserve_charge(charges, molecules)[molecules.atom_index(order)],
         atol=1e-14,
-    )
-
-
-# Quadrupoles
-
-
-def of_points(charges: list[float], positions: list[list[float]], number: int = 6) -> Molecules:
-    return Molecules(
-        [number] * len(charges), positions, [0, len(charges)], total_charge=[sum(charges)]
-    )
-
-
-@pytest.mark.parametrize(
-    ("charges", "positions", "diagonal"),
-    [
-        # Linear: 2 q a^2 along the axis, with q = 0.5 and a = 1.2.
-        ([0.5, -1.0, 0.5], [[0, 0, -1.2], [0, 0, 0], [0, 0, 1.2]], [-0.72, -0.72, 1.44]),
-        # Four in a square: 3 q a^2 along either axis, and the opposite of both.
-        (
-            [1.0, -1.0, 1.0, -1.0],
-            [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]],
-            [3.0, -3.0, 0.0],
-        ),
-        # Tetrahedral: none.
-        ([0.3] * 4, [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], [0, 0, 0]),
-    ],
-)
-def test_quadrupoles_of_point_charges(
-    charges: list[float], positions: list[list[float]], diagonal: list[float]
-) -> None:
-    found = quadrupoles(np.array(charges), of_points(charges, positions))[0]
-    np.testing.assert_allclose(found, DEBYE_PER_E_ANGSTROM * np.diag(diagonal), atol=1e-12)
-
-
-def test_quadrupoles_equal_a_plain_loop(molecules: Molecules, charges: np.ndarray) -> None:
-    centers = molecules.centers_of_mass()
-    for A, found in enumerate(quadrupoles(charges, molecules)):
-        expected = np.zeros((3, 3))
-        for i in range(molecules.offsets[A], molecules.offsets[A + 1]):
-            r = molecules.positions[i] - centers[A]
-            expected += 0.5 * charges[i] * (3 * np.outer(r, r) - r @ r * np.eye(3))
-        np.testing.assert_allclose(found, DEBYE_PER_E_ANGSTROM * expected, atol=1e-10)
-
-
-def test_quadrupoles_are_symmetric_and_traceless(molecules: Molecules, charges: np.ndarray) -> None:
-    found = quadrupoles(charges, molecules)
-    np.testing.assert_allclose(np.trace(found, axis1=1, axis2=2), 0, atol=1e-11)
-    np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
-
-
-def test_quadrupoles_move_with_the_molecules(molecules: Molecules, charges: np.ndarray) -> None:
-    rotation = Rotation.random(random_state=0).as_matrix()
-    turned = molecules.replace(positions=molecules.positions @ rotation.T + [2.0, -7.0, 1.0])
-    np.testing.assert_allclose(
-        quadrupoles(charges, turned),
-        rotation @ quadrupoles(charges, molecules) @ rotation.T,
-        atol=1e-10,
-    )
-
-
-def test_quadrupoles_without_charge_and_dipole_have_no_origin() -> None:
-    """Heavier atoms move the centre of mass, and nothing else."""
-    charges, positions = [0.5, -1.0, 0.5], [[0, 0, -1.2], [0, 0, 0], [0, 0, 1.2]]
-    lighter = of_points(charges, positions)
-    heavier = lighter.replace(numbers=[6, 6, 53])
-    assert np.abs(heavier.centers_of_mass() - lighter.centers_of_mass()).max() > 0.5
-    np.testing.assert_allclose(
-        quadrupoles(np.array(charges), heavier), quadrupoles(np.array(charges), lighter), atol=1e-11
     )

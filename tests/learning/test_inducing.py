@@ -1,4 +1,4 @@
-"""Inducing environments: the choice among atoms, and the whitened basis they give."""
+"""Choice of the inducing environments among the atoms of each element."""
 
 from collections.abc import Callable
 
@@ -7,38 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dipkit.learning.inducing
 from dipkit.data.molecules import Molecules
-from dipkit.learning.basis import BIAS, build_basis, whiten
-from dipkit.learning.inducing import choose_environments, farthest_points, share_out
-from dipkit.learning.kernels import EnvironmentKernel, GaussianKernel, PowerKernel
-
-
-def gram(eigenvalues: list[float], seed: int = 0) -> np.ndarray:
-    n = len(eigenvalues)
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
-    return (q * eigenvalues) @ q.T
-
-
-def test_whitening_makes_the_kernel_matrix_one() -> None:
-    matrix = gram([5.0, 2.0, 1.0, 0.3, 1e-3, 1e-12, 0.0])
-    w = whiten(matrix, 1e-6)
-    assert w.shape == (7, 5)
-    np.testing.assert_allclose(w.T @ matrix @ w, np.eye(5), atol=1e-11)
-
-
-@pytest.mark.parametrize(("cut", "rank"), [(1e-15, 4), (1e-4, 3), (1e-2, 2), (0.5, 1)])
-def test_directions_below_the_cut_are_dropped(cut: float, rank: int) -> None:
-    w = whiten(gram([10.0, 1.0, 1e-2, 1e-6]), cut)
-    assert w.shape[1] == rank
-    # Largest eigenvalue first: the columns of W have length 1 / sqrt(eigenvalue).
-    lengths = np.linalg.norm(w, axis=0)
-    np.testing.assert_allclose(lengths[: min(rank, 3)], [10**-0.5, 1, 10][:rank], rtol=1e-6)
-
-
-def test_duplicate_environments_span_nothing_new() -> None:
-    matrix = gram([3.0, 1.0, 0.5])
-    twice = np.block([[matrix, matrix], [matrix, matrix]])
-    assert whiten(twice, 1e-9).shape == (6, 3)
+from dipkit.descriptors.features import Features
+from dipkit.learning.inducing import (
+    CANDIDATES_PER_ENVIRONMENT,
+    choose_atoms,
+    choose_environments,
+    farthest_points,
+    share_out,
+)
+from dipkit.learning.kernels import GaussianKernel, PowerKernel
 
 
 @given(
@@ -58,6 +37,8 @@ def test_share_out_hands_out_what_there_is(counts: dict[int, int], n_inducing: i
 def test_share_out_gives_all_that_was_asked_for() -> None:
     assert sum(share_out({1: 900, 6: 400, 9: 4}, 54).values()) == 54
     assert share_out({1: 900, 6: 400, 9: 4}, 1) == {1: 1, 6: 1, 9: 1}
+    # By square roots: 30 to 20, and the four atoms of fluorine.
+    assert share_out({1: 900, 6: 400, 9: 4}, 504) == {1: 300, 6: 200, 9: 4}
 
 
 def points(n: int = 30, seed: int = 0) -> np.ndarray:
@@ -123,44 +104,98 @@ def test_the_seed_decides(toy: Callable[..., Molecules]) -> None:
     assert any(not np.array_equal(choose(0), choose(seed)) for seed in (1, 2, 3))
 
 
-@pytest.mark.parametrize("kernel", [PowerKernel(2), GaussianKernel()], ids=str)
-def test_basis_reproduces_the_kernel(
-    toy: Callable[..., Molecules], kernel: EnvironmentKernel
+def choose(molecules: Molecules, n_inducing: int, seed: int = 0) -> dict[int, np.ndarray]:
+    """Positions of the chosen atoms by element."""
+    rng = np.random.default_rng(seed)
+    chosen = choose_atoms(molecules, n_inducing, PowerKernel(), rng)
+    return {number: atoms for number, (atoms, _) in chosen.items()}
+
+
+def with_features(molecules: Molecules, *scales: int, weights: tuple[float, ...]) -> Molecules:
+    assert molecules.features is not None
+    return molecules.replace(
+        features=Features(tuple(molecules.features.scales[s] for s in scales), weights)
+    )
+
+
+@pytest.mark.parametrize(("weights", "heaviest"), [((1.0, 0.3), 0), ((0.3, 1.0), 1)])
+def test_distances_are_those_of_the_heaviest_scale(
+    toy: Callable[..., Molecules], weights: tuple[float, float], heaviest: int
 ) -> None:
-    molecules = toy()
-    chosen = choose_environments(molecules, 1000, kernel, np.random.default_rng(0))
-    assert molecules.features is not None
-    weights = molecules.features.weights
-    basis = build_basis(chosen, kernel, weights, 1e-9)
-    stops = [0]
-    for number, scales in chosen.items():
-        element = basis.elements[number]
-        assert element.columns.start == stops[-1]
-        stops.append(element.columns.stop)
-        phi = basis.basis_functions(number, scales)
-        assert phi.dtype == np.float64
-        assert phi.shape[1] == element.columns.stop - element.columns.start
-        np.testing.assert_array_equal(phi[:, -1], BIAS)
-        exact = [scale.astype(float) for scale in scales]
-        # phi . phi' = k between the environments themselves.
-        np.testing.assert_allclose(
-            phi[:, :-1] @ phi[:, :-1].T, kernel(exact, exact, weights), atol=1e-4
-        )
-    assert basis.n_columns == stops[-1]
+    molecules = toy(sizes=(5,) * 12)
+    both = choose(with_features(molecules, 0, 1, weights=weights), 18)
+    alone = choose(with_features(molecules, heaviest, weights=(1.0,)), 18)
+    other = choose(with_features(molecules, 1 - heaviest, weights=(1.0,)), 18)
+    for number, atoms in both.items():
+        np.testing.assert_array_equal(atoms, alone[number])
+    assert any(not np.array_equal(atoms, other[number]) for number, atoms in both.items())
 
 
-def test_dual_coefficients_are_the_same_function(toy: Callable[..., Molecules]) -> None:
-    molecules = toy()
-    chosen = choose_environments(molecules, 15, PowerKernel(), np.random.default_rng(0))
+def test_atoms_and_descriptors_belong_together(toy: Callable[..., Molecules]) -> None:
+    molecules = toy(sizes=(5,) * 20)
     assert molecules.features is not None
-    basis = build_basis(chosen, PowerKernel(), molecules.features.weights, 1e-6)
-    w = np.random.default_rng(1).standard_normal(basis.n_columns)
-    for number, (coefficients, constant) in basis.dual(w).items():
-        mine = molecules.numbers == number
-        x = [scale[mine] for scale in molecules.features.scales]
-        k = basis.kernel(x, basis.elements[number].environments, basis.weights)
-        np.testing.assert_allclose(
-            k.astype(float) @ coefficients + constant,
-            basis.basis_functions(number, x) @ w[basis.elements[number].columns],
-            atol=1e-10,
-        )
+    chosen = choose_atoms(molecules, 12, PowerKernel(), np.random.default_rng(0))
+    for number, (atoms, scales) in chosen.items():
+        assert (molecules.numbers[atoms] == number).all()
+        assert (np.diff(atoms) > 0).all()
+        for scale, everyone in zip(scales, molecules.features.scales, strict=True):
+            np.testing.assert_array_equal(scale, everyone[atoms])
+
+
+def test_chosen_atoms_are_the_farthest_points(toy: Callable[..., Molecules]) -> None:
+    molecules = toy(sizes=(5,) * 8)
+    assert molecules.features is not None
+    for number, atoms in choose(molecules, 20).items():
+        own = np.flatnonzero(molecules.numbers == number)
+        assert len(atoms) < len(own) <= CANDIDATES_PER_ENVIRONMENT * len(atoms)
+        x = molecules.features.scales[0][own]
+        points = farthest_points(PowerKernel()([x], [x], [1.0]), len(atoms))
+        np.testing.assert_array_equal(atoms, own[np.sort(points)])
+
+
+def test_few_candidates_are_compared(
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+
+    def record(similarity: np.ndarray, n_points: int) -> np.ndarray:
+        compared.append((similarity.shape, n_points))
+        assert (similarity - 2 * np.eye(len(similarity))).max() < 1 - 1e-6  # no atom twice
+        return farthest_points(similarity, n_points)
+
+    monkeypatch.setattr(dipkit.learning.inducing, "farthest_points", record)
+    for seed in range(5):
+        choose(toy(sizes=(6,) * 60), 12, seed)
+    assert sum(n for _, n in compared) == 5 * 12
+    for shape, n_points in compared:
+        assert shape == (4 * n_points, 4 * n_points)
+
+
+def test_the_first_point_is_the_most_central() -> None:
+    similarity = np.array([[1.0, 0.9, 0.1], [0.9, 1.0, 0.5], [0.1, 0.5, 1.0]])
+    assert farthest_points(similarity, 1).tolist() == [1]
+    assert farthest_points(similarity, 2).tolist() == [1, 2]
+    assert farthest_points(similarity, 3).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(("apart", "n_chosen"), [(5e-7, 1), (5e-6, 2)])
+def test_points_that_hardly_differ_are_duplicates(apart: float, n_chosen: int) -> None:
+    similarity = np.array([[1.0, 1 - apart], [1 - apart, 1.0]])
+    assert len(farthest_points(similarity, 2)) == n_chosen
+
+
+def test_candidates_are_compared_in_the_precision_asked_for(
+    toy: Callable[..., Molecules], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def record(similarity: np.ndarray, n_points: int) -> np.ndarray:
+        seen.append(similarity.dtype)
+        return farthest_points(similarity, n_points)
+
+    monkeypatch.setattr(dipkit.learning.inducing, "farthest_points", record)
+    for precise, dtype in ((False, np.float32), (True, np.float64)):
+        seen.clear()
+        rng = np.random.default_rng(0)
+        choose_environments(toy(), 9, PowerKernel(), rng, precise=precise)
+        assert set(seen) == {np.dtype(dtype)}

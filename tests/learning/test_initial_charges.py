@@ -11,13 +11,14 @@ from scipy.optimize import minimize_scalar
 
 from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
-from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.charge_maps import even_charges, molecule_sums, project
 from dipkit.learning.initial_charges import (
     START_ALPHA,
     charge_start,
     electronegativity_charges,
     magnitude_scale,
     random_start,
+    start_charges,
 )
 from dipkit.learning.losses import SquaredLoss
 from dipkit.learning.normal_matrices import FactorizationError
@@ -134,3 +135,67 @@ def test_toy_molecules_get_charges_of_their_ions(toy: Callable[..., Molecules]) 
     molecules = toy()
     sums = molecule_sums(electronegativity_charges(molecules), molecules.offsets)
     np.testing.assert_allclose(sums, molecules.total_charge, atol=1e-13)
+
+
+def test_charges_that_a_start_is_fitted_to(toy: Callable[..., Molecules]) -> None:
+    molecules, rng = toy(), np.random.default_rng(0)
+    labels = rng.standard_normal(molecules.n_atoms)
+    guess = electronegativity_charges(molecules)
+    np.testing.assert_array_equal(start_charges(molecules, labels, "charges"), labels)
+    np.testing.assert_array_equal(start_charges(molecules, labels, "electronegativity"), guess)
+    np.testing.assert_array_equal(start_charges(molecules, labels, "zero"), 0.0)
+    assert start_charges(molecules, labels, "random") is None
+
+
+def test_the_guess_is_corrected_for_baseline_charges(toy: Callable[..., Molecules]) -> None:
+    molecules = toy()
+    noise = project(np.random.default_rng(0).standard_normal(molecules.n_atoms), molecules)
+    baseline = even_charges(molecules) + noise
+    found = start_charges(
+        molecules.replace(baseline_charges=baseline, baseline_dipole=np.zeros((len(molecules), 3))),
+        noise,
+        "electronegativity",
+    )
+    np.testing.assert_allclose(found + baseline, electronegativity_charges(molecules), atol=1e-13)
+
+
+@pytest.mark.parametrize(("stretch", "bonded"), [(1.2, True), (1.3, False)])
+def test_bonds_are_up_to_a_quarter_longer_than_the_radii(stretch: float, bonded: bool) -> None:
+    from ase.data import covalent_radii
+
+    apart = stretch * (covalent_radii[1] + covalent_radii[9])
+    hydrogen, fluorine = electronegativity_charges(
+        Molecules([1, 9], [[0, 0, 0], [0, 0, apart]], [0, 2])
+    )
+    # 0.15 e per unit of electronegativity, and 3.98 - 2.20 units.
+    assert hydrogen == -fluorine == pytest.approx(0.15 * 1.78 * bonded)
+
+
+def test_many_molecules_of_one_size_are_done_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    water = as_molecules(molecule("H2O"))
+    many = Molecules.concatenate([water] * 7)
+    expected = np.tile(electronegativity_charges(water), 7)
+    monkeypatch.setattr("dipkit.learning.initial_charges.PAIRS_AT_ONCE", 20)
+    np.testing.assert_array_equal(electronegativity_charges(many), expected)
+
+
+def test_a_scale_is_not_negative() -> None:
+    """Vectors opposite to the dipoles of the weights: no positive factor is better than 0."""
+    J = objective("vectors")
+    w = np.random.default_rng(0).standard_normal(R)
+    J.vectors = -J.at(w).moment
+    assert magnitude_scale(J, w) == 0.0
+    assert magnitude_scale(J, -w) == pytest.approx(1.0)
+
+
+def test_weights_that_are_not_finite_are_not_scaled() -> None:
+    assert magnitude_scale(objective(), np.full(R, np.nan)) == 1.0
+
+
+def test_the_scale_is_that_of_molecules_of_positive_weight() -> None:
+    J = objective()
+    w = np.random.default_rng(0).standard_normal(R)
+    size = np.linalg.norm(J.at(w).moment, axis=1)
+    J.magnitudes = np.where(np.arange(N) < 5, 2 * size, 9 * size)
+    J.weights = np.where(np.arange(N) < 5, 0.2, 0.0)
+    assert magnitude_scale(J, w) == pytest.approx(2.0)

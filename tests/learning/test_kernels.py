@@ -17,6 +17,7 @@ from dipkit.learning.kernels import EnvironmentKernel, GaussianKernel, PowerKern
 KERNELS = [
     PowerKernel(),
     PowerKernel(degree=1),
+    PowerKernel(degree=2),
     PowerKernel(degree=3),
     PowerKernel(degree=1.5),
     GaussianKernel(),
@@ -118,13 +119,13 @@ def test_is_positive_definite(kernel: EnvironmentKernel) -> None:
     assert values[0] > -1e-13 * values[-1]
 
 
-@pytest.mark.parametrize("bad", [0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("bad", [0, -1.0, math.nan, math.inf, None, "2"])
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
     [(PowerKernel, "degree", "a number >= 1"), (GaussianKernel, "gamma", "a positive number")],
 )
-def test_bad_parameters_are_refused(kind: type, name: str, expected: str, bad: float) -> None:
-    with pytest.raises(InputError, match=f"{name}: expected {expected}, got {bad}"):
+def test_bad_parameters_are_refused(kind: type, name: str, expected: str, bad: object) -> None:
+    with pytest.raises(InputError, match=f"{name}: expected {expected}, got {bad!r}"):
         kind(**{name: bad}).check()
 
 

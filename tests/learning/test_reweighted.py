@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import dipkit.learning.solvers
 import numpy as np
 import pytest
 from helpers.objectives import gradient, value

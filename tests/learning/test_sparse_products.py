@@ -48,3 +48,27 @@ def test_used_columns_are_runs_that_hold_everything() -> None:
     x[0, 0] = x[1, 40] = x[2, 300] = x[3, 365] = x[0, 999] = 1.0
     assert used_columns(x) == [slice(0, 41), slice(300, 366), slice(999, 1000)]
     assert used_columns(x[:, 1:40]) == []
+
+
+@pytest.mark.parametrize("case", ["device", "order", "few columns", "few rows"])
+def test_where_zeros_are_multiplied_too(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where sorting the rows does not pay, nothing is sorted."""
+
+    def fail(x: np.ndarray) -> None:
+        raise AssertionError("rows were sorted")
+
+    monkeypatch.setattr("dipkit.learning.sparse_products.groups", fail)
+    n, d = 47 if case == "few rows" else 48, 252 if case == "few columns" else 258
+    x, z = descriptors(n, 0, d), np.asfortranarray(descriptors(20, 1, d))
+    z = np.ascontiguousarray(z) if case == "order" else z
+    np.testing.assert_array_equal(dot(x, z, on_host=case != "device"), x @ z.T)
+
+
+def test_rows_are_sorted_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_rows = []
+    monkeypatch.setattr(
+        "dipkit.learning.sparse_products.groups",
+        lambda x: sorted_rows.append(len(x)) or groups(x),
+    )
+    dot(descriptors(48, 0, 258), np.asfortranarray(descriptors(20, 1, 258)))
+    assert sorted_rows == [48]

@@ -10,6 +10,7 @@ from ase import Atoms, units
 from ase.build import molecule
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 from ase.vibrations import Infrared
 
@@ -33,7 +34,8 @@ class FixedCharges(Calculator):
         super().calculate(atoms, properties, changes)
         bare = self.atoms.copy()
         bare.calc = EMT()
-        self.results = {"energy": bare.get_potential_energy(), "forces": bare.get_forces()}
+        forces = bare.get_forces(apply_constraint=False)
+        self.results = {"energy": bare.get_potential_energy(), "forces": forces}
         self.results["dipole"] = charges_of(bare) @ bare.positions
 
 
@@ -102,6 +104,50 @@ def test_linear_molecules_turn_about_two_axes() -> None:
     assert len(normal_modes(atoms).wave_numbers) == 4
 
 
+@pytest.mark.parametrize("off_axis", [1e-12, 1e-8])
+@pytest.mark.parametrize("along_z", [True, False])
+def test_nearly_linear_molecules_keep_all_vibrations(off_axis: float, along_z: bool) -> None:
+    """Noise of a relaxation is no rotation about the axis: it must not cost a bending vibration."""
+    atoms = Atoms("CO2", [[off_axis, 0, 0], [0, 0, 1.2], [0, 0, -1.2]])
+    if not along_z:
+        atoms.rotate(40, (1, 2, 3))
+    atoms.calc = FixedCharges()
+    found = normal_modes(atoms)
+    assert len(found.wave_numbers) == 4
+    assert found.wave_numbers[0] == pytest.approx(found.wave_numbers[1], rel=1e-3)
+
+
+class Hill(Calculator):
+    """The energy is highest at the distance of 1 angstrom: -k (d - 1)^2 / 2, in eV."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+    k = 10.0
+
+    def calculate(self, atoms: Any = None, properties: Any = (), changes: Any = ("all",)) -> None:
+        super().calculate(atoms, properties, changes)
+        bond = self.atoms.positions[1] - self.atoms.positions[0]
+        length = np.linalg.norm(bond)
+        pull = self.k * (length - 1.0) * bond / length
+        self.results = {
+            "energy": -0.5 * self.k * (length - 1) ** 2,
+            "forces": np.array([-pull, pull]),
+        }
+
+
+def test_imaginary_frequencies_are_negative() -> None:
+    atoms = Atoms("N2", [[0, 0, 0], [0, 0, 1.0]], calculator=Hill())
+    expected = units._hbar * 1e10 * np.sqrt(2 * Hill.k / atoms.get_masses()[0])
+    expected /= np.sqrt(units._e * units._amu) * units.invcm
+    assert normal_modes(atoms).wave_numbers[0] == pytest.approx(-expected, rel=1e-3)
+
+
+def test_constraints_do_not_hold_atoms(water: Atoms, modes: NormalModes) -> None:
+    fixed = water.copy()
+    fixed.set_constraint(FixAtoms([0]))
+    fixed.calc = FixedCharges()
+    np.testing.assert_allclose(normal_modes(fixed).wave_numbers, modes.wave_numbers, rtol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [0.0, 300.0, 2000.0])
 def test_thermal_geometries_have_the_variance_of_the_oscillator(
     modes: NormalModes, temperature: float
@@ -157,5 +203,7 @@ def test_what_is_refused(water: Atoms, modes: NormalModes) -> None:
 
 def test_atoms_are_left_alone(water: Atoms) -> None:
     before = water.positions.copy()
-    normal_modes(water)
+    found = normal_modes(water)
     np.testing.assert_array_equal(water.positions, before)
+    assert found.atoms is not water
+    assert found.atoms.calc is None

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dipkit.search.trials import make_folds
 from helpers.fold_fits import fit_fold
 from sklearn.base import clone
 from sklearn.model_selection import KFold, ShuffleSplit
@@ -21,7 +22,6 @@ from dipkit.learning.objective import JointObjective
 from dipkit.learning.reweighted import solve_annealed
 from dipkit.search.fold_grid import FoldGrid, cross_validate_grid
 from dipkit.search.fold_problem import FoldedProblem
-from dipkit.search.trials import make_folds
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 ALPHA = 1e-3

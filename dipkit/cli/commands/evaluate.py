@@ -14,7 +14,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare predictions with the labels in DATA."""
-    from ...estimator.metrics import evaluate as compare
+    from ...estimator.metrics import compare
     from ...estimator.persistence import load_model
 
     loaded = load_model(model)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
-from ..elements import chemical_symbols
+from ..elements import atomic_numbers
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from .records import LabelKeys, Record, assemble, finite_number
 
 STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
 
@@ -38,7 +38,7 @@ def read_champs(path: Path, keys: LabelKeys) -> Molecules:
     if keys.wanted and DIPOLES in labels:
         for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
             if name in records:
-                records[name].magnitude = math.hypot(*(_number(x, where) for x in fields))
+                records[name].magnitude = math.hypot(*(finite_number(x, where) for x in fields))
     if keys.wanted and CHARGES in labels:
         _add_charges(records, labels[CHARGES])
     return assemble(list(records.values()), present)
@@ -56,14 +56,14 @@ def _structures(path: Path) -> dict[str, Record]:
                 f"and {symbol!r}. Atoms of a molecule are numbered from 0, in order."
             )
         numbers.append(_ATOMIC_NUMBERS[symbol])
-        positions.append([_number(x, where) for x in position])
+        positions.append([finite_number(x, where) for x in position])
     return {name: Record(*geometry, name) for name, geometry in geometries.items()}
 
 
 def _add_charges(records: dict[str, Record], path: Path) -> None:
     found: dict[str, dict[int, float]] = {}
     for name, (index, charge), where in _rows(path, ("atom_index", "mulliken_charge")):
-        found.setdefault(name, {})[int(_number(index, where))] = _number(charge, where)
+        found.setdefault(name, {})[int(finite_number(index, where))] = finite_number(charge, where)
     for name, charges in found.items():
         if name not in records:
             continue
@@ -100,14 +100,4 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
             yield name, fields, where
 
 
-def _number(field: str, where: str) -> float:
-    try:
-        value = float(field)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise FileFormatError(f"{where}: expected a finite number, got {field!r}.")
-    return value
-
-
-_ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(chemical_symbols()) if z}
+_ATOMIC_NUMBERS = atomic_numbers()

@@ -7,16 +7,15 @@ follow on three more lines. Some numbers are written ``1.23*^-5``. All molecules
 
 from __future__ import annotations
 
-import math
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
-from ..elements import chemical_symbols
+from ..elements import atomic_numbers
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from .records import LabelKeys, Record, assemble, finite_number
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz")
 SOURCE_KEYS = ("mu", "mulliken")
@@ -160,13 +159,8 @@ def _atom(line: str, where: str, number: int) -> tuple[float, ...]:
 
 
 def _number(field: str, where: str, number: int) -> float:
-    try:
-        value = float(field.replace("*^", "e"))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise FileFormatError(f"{where}, line {number}: expected a finite number, got {field!r}.")
-    return value
+    # Some numbers of the archive are written 1.23*^-5.
+    return finite_number(field.replace("*^", "e"), f"{where}, line {number}")
 
 
 def _check_complete(n_lines: int, n_atoms: int, where: str) -> None:
@@ -182,4 +176,4 @@ def _check_complete(n_lines: int, n_atoms: int, where: str) -> None:
         )
 
 
-_ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(chemical_symbols()) if z}
+_ATOMIC_NUMBERS = atomic_numbers()

@@ -1,10 +1,12 @@
-"""What readers produce, one molecule at a time, and its assembly into `Molecules`.
+"""What readers share: keys to look for, numbers in text, records, and molecules made of them.
 
-Units are those of `Molecules`: angstrom, e, debye; None marks what is missing.
+A reader makes one `Record` a molecule and hands all to `assemble`. Units are those of `Molecules`:
+angstrom, e, debye; None marks what is missing. What a file looks like is not here.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import InputError
+from ...exceptions import FileFormatError, InputError
 from ..molecules import Molecules
 
 FloatArray = NDArray[np.float64]
@@ -57,6 +59,17 @@ class Record:
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
     quadrupole: FloatArray | None = None
+
+
+def finite_number(field: str, where: str) -> float:
+    """Read a finite number of a text file; `where` names the file and the line."""
+    try:
+        value = float(field)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise FileFormatError(f"{where}: expected a finite number, got {field!r}.")
+    return value
 
 
 def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:

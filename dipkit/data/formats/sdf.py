@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
 from ...units import DEBYE_PER_E_ANGSTROM
-from ..elements import chemical_symbols
+from ..elements import atomic_numbers
 from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
 from ..molecules import Molecules
 from .records import LabelKeys, Record, assemble
@@ -212,4 +212,4 @@ def _first(items: dict[str, str], keys: Sequence[str]) -> str | None:
     return next((key for key in keys if items.get(key)), None)
 
 
-_ATOMIC_NUMBERS = {symbol: z for z, symbol in enumerate(chemical_symbols()) if z} | {"D": 1, "T": 1}
+_ATOMIC_NUMBERS = atomic_numbers() | {"D": 1, "T": 1}

@@ -1,0 +1,164 @@
+"""`DipoleSearchCV`: what it finds, what it refuses."""
+
+import matplotlib
+import numpy as np
+import pytest
+from helpers.searches import ALPHAS, WEIGHTS, small_model, small_search
+from optuna.distributions import FloatDistribution
+from sklearn.base import clone
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import KFold
+
+import dipkit
+from dipkit.estimator.metrics import mae_scorer
+from dipkit.exceptions import InputError
+from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.study_report import grid_errors, plot_study
+
+
+def test_search_finds_and_fits(searched, molecules):
+    results = searched.cv_results_
+    assert len(results["params"]) == searched.n_trials_ == 5
+    assert searched.best_score_ == results["mean_test_score"].max()
+    assert results["rank_test_score"][searched.best_index_] == 1
+    splits = [results[f"split{k}_test_score"] for k in range(searched.n_splits_)]
+    np.testing.assert_allclose(np.mean(splits, axis=0), results["mean_test_score"])
+    assert searched.best_params_["dipolekernelridge__alpha"] in ALPHAS
+    assert searched.best_estimator_[-1].alpha in ALPHAS
+    assert searched.predict(molecules[:4]).shape == (4,)
+    assert searched.score(molecules) == pytest.approx(mae_scorer(searched, molecules))
+
+
+def test_first_trial_is_the_estimator_itself(searched):
+    assert searched.study_.trials[0].params["dipolekernelridge__kernel__degree"] == 2.2
+
+
+def test_best_score_is_that_of_the_grid(searched, molecules):
+    model = clone(small_model()).set_params(**searched.best_params_)
+    folds = list(KFold(3, shuffle=True, random_state=0).split(np.arange(len(molecules))))
+    ridge = model[-1]
+    errors = cross_validate_grid(
+        model[0].fit_transform(molecules), alphas=ALPHAS, charge_weights=WEIGHTS, folds=folds,
+        ridge=ridge,
+    ).mean(axis=0)  # fmt: skip
+    assert errors.min() == pytest.approx(-searched.best_score_, rel=1e-4)
+
+
+def test_same_seed_same_trials(searched, molecules):
+    again = small_search(n_trials=5, refit=False).fit(molecules)
+    assert again.best_params_ == searched.best_params_
+    assert not hasattr(again, "best_estimator_")
+
+
+def test_best_model_is_saved(searched, molecules, tmp_path):
+    dipkit.save_model(searched.best_estimator_, tmp_path / "model")
+    loaded = dipkit.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(molecules), searched.predict(molecules))
+
+
+def test_other_ways_to_give_data(molecules, tmp_path):
+    atoms = dipkit.to_atoms(molecules)
+    labels = molecules.dipole_magnitude
+    bare = molecules.replace(
+        dipole_magnitude=np.full(len(labels), np.nan),
+        dipole_vector=np.full((len(labels), 3), np.nan),
+        charges=np.full(molecules.n_atoms, np.nan),
+    )
+    given = small_search(n_trials=1).fit(bare, labels, charges=molecules.charges)
+    vectors = np.full((len(labels), 3), np.nan)
+    riding = small_search(n_trials=1).fit(molecules.replace(dipole_vector=vectors))
+    assert given.best_score_ == pytest.approx(riding.best_score_, rel=1e-6)
+    assert given.best_estimator_[-1].label_summary_["n_charges"] == 36
+    listed = small_search(n_trials=1).fit(atoms)
+    assert listed.best_score_ == pytest.approx(
+        small_search(n_trials=1).fit(molecules).best_score_, rel=1e-3
+    )
+
+
+def test_fits_anew_where_the_grid_cannot_follow(molecules):
+    space = {"dipolekernelridge__alpha": FloatDistribution(1e-4, 1e-2, log=True)}
+    weights = np.ones(len(molecules))
+    weights[::3] = 2.0
+    search = small_search(space, scoring="r2", n_trials=2)
+    search.fit(molecules, sample_weight=weights)
+    assert search.best_score_ <= 1
+    assert set(search.best_params_) == set(space)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"guard": -1.0}, "guard"),
+        ({"guard": "yes"}, "guard"),
+        ({"space": {}}, "default_space"),
+        ({"space": {"alpha": FloatDistribution(0.1, 1)}}, "dipolekernelridge__alpha"),
+        ({"space": {"dipolekernelridge__alpha": 3}}, "distribution"),
+        ({"space": lambda trial: {"dipolekernelridg__alpha": 1.0}}, "Did you mean"),
+        ({"cv": 50}, "36 molecules"),
+        ({"cv": 2.5}, "splitter"),
+        ({"n_trials": 0}, "n_trials"),
+        ({"scoring": "mea"}, "scoring"),
+        ({"grid": {"degree": [1]}}, "grid"),
+        ({"storage": "/no/such/folder/study.db"}, "storage"),
+        ({"storage": "nosql://somewhere"}, "storage"),
+    ],
+)
+def test_refuses(molecules, changes, message):
+    with pytest.raises(InputError, match=message):
+        small_search(**changes).fit(molecules)
+
+
+def test_refuses_a_charge_weight_without_charges(molecules):
+    bare = molecules.replace(charges=None)
+    with pytest.raises(InputError, match="grid: charge_weight"):
+        small_search().fit(bare)
+
+
+def test_parameters_may_be_sequences(molecules):
+    def space(trial):
+        long = trial.suggest_categorical("long", [False, True])
+        return {"dipolekernelridge__annealing": (1000.0, 10.0) if long else (10.0,)}
+
+    search = small_search(space, n_trials=2, refit=False).fit(molecules)
+    column = search.cv_results_["param_dipolekernelridge__annealing"]
+    assert set(column.data) <= {(1000.0, 10.0), (10.0,)}
+
+
+def test_interrupt_before_any_score_is_an_interrupt(molecules, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dipkit.search.trial.FoldedProblem", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        small_search().fit(molecules)
+
+
+def test_interrupt_keeps_the_best(molecules):
+    def interrupt(study, trial):
+        if trial.number == 1:
+            raise KeyboardInterrupt
+
+    search = small_search(n_trials=20, callbacks=[interrupt]).fit(molecules)
+    assert search.n_trials_ == 2
+    assert search.predict(molecules[:2]).shape == (2,)
+
+
+def test_all_trials_failed(molecules):
+    space = {"dipolekernelridge__kernel__degree": FloatDistribution(0.1, 0.9)}
+    with pytest.raises(InputError, match=r"all 3 trials failed.*degree"):
+        small_search(space).fit(molecules)
+
+
+def test_study_in_pictures(searched):
+    figures = plot_study(searched.study_)
+    assert next(iter(figures)) == "History of the search"
+    assert len(figures) == 3
+    best = searched.study_.best_trial
+    for name, values in (("alpha", ALPHAS), ("charge_weight", WEIGHTS)):
+        found, errors = grid_errors(best, name)
+        assert found == values
+        assert min(errors) == pytest.approx(-best.value)
+    with pytest.raises(InputError, match="charge_weight"):
+        grid_errors(best, "degree")
+    # Optuna sets a style: it does not stay.
+    assert matplotlib.rcParams["axes.facecolor"] == "white"

@@ -1,0 +1,98 @@
+"""One trial: splits, descriptors, baseline, scores, failures."""
+
+import types
+
+import numpy as np
+import optuna
+import pytest
+from helpers.searches import ALPHAS, SMALL, small_search
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+
+from dipkit import SOAPTransformer
+from dipkit.learning.labels import read_labels
+from dipkit.search.splits import Splits
+
+
+def test_groups_stay_together(molecules):
+    formulas = molecules.formulas()
+    for train, test in Splits(3, read_labels(molecules, None, None, None), "formula").folds:
+        assert not set(formulas[train]) & set(formulas[test])
+
+
+def test_descriptors_are_computed_once_per_setting_of_a_scale(molecules, monkeypatch):
+    calls = []
+    original = SOAPTransformer.fit_transform
+
+    def counted(self, *args, **kwargs):
+        calls.append([scale.r_cut for scale in self.scales])
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(SOAPTransformer, "fit_transform", counted)
+    small_search(n_trials=3).fit(molecules)  # only weights and the kernel differ
+    assert calls == [[2.2], [3.5]]
+    calls.clear()
+    space = {"soaptransformer__scale1__r_cut": CategoricalDistribution([3.0, 3.5])}
+    sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
+    small_search(space, sampler=sampler, n_trials=3).fit(molecules)
+    assert sorted(calls) == [[2.2], [3.0], [3.5]]
+
+
+def test_descriptors_that_are_not_kept_give_the_same(searched, molecules, monkeypatch):
+    monkeypatch.setattr("dipkit.search.descriptor_cache.CACHE_SHARE", 0.0)
+    again = small_search(n_trials=2, refit=False).fit(molecules)
+    first = searched.cv_results_["mean_test_score"][:2]
+    np.testing.assert_allclose(again.cv_results_["mean_test_score"], first, rtol=1e-6)
+
+
+def test_folds_report_to_the_pruner(molecules):
+    class PruneAll(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number > 0 and len(trial.intermediate_values) == 2
+
+    for grid in ({"alpha": ALPHAS}, False):
+        space = SMALL | {"dipolekernelridge__alpha": FloatDistribution(1e-4, 1e-2, log=True)}
+        search = small_search(space, grid=grid, pruner=PruneAll(), n_trials=2, refit=False)
+        first, second = search.fit(molecules).study_.trials
+        assert list(first.intermediate_values) == [0, 1, 2]
+        assert first.intermediate_values[2] == pytest.approx(first.value)
+        assert second.state == TrialState.PRUNED
+
+
+def test_a_baseline_is_calculated_once(molecules, monkeypatch):
+    calls = []
+
+    def calculate(given, *_):
+        calls.append(len(given))
+        return types.SimpleNamespace(dipole=0.9 * given.dipole_vector, charges=given.charges)
+
+    monkeypatch.setattr("dipkit.estimator.baseline.gfn2", calculate)
+    search = small_search(grid=True, refit=False)
+    search.estimator.set_params(dipolekernelridge__baseline="gfn2")
+    search.fit(molecules)
+    assert calls == [36]
+    # 40 over the square of the number of labels is the usual alpha there.
+    assert 40 / 36**2 in search.study_.best_trial.user_attrs["grid"]["alpha"]
+    search.set_params(refit=True).fit(molecules[:30])
+    assert calls == [36, 30, 30]
+    assert search.best_estimator_[-1].baseline == "gfn2"
+
+
+def test_molecules_without_a_baseline_are_not_scored(molecules):
+    baseline = molecules.dipole_vector * 0.8
+    baseline[5] = np.nan
+    search = small_search(n_trials=1)
+    search.estimator.set_params(dipolekernelridge__baseline="given")
+    with pytest.warns(UserWarning, match="baseline"):
+        search.fit(molecules.replace(baseline_dipole=baseline))
+    assert np.isfinite(search.best_score_)
+
+
+def test_failed_trials_do_not_stop_the_study(molecules):
+    space = {"dipolekernelridge__kernel__degree": CategoricalDistribution([0.5, 2.0])}
+    sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
+    search = small_search(space, sampler=sampler, n_trials=2).fit(molecules)
+    states = {trial.state: trial for trial in search.study_.trials}
+    assert "degree" in states[TrialState.FAIL].user_attrs["reason"]
+    assert search.best_params_["dipolekernelridge__kernel__degree"] == 2.0
