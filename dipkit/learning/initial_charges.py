@@ -4,7 +4,7 @@
 found. A start is a ridge fit of the model's charges to given charges: reference charges where there
 are any, else guessed ones. Random starts are for comparison. Symbols: weights w (r,); N molecules
 with n atoms; dipoles mu (N, 3) and magnitudes m (N,) in debye. The iterations that follow are in
-`solvers.py`.
+`reweighted.py`.
 """
 
 from __future__ import annotations
