@@ -52,11 +52,11 @@ class LinearisedObjective:
     def __init__(self, objective: JointObjective, weights: Array):
         self.objective, self.backend = objective, objective.backend
         to_host, xp = self.backend.to_host, self.backend.xp
-        mu = objective.dipoles(objective.at(weights))[0]
+        mu = objective.dipoles(objective.at(weights))[0, :, :]
         residuals = objective.residuals(mu)
         omega = objective.loss.weight(residuals, xp)
         kappa = xp.maximum(objective.loss.curvature(residuals, xp), LEAST_CURVATURE * omega)
-        shares: FloatArray = to_host(objective.weights[0])
+        shares: FloatArray = to_host(objective.weights[0, :])
         self.n_labelled = int(np.count_nonzero(shares))
         self.directions = unit_vectors(to_host(mu))
         self._has_vector: NDArray[np.bool_] = to_host(objective.has_vector)

@@ -153,9 +153,9 @@ def magnitude_scale(objective: JointObjective, w: Array) -> float:
         1 for weights whose dipoles are zero or not finite.
     """
     xp = objective.backend.xp
-    mu = objective.at(w).dipole_change[0]
+    mu = objective.at(w).dipole_change[0, ...]
     target = objective.target_vectors(mu)
-    weights = objective.weights[0][:, None]
+    weights = objective.weights[0, :, None]
     square = float(xp.sum(weights * mu * mu))
     overlap = float(xp.sum(weights * mu * target))
     return max(overlap / square, 0.0) if math.isfinite(square) and square > 0 else 1.0
