@@ -4,7 +4,7 @@ Symbols, for each element e: environments z_1..z_Me, kernel matrix K_MM (M_e, M_
 (M_e, r_e - 1) with W^T K_MM W = 1, basis functions phi(x) = [k(x, z) W, BIAS] (r_e,). All elements:
 r columns, weights w (r,); E elements, S sets of weights. Equation (7) of the theory page. How the
 environments are chosen is in `inducing.py`, sums of basis functions over molecules are in
-`statistics.py`.
+`accumulate.py`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 found. A start is a ridge fit of the model's charges to given charges: reference charges where there
 are any, else guessed ones. Random starts are for comparison. Symbols: weights w (r,); N molecules
 with n atoms; dipoles mu (N, 3) and magnitudes m (N,) in debye. The iterations that follow are in
-`solvers.py`.
+`reweighted.py`.
 """
 
 from __future__ import annotations
@@ -153,9 +153,9 @@ def magnitude_scale(objective: JointObjective, w: Array) -> float:
         1 for weights whose dipoles are zero or not finite.
     """
     xp = objective.backend.xp
-    mu = objective.at(w).dipole_change[0]
+    mu = objective.at(w).dipole_change[0, ...]
     target = objective.target_vectors(mu)
-    weights = objective.weights[0][:, None]
+    weights = objective.weights[0, :, None]
     square = float(xp.sum(weights * mu * mu))
     overlap = float(xp.sum(weights * mu * target))
     return max(overlap / square, 0.0) if math.isfinite(square) and square > 0 else 1.0

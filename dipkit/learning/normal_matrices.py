@@ -115,11 +115,11 @@ class RenewedMatrix:
 
     def solve(self, right: Array, problems: Indices) -> Array:
         """Inverse of the matrix times a vector (1, r)."""
-        return self._backend.solve(self._factor, right[0])[None]
+        return self._backend.solve(self._factor, right[0, ...])[None, ...]
 
     def matrix(self, objective: JointObjective, here: Iterate) -> Array:
         """Compute the matrix (r, r) at these dipoles: a new array each time."""
-        omega = objective.majoriser_weights(here.residual)[0]
+        omega = objective.majoriser_weights(here.residual)[0, ...]
         undirected = omega * self._shares if self.directed else omega
         if not self.fixed:
             matrix = self._without_directions(objective, undirected)
@@ -128,7 +128,7 @@ class RenewedMatrix:
                 self._constant_part = self._without_directions(objective, undirected)
             matrix = self._backend.xp.asarray(self._constant_part, copy=True)
         if self.directed:
-            units = objective.units(here)[0]
+            units = objective.units(here)[0, ...]
             directed_gram(objective.rows, units, omega - undirected, self._backend, out=matrix)
         self._backend.diagonal(matrix)[...] += objective.alpha
         return matrix

@@ -199,7 +199,7 @@ class JointObjective:
         """Compute what is linear in W (B, r)."""
         xp = self.backend.xp
         # A product with one vector reads rows that lie in a file part by part.
-        product = (self.rows @ W[0])[None] if W.shape[0] == 1 else W @ self.rows.T
+        product = (self.rows @ W[0, ...])[None, ...] if W.shape[0] == 1 else W @ self.rows.T
         change = xp.reshape(product, (W.shape[0], -1, 3))
         return Direction(W, change, self.terms.product(W))
 
@@ -237,7 +237,7 @@ class JointObjective:
         xp = self.backend.xp
         pull = (self.majoriser_weights(here.residual) * here.residual)[..., None] * self.units(here)
         pull = xp.reshape(pull, (pull.shape[0], -1))
-        gradient = (pull[0] @ self.rows)[None] if pull.shape[0] == 1 else pull @ self.rows
+        gradient = (pull[0, ...] @ self.rows)[None, ...] if pull.shape[0] == 1 else pull @ self.rows
         gradient = gradient + self.alpha * (here.w - self.prior)
         return self.project(gradient + here.term_product - self.terms.rhs)
 

@@ -190,12 +190,12 @@ class SingleTerms:
         self.rhs, self.constant = backend.zeros((1, n_columns)), backend.zeros(1)
         if term is not None:
             self._gram, self._factor = term.gram, weight / term.weight
-            self.rhs = (self._factor * term.rhs)[None]
+            self.rhs = (self._factor * term.rhs)[None, ...]
             self.constant = self.constant + self._factor * term.constant
 
     def product(self, W: Array) -> Array:
         """G w (1, r)."""
-        return 0.0 * W if self._gram is None else (self._factor * (self._gram @ W[0]))[None]
+        return 0.0 * W if self._gram is None else (self._factor * (self._gram @ W[0, ...]))[None, ...]
 
     def add_to(self, matrix: Array) -> None:
         """Add G to a matrix (r, r)."""

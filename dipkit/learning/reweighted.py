@@ -179,7 +179,7 @@ def solve_annealed(
     found = minimise(objective, matrices, weights, max_iter, tol, memory)
     history = [float(values[0]) for values in found.history]
     return SolveResult(
-        weights=found.weights[0],
+        weights=found.weights[0, ...],
         objective=history[-1],
         status=Status.CONVERGED if found.converged[0] else Status.MAX_ITER,
         n_iter=n_iter + found.n_iter,

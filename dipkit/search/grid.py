@@ -1,6 +1,6 @@
 """The grid of alpha and charge weight lambda that each trial scores: its values and their checks.
 
-How a grid is scored is in `folds.py`.
+How a grid is scored is in `fold_grid.py`.
 """
 
 from __future__ import annotations

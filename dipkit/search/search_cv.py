@@ -1,8 +1,8 @@
 """`DipoleSearchCV`: hyperparameter search with Optuna over the whole model.
 
 Each trial draws what changes descriptors or kernel, and scores a whole grid of (alpha, lambda) at
-the price of a few fits (`folds.py`). Symbols: N molecules, k folds; scores are negative errors in
-debye, higher is better. What is drawn is in `space.py`, what a trial computes in `trial.py`, how
+the price of a few fits (`fold_grid.py`). Symbols: N molecules, k folds; scores are negative errors
+in debye, higher is better. What is drawn is in `space.py`, what a trial computes in `trial.py`, how
 studies are kept in `study.py`, the comparison with the untuned estimator in `guard.py`.
 """
 

@@ -1,5 +1,6 @@
 """Many problems minimised together: each against the objective and the solver of one fit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dipkit.learning.dipole_gram import weighted_gram
 from dipkit.learning.line_search import find_lengths
 from dipkit.learning.losses import HuberLoss, Loss, SquaredLoss
 from dipkit.learning.normal_matrices import TRANSVERSE_SHARE, SharedFactors, shared_directions
-from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.objective import DipoleTarget, Direction, Iterate, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.reweighted import minimise, solve_reweighted
 from dipkit.search.fold_terms import FoldedTerm, FoldTerms
@@ -264,3 +265,37 @@ def test_line_search_finds_every_root() -> None:
     lengths = find_lengths(lambda t: (t - roots) * (1 + (t - roots) ** 2 / 1e4), np)
     np.testing.assert_allclose(lengths, roots, rtol=0.11)
     assert find_lengths(lambda t: np.ones(2), np).tolist() == [1.0, 1.0]
+
+
+def test_steps_of_a_matrix_that_is_too_small_are_halved(
+    parts: Parts, points: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share of P^-1 g is safe for a matrix of its own; any other may lead too far."""
+    start, prior = points
+    objective, matrices = together(parts, SquaredLoss(), 0.05, prior), factors(parts, 0.05)
+    solve = matrices.solve
+    matrices.solve = lambda right, problems: 1e3 * solve(right, problems)  # type: ignore[method-assign]
+    monkeypatch.setattr(
+        dipkit.learning.reweighted, "find_lengths", lambda slope, xp: 1e6 * xp.ones_like(slope(0.0))
+    )
+    history = np.array(minimise(objective, matrices, start, 10, 1e-9).history)
+    assert len(history) == 11
+    assert (np.diff(history, axis=0) < 0).all()
+
+
+def test_a_problem_that_no_step_lowers_ends_where_it_is(
+    parts: Parts, points: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a minimum to rounding; it is not tried again."""
+    (start, prior), moved = points, JointObjective.moved
+
+    def higher(self: JointObjective, here: Iterate, direction: Direction, t: np.ndarray) -> Iterate:
+        there = moved(self, here, direction, t)
+        return replace(there, value=np.where(t == 0, here.value, np.maximum(there.value, 1e9)))
+
+    monkeypatch.setattr(JointObjective, "moved", higher)
+    objective, matrices = together(parts, SquaredLoss(), 0.05, prior), factors(parts, 0.05)
+    found = minimise(objective, matrices, start, 50, 1e-9)
+    np.testing.assert_array_equal(found.weights, start)
+    assert found.converged.all()
+    assert found.n_iter == 2

@@ -302,17 +302,14 @@ def test_a_part_of_the_fit_that_leaves_the_device_is_refused(
     use_strict_device(monkeypatch)
 
     def on_the_host(self: JointObjective, vectors: Any) -> Any:
-        return np.linalg.norm(vectors, axis=1)
+        return np.linalg.norm(vectors, axis=-1)
 
     def never_back(self: JointObjective, vectors: Any) -> Any:
         return self.backend.to_host(lengths(self, vectors))
 
-    for hidden, error, match in (
-        (on_the_host, RuntimeError, r"Can't convert array on the .*device1"),
-        (never_back, TypeError, "neither Array nor Python scalars"),
-    ):
+    for hidden in (on_the_host, never_back):
         monkeypatch.setattr(JointObjective, "_lengths", hidden)
-        with pytest.raises(error, match=match):
+        with pytest.raises(RuntimeError, match=r"Can't convert array on the .*device1"):
             DipoleKernelRidge().fit(molecules)
 
 
