@@ -42,7 +42,7 @@ from dipkit import DipoleKernelRidge, SOAPTransformer
 from dipkit.data import load_organics
 
 molecules = SOAPTransformer(n_jobs=1).fit_transform(load_organics()[:12])
-model = DipoleKernelRidge(n_inducing=20, random_state=0).fit(molecules)
+model = DipoleKernelRidge(random_state=0).set_params(basis__n_inducing=20).fit(molecules)
 print(model.memory_plan_["present_gb"], bool(model.predict(molecules).min() >= 0))
 """
 

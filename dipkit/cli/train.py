@@ -19,6 +19,7 @@ from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
 from ..support.backend import get_backend
 from ..support.json_values import plain
+from ..support.nested_parameters import named_parameters
 from ..support.system_memory import parse_bytes
 
 # Molecules that the training error is taken over: enough for a figure, cheap at any size.
@@ -60,7 +61,7 @@ def fit_model(
         "molecules": len(molecules),
         "elements": molecules.summary().elements,
         "labels": plain(ridge.label_summary_),
-        "parameters": plain(ridge.get_params(deep=False)),
+        "parameters": plain(named_parameters(ridge)),
         "alpha": ridge.alpha_,
         "charge_weight": ridge.charge_weight_,
         "baseline_factor": ridge.baseline_factor_,

@@ -57,5 +57,5 @@ def warn_units(magnitudes: NDArray[np.float64]) -> None:
     warnings.warn(
         f"dipole labels: their median is {median:.3g} debye, and molecules have about "
         f"{TYPICAL:g}. Perhaps they are in {unit}: multiply them by {UNITS[unit]:.6g}.",
-        stacklevel=4,
+        stacklevel=5,
     )

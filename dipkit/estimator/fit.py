@@ -224,7 +224,7 @@ def _solve(
         warnings.warn(
             f"{result.status.value} (max_iter={solver.max_iter}, alpha={objective.alpha:g})",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
     return result
 

@@ -27,6 +27,7 @@ from sklearn.pipeline import Pipeline
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from ..support.json_values import plain
+from ..support.nested_parameters import named_parameters
 from .format1 import with_new_paths
 
 __all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
@@ -241,7 +242,7 @@ def _describe(model: Any) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "libraries": {"python": platform.python_version()} | _versions(),
         "steps": [type(step).__name__ for step in steps],
-        "parameters": {type(step).__name__: plain(_parameters(step)) for step in steps},
+        "parameters": {type(step).__name__: plain(named_parameters(step)) for step in steps},
         "units": UNITS,
         "labels": plain(getattr(steps[-1], "label_summary_", {})),
         "fit": plain({key: getattr(steps[-1], f"{key}_", None) for key in _FIT}),
@@ -263,14 +264,6 @@ def _without_caches(model: Any) -> Any:
         elif isinstance(value, BaseEstimator):
             setattr(other, name, _without_caches(value))
     return other
-
-
-def _parameters(step: Any) -> dict[str, Any]:
-    """Parameters of a step, name by name; of a group of parameters the name of its class too."""
-    return {
-        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
-        for name, value in step.get_params().items()
-    }
 
 
 def _versions() -> dict[str, str]:

@@ -154,8 +154,9 @@ def magnitude_scale(objective: JointObjective, w: Array) -> float:
     """
     xp = objective.backend.xp
     mu = objective.at(w).dipole_change[0, ...]
-    target = objective.target_vectors(mu)
     weights = objective.weights[0, :, None]
     square = float(xp.sum(weights * mu * mu))
-    overlap = float(xp.sum(weights * mu * target))
-    return max(overlap / square, 0.0) if math.isfinite(square) and square > 0 else 1.0
+    if not (math.isfinite(square) and square > 0):
+        return 1.0
+    overlap = float(xp.sum(weights * mu * objective.target_vectors(mu)))
+    return max(overlap / square, 0.0)

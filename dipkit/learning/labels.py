@@ -254,5 +254,5 @@ def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> Non
         warnings.warn(
             f"{single.sum()} of {len(molecules)} molecules are single atoms. Their dipole is zero "
             "whatever their charge; they add environments to choose from, and nothing else.",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -52,7 +52,7 @@ class NestedParameters(BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no parameter of that name.
+            If there is no parameter of that name, or a group is not there.
         InputError
             If a group that is needed has an unknown name.
         """
@@ -62,9 +62,22 @@ class NestedParameters(BaseEstimator):
                 value = params.pop(name, getattr(self, name))
                 # A copy: the group of a caller, or of another estimator, stays as it is.
                 group = clone(value) if hasattr(value, "get_params") else self._groups[name](value)
-                setattr(self, name, value if group is None else group)
+                if group is None:
+                    raise ValueError(f"{name}={value!r} has no parameters: got {name}__ names.")
+                setattr(self, name, group)
         super().set_params(**params)
         return self
+
+
+def named_parameters(estimator: BaseEstimator) -> dict[str, Any]:
+    """Parameters of an estimator by name, for people and files.
+
+    A group is shown by the name of its class, and its parameters under their own names.
+    """
+    return {
+        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
+        for name, value in estimator.get_params(deep=True).items()
+    }
 
 
 def _group_or_none(make: Callable[[Any], BaseEstimator | None], value: Any) -> BaseEstimator | None:

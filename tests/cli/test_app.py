@@ -96,7 +96,7 @@ def test_info_of_data_and_models(model: Path, data: Path, tmp_path: Path) -> Non
     renamed = tmp_path / "model.xyz"  # told by content, not by name
     renamed.write_bytes(model.read_bytes())
     about = json.loads(run("info", renamed, "--json").stdout)
-    assert about["parameters"]["DipoleKernelRidge"]["n_inducing"] == 60
+    assert about["parameters"]["DipoleKernelRidge"]["basis__n_inducing"] == 60
     assert "dipkit_version" in run("info", model).stdout
 
 

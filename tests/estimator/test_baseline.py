@@ -99,7 +99,7 @@ def test_a_strong_penalty_leaves_the_scaled_baseline(ridge, molecules) -> None:
 
 def test_the_solver_starts_at_the_scaled_baseline(ridge, molecules) -> None:
     ridge.set_params(baseline__direction_weight=0.0, charge_weight=0.0).fit(molecules)
-    b = ridge.baseline_scale_
+    b = ridge.baseline_factor_
     dipole = b * molecules.baseline_dipole + (1 - b) * even_dipoles(molecules)
     errors = np.linalg.norm(dipole, axis=1) - molecules.dipole_magnitude
     assert ridge.history_[0] == pytest.approx(np.mean(errors**2), rel=1e-9)

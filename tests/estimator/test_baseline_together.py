@@ -87,7 +87,9 @@ def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
     assert parts.baseline_factor_ == b
     choose = dipkit.estimator.fit.choose_environments
 
-    def prepare(labels: FitLabels, baseline: Baseline, n_jobs: Any) -> tuple[FitLabels, float]:
+    def prepare(
+        labels: FitLabels, baseline: Baseline, factor: None, n_jobs: Any
+    ) -> tuple[FitLabels, float]:
         return prepare_labels(labels, baseline, b, n_jobs)
 
     def of_first(_: Molecules, *arguments: Any) -> Any:
@@ -166,7 +168,9 @@ def test_quadrupoles_only_where_charges_make_the_dipoles(
     pipeline: Pipeline, molecules: Molecules, described: Molecules
 ) -> None:
     bare = molecules.replace(features=None)
-    with pytest.raises(InputError, match="quadrupole: the predicted dipoles are not those"):
+    with pytest.raises(
+        InputError, match="quadrupole: expected dipoles that the predicted charges make"
+    ):
         pipeline[-1].predict_quadrupole(molecules)
     with pytest.raises(InputError, match=r"Use a model without a baseline"):
         _ = predict_all(pipeline, bare).quadrupole

@@ -160,7 +160,9 @@ molecules = Molecules(
     dipole_magnitude=rng.random(n),
     features=Features((x / np.linalg.norm(x, axis=1, keepdims=True),), (1.0,)),
 )
-model = DipoleKernelRidge(n_inducing=900, max_iter=3, annealing=(), memory_budget=int(sys.argv[1]))
+model = DipoleKernelRidge(memory_budget=int(sys.argv[1])).set_params(
+    basis__n_inducing=900, solver__max_iter=3, solver__annealing=()
+)
 import warnings
 warnings.simplefilter("ignore")
 model.fit(molecules)

@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV
 
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel, default_model
 from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
+from dipkit.estimator.baseline_molecules import prepare_labels
 from dipkit.estimator.defaults import resolve_start
 from dipkit.estimator.parameters import (
     ChargeStart,
@@ -59,9 +60,11 @@ def test_a_name_becomes_its_group() -> None:
 
 
 def test_what_has_no_effect_cannot_be_set() -> None:
-    for name in ("loss__threshold", "baseline__direction_weight", "start__n_restarts"):
+    for name in ("loss__threshold", "start__n_restarts"):
         with pytest.raises(ValueError, match="Invalid parameter"):
             DipoleKernelRidge().set_params(**{name: 1.0})
+    with pytest.raises(ValueError, match="baseline=None has no parameters"):
+        DipoleKernelRidge().set_params(baseline__direction_weight=1.0)
 
 
 def test_a_group_that_was_given_is_not_changed() -> None:
@@ -151,7 +154,7 @@ def test_start_for_given_labels(
     described: Molecules, start: Any, with_charges: bool, expected: str
 ) -> None:
     molecules = described if with_charges else described.replace(charges=None)
-    labels = read_labels(molecules, None, None, None)
+    labels, _ = prepare_labels(read_labels(molecules, None, None, None), None)
     assert resolve_start(Settings.of(DipoleKernelRidge(start=start)).start, labels) == expected
 
 

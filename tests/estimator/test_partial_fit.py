@@ -47,11 +47,11 @@ def test_the_statistics_are_those_of_all(described: Molecules) -> None:
     parts = in_parts(exact_ridge(), first, rest)._statistics
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        fit = dipkit.estimator.regression.fit_statistics
+        learn = dipkit.estimator.regression.learn
         patch.setattr(
             dipkit.estimator.regression,
-            "fit_statistics",
-            lambda self, statistics: (seen.append(statistics), fit(self, statistics))[1],
+            "learn",
+            lambda settings, statistics: (seen.append(statistics), learn(settings, statistics))[1],
         )
         all_at_once(exact_ridge(), first, described)
     (whole,) = seen
@@ -95,7 +95,7 @@ def test_environments_stay(described: Molecules) -> None:
 def test_fit_starts_anew(described: Molecules) -> None:
     model = exact_ridge().partial_fit(described[:20]).fit(described[20:])
     np.testing.assert_array_equal(model.dual_coef_, exact_ridge().fit(described[20:]).dual_coef_)
-    assert not hasattr(model, "_statistics")
+    assert model._statistics is None
 
 
 def test_a_failed_part_changes_nothing(described: Molecules) -> None:
@@ -124,7 +124,7 @@ def test_statistics_are_not_saved(described: Molecules, tmp_path: Path) -> None:
     copy = pickle.loads(pickle.dumps(model))
     save_model(model, tmp_path / "model.dipkit")
     for other in (copy, load_model(tmp_path / "model.dipkit")):
-        assert not hasattr(other, "_statistics")
+        assert other._statistics is None
         np.testing.assert_array_equal(other.predict(described), model.predict(described))
 
 

@@ -109,7 +109,7 @@ def test_metadata(saved: Path) -> None:
     about = read_metadata(saved)
     assert about["format_version"] == FORMAT_VERSION
     assert about["units"] == {"length": "angstrom", "charge": "e", "dipole": "debye"}
-    assert about["parameters"]["DipoleKernelRidge"]["n_inducing"] == 20
+    assert about["parameters"]["DipoleKernelRidge"]["basis__n_inducing"] == 20
     assert about["parameters"]["SOAPTransformer"]["scale1__rbf"] == "gto"
     assert about["labels"]["n_charges"] == 12
     assert {"numpy", "scikit-learn", "skops", "python"} <= set(about["libraries"])
@@ -133,7 +133,7 @@ def test_every_trusted_type_exists() -> None:
 
 def test_unknown_type_is_refused_by_name(soap, described, tmp_path: Path) -> None:
     own = f"{OwnKernel.__module__}.OwnKernel"
-    model = fitted(soap, described, kernel=OwnKernel())
+    model = fitted(soap, described, basis__kernel=OwnKernel())
     path = tmp_path / "own.dipkit"
     with pytest.raises(InputError, match=own):
         save_model(model, path)

@@ -96,7 +96,7 @@ def test_scale_floor_novelty_and_ceiling(fitted: Fit, described: Molecules) -> N
         for atom, arm in enumerate(arms @ linear.directions[molecule]):
             number = int(one.numbers[atom])
             x = [scale[atom : atom + 1] for scale in one.features.scales]
-            phi = fitted.basis.evaluate(number, x)[0, :-1]
+            phi = fitted.basis.basis_functions(number, x)[0, :-1]
             total += arm**2 * max(1 - phi @ phi, 0.0)
         beyond.append(total / (N * alpha))
     widths = variances + 0.1 * linear.label_variance
@@ -140,7 +140,7 @@ def test_labels_in_another_unit(described: Molecules) -> None:
             features=described[:N].features,
         )
         # The prior and the charge labels scale as well, so that alpha stays.
-        model = fit(molecules, alpha=1e-3, charge_weight=1e-3, tol=1e-12).model
+        model = fit(molecules, alpha=1e-3, charge_weight=1e-3, solver__tol=1e-12).model
         found.append(model.predict(described, return_std=True)[1])
     np.testing.assert_allclose(found[1], 2 * found[0], rtol=1e-3)
 
@@ -153,7 +153,7 @@ def test_an_absolute_loss_is_a_hubers(described: Molecules) -> None:
     other = fit(
         magnitudes,
         loss="huber",
-        huber_threshold=t,
+        loss__threshold=t,
         alpha=2 * t * 1e-2,
         charge_weight=2 * t * 1e-2,
         **settings,

@@ -32,7 +32,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(dipkit.estimator.fit, name, fail)
 
 
-STEPS = ["choose_environments", "build_basis", "gather", "_solve", "fit_spread"]
+STEPS = ["choose_environments", "build_basis", "gather", "_solve", "calibrate_std"]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -74,7 +74,7 @@ def test_a_first_fit_that_fails_leaves_an_unfitted_model(
         model.predict(described)
 
 
-@pytest.mark.parametrize("step", ["gather", "_solve", "fit_spread"])
+@pytest.mark.parametrize("step", ["gather", "_solve", "calibrate_std"])
 def test_a_part_that_fails_counts_for_nothing(
     described: Molecules, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

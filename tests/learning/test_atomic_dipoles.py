@@ -18,6 +18,7 @@ from dipkit.estimator.fit import first_statistics
 from dipkit.estimator.linearised import LinearisedObjective
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.estimator.metrics import mae_scorer
+from dipkit.estimator.settings import Settings
 from dipkit.estimator.std_prediction import StdPredictor, _variance
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
@@ -279,17 +280,17 @@ def test_dual_coefficients_are_the_weights(molecules: Molecules, basis: Basis) -
 def test_predictions_are_the_rows_times_the_weights(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, store = [], dipkit.estimator.fit._store
+    seen, attributes = [], dipkit.estimator.fit._basis_attributes
     monkeypatch.setattr(
-        dipkit.estimator.fit, "_store", lambda *a: (seen.extend(a[1:3]), store(*a))[1]
+        dipkit.estimator.fit, "_basis_attributes", lambda *a: (seen.extend(a), attributes(*a))[1]
     )
     model = ridge().fit(molecules)
-    result, basis = seen
+    basis, weights = seen
     rows, _ = accumulate(molecules, basis)
-    mu = constant_dipoles(molecules) + (rows @ result.weights).reshape(-1, 3)
+    mu = constant_dipoles(molecules) + (rows @ weights).reshape(-1, 3)
     np.testing.assert_allclose(model.predict_dipole(molecules), mu, atol=1e-7)
     np.testing.assert_allclose(model.predict(molecules), np.linalg.norm(mu, axis=1), atol=1e-7)
-    q, of_atoms = atoms_of(molecules, basis, result.weights)
+    q, of_atoms = atoms_of(molecules, basis, weights)
     np.testing.assert_allclose(model.predict_charges(molecules), q, atol=1e-7)
     np.testing.assert_allclose(model.predict_atomic_dipoles(molecules), of_atoms, atol=1e-7)
     charges, dipole, std = model.predict_together(molecules)
@@ -387,7 +388,7 @@ def test_standard_deviations_hold_the_draws(
     objective, weights, basis = seen
     model.std_novelty_, scale = 0.0, model.std_floor_ / np.sqrt(0.1)
     std = model.predict(molecules, return_std=True)[1]
-    mu = objective.dipoles(objective.at(weights))
+    mu = objective.dipoles(objective.at(weights))[0]
     unit = mu / np.linalg.norm(mu, axis=1, keepdims=True)
     g = np.einsum("ac,acr->ar", unit, objective.rows.reshape(len(mu), 3, -1))
     h = LinearisedObjective(objective, weights).curvature()
@@ -412,7 +413,7 @@ def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
     for name in ("predict_dipole", "predict_atomic_dipoles"):
         found, expected = (getattr(model, name)(described) for model in (parts, whole))
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    with pytest.raises(InputError, match=r"atomic_dipoles: the calls .* used 0.4, got 0.1"):
+    with pytest.raises(InputError, match="basis__atomic_dipoles: changed since the first call"):
         parts.set_params(basis__atomic_dipoles=0.1).partial_fit(second)
 
 
@@ -445,7 +446,9 @@ def test_rows_in_a_file_give_the_same_model(
 @pytest.mark.parametrize("n_inducing", [5, 60, 400])
 def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) -> None:
     labels = read_labels(described, None, None, None)
-    basis = first_statistics(ridge(basis__n_inducing=n_inducing), labels, 1.0, keep=False).basis
+    basis = first_statistics(
+        Settings.of(ridge(basis__n_inducing=n_inducing)), labels, 1.0, keep=False
+    ).basis
     bare, plan = (plan_fit(described, n_inducing, with_dipoles=on) for on in (False, True))
     row, n_elements = 24 * len(described), len(basis.elements)
     assert row * basis.n_columns <= plan.rows

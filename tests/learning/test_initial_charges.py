@@ -183,7 +183,7 @@ def test_a_scale_is_not_negative() -> None:
     """Vectors opposite to the dipoles of the weights: no positive factor is better than 0."""
     J = objective("vectors")
     w = np.random.default_rng(0).standard_normal(R)
-    J.vectors = -J.at(w).moment
+    J.vectors = -J.at(w).dipole_change[0]
     assert magnitude_scale(J, w) == 0.0
     assert magnitude_scale(J, -w) == pytest.approx(1.0)
 
@@ -197,7 +197,7 @@ def test_weights_that_are_not_finite_are_not_scaled(size: float) -> None:
 def test_the_scale_is_that_of_molecules_of_positive_weight() -> None:
     J = objective()
     w = np.random.default_rng(0).standard_normal(R)
-    size = np.linalg.norm(J.at(w).moment, axis=1)
+    size = np.linalg.norm(J.at(w).dipole_change[0], axis=1)
     J.magnitudes = np.where(np.arange(N) < 5, 2 * size, 9 * size)
-    J.weights = np.where(np.arange(N) < 5, 0.2, 0.0)
+    J.weights = np.where(np.arange(N) < 5, 0.2, 0.0)[None]
     assert magnitude_scale(J, w) == pytest.approx(2.0)
