@@ -62,7 +62,7 @@ class DescriptorCache:
         if soap.forecast_bytes(self.molecules) > CACHE_SHARE * host_memory():
             return head, soap.transform(self.molecules)
         scales = tuple(self._scale(soap, scale) for scale in soap.scales_)
-        features = Features(scales, tuple(scale.weight for scale in soap.scales_))
+        features = Features(scales, tuple(scale.weight for scale in soap.scales_), soap.made_by_)
         return head, self.molecules.replace(features=features)
 
     def _scale(self, soap: SOAPTransformer, scale: SOAPScale) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ SOAP, RIDGE = "soaptransformer", "dipolekernelridge"
 
 # Parameters of the last step: the two of the grid, and those that the default space names.
 ALPHA, CHARGE_WEIGHT = "alpha", "charge_weight"
+CHARGE_DISCREPANCY = "charge_discrepancy"
 DEGREE, N_INDUCING = "basis__kernel__degree", "basis__n_inducing"
 
 # Parameters, by the last part of their names, that change where or how fast a model is computed,
@@ -60,7 +61,7 @@ def follows_one_start(ridge: BaseEstimator) -> bool:
 
 def has_discrepancy(ridge: BaseEstimator) -> bool:
     """Whether the model has a finite charge discrepancy."""
-    return absorbs(getattr(ridge, "charge_discrepancy", None))
+    return absorbs(getattr(ridge, CHARGE_DISCREPANCY, None))
 
 
 def untuned_penalties(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[float, float]:

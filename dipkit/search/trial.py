@@ -29,8 +29,10 @@ from .grid import Grid
 from .optuna_objects import report
 from .ridge_parameters import (
     ALPHA,
+    CHARGE_DISCREPANCY,
     CHARGE_WEIGHT,
     baseline_of,
+    has_discrepancy,
     last_step,
     last_step_prefix,
     untuned_penalties,
@@ -137,8 +139,9 @@ class SearchTask:
         _, described, last = self.prepare(params)
         if self.grid is None:
             weights = self.labels.target.weights
-            errors = list(fit_folds(last, described, weights, folds, signed_errors))
-            return [test for _, test in folds], errors
+            some = scorable(last, described, folds)
+            errors = list(fit_folds(last, described, weights, some, signed_errors))
+            return [test for _, test in some], errors
         labels = FitLabels(self.labels.target, self.labels.charges, described)
         alpha, charge_weight = untuned_penalties(last, labels)
         problem = FoldGrid(labels, last, folds, [alpha], [charge_weight])
@@ -232,6 +235,11 @@ class SearchTask:
     ) -> None:
         alphas, weights = self._grid_values(params)
         point = {ALPHA: float(alphas[int(best[0])]), CHARGE_WEIGHT: float(weights[int(best[1])])}
-        trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in point.items()})
+        values: Params = dict(point)
+        last = last_step(clone(self.estimator).set_params(**params))
+        if not point[CHARGE_WEIGHT] and has_discrepancy(last):
+            # A discrepancy of charges without weight has no effect, and a model refuses it.
+            values[CHARGE_DISCREPANCY] = None
+        trial.set_user_attr("grid_params", {self.prefix + k: v for k, v in values.items()})
         curve = {ALPHA: list(alphas), CHARGE_WEIGHT: list(weights), "score": means.tolist()}
         trial.set_user_attr("grid", curve)

@@ -19,7 +19,7 @@ from dipkit.search import space_from_json
 
 SPACE = {
     "dipolekernelridge__basis__n_inducing": [30],
-    "dipolekernelridge__kernel__degree": {"low": 1.6, "high": 3.0},
+    "dipolekernelridge__basis__kernel__degree": {"low": 1.6, "high": 3.0},
     "dipolekernelridge__alpha": {"low": 1e-4, "high": 1e-2, "log": True},
 }
 

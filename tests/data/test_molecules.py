@@ -286,6 +286,7 @@ def test_summary_and_repr() -> None:
     assert summary.n_vectors == molecules.has_vector.sum()
     assert summary.n_charges == molecules.has_charges.sum()
     assert summary.n_baseline == 4
+    assert summary.n_one_atom == 1
     assert sum(summary.as_dict()["total_charges"].values()) == 4
     assert "4 molecules, 10 atoms" in repr(molecules)
 

@@ -388,7 +388,7 @@ def test_search_leaves_out_what_it_cannot_score(described, grid, scoring) -> Non
     ridge = DipoleKernelRidge(
         baseline="given", basis=InducingBasis(n_inducing=40), alpha=1e-3, charge_weight=0.0
     )
-    space = {"kernel__degree": FloatDistribution(1.5, 2.5)}
+    space = {"basis__kernel__degree": FloatDistribution(1.5, 2.5)}
     search = DipoleSearchCV(
         ridge, space, grid=grid, scoring=scoring, n_trials=1, cv=2, guard=None, random_state=0
     )

@@ -18,8 +18,9 @@ from dipkit.estimator.baseline_molecules import (
     prepare_molecules,
     scale_labels,
 )
-from dipkit.learning.charge_maps import dipoles, even_charges, even_dipoles
+from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.labels import FitLabels, read_labels
+from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
 from dipkit.quantum.calculation import Calculated
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dipkit.search.folds
 import numpy as np
 import pytest
 import scipy.optimize

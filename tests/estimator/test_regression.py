@@ -548,7 +548,7 @@ def test_score_leaves_out_molecules_without_a_magnitude(
 def test_grid_search_tunes_every_level(described: Molecules, frames: list[Atoms]) -> None:
     grid = [
         {"dipolekernelridge__alpha": [1e-3, 1e3]},
-        {"dipolekernelridge__kernel__degree": [2, 4]},
+        {"dipolekernelridge__basis__kernel__degree": [2, 4]},
         {"soaptransformer__scale0__weight": [0.01, 1.0]},
         {"dipolekernelridge__charge_weight": ["auto", 0.0]},
     ]

@@ -7,7 +7,7 @@ from dipkit import DipoleKernelRidge, DipoleSearchCV, SOAPScale, SOAPTransformer
 
 ALPHAS, WEIGHTS = [1e-2, 1e-4], [0.0, 1e-2]
 SMALL = {
-    "dipolekernelridge__kernel__degree": FloatDistribution(1.0, 3.0),
+    "dipolekernelridge__basis__kernel__degree": FloatDistribution(1.0, 3.0),
     "soaptransformer__scale1__weight": FloatDistribution(1e-3, 1e-1, log=True),
 }
 

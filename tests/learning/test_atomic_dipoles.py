@@ -27,6 +27,7 @@ from dipkit.learning.atomic_dipoles import (
     SHARE,
     count_leading,
     neighbour_vectors,
+    require_same_scale,
     summed_derivatives,
     vector_derivatives,
 )
@@ -148,6 +149,31 @@ def test_single_and_distant_atoms_have_none() -> None:
     positions = [[0, 0, 0], [0, 0, 0], [CUTOFF, 0, 0]]
     molecules = Molecules([8, 1, 1], positions, [0, 1, 3])
     np.testing.assert_array_equal(neighbour_vectors(molecules, [1, 8]), 0)
+
+
+@pytest.mark.parametrize(("r", "share"), [(4.9, 9.9e-4), (2.5, 0.5), (5.1, 0.0)])
+def test_the_falloff_is_that_of_models_in_files(r: float, share: float) -> None:
+    """Vectors are computed anew for each prediction: another cutoff would change old models."""
+    molecules = Molecules([8, 1], [[0, 0, 0], [0, 0, r]], [0, 2])
+    found = neighbour_vectors(molecules, [1, 8])
+    np.testing.assert_allclose(found[0, 0], [0, 0, share * r], rtol=5e-3)
+    np.testing.assert_allclose(found[1, 1], [0, 0, -share * r], rtol=5e-3)
+
+
+def test_atoms_beyond_the_cutoff_have_no_derivatives() -> None:
+    far = Molecules([8, 1], [[0, 0, 0], [0, 0, 6.0]], [0, 2])
+    np.testing.assert_allclose(vector_derivatives(far, [1, 8]), 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.3, 0.4), (0.4, 0.3), (0.0, 0.1)])
+def test_another_scale_is_refused(before: float, now: float) -> None:
+    require_same_scale(now, now)
+    with pytest.raises(InputError, match=f"before used {before:g}, got {now:g}. Keep the scale"):
+        require_same_scale(before, now)
+
+
+def test_amplitudes_have_a_twentieth_of_the_directions() -> None:
+    assert [count_leading(n) for n in (1, 19, 20, 21, 100)] == [1, 1, 1, 2, 5]
 
 
 def test_derivatives_of_vectors(molecules: Molecules) -> None:

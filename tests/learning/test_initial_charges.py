@@ -188,8 +188,10 @@ def test_a_scale_is_not_negative() -> None:
     assert magnitude_scale(J, -w) == pytest.approx(1.0)
 
 
-def test_weights_that_are_not_finite_are_not_scaled() -> None:
-    assert magnitude_scale(objective(), np.full(R, np.nan)) == 1.0
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("size", [np.nan, 1e200])
+def test_weights_that_are_not_finite_are_not_scaled(size: float) -> None:
+    assert magnitude_scale(objective(), np.full(R, size)) == 1.0
 
 
 def test_the_scale_is_that_of_molecules_of_positive_weight() -> None:

@@ -35,7 +35,7 @@ def of(molecules: Molecules, weights: list[float] | None = None) -> FitLabels:
 
 
 def properties(labels: FitLabels) -> tuple[float, bool, bool]:
-    return labels.n_dipoles, labels.has_charges, labels.has_quadrupoles
+    return labels.n_effective, labels.has_charges, labels.has_quadrupoles
 
 
 def test_labels_of_the_molecules_are_counted(molecules: Molecules) -> None:
@@ -95,10 +95,10 @@ def test_a_weight_counts_like_copies(molecules: Molecules) -> None:
     assert properties(weighted) == properties(repeated) == (7.0, True, True)
 
 
-def test_weights_that_are_no_integers_add_up(molecules: Molecules) -> None:
+def test_weights_that_are_no_integers_are_relative(molecules: Molecules) -> None:
     # Molecules 4 to 6 have no dipole.
     labels = of(molecules, [0.5, 0.25, 1.5, 2.0, 10.0, 10.0, 10.0, 0.125])
-    assert labels.n_dipoles == 4.375
+    assert labels.n_effective == pytest.approx(4.375**2 / 6.578125)
 
 
 @pytest.mark.parametrize("absent", [[0], [2, 5], [0, 1], [0, 2, 3, 5, 6], [1, 2, 3, 7]], ids=str)
@@ -123,6 +123,11 @@ def test_molecules_of_weight_0_do_not_decide_about_units(molecules: Molecules) -
     read_labels(molecules, y, None, [1, 1, 0, 0, 0, 0, 0, 0])  # a warning would be an error
     with pytest.warns(UserWarning, match="median is 400"):
         read_labels(molecules, y, None, None)
+
+
+def test_units_of_vectors_are_looked_at(molecules: Molecules) -> None:
+    with pytest.warns(UserWarning, match="median is 400"):
+        read_labels(molecules, [[0.0, 0.0, 400.0]] * 8, None, None)
 
 
 def test_single_atoms_of_weight_0_are_absent(toy: Callable[..., Molecules]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import dipkit.learning.solvers
 import numpy as np
 import pytest
 from helpers.objectives import gradient, value

@@ -30,7 +30,7 @@ def test_search_finds_and_fits(searched, molecules):
 
 
 def test_first_trial_is_the_estimator_itself(searched):
-    assert searched.study_.trials[0].params["dipolekernelridge__kernel__degree"] == 2.2
+    assert searched.study_.trials[0].params["dipolekernelridge__basis__kernel__degree"] == 2.2
 
 
 def test_best_score_is_that_of_the_grid(searched, molecules):
@@ -117,10 +117,10 @@ def test_refuses_a_charge_weight_without_charges(molecules):
 def test_parameters_may_be_sequences(molecules):
     def space(trial):
         long = trial.suggest_categorical("long", [False, True])
-        return {"dipolekernelridge__annealing": (1000.0, 10.0) if long else (10.0,)}
+        return {"dipolekernelridge__solver__annealing": (1000.0, 10.0) if long else (10.0,)}
 
     search = small_search(space, n_trials=2, refit=False).fit(molecules)
-    column = search.cv_results_["param_dipolekernelridge__annealing"]
+    column = search.cv_results_["param_dipolekernelridge__solver__annealing"]
     assert set(column.data) <= {(1000.0, 10.0), (10.0,)}
 
 
@@ -128,7 +128,7 @@ def test_interrupt_before_any_score_is_an_interrupt(molecules, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipkit.search.trial.FoldedProblem", interrupt)
+    monkeypatch.setattr("dipkit.search.trial.FoldGrid", interrupt)
     with pytest.raises(KeyboardInterrupt):
         small_search().fit(molecules)
 
@@ -144,7 +144,7 @@ def test_interrupt_keeps_the_best(molecules):
 
 
 def test_all_trials_failed(molecules):
-    space = {"dipolekernelridge__kernel__degree": FloatDistribution(0.1, 0.9)}
+    space = {"dipolekernelridge__basis__kernel__degree": FloatDistribution(0.1, 0.9)}
     with pytest.raises(InputError, match=r"all 3 trials failed.*degree"):
         small_search(space).fit(molecules)
 

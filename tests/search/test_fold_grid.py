@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dipkit.search.trials import make_folds
 from helpers.fold_fits import fit_fold
 from sklearn.base import clone
 from sklearn.model_selection import KFold, ShuffleSplit
@@ -20,6 +19,7 @@ from dipkit.learning.labels import read_labels
 from dipkit.learning.multipoles import constant_dipoles
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.reweighted import solve_annealed
+from dipkit.search.splits import Splits
 from dipkit.search.fold_grid import FoldGrid, cross_validate_grid
 from dipkit.search.fold_problem import FoldedProblem
 
@@ -169,7 +169,7 @@ def test_charges_of_unlabelled_molecules_train_in_every_fold(described: Molecule
     charges = described.charges.copy()
     charges[np.isin(described.molecule_index, extra)] *= -1.0
     part = described.replace(dipole_magnitude=magnitudes, dipole_vector=None)
-    folds = make_folds(3, part, None)
+    folds = Splits(3, read_labels(part, None, None, None)).folds
     for train, test in folds:
         assert np.isin(extra, train).all()
         assert not np.isin(extra, test).any()

@@ -2,6 +2,7 @@
 
 import pytest
 from helpers.searches import small_search
+from optuna.distributions import FloatDistribution
 
 from dipkit.exceptions import InputError
 from dipkit.search import default_grid
@@ -43,6 +44,14 @@ def test_grid_holds_the_charge_weight_of_the_untuned_estimator(
     search.estimator.set_params(**names)
     weights = grid_of(search.fit(molecules))["charge_weight"]
     assert {0.0, weight, *others} <= set(weights)
+
+
+@pytest.mark.parametrize("name", ["alpha", "charge_weight"])
+def test_what_the_space_draws_is_not_on_the_grid(molecules, name):
+    space = {f"dipolekernelridge__{name}": FloatDistribution(2e-3, 5e-3)}
+    search = small_search(space, n_trials=1, refit=False).fit(molecules)
+    assert grid_of(search)[name] == list(search.study_.best_trial.params.values())
+    assert len(grid_of(search)["alpha"]) * len(grid_of(search)["charge_weight"]) == 2
 
 
 def test_given_values_come_first():

@@ -110,7 +110,8 @@ def test_guard_warns_where_it_has_to_shuffle_itself(molecules):
     with pytest.warns(UserWarning, match="3 folds of shuffled molecules"):
         search.fit(molecules)
     assert np.isfinite(search.gain_)
-    small_search(n_trials=1, cv=folds, refit=False).fit(molecules)  # no guard, no warning
+    for nothing_to_compare in ({"guard": None}, {"guard": 2.0, "scoring": "r2"}):
+        small_search(n_trials=1, cv=folds, refit=False, **nothing_to_compare).fit(molecules)
 
 
 def fail_where(monkeypatch, condition):

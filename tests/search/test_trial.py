@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 
 from dipkit import SOAPTransformer
+from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
 from dipkit.learning.labels import read_labels
 from dipkit.search.splits import Splits
 
@@ -90,9 +91,30 @@ def test_molecules_without_a_baseline_are_not_scored(molecules):
 
 
 def test_failed_trials_do_not_stop_the_study(molecules):
-    space = {"dipolekernelridge__kernel__degree": CategoricalDistribution([0.5, 2.0])}
+    space = {"dipolekernelridge__basis__kernel__degree": CategoricalDistribution([0.5, 2.0])}
     sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
     search = small_search(space, sampler=sampler, n_trials=2).fit(molecules)
     states = {trial.state: trial for trial in search.study_.trials}
     assert "degree" in states[TrialState.FAIL].user_attrs["reason"]
-    assert search.best_params_["dipolekernelridge__kernel__degree"] == 2.0
+    assert search.best_params_["dipolekernelridge__basis__kernel__degree"] == 2.0
+
+
+def test_a_calculated_baseline_keeps_its_direction_weight(molecules, monkeypatch):
+    bare = molecules.replace(dipole_vector=np.full((36, 3), np.nan))
+    directions = types.SimpleNamespace(
+        dipole=0.9 * molecules.dipole_vector, charges=molecules.charges
+    )
+    monkeypatch.setattr("dipkit.estimator.baseline.gfn2", lambda *_: directions)
+    search = small_search()
+    search.estimator.set_params(dipolekernelridge__baseline=GFN2Baseline(0.5))
+    _, _, last = search._task(bare, None, None, None, None).prepare({})
+    assert isinstance(last.baseline, GivenBaseline)
+    assert last.baseline.direction_weight == 0.5
+
+
+def test_a_best_trial_without_charge_weight_has_no_discrepancy(molecules):
+    space = {"dipolekernelridge__charge_discrepancy": FloatDistribution(1e-4, 1e-2, log=True)}
+    search = small_search(space, grid={"alpha": [1e-2], "charge_weight": [0.0]}, n_trials=1)
+    search.fit(molecules)
+    assert search.best_params_["dipolekernelridge__charge_discrepancy"] is None
+    assert search.best_estimator_[-1].charge_weight_ == 0.0
