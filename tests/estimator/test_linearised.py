@@ -7,8 +7,8 @@ import pytest
 
 from dipkit.estimator.linearised import LinearisedObjective, unit_vectors
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
-from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.reweighted import solve_reweighted
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]

@@ -17,6 +17,7 @@ import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, DipoleSearchCV, Molecules, load_model, read, save_model, write
 from dipkit.data.datasets import load_organics
 from dipkit.estimator.fit import first_statistics
+from dipkit.estimator.settings import Settings
 from dipkit.exceptions import InputError
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_maps import conserve_charge, project
@@ -193,7 +194,7 @@ def test_the_objective_gains_the_term(molecules: Molecules) -> None:
     quadrupole = 0.05 * (found[known] ** 2).sum(axis=(1, 2)).mean()
     dipole = ((model.predict(molecules) - molecules.dipole_magnitude) ** 2).mean()
     labels = read_labels(molecules, None, None, None)
-    statistics = first_statistics(ridge(), labels, 1.0, keep=False)
+    statistics = first_statistics(Settings.of(ridge()), labels, 1.0, keep=False)
     rows = statistics.rows
     mu = model.predict_dipole(molecules) - statistics.constant
     w = np.linalg.lstsq(rows, mu.ravel(), rcond=None)[0]

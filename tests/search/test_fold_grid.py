@@ -19,9 +19,9 @@ from dipkit.learning.labels import read_labels
 from dipkit.learning.multipoles import constant_dipoles
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.reweighted import solve_annealed
-from dipkit.search.splits import Splits
 from dipkit.search.fold_grid import FoldGrid, cross_validate_grid
 from dipkit.search.fold_problem import FoldedProblem
+from dipkit.search.splits import Splits
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 ALPHA = 1e-3
