@@ -25,7 +25,8 @@ from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
-from ..learning.reweighted import SolveResult, Status, solve_annealed
+from ..learning.reweighted import solve_annealed
+from ..learning.solve_result import SolveResult, Status
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows

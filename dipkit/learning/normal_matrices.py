@@ -23,7 +23,8 @@ from ..exceptions import DipkitError
 from ..support.backend import Array, Backend
 from ..support.blas_threads import count_threads, in_order
 from .dipole_gram import directed_gram, weighted_gram
-from .objective import DipoleTarget, Iterate, JointObjective
+from .iterate import Iterate
+from .objective import DipoleTarget, JointObjective
 
 __all__ = [
     "TRANSVERSE_SHARE",

@@ -18,17 +18,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..support.backend import NUMPY, Array, Backend
+from .iterate import Direction, Iterate
 from .losses import Loss
 from .quadratic_term import ProblemTerms, SingleTerms, WeightedTerm
 
-__all__ = ["DipoleTarget", "Direction", "Iterate", "JointObjective"]
+__all__ = ["DipoleTarget", "JointObjective"]
 
 FloatArray = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -61,53 +61,6 @@ class DipoleTarget:
     def labelled(self) -> NDArray[np.bool_]:
         """Molecules with a vector or a magnitude (n_molecules,)."""
         return self.has_vector | ~np.isnan(self.magnitudes)
-
-
-class Direction(NamedTuple):
-    """Weights with what is linear in them: combinations cost no product with the rows."""
-
-    w: Array
-    """Weights (B, r)."""
-    dipole_change: Array
-    """D w (B, n_molecules, 3), debye."""
-    term_product: Array
-    """Gram matrices of the quadratic terms, with their factors, times w (B, r)."""
-
-
-@dataclass
-class Iterate:
-    """Weights with what is linear in them, and what follows at these dipoles.
-
-    Parameters
-    ----------
-    w, dipole_change, term_product : arrays
-        As in `Direction`.
-    off : array of shape (B, n_molecules, 3), debye
-        mu - mu_ref, where mu_ref is 0 for a molecule without a vector.
-    norm : array of shape (B, n_molecules), debye
-        Length of that.
-    residual : array of shape (B, n_molecules), debye
-        e_A: the norm less the magnitude, which is 0 for a molecule with a vector.
-    value : array of shape (B,), debye^2
-        J.
-    """
-
-    w: Array
-    dipole_change: Array
-    term_product: Array
-    off: Array
-    norm: Array
-    residual: Array
-    value: Array
-
-    def take(self, problems: Indices, backend: Backend) -> Iterate:
-        """Return these problems alone."""
-        return Iterate(*(backend.take(getattr(self, f.name), problems) for f in fields(self)))
-
-    def put(self, problems: Indices, other: Iterate, backend: Backend) -> None:
-        """Replace these problems, in place."""
-        for f in fields(self):
-            backend.put(getattr(self, f.name), problems, getattr(other, f.name))
 
 
 class JointObjective:

@@ -195,9 +195,9 @@ class SingleTerms:
 
     def product(self, W: Array) -> Array:
         """G w (1, r)."""
-        return (
-            0.0 * W if self._gram is None else (self._factor * (self._gram @ W[0, ...]))[None, ...]
-        )
+        if self._gram is None:
+            return 0.0 * W
+        return (self._factor * (self._gram @ W[0, ...]))[None, ...]
 
     def add_to(self, matrix: Array) -> None:
         """Add G to a matrix (r, r)."""

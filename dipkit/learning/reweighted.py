@@ -15,17 +15,17 @@ Symbols: problems b = 1..B, weights W (B, r), half-gradients g (B, r).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..support.backend import Array
+from .iterate import Direction, Iterate
 from .lbfgs import LimitedMemory
 from .line_search import find_lengths
 from .normal_matrices import TRANSVERSE_SHARE, NormalMatrices, RenewedMatrix
-from .objective import Direction, Iterate, JointObjective
+from .objective import JointObjective
+from .solve_result import Minimum, SolveResult, Status
 
 __all__ = [
     "Minimum",
@@ -36,8 +36,6 @@ __all__ = [
     "solve_reweighted",
 ]
 
-FloatArray = NDArray[np.float64]
-
 # An iteration that lowers J by less than this share of the mean square label moves rounding errors.
 ROUNDING = 1e-28
 # A step that raised J is halved so many times before the problem is left where it is.
@@ -45,68 +43,6 @@ MAX_HALVINGS = 12
 # Stages before the last need not converge.
 STAGE_ITERATIONS = 50
 STAGE_TOL = 1e-3
-
-
-class Status(Enum):
-    """Why the iterations ended. The value is advice for a reader."""
-
-    CONVERGED = (
-        "Converged: one more iteration would lower J by less than tol times J, or by less than "
-        "rounding errors."
-    )
-    MAX_ITER = (
-        "Stopped at max_iter before convergence. The model can be used, but raise max_iter, or "
-        "alpha: a weak ridge makes the problem slow."
-    )
-
-
-@dataclass(frozen=True)
-class Minimum:
-    """Where the problems ended.
-
-    Parameters
-    ----------
-    weights : array of shape (B, r)
-    converged : ndarray of shape (B,), bool
-    n_iter : int
-        Iterations; the last one of a problem only shows convergence.
-    history : list of ndarray of shape (B,), debye^2
-        J of each problem at the start and after each iteration.
-    """
-
-    weights: Array
-    converged: NDArray[np.bool_]
-    n_iter: int
-    history: list[FloatArray] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class SolveResult:
-    """What the solution of one problem is, and what it cost.
-
-    Parameters
-    ----------
-    weights : array of shape (r,)
-        On the device of the objective.
-    objective : float, debye^2
-        J at the weights.
-    status : Status
-    n_iter : int
-        Iterations, each with one linear solve (three where the loss is not squared); the last one
-        only shows convergence.
-    n_factorizations : int
-        Matrices factored: for the squared loss one for up to 20 iterations, otherwise one an
-        iteration.
-    history : list of float, debye^2
-        J at the start and after each iteration.
-    """
-
-    weights: Array
-    objective: float
-    status: Status
-    n_iter: int
-    n_factorizations: int
-    history: list[float] = field(repr=False)
 
 
 def solve_reweighted(

@@ -20,7 +20,6 @@ import dipkit.estimator.fit
 import dipkit.estimator.memory_plan
 import dipkit.learning.kernels
 import dipkit.support.backend
-from dipkit.learning.losses import HuberLoss, Loss
 from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer, default_model
 from dipkit.data.formats.ase_atoms import to_atoms
 from dipkit.data.molecules import Molecules
@@ -32,6 +31,7 @@ from dipkit.exceptions import DeviceError, InputError
 from dipkit.learning.charge_maps import conserve_charge, molecule_sums
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.learning.losses import HuberLoss, Loss
 from dipkit.learning.multipoles import dipoles
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from dipkit.learning.iterate import Direction
 from dipkit.learning.normal_matrices import RenewedMatrix
-from dipkit.learning.objective import Direction, JointObjective
+from dipkit.learning.objective import JointObjective
 
 
 def value(J: JointObjective, w: np.ndarray) -> float:

@@ -9,10 +9,11 @@ from helpers.objectives import gradient, value
 
 import dipkit.learning.reweighted
 from dipkit.learning.dipole_gram import weighted_gram
+from dipkit.learning.iterate import Direction, Iterate
 from dipkit.learning.line_search import find_lengths
 from dipkit.learning.losses import HuberLoss, Loss, SquaredLoss
 from dipkit.learning.normal_matrices import TRANSVERSE_SHARE, SharedFactors, shared_directions
-from dipkit.learning.objective import DipoleTarget, Direction, Iterate, JointObjective
+from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
 from dipkit.learning.reweighted import minimise, solve_reweighted
 from dipkit.search.fold_terms import FoldedTerm, FoldTerms

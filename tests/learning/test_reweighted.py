@@ -15,6 +15,7 @@ from dipkit.learning.basis import build_basis
 from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.inducing import choose_environments
+from dipkit.learning.iterate import Direction, Iterate
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
 from dipkit.learning.multipoles import dipoles
@@ -24,9 +25,10 @@ from dipkit.learning.normal_matrices import (
     FactorizationError,
     RenewedMatrix,
 )
-from dipkit.learning.objective import DipoleTarget, Direction, Iterate, JointObjective
+from dipkit.learning.objective import DipoleTarget, JointObjective
 from dipkit.learning.quadratic_term import QuadraticTerm
-from dipkit.learning.reweighted import Status, solve_annealed, solve_reweighted
+from dipkit.learning.reweighted import solve_annealed, solve_reweighted
+from dipkit.learning.solve_result import Status
 
 N, R = 60, 25
 LOSSES = [SquaredLoss(), HuberLoss(0.3), AbsoluteLoss()]
