@@ -143,7 +143,7 @@ class PowerKernel(EnvironmentKernel):
 
 
 class GaussianKernel(EnvironmentKernel):
-    """k(t) = exp(-2 gamma (1 - t)) = exp(-gamma |x - z|^2) for descriptors of unit length.
+    """``k(t) = exp(-2 gamma (1 - t))``, which is ``exp(-gamma |x - z|^2)`` at unit length.
 
     Parameters
     ----------

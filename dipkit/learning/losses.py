@@ -75,7 +75,7 @@ class SquaredLoss(Loss):
 
 
 class HuberLoss(Loss):
-    """rho(e) = e^2 for |e| <= t, else 2 t |e| - t^2.
+    """``rho(e) = e^2 for |e| <= t, else 2 t |e| - t^2``.
 
     Parameters
     ----------
@@ -124,15 +124,15 @@ class HuberLoss(Loss):
 
 
 class AbsoluteLoss(Loss):
-    """rho(e) = u |e| with u = 1 debye, and a parabola below the floor.
+    """``rho(e) = u |e|`` with u = 1 debye, and a parabola below the floor.
 
     It is Huber's loss with a threshold of `ABSOLUTE_FLOOR`, scaled to slope 1: smooth enough
-    for reweighting, and equal to |e| at the accuracy of a dipole.
+    for reweighting, and equal to ``|e|`` at the accuracy of a dipole.
 
     Examples
     --------
     >>> import numpy as np
-    >>> AbsoluteLoss().value(np.array([0.5, -2.0])).round(3)
+    >>> AbsoluteLoss().value(np.array([0.5, -2.0])).round(2)
     array([0.5, 2. ])
     """
 
