@@ -157,6 +157,16 @@ def test_a_face_is_short_and_says_what_lives_there(path: Path) -> None:
         assert "Begin with" in docstring
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name == "__init__.py"], ids=module_name
+)
+def test_a_face_hides_no_module(path: Path) -> None:
+    """``from .x import x`` would make ``room.x`` the function, and the module out of reach."""
+    modules = {file.stem for file in path.parent.glob("*.py")}
+    names = {name.rpartition(".")[2] for name in imported_names(path.read_text("utf-8"))}
+    assert not (modules & names) - {"exceptions", "units"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_dependency_enters_through_its_door(path: Path) -> None:
     heads = {name.partition(".")[0] for name in imported_names(path.read_text("utf-8"))}

@@ -2,7 +2,7 @@
 
 Here: the methods for one molecule (`xtb.py` with tblite, `mean_field.py` with PySCF), one method
 over many molecules (`calculation.py`), derivatives by finite differences, files of labels
-(`label_file.py`, which `dipkit label` runs). Not here: learning from the results, or correcting
+(`labelling.py`, which `dipkit label` runs). Not here: learning from the results, or correcting
 them (`dipkit.estimator`); normal modes (`dipkit.response`). Begin with `calculation.py`, then
 `xtb.py`. A new method is a class with `calculate`, as `Method` says, and a name in
 `labels.parse_method`.
@@ -11,7 +11,7 @@ them (`dipkit.estimator`); normal modes (`dipkit.response`). Begin with `calcula
 from __future__ import annotations
 
 from .calculation import Calculated, Calculation, CalculationError, Method, calculate
-from .label_file import Labelled, label_file
+from .labelling import Labelled, label_file
 from .labels import gfn2, parse_method
 from .mean_field import CHARGE_SCHEMES, MeanField
 from .xtb import GFN2

@@ -2,7 +2,7 @@
 
 Symbols: N molecules, n atoms in all; positions in angstrom, charges in e, dipoles in debye about
 the centre of mass. Each program has a module of its own (`xtb.py`, `mean_field.py`);
-`calculation.py` spreads the work over processes, `label_file.py` labels files.
+`calculation.py` spreads the work over processes, `labelling.py` labels files.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def label(
 ) -> None:
     """Calculate dipoles and charges; a run that was killed goes on where it was."""
     from ...data.io import as_molecules
-    from ...quantum.label_file import label_file
+    from ...quantum.labelling import label_file
     from ...quantum.labels import parse_method
     from ..writers import MOLECULE_SUFFIXES, check_output
 

@@ -20,7 +20,7 @@ from dipkit.data.datasets import load_organics
 from dipkit.exceptions import FileFormatError
 from dipkit.quantum.calculation import Calculation, CalculationError
 from dipkit.quantum.journal import Journal
-from dipkit.quantum.label_file import label
+from dipkit.quantum.labelling import label
 
 needs_tblite = pytest.mark.usefixtures("tblite")
 
@@ -184,8 +184,8 @@ def slow(self, *arguments):
     time.sleep(0.3)
     return calculate(self, *arguments)
 xtb.GFN2.calculate = slow
-import dipkit.quantum.label_file
-dipkit.quantum.label_file.CHUNK_MOLECULES = 1
+import dipkit.quantum.labelling
+dipkit.quantum.labelling.CHUNK_MOLECULES = 1
 sys.argv = ["dipkit", *sys.argv[1:]]
 from dipkit.cli.app import main
 main()
