@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ from .defaults import (
     resolve_start,
     wants_quadrupoles,
 )
-from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
+from .memory_plan import N_MATRICES, default_n_inducing, plan_fit, plan_more
 from .parameters import RandomStart
 from .settings import Settings
 from .std_calibration import calibrate_std
@@ -71,8 +72,7 @@ def first_statistics(
         settings.charge_weight, labels, settings.charge_discrepancy
     )
     quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, keep)
-    # One for the statistics that a charge discrepancy leaves.
-    n_matrices = N_MATRICES + absorbs(settings.charge_discrepancy) + quadrupoles * MORE_MATRICES
+    n_matrices = _count_matrices(settings, quadrupoles)
     dipoles = float(parameters.atomic_dipoles)
     precise = is_double(parameters.precision, len(molecules))
     asked = backend, settings.memory_budget, n_matrices, dipoles > 0, precise
@@ -106,24 +106,43 @@ def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels
     require_same_baseline(before.labels.molecules, molecules)
     basis, origin = before.basis, before.origin
     require_same_basis(origin.basis_parameters, settings.basis)
-    widths = [scale.shape[1] for scale in next(iter(basis.elements.values())).environments]
+    scales = next(iter(basis.elements.values())).environments
+    widths = [scale.shape[1] for scale in scales]
     require_known(molecules, np.array(list(basis.elements)), widths, origin.features_made_by)
     start = resolve_start(settings.start, join_labels(before.labels, labels))
     if settings.quadrupole_weight > 0:
         require_quadrupoles(before.quadrupoles, before.labels)
-    on_disk = isinstance(before.rows, ScratchRows)
+    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, keep=True)
+    plan = plan_more(
+        molecules,
+        len(before.constant),
+        sum(element.whitening.shape[0] for element in basis.elements.values()),
+        basis.n_columns,
+        basis.backend,
+        settings.memory_budget,
+        _count_matrices(settings, quadrupoles),
+        precise=scales[0].dtype == np.float64,
+        on_disk=isinstance(before.rows, ScratchRows),
+    )
     more = gather(
         labels,
         basis,
         settings.generator(2, len(before.constant)),
         with_charges=labels.has_charges,
         with_guess=start == "electronegativity",
-        with_quadrupoles=wants_quadrupoles(settings.quadrupole_weight, labels, keep=True),
-        on_disk=on_disk,
+        with_quadrupoles=quadrupoles,
+        on_disk=plan.rows_on_disk,
         n_jobs=settings.n_jobs,
-        origin=before.origin,
     )
-    return before.joined(more, on_disk)
+    joined = before.joined(more, plan.rows_on_disk)
+    return replace(joined, origin=replace(origin, memory_plan=plan.as_dict()))
+
+
+def _count_matrices(settings: Settings, quadrupoles: bool) -> int:
+    """Matrices of shape (r, r) that are held at once."""
+    # One for the statistics that a charge discrepancy leaves.
+    more = int(absorbs(settings.charge_discrepancy)) + quadrupoles * MORE_MATRICES
+    return N_MATRICES + more
 
 
 def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
