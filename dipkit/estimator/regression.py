@@ -72,10 +72,10 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         with a warning.
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
-        model (20), debye^2 / e^2: it absorbs the systematic error of the reference charges, the
-        more the smaller beta. None, or infinity, is no second function. Try it where charges are
-        known for many more molecules than dipoles: 1e-3 for 100 dipoles, 1e-4 for 200, 1e-5 for
-        500.
+        model (20), debye^2 / e^2. The function absorbs the systematic error of the reference
+        charges; with a smaller beta it absorbs more. None, or infinity, is no second function. Try
+        a discrepancy where charges are known for many more molecules than dipoles: 1e-3 for 100
+        dipoles, 1e-4 for 200, 1e-5 for 500.
     quadrupole_weight : float, default=0.0
         Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
         have a label. With 0 the model does not learn from them. A label that atomic charges cannot
@@ -117,13 +117,13 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     alpha_, charge_weight_ : float
         Ridge penalty and lambda as used.
     objective_ : float, debye^2
-    history_ : ndarray of shape (n_passes + 1,)
-        Objective at the start and after each pass of the last stage, at alpha itself.
+    history_ : ndarray of shape (n_iterations + 1,), debye^2
+        Objective at the start and after each iteration of the last stage, at alpha itself.
     n_iter_, n_factorizations_ : int
         Linear solves and factorisations of all stages.
     converged_ : bool
     status_ : str
-        Why the passes ended.
+        Why the iterations ended.
     label_summary_ : dict
         Molecules and labels used in fit.
     memory_plan_ : dict
@@ -224,7 +224,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
-        settings, statistics = self._gather(X, y, charges, sample_weight, keep=False)
+        settings, statistics = self._gather(X, y, charges, sample_weight, for_partial_fit=False)
         self._store(learn(settings, statistics), None)
         return self
 
@@ -241,7 +241,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
         all molecules stay in memory, but are neither pickled nor saved: a model that was copied,
-        pickled, loaded, or fitted by `fit`, refuses to go on.
+        pickled, loaded, or fitted by `fit` raises an error here.
 
         Parameters
         ----------
@@ -266,21 +266,21 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
                 "partial_fit keeps them, and neither a copy, a pickle nor a saved model does. To "
                 "begin anew call partial_fit on sklearn.base.clone(model), or fit on all molecules."
             )
-        settings, statistics = self._gather(X, y, charges, sample_weight, keep=True)
+        settings, statistics = self._gather(X, y, charges, sample_weight, for_partial_fit=True)
         self._store(learn(settings, statistics), statistics)
         return self
 
     def _gather(
-        self, X: Molecules, y: Any, charges: Any, sample_weight: Any, keep: bool
+        self, X: Molecules, y: Any, charges: Any, sample_weight: Any, for_partial_fit: bool
     ) -> tuple[Settings, FitStatistics]:
-        """Check parameters and labels, and compute the statistics; with `keep`, of all calls."""
+        """Check parameters and labels, and compute statistics; `for_partial_fit`, of all calls."""
         settings, molecules = Settings.of(self), require_described(X)
-        before = self._statistics if keep else None
+        before = self._statistics if for_partial_fit else None
         labels = read_labels(molecules, y, charges, sample_weight)
         factor = None if before is None else before.origin.baseline_factor
         labels, factor = prepare_labels(labels, settings.baseline, factor, settings.n_jobs)
         if before is None:
-            return settings, first_statistics(settings, labels, factor, keep)
+            return settings, first_statistics(settings, labels, factor, for_partial_fit)
         return settings, more_statistics(settings, before, labels)
 
     def _store(self, learned: dict[str, Any], statistics: FitStatistics | None) -> None:
@@ -310,7 +310,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         magnitudes : ndarray of shape (n_molecules,), debye
         std : ndarray of shape (n_molecules,), debye
             Only with ``return_std=True``: of the error of each magnitude, the noise of labels
-            included. One holds about 68 % of the errors, 1.96 about 95 %.
+            included. About 68 % of the errors are below one standard deviation, and about 95 %
+            below 1.96 of them.
 
         Raises
         ------
@@ -335,8 +336,8 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     def predict_quadrupole(self, X: Molecules) -> FloatArray:
         """Predict traceless quadrupole moments about the centres of mass, from the charges.
 
-        Atomic dipoles add to them. Without labels of them (`quadrupole_weight`), they rest on what
-        was made to reproduce dipoles alone.
+        Atomic dipoles contribute as well. A model that did not learn from quadrupole labels
+        (`quadrupole_weight`) predicts them with charges that were fitted to dipoles alone.
 
         Returns
         -------
@@ -380,7 +381,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     def predict_together(
         self, X: Molecules, return_std: bool = False
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Predict charges, dipole vectors and standard deviations in one walk.
+        """Predict charges, dipole vectors and standard deviations in one calculation.
 
         Without a baseline the dipoles are those of the charges and of single atoms, if any
         (`predict_atomic_dipoles`). With one they also hold the part of the baseline's dipole that
@@ -444,7 +445,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         return {name: value for name, value in state.items() if name != "_statistics"}
 
     def __sklearn_tags__(self) -> Any:
-        """Say that X is no array."""
+        """Declare that X is not an array."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = False

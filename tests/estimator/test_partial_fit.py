@@ -176,6 +176,6 @@ def test_the_memory_budget_counts_in_every_call(
     assert model.memory_plan_["budget_gb"] == 8.0
     before = model.label_summary_
     model.set_params(memory_budget="100MB")
-    with pytest.raises(InputError, match="memory_budget: .* molecules added to 40"):
+    with pytest.raises(InputError, match=r"memory_budget: .* molecules added to 40"):
         model.partial_fit(described[:10])
     assert model.label_summary_ is before
