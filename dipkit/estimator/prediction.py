@@ -24,7 +24,7 @@ from .parameters import make_basis
 from .std_prediction import DrawnCharges, StdPredictor
 
 if TYPE_CHECKING:
-    from .regression import DipoleKernelRidge
+    from .predictor import DipolePredictor
 
 FloatArray = NDArray[np.float64]
 # Of one element: descriptors of its inducing environments, one array per scale, their coefficients,
@@ -58,7 +58,7 @@ class Predicted(NamedTuple):
     amplitudes: FloatArray
 
 
-def predict_blocks(model: DipoleKernelRidge, X: Molecules, with_std: bool = False) -> Predicted:
+def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False) -> Predicted:
     """Predict charges and dipoles, piece by piece.
 
     Parameters
@@ -120,12 +120,12 @@ def predict_blocks(model: DipoleKernelRidge, X: Molecules, with_std: bool = Fals
     return Predicted(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
-def has_atomic_dipoles(model: DipoleKernelRidge) -> bool:
+def has_atomic_dipoles(model: DipolePredictor) -> bool:
     """Return whether a fitted model has atomic dipoles; models of old files lack the attribute."""
     return getattr(model, "atomic_dipole_coef_", None) is not None
 
 
-def _dipole_parts(model: DipoleKernelRidge) -> dict[int, tuple[FloatArray, FloatArray]]:
+def _dipole_parts(model: DipolePredictor) -> dict[int, tuple[FloatArray, FloatArray]]:
     """By element: coefficients and constants of its atomic dipoles; empty without them."""
     if not has_atomic_dipoles(model):
         return {}
@@ -137,7 +137,7 @@ def _dipole_parts(model: DipoleKernelRidge) -> dict[int, tuple[FloatArray, Float
     }
 
 
-def _coefficients(model: DipoleKernelRidge, backend: Backend) -> dict[int, ElementCoefficients]:
+def _coefficients(model: DipolePredictor, backend: Backend) -> dict[int, ElementCoefficients]:
     """Collect what the charges of each element are computed from, by atomic number."""
     parts, intercepts = {}, model.intercept_.tolist()
     # Large coefficients of both signs magnify the rounding errors of float32, which depend on the
@@ -156,7 +156,7 @@ def _coefficients(model: DipoleKernelRidge, backend: Backend) -> dict[int, Eleme
 
 
 def _raw_charges(
-    model: DipoleKernelRidge,
+    model: DipolePredictor,
     piece: Molecules,
     coefficients: dict[int, ElementCoefficients],
     of_atoms: PredictedDipoles,

@@ -22,7 +22,7 @@ from ..units import DEBYE_PER_E_ANGSTROM
 from .linearised import unit_vectors
 
 if TYPE_CHECKING:
-    from .regression import DipoleKernelRidge
+    from .predictor import DipolePredictor
 
 FloatArray = NDArray[np.float64]
 # Atoms of one element, draws of their charges (n_e, S) or, with atomic dipoles, of charges and
@@ -81,7 +81,7 @@ class StdModel:
         }
 
 
-def clear_std(model: DipoleKernelRidge) -> None:
+def clear_std(model: DipolePredictor) -> None:
     """Delete the fitted attributes ``std_*_`` of an estimator, where there are any."""
     for name in [name for name in vars(model) if name.startswith("std_")]:
         delattr(model, name)
@@ -102,7 +102,7 @@ class StdPredictor:
         If the model keeps no standard deviations.
     """
 
-    def __init__(self, model: DipoleKernelRidge, backend: Backend) -> None:
+    def __init__(self, model: DipolePredictor, backend: Backend) -> None:
         if not hasattr(model, "std_coef_"):
             raise InputError(
                 "return_std: expected a model that keeps standard deviations, but this model was "
@@ -180,7 +180,7 @@ class StdPredictor:
         return std
 
 
-def _coefficients_of_draws(model: DipoleKernelRidge) -> tuple[FloatArray, FloatArray]:
+def _coefficients_of_draws(model: DipolePredictor) -> tuple[FloatArray, FloatArray]:
     """Coefficients (M, S + E S) and constants (E, S + E S): charges, then atomic dipoles."""
     # Models of the first format that kept standard deviations lack this attribute.
     dipoles = getattr(model, "std_dipole_coef_", None)
