@@ -1,4 +1,8 @@
-"""What the predictions of `DipoleKernelRidge` do: charges and dipoles, piece by piece."""
+"""Predictions of `DipoleKernelRidge`: charges and dipoles of molecules, piece by piece.
+
+Symbols: n_e atoms of one element, M_e environments, E elements; charges in e, dipoles in debye. The
+public methods are in `predictor.py`, standard deviations in `std_prediction.py`.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +41,14 @@ SINGLE_PRECISION_SHARE = 0.01
 
 
 class Predicted(NamedTuple):
-    """What a model predicts for molecules.
+    """Predictions for molecules.
 
     Parameters
     ----------
     charges : ndarray of shape (n_atoms,), e
     dipole : ndarray of shape (n_molecules, 3), debye
     std : ndarray of shape (n_molecules,), debye, or None
-        Standard deviations of the magnitudes, where asked for.
+        Standard deviations of the magnitudes, if requested.
     atomic_dipoles : ndarray of shape (n_atoms, 3), debye
         Zero where the model has none.
     amplitudes : ndarray of shape (n_atoms, E), e
@@ -78,8 +82,8 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
     Raises
     ------
     InputError
-        If `X` is not described or holds elements unseen in fit, or if the model keeps no standard
-        deviations and they are asked for.
+        If `X` is not described or holds elements unseen in fit, or if standard deviations are
+        requested and the model has none.
     """
     check_is_fitted(model)
     molecules, known = prepare_molecules(
@@ -138,7 +142,7 @@ def _dipole_parts(model: DipolePredictor) -> dict[int, tuple[FloatArray, FloatAr
 
 
 def _coefficients(model: DipolePredictor, backend: Backend) -> dict[int, ElementCoefficients]:
-    """Collect what the charges of each element are computed from, by atomic number."""
+    """Collect environments and coefficients of the charges, by atomic number."""
     parts, intercepts = {}, model.intercept_.tolist()
     # Large coefficients of both signs magnify the rounding errors of float32, which depend on the
     # molecules in the same product. For scales with a small weight these errors are small.
@@ -163,7 +167,7 @@ def _raw_charges(
     backend: Backend,
     predictor: StdPredictor | None,
 ) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
-    """Raw charges (n_atoms,), amplitudes (n_atoms, E), both e; draws where there is a predictor.
+    """Raw charges (n_atoms,) and amplitudes (n_atoms, E), e; draws where there is a predictor.
 
     Raw charges are those before charge conservation.
     """

@@ -1,7 +1,7 @@
-"""What a fitted model keeps for standard deviations, and how a prediction computes them (12).
+"""Arrays that a fitted model keeps for standard deviations, and their computation (12).
 
-Symbols: n atoms, M inducing environments, E elements, S draws; charges in e, dipoles in debye. How
-the draws and their scale are made is in `std_calibration.py`.
+Symbols: n atoms, M inducing environments, E elements, S draws; charges in e, dipoles in debye. The
+draws and their scale are made in `std_calibration.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MIN_DIRECTED_DIPOLE = 0.01
 
 @dataclass(frozen=True)
 class StdModel:
-    """What `predict` needs for standard deviations. All arrays are on the host.
+    """Arrays that `predict` needs for standard deviations, on the host.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class StdModel:
     ceiling : float, e
         Upper limit of that standard deviation.
     floor : float, debye
-        Standard deviation of the best known magnitude.
+        Standard deviation of the most certain magnitude.
     dipole_coefficients : ndarray of shape (M, E, S), e, default=None
         Kernel coefficients of the draws of atomic dipoles, where the model has some.
     dipole_intercepts : ndarray of shape (E, E, S), e, default=None
@@ -134,7 +134,7 @@ class StdPredictor:
         number : int
             Atomic number.
         atoms : ndarray of shape (n_e,)
-            Places of the atoms.
+            Indices of the atoms.
         k : array of shape (n_e, M_e)
             Their kernel with the inducing environments.
         """
@@ -213,7 +213,7 @@ def _variance(
 
 
 def residual_kernel(phi: FloatArray) -> FloatArray:
-    """k(x, x) - phi(x) . phi(x), the part of the kernel that the basis does not hold.
+    """k(x, x) - phi(x) . phi(x), the part of the kernel that the basis does not represent.
 
     Parameters
     ----------

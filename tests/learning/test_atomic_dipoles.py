@@ -457,7 +457,7 @@ def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) 
     assert bare.rows < plan.rows
     e = n_elements
     assert plan.rows <= row * ((1 + SHARE * e) * n_inducing + 2 * e * e + 2 * e + 1)
-    assert plan.held > bare.held
+    assert plan.matrices > bare.matrices
 
 
 def test_fewer_environments_where_memory_is_short(toy: Callable[..., Molecules]) -> None:
