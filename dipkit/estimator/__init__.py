@@ -1,8 +1,12 @@
 """`DipoleKernelRidge`: parameters, fit, predictions, standard deviations, saved models.
 
-Begin with `regression.py`, then `fit.py` and `prediction.py`. Groups of parameters are in
-`parameters.py`, baselines in `baseline.py`. The equations that a fit solves are in
-`dipkit.learning`; choosing parameters by cross-validation is in `dipkit.search`.
+Begin with `regression.py`, then `fit.py` (fitting), `predictor.py` and `prediction.py` (methods
+that predict, and their computation). Groups of parameters are in `parameters.py`, baselines in
+`baseline.py`, standard deviations in `std_calibration.py` and `std_prediction.py`, files of models
+in `persistence.py`.
+
+Not here: the equations that a fit solves (`dipkit.learning`), and the choice of parameters by
+cross-validation (`dipkit.search`).
 """
 
 from __future__ import annotations

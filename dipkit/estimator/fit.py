@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 
 def first_statistics(
-    settings: Settings, labels: FitLabels, baseline_factor: float, keep: bool
+    settings: Settings, labels: FitLabels, baseline_factor: float, for_partial_fit: bool
 ) -> FitStatistics:
     """Choose inducing environments and compute the statistics.
 
@@ -62,7 +62,7 @@ def first_statistics(
     labels : FitLabels
         Prepared for the baseline.
     baseline_factor : float
-    keep : bool
+    for_partial_fit : bool
         Whether later calls may need statistics that this one does not.
     """
     molecules, backend = labels.molecules, get_backend(settings.device)
@@ -71,7 +71,7 @@ def first_statistics(
     charge_weight = resolve_charge_weight(
         settings.charge_weight, labels, settings.charge_discrepancy
     )
-    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, keep)
+    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
     n_matrices = _count_matrices(settings, quadrupoles)
     dipoles = float(parameters.atomic_dipoles)
     precise = is_double(parameters.precision, len(molecules))
@@ -89,7 +89,9 @@ def first_statistics(
         labels,
         basis,
         settings.generator(2),
-        with_charges=start == "charges" or charge_weight > 0 or (keep and labels.has_charges),
+        with_charges=start == "charges"
+        or charge_weight > 0
+        or (for_partial_fit and labels.has_charges),
         with_guess=start == "electronegativity",
         with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
@@ -101,7 +103,7 @@ def first_statistics(
 
 
 def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels) -> FitStatistics:
-    """Statistics of the molecules before and of these; `before` is not changed."""
+    """Add the statistics of more molecules to those of earlier calls; `before` is not changed."""
     molecules = labels.molecules
     require_same_baseline(before.labels.molecules, molecules)
     basis, origin = before.basis, before.origin
@@ -112,7 +114,7 @@ def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels
     start = resolve_start(settings.start, join_labels(before.labels, labels))
     if settings.quadrupole_weight > 0:
         require_quadrupoles(before.quadrupoles, before.labels)
-    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, keep=True)
+    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit=True)
     plan = plan_more(
         molecules,
         len(before.constant),
@@ -139,8 +141,8 @@ def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels
 
 
 def _count_matrices(settings: Settings, quadrupoles: bool) -> int:
-    """Matrices of shape (r, r) that are held at once."""
-    # One for the statistics that a charge discrepancy leaves.
+    """Matrices of shape (r, r) that are in memory at once."""
+    # One more for the charge term after a charge discrepancy is eliminated.
     more = int(absorbs(settings.charge_discrepancy)) + quadrupoles * MORE_MATRICES
     return N_MATRICES + more
 
@@ -222,7 +224,7 @@ def _solve(
 ) -> SolveResult:
     """Iterate from one start, or from random ones and keep the lowest objective."""
     solver = settings.solver
-    # Under a strong penalty the minimum is no correction, where this start is already.
+    # Under a strong penalty the minimum is a correction of zero, and this start is zero already.
     factors = () if start == "zero" else solver.annealing
     if start == "zero":
         weights = [objective.prior]
@@ -272,7 +274,7 @@ def _basis_attributes(basis: Basis, weights: Any) -> dict[str, Any]:
 
 
 def _solution_attributes(result: SolveResult, labels: FitLabels) -> dict[str, Any]:
-    """How the iterations ended, and what they learned from."""
+    """How the iterations ended, and counts of the labels."""
     return {
         "objective_": result.objective,
         "history_": np.array(result.history),

@@ -1,7 +1,7 @@
 """`Settings`: the parameters of one fit, checked, with an object for every group.
 
-An estimator stores what it is given; a fit reads the settings that are made from it here, in one
-place, before any work. Nothing else reads parameters of an estimator that fits.
+An estimator stores its parameters unchanged. A fit checks them here, before any work, and then
+reads only the settings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""All that a fit needs of its molecules: dipole rows, charge statistics, labels. It can grow.
+"""All that a fit needs of its molecules: dipole rows, quadratic terms, labels.
 
-Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e.
+Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e. Statistics of several
+sets of molecules can be joined. Their computation block by block is in `dipkit.learning`; how a fit
+uses them is in `fit.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Origin:
-    """What the first molecules of a fit decided for all that come later.
+    """Choices made with the first molecules of a fit, which later calls keep.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class Origin:
     baseline_factor : float
         Factor b of the baseline; 1 without one.
     features_made_by : str or None
-        What made the descriptors, see `Features`.
+        Origin of the descriptors, see `Features.made_by`.
     """
 
     basis_parameters: InducingBasis = field(default_factory=InducingBasis)
@@ -63,11 +65,11 @@ class FitStatistics:
     labels : FitLabels
         Its molecules carry no descriptors.
     charges : QuadraticTerm or None
-        Of the reference charges, where they were wanted.
+        Of the reference charges, if used.
     guess : QuadraticTerm or None
-        Of the charges guessed from electronegativities, where they were wanted.
+        Of the charges guessed from electronegativities, if used.
     quadrupoles : QuadraticTerm or None
-        Of the quadrupole labels, where they were wanted.
+        Of the quadrupole labels, if used.
     sample : CalibrationSample
         To set the scale of standard deviations.
     origin : Origin
@@ -121,9 +123,9 @@ def gather(
     rng : numpy.random.Generator
         Chooses molecules to calibrate standard deviations with.
     with_charges, with_guess : bool
-        Whether the charge statistics of the labels, and of the guess, are wanted.
+        Whether to compute the charge terms of the labels, and of the guess.
     with_quadrupoles : bool, default=False
-        Whether those of quadrupole labels are.
+        Whether to compute the term of quadrupole labels.
     on_disk : bool, default=False
         Whether the dipole rows go to a file.
     n_jobs : int, default=None
@@ -131,7 +133,7 @@ def gather(
         None is ``Origin()``.
     """
     molecules = labels.molecules
-    wanted = (
+    charge_sets = (
         labels.charges if with_charges else None,
         start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
     )
@@ -139,7 +141,7 @@ def gather(
     rows, (charges, guess) = accumulate_sets(
         molecules,
         basis,
-        wanted,
+        charge_sets,
         labels.target.weights,
         n_jobs,
         allocate_rows(shape, on_disk, basis.backend),
@@ -168,14 +170,14 @@ def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
 
 
 def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTerm | None:
-    """Sum; molecules without such charges have no statistics of them."""
+    """Sum of two terms; None is the term of molecules without such labels."""
     if one is None or two is None:
         return one or two
     return one + two
 
 
 def require_same_basis(before: InducingBasis, now: InducingBasis) -> None:
-    """Refuse to go on with other parameters of the basis than those it was chosen with.
+    """Refuse parameters of the basis that differ from those of the first call.
 
     Parameters
     ----------

@@ -62,8 +62,9 @@ class FitLabels:
     def n_effective(self) -> float:
         """Number of dipole labels that the sample weights stand for.
 
-        Whole weights are numbers of copies: their sum. Others are relative: (sum s)^2 / sum s^2,
-        which is the number of labels where they are equal, and does not depend on their scale.
+        Whole weights are numbers of copies, and the result is their sum. Other weights are
+        relative, and the result is (sum s)^2 / sum s^2: the number of labels if all weights are
+        equal. A common factor of the weights changes nothing then.
         """
         weights = self._dipole_weights
         if (weights == np.round(weights)).all():
@@ -253,6 +254,6 @@ def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> Non
     if single.any():
         warnings.warn(
             f"{single.sum()} of {len(molecules)} molecules are single atoms. Their dipole is zero "
-            "whatever their charge; they add environments to choose from, and nothing else.",
+            "whatever their charge. Such molecules only add environments to choose from.",
             stacklevel=5,
         )

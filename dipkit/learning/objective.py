@@ -82,7 +82,7 @@ class JointObjective:
     weights : ndarray of shape (B, n_molecules), default=None
         s_A of each problem; None takes those of the target, for one problem.
     project : callable, default=None
-        ``project(W, problems)`` takes the excluded directions out of W (B, r), in place, where
+        ``project(W, problems)`` removes the excluded directions from W (B, r), in place, where
         `problems` (B,) are the original numbers of the problems. None excludes none.
     """
 
@@ -143,7 +143,7 @@ class JointObjective:
         return other
 
     def project(self, W: Array) -> Array:
-        """Take the excluded directions out of W (B, r), in place."""
+        """Remove the excluded directions from W (B, r), in place."""
         return W if self._project is None else self._project(W, self._problems)
 
     # Values
@@ -151,7 +151,7 @@ class JointObjective:
     def direction(self, W: Array) -> Direction:
         """Compute what is linear in W (B, r)."""
         xp = self.backend.xp
-        # A product with one vector reads rows that lie in a file part by part.
+        # A product with one vector reads the rows of a file part by part.
         product = (self.rows @ W[0, ...])[None, ...] if W.shape[0] == 1 else W @ self.rows.T
         change = xp.reshape(product, (W.shape[0], -1, 3))
         return Direction(W, change, self.terms.product(W))
@@ -161,7 +161,7 @@ class JointObjective:
         return self._evaluate(*self.direction(self.backend.xp.reshape(W, self.prior.shape)))
 
     def moved(self, here: Iterate, direction: Direction, length: Array) -> Iterate:
-        """Evaluate J where a direction times its length (B,) leads, without a matrix product."""
+        """Evaluate J at `here` plus length (B,) times direction, without a matrix product."""
         t = length[:, None]
         return self._evaluate(
             here.w + t * direction.w,
@@ -185,7 +185,7 @@ class JointObjective:
     def half_gradient(self, here: Iterate) -> Array:
         """Half of dJ/dW (B, r), without the excluded directions.
 
-        It is that of the majoriser, which touches J here.
+        The majoriser touches J here and has the same gradient.
         """
         xp = self.backend.xp
         pull = (self.majoriser_weights(here.residual) * here.residual)[..., None] * self.units(here)
@@ -249,6 +249,6 @@ class JointObjective:
 
     def _units(self, off: Array, norm: Array) -> Array:
         xp, norm = self.backend.xp, norm[..., None]
-        # A molecule without any dipole has no direction yet: a fixed one moves it off the point.
+        # A dipole of zero has no direction: a fixed one lets the iterations move away from zero.
         fixed = self.backend.asarray([0.0, 0.0, 1.0])
         return xp.where(norm > 0, off / xp.where(norm > 0, norm, 1.0), fixed)

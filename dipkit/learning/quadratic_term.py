@@ -84,9 +84,9 @@ WeightedTerm = tuple[QuadraticTerm | None, float]
 
 
 class TermSum:
-    """A sum that grows in place: matrices of shape (r, r) are large.
+    """A sum that grows in place, because matrices of shape (r, r) are large.
 
-    The arrays belong to the sum until `finish` is called, and are not changed after that.
+    The arrays belong to the sum until `finish` is called, and are not changed afterwards.
 
     Parameters
     ----------
@@ -100,15 +100,15 @@ class TermSum:
         self.rhs = backend.zeros(n_columns)
         self.constant = self.weight = 0.0
 
-    def add(self, term: QuadraticTerm, scale: float = 1.0) -> None:
+    def add(self, term: QuadraticTerm, factor: float = 1.0) -> None:
         """Add a term, all its parts times a factor."""
-        self.gram += term.gram if scale == 1.0 else scale * term.gram
-        self.rhs += scale * term.rhs
-        self.constant += scale * term.constant
-        self.weight += scale * term.weight
+        self.gram += term.gram if factor == 1.0 else factor * term.gram
+        self.rhs += factor * term.rhs
+        self.constant += factor * term.constant
+        self.weight += factor * term.weight
 
     def finish(self) -> QuadraticTerm:
-        """Return the sum, which must not grow any more."""
+        """Return the sum. Do not call `add` after that."""
         return QuadraticTerm(self.gram, self.rhs, self.constant, self.weight)
 
 
@@ -151,16 +151,16 @@ def weighted_sum(
 class ProblemTerms(Protocol):
     """The quadratic terms of B problems, each with its factor lambda / n, summed for each problem.
 
-    What a joint objective needs of them: w^T G w - 2 w^T b + c for each problem.
+    The sum of one problem is w^T G w - 2 w^T b + c.
     """
 
     @property
     def rhs(self) -> Array:
-        """B of each problem (B, r)."""
+        """Right-hand side b of each problem (B, r)."""
 
     @property
     def constant(self) -> Array:
-        """C of each problem (B,)."""
+        """Constant c of each problem (B,)."""
 
     def product(self, W: Array) -> Array:
         """G w of each problem (B, r)."""
