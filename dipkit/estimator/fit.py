@@ -201,6 +201,23 @@ def _objective(
     direction_weight = resolve_direction_weight(settings.baseline, labels)
     dipoles = statistics.rows, statistics.constant, labels.target
     pull = accumulate_direction(*dipoles, backend) if direction_weight > 0 else None
+    import os
+    penalty = None
+    kind = os.environ.get("AUX")
+    if kind:
+        beta, s2 = float(os.environ["BETA"]), float(os.environ["S2"])
+        mol = labels.molecules
+        from ..learning.auxiliary_term import auxiliary_penalty, auxiliary_term
+        from ..learning.multipoles import dipoles as dip
+        from ..learning.quadratic_term import SingleTerms
+        if kind == "charges":
+            mu_c = dip(labels.charges, mol)
+        else:
+            import numpy as np
+            mu_c = AUXVEC[0]
+        term_a = auxiliary_term(statistics.rows, statistics.constant, mu_c, labels.target.weights, backend)
+        pen = auxiliary_penalty(term_a, beta, s2**0.5, backend)
+        penalty = SingleTerms([(pen, 1.0)], pen.rhs.shape[0], backend)
     return JointObjective(
         *dipoles,
         terms=[
@@ -214,7 +231,11 @@ def _objective(
         alpha=resolve_alpha(settings.alpha, labels),
         loss=settings.loss,
         backend=backend,
+        penalty=penalty,
     )
+
+
+AUXVEC = [None]
 
 
 def _solve(
