@@ -7,6 +7,7 @@ Begin with `regression.py`, then `fit.py` and `prediction.py`. Groups of paramet
 
 from __future__ import annotations
 
+from .auxiliary import AuxiliaryDipoles
 from .baseline import Baseline, GFN2Baseline, GivenBaseline
 from .metrics import SCORERS, charge_errors, compare, error_report, mae_scorer, rmse_scorer
 from .parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, Start, ZeroStart
@@ -16,6 +17,7 @@ from .regression import DipoleKernelRidge
 
 __all__ = [
     "SCORERS",
+    "AuxiliaryDipoles",
     "Baseline",
     "ChargeStart",
     "DipoleKernelRidge",

@@ -22,6 +22,7 @@ from ..learning.labels import read_labels
 from ..learning.losses import Loss, make_loss
 from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.nested_parameters import NestedParameters
+from .auxiliary import AuxiliaryDipoles, make_auxiliary, read_auxiliary
 from .baseline import Baseline, make_baseline
 from .baseline_molecules import prepare_labels
 from .fit import first_statistics, learn, more_statistics
@@ -70,6 +71,9 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         ``"given"``: what the molecules carry as ``baseline_dipole`` and ``baseline_charges``, see
         `GivenBaseline`. Molecules without a result are left out of fit, and get NaN in prediction,
         with a warning.
+    auxiliary : {None, "none", "auto", "charges", "gfn2", "given"} or object, default=None
+        Cheap dipole vectors of the training molecules: they teach the directions of dipoles, and
+        no prediction needs them. Molecules without a label give theirs too. See `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
         model (20), debye^2 / e^2: it absorbs the systematic error of the reference charges, the
@@ -157,6 +161,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         "start": make_start,
         "solver": make_solver,
         "baseline": make_baseline,
+        "auxiliary": make_auxiliary,
     }
     __module__ = "dipkit"  # the path that saved models name
     #: What `partial_fit` adds to: large, on a device, and neither pickled nor saved.
@@ -171,6 +176,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         start: str | Start = "auto",
         solver: Reweighted | None = None,
         baseline: str | Baseline | None = None,
+        auxiliary: str | AuxiliaryDipoles | None = None,
         charge_discrepancy: float | None = None,
         quadrupole_weight: float = 0.0,
         device: str = "auto",
@@ -185,6 +191,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         self.start = start
         self.solver = solver
         self.baseline = baseline
+        self.auxiliary = auxiliary
         self.charge_discrepancy = charge_discrepancy
         self.quadrupole_weight = quadrupole_weight
         self.device = device
@@ -277,11 +284,12 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         settings, molecules = Settings.of(self), require_described(X)
         before = self._statistics if keep else None
         labels = read_labels(molecules, y, charges, sample_weight)
+        auxiliary = read_auxiliary(settings.auxiliary, settings.baseline, labels, settings.n_jobs)
         factor = None if before is None else before.origin.baseline_factor
         labels, factor = prepare_labels(labels, settings.baseline, factor, settings.n_jobs)
         if before is None:
-            return settings, first_statistics(settings, labels, factor, keep)
-        return settings, more_statistics(settings, before, labels)
+            return settings, first_statistics(settings, labels, factor, keep, auxiliary)
+        return settings, more_statistics(settings, before, labels, auxiliary)
 
     def _store(self, learned: dict[str, Any], statistics: FitStatistics | None) -> None:
         """Replace all fitted attributes at once."""

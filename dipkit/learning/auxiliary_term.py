@@ -45,7 +45,7 @@ def auxiliary_term(
     auxiliary : ndarray of shape (n_molecules, 3), debye
         NaN where there is none.
     weights : ndarray of shape (n_molecules,)
-        Sample weights.
+        Numbers of copies that the molecules stand for.
     backend : Backend
 
     Returns
@@ -74,7 +74,19 @@ def auxiliary_penalty(
     noise : float, debye
         sigma > 0.
     backend : Backend
+
+    Returns
+    -------
+    QuadraticTerm
+        Its weight is sigma^2: with weight 1 in an objective it is the penalty. Of weight 0 where
+        there is no auxiliary dipole.
+
+    Raises
+    ------
+    FactorizationError
+        If the discrepancy is lost in the rounding of the Gram matrix.
     """
-    weight = term.weight / noise**2
-    absorbed = absorb(term, weight, 1 / discrepancy, backend)
+    if not term.weight > 0:
+        return term
+    absorbed = absorb(term, term.weight / noise**2, 1 / discrepancy, backend)
     return QuadraticTerm(absorbed.gram, absorbed.rhs, absorbed.constant, noise**2)
