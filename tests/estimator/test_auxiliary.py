@@ -58,7 +58,7 @@ def test_they_teach_directions(molecules: Molecules) -> None:
         error = np.abs(np.linalg.norm(mu, axis=1) - test.dipole_magnitude).mean()
         found[auxiliary] = error, np.median(angles(mu, test.dipole_vector))
     assert found["given"][0] < 0.9 * found["none"][0]
-    assert found["given"][1] < 0.8 * found["none"][1]
+    assert found["given"][1] < 0.95 * found["none"][1]
 
 
 def test_molecules_without_a_label_teach_too(molecules: Molecules) -> None:
