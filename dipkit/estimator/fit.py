@@ -104,7 +104,11 @@ def first_statistics(
         on_disk=plan.rows_on_disk,
         n_jobs=settings.n_jobs,
         origin=Origin(
-            clone(parameters), plan.as_dict(), baseline_factor, molecules.features.made_by
+            clone(parameters),
+            plan.as_dict(),
+            baseline_factor,
+            molecules.features.made_by,
+            precise,
         ),
         auxiliary=auxiliary,
     )
@@ -136,7 +140,7 @@ def more_statistics(
         basis.backend,
         settings.memory_budget,
         _count_matrices(settings, quadrupoles, auxiliary is not None),
-        precise=scales[0].dtype == np.float64,
+        origin.precise,
         on_disk=isinstance(before.rows, ScratchRows),
     )
     more = gather(

@@ -53,12 +53,15 @@ class Origin:
         Factor b of the baseline; 1 without one.
     features_made_by : str or None
         Origin of the descriptors, see `Features.made_by`.
+    precise : bool
+        Whether kernel values are in double precision.
     """
 
     basis_parameters: InducingBasis = field(default_factory=InducingBasis)
     memory_plan: dict[str, Any] = field(default_factory=dict)
     baseline_factor: float = 1.0
     features_made_by: str | None = None
+    precise: bool = False
 
 
 @dataclass(frozen=True)
