@@ -59,9 +59,10 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
     """Fit and test one variant."""
     settings = dict(settings)
     # Factors become values for this size.
-    if isinstance(settings.get("n_inducing"), float):
+    share = settings.get("basis__n_inducing")
+    if share is not None:
         usual = min(100 * np.sqrt(len(train)), train.n_atoms)
-        settings["n_inducing"] = int(min(settings["n_inducing"] * usual, train.n_atoms))
+        settings["basis__n_inducing"] = int(min(share * usual, train.n_atoms))
     if "alpha" in settings:
         settings["alpha"] *= AUTO_ALPHA / len(train)
     model = DipoleKernelRidge().set_params(**settings)

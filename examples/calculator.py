@@ -20,7 +20,8 @@ atoms.calc = DipkitCalculator(model)
 for symbol, charge in zip(atoms.symbols, atoms.get_charges(), strict=True):
     print(f"{symbol}  {charge:+.3f} e")
 
-# ASE's unit is e*angstrom. The model was trained on relaxed geometries: far from these it is wrong.
+# ASE's unit is e*angstrom. The model was trained on relaxed geometries: far from them its errors
+# are large.
 for length in (0.92, 0.97, 1.02):
     atoms.set_distance(1, 3, length, fix=0)
     dipole = atoms.get_dipole_moment()

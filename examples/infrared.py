@@ -3,9 +3,10 @@
 python examples/infrared.py
 
 GFN2-xTB labels geometries along the normal modes. A model learns their dipoles, and its derivatives
-give intensities. They are compared with those of GFN2-xTB itself, and with those that `Infrared` of
-ASE computes from the dipoles of the model by differences. A second model learns magnitudes alone:
-those of one molecule do not determine the direction of its dipole, and the intensities are wrong.
+give intensities. They are compared with those of GFN2-xTB itself, and with those that `Infrared`
+of ASE computes from the dipoles of the model by differences. A second model learns magnitudes
+alone: the magnitudes of one molecule do not determine the direction of its dipole, and the
+intensities are wrong.
 """
 
 import io

@@ -1,12 +1,17 @@
 """`DipoleKernelRidge`: parameters, fit, predictions, standard deviations, saved models.
 
-Begin with `regression.py`, then `fit.py` and `prediction.py`. Groups of parameters are in
-`parameters.py`, baselines in `baseline.py`. The equations that a fit solves are in
-`dipkit.learning`; choosing parameters by cross-validation is in `dipkit.search`.
+Begin with `regression.py`, then `fit.py` (fitting), `predictor.py` and `prediction.py` (methods
+that predict, and their computation). Groups of parameters are in `parameters.py`, baselines in
+`baseline.py`, standard deviations in `std_calibration.py` and `std_prediction.py`, files of models
+in `persistence.py`.
+
+Not here: the equations that a fit solves (`dipkit.learning`), and the choice of parameters by
+cross-validation (`dipkit.search`).
 """
 
 from __future__ import annotations
 
+from .auxiliary import AuxiliaryDipoles
 from .baseline import Baseline, GFN2Baseline, GivenBaseline
 from .metrics import SCORERS, charge_errors, compare, error_report, mae_scorer, rmse_scorer
 from .parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, Start, ZeroStart
@@ -16,6 +21,7 @@ from .regression import DipoleKernelRidge
 
 __all__ = [
     "SCORERS",
+    "AuxiliaryDipoles",
     "Baseline",
     "ChargeStart",
     "DipoleKernelRidge",

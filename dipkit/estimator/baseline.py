@@ -1,4 +1,4 @@
-"""The cheap calculation that a model corrects: what it is called, where its results come from.
+"""The cheap calculation that a model corrects: its kinds, and where its results come from.
 
 Symbols: N molecules, n atoms; baseline dipoles (N, 3) in debye, charges (n,) in e. A new kind of
 baseline is a class here, beside `GFN2Baseline` and `GivenBaseline`. How a fit and a prediction use
@@ -36,19 +36,19 @@ BoolArray = NDArray[np.bool_]
 
 
 class Baseline(BaseEstimator):
-    """What a model adds its correction to: the contract of the classes below.
+    """Calculation to which a model adds its correction: the contract of the classes below.
 
     Parameters
     ----------
     direction_weight : float or "auto", default="auto"
-        Weight kappa of the components of a dipole across its baseline (11), where the magnitude
-        alone is known. ``"auto"`` is 4 over the number of dipole labels.
+        Weight kappa of the components of a dipole perpendicular to its baseline (11), where the
+        magnitude alone is known. ``"auto"`` is 4 over the number of dipole labels.
     """
 
     name: ClassVar[str]
-    # What a warning says of molecules without a result.
+    # Beginning of the warning about molecules without a result.
     failure: ClassVar[str]
-    # Whether the baseline can be had for a geometry whose atoms have moved.
+    # Whether the baseline can be calculated for a geometry whose atoms have moved.
     follows_atoms: ClassVar[bool]
     # Parameters that a saved model must leave out.
     _not_saved: ClassVar[tuple[str, ...]] = ()
@@ -90,8 +90,8 @@ class GFN2Baseline(Baseline):
     direction_weight : float or "auto", default="auto"
         See `Baseline`.
     memory : joblib.Memory, str or path, default=None
-        Keeps the results of the calculation on disk. A cache is read by pickle: name a folder of
-        your own only. Saved models do not keep it.
+        Keeps the results of the calculation on disk. A cache is read by pickle: name only a folder
+        that nobody else writes to. Saved models do not contain this parameter.
     """
 
     __module__ = "dipkit"  # the path that saved models name
@@ -119,7 +119,7 @@ class GFN2Baseline(Baseline):
 
 
 class GivenBaseline(Baseline):
-    """What the molecules carry as ``baseline_dipole`` (debye) and ``baseline_charges`` (e).
+    """Results that the molecules carry: ``baseline_dipole`` (debye), ``baseline_charges`` (e).
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class GivenBaseline(Baseline):
     follows_atoms: ClassVar[bool] = False
 
     def attach(self, molecules: Molecules, n_jobs: int | None = None) -> Molecules:
-        """Return the molecules as they are, if one of them at least has a baseline.
+        """Return the molecules unchanged, if at least one of them has a baseline.
 
         Raises
         ------
@@ -149,7 +149,7 @@ class GivenBaseline(Baseline):
         return molecules
 
     def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
-        """Refuse: there is nothing to calculate anew."""
+        """Refuse: there is no calculation to differentiate."""
         raise _not_following()
 
     def warn_missing(self, molecules: Molecules, known: BoolArray, outcome: str) -> None:
@@ -188,7 +188,7 @@ def make_baseline(baseline: Baseline | str | None) -> Baseline | None:
 
 
 def require_following(baseline: Baseline | None) -> None:
-    """Refuse a baseline that stays behind when atoms move.
+    """Refuse a baseline that does not follow when atoms move.
 
     Raises
     ------
@@ -201,8 +201,8 @@ def require_following(baseline: Baseline | None) -> None:
 
 def _not_following() -> InputError:
     return InputError(
-        'model: its baseline is "given", dipoles that stay behind when atoms move. Use a model '
-        'with baseline="gfn2", which is computed anew, or without a baseline.'
+        'model: its baseline is "given": these dipoles do not follow when atoms move. Use a model '
+        'with baseline="gfn2", which is computed again, or without a baseline.'
     )
 
 

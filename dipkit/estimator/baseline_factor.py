@@ -6,8 +6,8 @@ s_A. By equation (9) of the theory page the dipole without a correction is
 
     mu_b = b mu0 + (1 - b) mu_Q = mu_Q + b (mu0 - mu_Q)
 
-and b minimises sum_A s_A |mu_b - m|^2, with (|mu_b| - m)^2 where the label is a magnitude. What is
-done with b is in `baseline.py`.
+and b minimises sum_A s_A |mu_b - m|^2, with (|mu_b| - m)^2 where the label is a magnitude. How b is
+used is in `baseline_molecules.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["fit_baseline_factor"]
 
 FloatArray = NDArray[np.float64]
 
-# Where the descent may begin. Of neutral molecules alone every positive one leads to the same b;
-# with ions and magnitudes there can be several minima. At equal loss the first one counts.
+# Starts of the descent. With neutral molecules alone every positive start leads to the same b; with
+# ions and magnitudes there can be several minima. At equal loss the first start counts.
 STARTS = (1.0, 0.8, 0.6, 0.4, 0.2, 1.2, 1.4, 1.7, 2.0, -0.2, -0.5, -1.0, -2.0)
 MAX_ITER = 500
 TOLERANCE = 1e-13
@@ -65,7 +65,7 @@ class _FactorProblem:
     even : ndarray of shape (N, 3), debye
         mu_Q.
     beside : ndarray of shape (N, 3), debye
-        mu0 - mu_Q.
+        mu0 - mu_Q, the part that b scales.
     vectors : ndarray of shape (N, 3), debye
         NaN where the magnitude alone is known.
     magnitudes : ndarray of shape (N,), debye
@@ -104,7 +104,7 @@ class _FactorProblem:
         return float(self.weights @ change) / self.square
 
     def _targets(self, factor: float) -> FloatArray:
-        """Vectors to compare with (N, 3): a magnitude takes the direction of mu_b."""
+        """Vectors (N, 3) to compare mu_b with; a magnitude gets the direction of mu_b."""
         mu = self.even + factor * self.beside
         norm = np.linalg.norm(mu, axis=1)
         along = (self.magnitudes / np.where(norm > 0, norm, 1.0))[:, None] * mu

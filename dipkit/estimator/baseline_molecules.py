@@ -54,7 +54,7 @@ def prepare_molecules(
     factor : float
         b, from `fit_baseline_factor`.
     with_charges : bool
-        Whether the molecules of fit had baseline charges.
+        Whether the molecules of the fit had baseline charges.
     n_jobs : int, default=None
 
     Returns
@@ -144,7 +144,7 @@ def scale_labels(labels: FitLabels, factor: float) -> FitLabels:
     Returns
     -------
     FitLabels
-        Its charges are what is left of them beside those of the baseline.
+        Its charges are the differences from those of the baseline.
     """
     molecules, rest = _scaled(labels.molecules, factor), labels.charges
     if molecules.baseline_charges is not None:
@@ -153,7 +153,7 @@ def scale_labels(labels: FitLabels, factor: float) -> FitLabels:
 
 
 def require_same_baseline(before: Molecules, more: Molecules) -> None:
-    """Refuse to learn from prepared molecules together whose baselines are of other kinds.
+    """Refuse to learn together from prepared molecules with different kinds of baseline.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _unlabelled(labels: FitLabels, known: BoolArray) -> FitLabels:
         np.where(known, target.weights, 0.0),
     )
     charges = np.where(known[molecules.molecule_index], labels.charges, np.nan)
-    # The charges of an ion must sum to its total charge, even where they are of no consequence.
+    # The charges of an ion must sum to its total charge, even where they are not used.
     even = even_dipoles(molecules), even_charges(molecules)
     return FitLabels(kept, charges, _filled(molecules, known, *even))
 

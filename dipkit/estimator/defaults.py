@@ -15,7 +15,7 @@ from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
 # alpha="auto" is this over the effective number of dipole labels, debye^2.
 AUTO_ALPHA = 0.02
-# With a baseline alpha="auto" is this over the square of that number: less is left to learn.
+# With a baseline alpha="auto" is this over the square of that number: less remains to be learned.
 BASELINE_ALPHA = 40.0
 # direction_weight="auto" is this over the effective number of dipole labels.
 BASELINE_DIRECTION = 4.0
@@ -71,7 +71,7 @@ def is_double(precision: str, n_molecules: int) -> bool:
 
 
 def resolve_direction_weight(baseline: Baseline | None, labels: FitLabels) -> float:
-    """Kappa to use: without a baseline there is no direction to keep to."""
+    """Kappa to use; 0 without a baseline, since then there is no direction."""
     if baseline is None:
         return 0.0
     if baseline.direction_weight == "auto":
@@ -98,9 +98,9 @@ def resolve_quadrupole_weight(quadrupole_weight: float, labels: FitLabels) -> fl
     return weight
 
 
-def wants_quadrupoles(quadrupole_weight: float, labels: FitLabels, keep: bool) -> bool:
-    """Whether to sum over quadrupoles; with `keep`, also where only a later fit may use them."""
-    later = keep and labels.has_quadrupoles and not has_baseline(labels)
+def wants_quadrupoles(quadrupole_weight: float, labels: FitLabels, for_partial_fit: bool) -> bool:
+    """Whether to sum over quadrupoles, now or `for_partial_fit`: for a later call."""
+    later = for_partial_fit and labels.has_quadrupoles and not has_baseline(labels)
     return quadrupole_weight > 0 or later
 
 

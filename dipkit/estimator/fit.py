@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
+from ..learning.auxiliary_term import auxiliary_penalty
 from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import absorb, absorbs
 from ..learning.direction_term import accumulate_direction
@@ -23,13 +25,14 @@ from ..learning.inducing import choose_environments
 from ..learning.initial_charges import charge_start, random_start
 from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective
-from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadratic_term import QuadraticTerm, SingleTerms
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.reweighted import solve_annealed
 from ..learning.solve_result import SolveResult, Status
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
+from .auxiliary import SourcedDipoles, resolve_errors
 from .baseline_molecules import require_same_baseline
 from .defaults import (
     has_prior,
@@ -41,7 +44,7 @@ from .defaults import (
     resolve_start,
     wants_quadrupoles,
 )
-from .memory_plan import N_MATRICES, default_n_inducing, plan_fit
+from .memory_plan import N_MATRICES, default_n_inducing, plan_fit, plan_more
 from .parameters import RandomStart
 from .settings import Settings
 from .std_calibration import calibrate_std
@@ -51,7 +54,11 @@ logger = logging.getLogger(__name__)
 
 
 def first_statistics(
-    settings: Settings, labels: FitLabels, baseline_factor: float, keep: bool
+    settings: Settings,
+    labels: FitLabels,
+    baseline_factor: float,
+    for_partial_fit: bool,
+    auxiliary: SourcedDipoles | None = None,
 ) -> FitStatistics:
     """Choose inducing environments and compute the statistics.
 
@@ -61,8 +68,9 @@ def first_statistics(
     labels : FitLabels
         Prepared for the baseline.
     baseline_factor : float
-    keep : bool
+    for_partial_fit : bool
         Whether later calls may need statistics that this one does not.
+    auxiliary : SourcedDipoles, default=None
     """
     molecules, backend = labels.molecules, get_backend(settings.device)
     parameters = settings.basis
@@ -70,9 +78,8 @@ def first_statistics(
     charge_weight = resolve_charge_weight(
         settings.charge_weight, labels, settings.charge_discrepancy
     )
-    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, keep)
-    # One for the statistics that a charge discrepancy leaves.
-    n_matrices = N_MATRICES + absorbs(settings.charge_discrepancy) + quadrupoles * MORE_MATRICES
+    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
+    n_matrices = _count_matrices(settings, quadrupoles, auxiliary is not None)
     dipoles = float(parameters.atomic_dipoles)
     precise = is_double(parameters.precision, len(molecules))
     asked = backend, settings.memory_budget, n_matrices, dipoles > 0, precise
@@ -89,7 +96,9 @@ def first_statistics(
         labels,
         basis,
         settings.generator(2),
-        with_charges=start == "charges" or charge_weight > 0 or (keep and labels.has_charges),
+        with_charges=start == "charges"
+        or charge_weight > 0
+        or (for_partial_fit and labels.has_charges),
         with_guess=start == "electronegativity",
         with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
@@ -97,33 +106,60 @@ def first_statistics(
         origin=Origin(
             clone(parameters), plan.as_dict(), baseline_factor, molecules.features.made_by
         ),
+        auxiliary=auxiliary,
     )
 
 
-def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels) -> FitStatistics:
-    """Statistics of the molecules before and of these; `before` is not changed."""
+def more_statistics(
+    settings: Settings,
+    before: FitStatistics,
+    labels: FitLabels,
+    auxiliary: SourcedDipoles | None = None,
+) -> FitStatistics:
+    """Add the statistics of more molecules to those of earlier calls; `before` is not changed."""
     molecules = labels.molecules
     require_same_baseline(before.labels.molecules, molecules)
     basis, origin = before.basis, before.origin
     require_same_basis(origin.basis_parameters, settings.basis)
-    widths = [scale.shape[1] for scale in next(iter(basis.elements.values())).environments]
+    scales = next(iter(basis.elements.values())).environments
+    widths = [scale.shape[1] for scale in scales]
     require_known(molecules, np.array(list(basis.elements)), widths, origin.features_made_by)
     start = resolve_start(settings.start, join_labels(before.labels, labels))
     if settings.quadrupole_weight > 0:
         require_quadrupoles(before.quadrupoles, before.labels)
-    on_disk = isinstance(before.rows, ScratchRows)
+    quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit=True)
+    plan = plan_more(
+        molecules,
+        len(before.constant),
+        sum(element.whitening.shape[0] for element in basis.elements.values()),
+        basis.n_columns,
+        basis.backend,
+        settings.memory_budget,
+        _count_matrices(settings, quadrupoles, auxiliary is not None),
+        precise=scales[0].dtype == np.float64,
+        on_disk=isinstance(before.rows, ScratchRows),
+    )
     more = gather(
         labels,
         basis,
         settings.generator(2, len(before.constant)),
         with_charges=labels.has_charges,
         with_guess=start == "electronegativity",
-        with_quadrupoles=wants_quadrupoles(settings.quadrupole_weight, labels, keep=True),
-        on_disk=on_disk,
+        with_quadrupoles=quadrupoles,
+        on_disk=plan.rows_on_disk,
         n_jobs=settings.n_jobs,
-        origin=before.origin,
+        auxiliary=auxiliary,
     )
-    return before.joined(more, on_disk)
+    joined = before.joined(more, plan.rows_on_disk)
+    return replace(joined, origin=replace(origin, memory_plan=plan.as_dict()))
+
+
+def _count_matrices(settings: Settings, quadrupoles: bool, auxiliary: bool) -> int:
+    """Matrices of shape (r, r) that are in memory at once."""
+    # One more for the charge term after a charge discrepancy is eliminated, two for auxiliary
+    # dipoles.
+    more = int(absorbs(settings.charge_discrepancy)) + quadrupoles * MORE_MATRICES + 2 * auxiliary
+    return N_MATRICES + more
 
 
 def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
@@ -195,7 +231,18 @@ def _objective(
         alpha=resolve_alpha(settings.alpha, labels),
         loss=settings.loss,
         backend=backend,
+        penalty=_penalty(settings, statistics),
     )
+
+
+def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | None:
+    """Return what the auxiliary dipoles add to the ridge penalty."""
+    if settings.auxiliary is None or statistics.auxiliary is None:
+        return None
+    errors = resolve_errors(settings.auxiliary, statistics.auxiliary.source)
+    backend = statistics.basis.backend
+    penalty = auxiliary_penalty(statistics.auxiliary.term, *errors, backend)
+    return SingleTerms([(penalty, 1.0)], statistics.basis.n_columns, backend)
 
 
 def _solve(
@@ -203,7 +250,7 @@ def _solve(
 ) -> SolveResult:
     """Iterate from one start, or from random ones and keep the lowest objective."""
     solver = settings.solver
-    # Under a strong penalty the minimum is no correction, where this start is already.
+    # Under a strong penalty the minimum is a correction of zero, and this start is zero already.
     factors = () if start == "zero" else solver.annealing
     if start == "zero":
         weights = [objective.prior]
@@ -253,7 +300,7 @@ def _basis_attributes(basis: Basis, weights: Any) -> dict[str, Any]:
 
 
 def _solution_attributes(result: SolveResult, labels: FitLabels) -> dict[str, Any]:
-    """How the iterations ended, and what they learned from."""
+    """How the iterations ended, and counts of the labels."""
     return {
         "objective_": result.objective,
         "history_": np.array(result.history),

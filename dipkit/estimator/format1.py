@@ -1,7 +1,7 @@
 """Models of file format 1: flat parameters, and classes under the paths that they had then.
 
-Format 2 groups the parameters of `DipoleKernelRidge`, and names every class ``dipkit.NAME``. What
-format 1 wrote is turned into that on loading. Nothing here reads or writes a file.
+Format 2 groups the parameters of `DipoleKernelRidge`, and names every class ``dipkit.NAME``. Files
+of format 1 are converted on loading. Nothing here reads or writes a file (`persistence.py`).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _start(given: Mapping[str, Any]) -> Start:
 
 
 def _baseline(given: Mapping[str, Any]) -> Baseline | None:
-    """Without its cache on disk: a model from elsewhere must not read files beside it."""
+    """Baseline of format 1, without its cache: a model must not choose which files are read."""
     if given["baseline"] in (None, "none"):
         return None
     kind = GFN2Baseline if given["baseline"] == "gfn2" else GivenBaseline

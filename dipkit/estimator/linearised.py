@@ -8,7 +8,7 @@ g_A = D_A^T u_A and u_A the direction of its dipole. Half the second derivative 
 where B_A (3, 3) is s_A kappa_A u_A u_A^T for a magnitude, with kappa = rho'' / 2. A vector with
 residual v_A = mu_A - mu_ref,A of direction n has s_A (omega_A (1 - n n^T) + kappa_A n n^T).
 The pull of molecule A on its dipole is p_A = s_A omega_A (mu_A - t_A), with t_A = m_A u_A or
-mu_ref,A. Standard deviations are made of these in `std_calibration.py`.
+mu_ref,A. `std_calibration.py` computes standard deviations from H and p_A.
 
 Symbols: N labelled molecules, r weights, dipole rows D (3 N, r) in debye / e.
 """
@@ -24,13 +24,13 @@ from ..support.backend import Array
 
 FloatArray = NDArray[np.float64]
 
-# Least kappa, as a share of omega. A robust loss has rho'' = 0 at large residuals, but a residual
-# that moves as far as that of a left-out molecule does not stay on the straight part of rho.
+# Smallest kappa, as a share of omega. A robust loss has rho'' = 0 at large residuals, but the
+# residual of a left-out molecule changes so much that it leaves the straight part of rho.
 LEAST_CURVATURE = 0.05
 
 
 class LinearisedObjective:
-    """J near its minimum, with directions and loss as they are there.
+    """J near its minimum, with the directions and weights of the minimum.
 
     Parameters
     ----------
@@ -77,15 +77,15 @@ class LinearisedObjective:
                 along_residual = backend.asarray(unit_vectors(self._residual))
                 matrix -= directed_gram(rows, along_residual, less, backend)
         self.objective.terms.add_to(matrix)
-        backend.diagonal(matrix)[...] += self.objective.alpha
+        self.objective.add_penalties(matrix)
         return matrix
 
     def left_out(self, factor: Array, chosen: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
         """Return errors and variances of some magnitudes, each without its own label (13).
 
         With V = D_A H^-1 D_A^T, leaving out A changes its dipole by (1 - V B_A)^-1 V p_A, and the
-        inverse curvature of its dipole is (1 - V B_A)^-1 V. No weight is divided by: those of far
-        outliers are close to zero.
+        inverse curvature of its dipole is (1 - V B_A)^-1 V. There is no division by a weight,
+        because weights of far outliers are close to zero.
 
         Parameters
         ----------
@@ -102,31 +102,31 @@ class LinearisedObjective:
             In units of s^2.
         """
         backend, k, r = self.backend, len(chosen), self.objective.rows.shape[1]
-        # [:, :] is a plain view, whether the rows are in memory or in a file.
+        # [:, :] gives a plain view, also of rows in a file.
         rows = backend.take(self.objective.rows[:, :], (3 * chosen[:, None] + np.arange(3)).ravel())
         solved = backend.xp.reshape(backend.solve(factor, rows.T).T, (k, 3, r))
         inverse = backend.to_host(
             backend.xp.reshape(rows, (k, 3, r)) @ backend.xp.permute_dims(solved, (0, 2, 1))
         )
         unit, residual = self.directions[chosen], self._residual[chosen]
-        without = np.linalg.solve(np.eye(3) - inverse @ self._held(chosen), inverse)
+        without = np.linalg.solve(np.eye(3) - inverse @ self._label_curvature(chosen), inverse)
         pull = self._pull_weights[chosen, None] * residual
         errors = np.einsum("ac,ac->a", unit, residual + np.einsum("acd,ad->ac", without, pull))
         variances = np.einsum("ac,acd,ad->a", unit, without, unit) / self.n_labelled
         return np.abs(errors), np.maximum(variances, 0.0)
 
-    def _held(self, chosen: NDArray[np.intp]) -> FloatArray:
+    def _label_curvature(self, chosen: NDArray[np.intp]) -> FloatArray:
         """B_A of some molecules (k, 3, 3)."""
         vector = self._has_vector[chosen, None]
         axis = np.where(vector, unit_vectors(self._residual[chosen]), self.directions[chosen])
         all_around = np.where(vector, self._pull_weights[chosen, None], 0.0)[:, :, None]
         along = self._curvatures[chosen, None, None] - all_around
-        held: FloatArray = all_around * np.eye(3) + along * axis[:, :, None] * axis[:, None, :]
-        return held
+        curvature: FloatArray = all_around * np.eye(3) + along * axis[:, :, None] * axis[:, None, :]
+        return curvature
 
 
 def unit_vectors(vectors: FloatArray) -> FloatArray:
-    """Return the vectors (n, 3) at unit length; that along z where one is zero."""
+    """Return the vectors (n, 3) at unit length; a zero vector becomes that along z."""
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
     safe = np.where(norm > 0, norm, 1.0)
     return np.where(norm > 0, vectors / safe, np.array([0.0, 0.0, 1.0]))

@@ -1,8 +1,8 @@
-"""Bytes that each step of a fit takes: choice of environments, matrices, blocks on their way.
+"""Bytes that each step of a fit takes: choice of environments, matrices, blocks of molecules.
 
 Symbols: N molecules, n atoms, M inducing environments, m = M + elements columns of charges, r basis
-functions. Upper bounds: r is counted as if no direction were cut. What is decided from these
-figures is not here (`memory_plan.py`).
+functions. Figures are upper bounds: r is counted as if no direction were cut. Decisions made from
+these figures are not here (`memory_plan.py`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from ..learning.inducing import CANDIDATES_PER_ENVIRONMENT, share_out
 from ..support.backend import Backend
 from ..support.blas_threads import count_threads
 
-# Draws that stand for the covariance, see `std_calibration`: a standard deviation is off by 1/16.
+# Draws that represent the covariance, see `std_calibration`: the relative error of a standard
+# deviation is 1/16.
 N_SAMPLES = 128
 # Molecules that set the scale of standard deviations, and those of them with descriptors.
 SPREAD_MOLECULES = (300, 100)
-# What the allocator and libraries take besides.
+# Additional memory of the allocator and of libraries.
 SLACK_BYTES = 48 * 2**20
 
 
@@ -77,7 +78,7 @@ class FitSizes:
 
     @property
     def on_card(self) -> int:
-        """What describing on a GPU takes."""
+        """Bytes that the computation of descriptors on a GPU takes."""
         return BATCH_BYTES if self.on_demand and not self.backend.on_host else 0
 
     def choosing(self, n_inducing: int) -> int:
@@ -90,13 +91,13 @@ class FitSizes:
         chosen = 4 * (n_inducing + most) * sum(self.widths)
         return chosen + max(comparing, describing + self.on_card) + SLACK_BYTES
 
-    def held(self, m: int, r: int, n_matrices: int) -> int:
+    def matrices(self, m: int, r: int, n_matrices: int) -> int:
         """Bytes of matrices, environments, and the molecules that set standard deviations."""
         columns = (4 + self.itemsize) * m + 4 * self._n_sample
         return 8 * n_matrices * r * r + columns * sum(self.widths) + SLACK_BYTES
 
-    def streamed(self, r: int) -> int:
-        """Bytes of blocks on their way, in the step that needs most of them."""
+    def blocks(self, r: int) -> int:
+        """Bytes of the blocks that are in memory for a time, in the step that needs most."""
         return max(self._accumulating(r), 16 * min(3 * self.n, ROWS_AT_ONCE) * r, self._spread(r))
 
     def _accumulating(self, r: int) -> int:

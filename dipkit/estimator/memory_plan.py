@@ -1,11 +1,12 @@
-"""Memory of a fit: what it will take, before any of it is taken.
+"""Memory of a fit: a forecast before anything is allocated.
 
 Begin with `plan_fit`. Symbols: N molecules, n atoms, M inducing environments, r <= M + elements
-basis functions, d descriptor columns; with atomic dipoles r has their columns besides. A fit first
-chooses environments, and gives back what that took. Then it holds matrices of shape (r, r), the
-environments, and the dipole rows (3 N, r) where they fit, else in a file; blocks come and go. On a
-GPU all of it is memory of the card. Not here: the bytes of each step (`memory_forecast.py`), and
-how much memory there is (`dipkit.support.system_memory`).
+basis functions, d descriptor columns; with atomic dipoles r includes their columns. A fit first
+chooses environments, and frees the memory of that step. Then matrices of shape (r, r), the
+environments, and the dipole rows (3 N, r) stay in memory until the end; rows that do not fit are in
+a file. Blocks of molecules are in memory for a time. On a GPU all of this is memory of the card.
+Not here: the bytes of each step (`memory_forecast.py`), and how much memory there is
+(`dipkit.support.system_memory`).
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ from .memory_forecast import FitSizes
 
 logger = logging.getLogger(__name__)
 
-# Share of the free memory that a fit may take where nothing but its default size asks for it.
+# Share of the free memory that a fit of default size may take.
 MEMORY_SHARE = 0.5
 # Share of the free memory that a fit may take where no budget is given.
 BUDGET_SHARE = 0.8
-# Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two on their way.
+# Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two temporary ones.
 N_MATRICES = 6
 # Blocks of a grid over folds.
 BLOCKS_BYTES = 640 * 2**20
-# The same on a GPU, where the descriptors of a whole piece and what computes them come on top.
+# The same on a GPU, which also holds the descriptors of a whole piece, and their computation.
 DEVICE_BLOCKS_BYTES = BLOCKS_BYTES + 2 * BATCH_BYTES
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a fit will take, in bytes.
+    """Memory that a fit will take, in bytes.
 
     Parameters
     ----------
     budget : int
         For the whole process, or for the device.
     present : int
-        Taken already: interpreter, libraries, molecules and what descriptors they hold.
+        Taken already: interpreter, libraries, molecules and their descriptors in memory.
     choosing : int
-        Candidates and their kernel matrix, given back before the rest is taken.
-    held, streamed : int
-        Matrices and environments, dipole rows aside; blocks that come and go.
+        Candidates and their kernel matrix, freed before the rest is allocated.
+    matrices, blocks : int
+        Matrices and environments, without dipole rows; blocks, which are in memory for a time.
     rows : int
         Dipole rows.
     rows_on_disk : bool
@@ -61,8 +62,8 @@ class MemoryPlan:
     budget: int
     present: int
     choosing: int
-    held: int
-    streamed: int
+    matrices: int
+    blocks: int
     rows: int
     rows_on_disk: bool
 
@@ -70,7 +71,7 @@ class MemoryPlan:
     def peak(self) -> int:
         """Largest amount of memory at any time."""
         rows = 0 if self.rows_on_disk else self.rows
-        return self.present + max(self.choosing, self.held + self.streamed + rows)
+        return self.present + max(self.choosing, self.matrices + self.blocks + rows)
 
     @property
     def fits(self) -> bool:
@@ -79,18 +80,18 @@ class MemoryPlan:
 
     def as_dict(self) -> dict[str, float | str]:
         """Return the figures in gigabytes, for reports."""
-        names = ("budget", "peak", "present", "choosing", "held", "streamed", "rows")
+        names = ("budget", "peak", "present", "choosing", "matrices", "blocks", "rows")
         figures = {f"{name}_gb": round(getattr(self, name) / 1e9, 3) for name in names}
         return figures | {"rows_in": "file" if self.rows_on_disk else "memory"}
 
     def __str__(self) -> str:
         """One line."""
         where = "in a temporary file" if self.rows_on_disk else "in memory"
-        names = ("present", "held", "streamed", "rows", "peak", "budget")
+        names = ("present", "matrices", "blocks", "rows", "peak", "budget")
         gb = {name: f"{getattr(self, name) / 1e9:.2f} GB" for name in names}
         return (
-            f"memory: {gb['present']} taken so far, {gb['held']} matrices, "
-            f"{gb['streamed']} blocks on their way, {gb['rows']} dipole rows {where}; "
+            f"memory: {gb['present']} taken so far, {gb['matrices']} matrices, "
+            f"{gb['blocks']} blocks, {gb['rows']} dipole rows {where}; "
             f"peak {gb['peak']} of {gb['budget']}"
         )
 
@@ -115,7 +116,7 @@ def plan_fit(
     budget : int, default=None
         Bytes that the process, or the device, may take; None for a share of what is free.
     n_matrices : int, default=N_MATRICES
-        Matrices of shape (r, r) that are held at once.
+        Matrices of shape (r, r) that are in memory at once.
     with_dipoles : bool, default=False
         Whether there are columns of atomic dipoles.
     precise : bool, default=False
@@ -124,7 +125,7 @@ def plan_fit(
     Raises
     ------
     InputError
-        Where it cannot be done; names the largest number of inducing environments that can.
+        If the fit needs more; names the largest number of inducing environments that fits.
     """
     plan = _planner(molecules, backend, budget, BUDGET_SHARE, n_matrices, with_dipoles, precise)
     found = plan(n_inducing)
@@ -147,16 +148,16 @@ def plan_more(
     precise: bool = False,
     on_disk: bool = False,
 ) -> MemoryPlan:
-    """Forecast the memory of a fit that molecules are added to, in the basis that it has.
+    """Forecast the memory of a fit to which molecules are added; the basis stays.
 
-    The rows of all molecules are put together while the new ones still stand beside them.
+    While the rows of all molecules are joined, the new rows are in memory twice.
 
     Parameters
     ----------
     molecules : Molecules
         The new ones, described.
     n_before : int
-        Molecules that were there before; what is held of them counts as present.
+        Molecules of earlier calls; the memory of their statistics counts as present.
     n_inducing : int
         M
     n_columns : int
@@ -164,20 +165,20 @@ def plan_more(
     backend, budget, n_matrices, precise
         As in `plan_fit`.
     on_disk : bool, default=False
-        Whether rows are in a file already: there they stay.
+        Whether rows are in a file already; then they stay there.
 
     Raises
     ------
     InputError
-        Where it cannot be done.
+        If the fit needs more.
     """
     rows = 24 * (n_before + 2 * len(molecules)) * n_columns
     present, limit = _limits(backend, budget, BUDGET_SHARE)
     sizes = FitSizes.of(molecules, backend, precise)
-    held, streamed = sizes.held(n_inducing, n_columns, n_matrices), sizes.streamed(n_columns)
-    found = MemoryPlan(limit, present, 0, held, streamed, rows, on_disk)
+    matrices, blocks = sizes.matrices(n_inducing, n_columns, n_matrices), sizes.blocks(n_columns)
+    found = MemoryPlan(limit, present, 0, matrices, blocks, rows, on_disk)
     if not found.fits and backend.on_host:
-        found = MemoryPlan(limit, present, 0, held, streamed, rows, rows_on_disk=True)
+        found = MemoryPlan(limit, present, 0, matrices, blocks, rows, rows_on_disk=True)
     if not found.fits:
         which = f"{len(molecules)} molecules added to {n_before}"
         raise _too_much(found, which, n_inducing, "Allow a larger budget, or add fewer at a time.")
@@ -193,10 +194,10 @@ def default_n_inducing(
     with_dipoles: bool = False,
     precise: bool = False,
 ) -> int:
-    """Inducing environments for data of this size: 100 times the root of the molecules' number.
+    """Inducing environments for data of this size: 100 times the root of the number of molecules.
 
-    At most all atoms, 6,000, and what fits, dipole rows in memory, into `MEMORY_SHARE` of what is
-    free or into a budget.
+    At most all atoms, at most 6,000, and at most what fits into a budget or into `MEMORY_SHARE` of
+    the free memory, with dipole rows in memory.
     """
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
     plan = _planner(molecules, backend, budget, MEMORY_SHARE, n_matrices, with_dipoles, precise)
@@ -224,7 +225,7 @@ def require_memory(
         r
     backend : Backend
     n_matrices : int
-        Matrices of 8 r^2 bytes that are held at once.
+        Matrices of 8 r^2 bytes that are in memory at once.
     per_environment : float, default=1
         Columns of each inducing environment, more than one with atomic dipoles.
 
@@ -265,10 +266,10 @@ def _planner(
         # Each element has a constant column besides those of its environments.
         m = n_inducing + e
         r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
-        held, streamed, rows = sizes.held(m, r, n_matrices), sizes.streamed(r), 24 * sizes.n * r
-        on_disk = backend.on_host and present + held + streamed + rows > limit
+        matrices, blocks, rows = sizes.matrices(m, r, n_matrices), sizes.blocks(r), 24 * sizes.n * r
+        on_disk = backend.on_host and present + matrices + blocks + rows > limit
         choosing = sizes.choosing(n_inducing)
-        return MemoryPlan(limit, present, choosing, held, streamed, rows, on_disk)
+        return MemoryPlan(limit, present, choosing, matrices, blocks, rows, on_disk)
 
     return plan
 

@@ -103,7 +103,7 @@ def predicted_report(true: ArrayLike, predicted: ArrayLike) -> Report:
     """
     magnitudes, found = (np.asarray(values, dtype=np.float64) for values in (true, predicted))
     if magnitudes.shape != found.shape:
-        return error_report(magnitudes, found)  # refuses them, and says why
+        return error_report(magnitudes, found)  # raises an error that gives the reason
     done = ~np.isnan(found)
     if done.any():
         report = error_report(magnitudes[done], found[done])
@@ -154,7 +154,7 @@ def compare(
     molecules : Molecules, list of ase.Atoms or path
         Each kind of label is compared for the molecules that have it.
     prediction : Prediction, default=None
-        What `predict_all` gave for these molecules. None predicts them.
+        Result of `predict_all` for these molecules. None predicts them.
 
     Returns
     -------
@@ -177,8 +177,8 @@ def compare(
         raise InputError(
             f"prediction: expected that of these {len(molecules)} molecules with "
             f"{molecules.n_atoms} atoms, got one of {len(prediction.molecules)} molecules with "
-            f"{prediction.molecules.n_atoms} atoms, or of others. Pass what predict_all gave for "
-            "the same molecules."
+            f"{prediction.molecules.n_atoms} atoms, or of others. Give the result of predict_all "
+            "for the same molecules."
         )
     done = ~np.isnan(prediction.magnitude)
     n_failed = int((known & ~done).sum())
@@ -216,7 +216,7 @@ def mae_scorer(
     y : array-like of shape (n_molecules,) or (n_molecules, 3), debye, default=None
         Reference. None takes the labels of the molecules.
     sample_weight : array-like of shape (n_molecules,), default=None
-        Weights of the mean; None weights all molecules alike.
+        Weights of the mean; None gives all molecules the same weight.
 
     Returns
     -------
@@ -337,7 +337,7 @@ def _pair(
         shapes = " or ".join(f"({length}, 3)" if tail else f"({length},)" for tail in tails)
         raise InputError(
             f"true, predicted: expected equal shapes {shapes}, not empty, got {true.shape} and "
-            f"{predicted.shape}. Pass one value for each."
+            f"{predicted.shape}. Give one value for each."
         )
     return true, predicted
 

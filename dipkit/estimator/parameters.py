@@ -1,9 +1,9 @@
 """Groups of parameters of `DipoleKernelRidge`: basis, start and solver.
 
 Each group only holds values and checks them, so that a combination without a meaning cannot be
-written: a number of restarts belongs to a random start, a tolerance to the solver. The groups
-`loss` (`dipkit.learning.losses`) and `baseline` (`baseline.py`) stand with what they do. What
-"auto" means for given labels is in `defaults.py`.
+written: a number of restarts belongs to a random start, a tolerance to the solver. Two groups are
+defined elsewhere: `loss` in `dipkit.learning.losses`, `baseline` in `baseline.py`. What "auto"
+means for given labels is in `defaults.py`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class InducingBasis(NestedParameters):
     precision : {"auto", "single", "double"}, default="auto"
         Precision of kernel values. ``"auto"`` is double in fits of up to 2,000 molecules. In
         single precision a fit is faster, but two fits to the same descriptors differ by rounding
-        between machines and devices. Predictions are in double precision; of these, scales that
-        carry less than 1 % of the kernel are so only with ``"double"``. Descriptors are always in
-        single precision.
+        between machines and devices. Predictions are in double precision, except that scales with
+        less than 1 % of the kernel are in single precision unless ``"double"`` is set. Descriptors
+        are always in single precision.
     atomic_dipoles : float, default=0.0
         Scale s of dipoles of single atoms beside the charges (21), along the vectors to the
         neighbours of each element; 0 for none. Try 0.03 with more than about 1,000 dipoles; with
@@ -91,7 +91,7 @@ class InducingBasis(NestedParameters):
 
 
 class Start(BaseEstimator):
-    """Where the iterations begin; J has more than one minimum, and the start decides which."""
+    """Start of the iterations. J has several minima, and the start decides which one is found."""
 
     def check(self) -> None:
         """Refuse values that cannot be used.
@@ -144,7 +144,7 @@ class ZeroStart(Start):
 class RandomStart(Start):
     """Start from random weights, as an ordinary optimiser would.
 
-    Most random starts end in a poor minimum. They are here to reproduce what others do.
+    Most random starts end in a poor minimum. Use them to reproduce results of other methods.
 
     Parameters
     ----------

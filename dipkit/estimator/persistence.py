@@ -1,10 +1,10 @@
-"""Models on disk, without pickle: a zip that skops writes, with what dipkit says about it.
+"""Models on disk, without pickle: a zip that skops writes, with a description by dipkit.
 
 The member ``dipkit.json`` holds the format's name and version, the versions of the libraries, the
 parameters, the units and a summary of the labels. The rest is skops: arrays as npy, objects as
 JSON. Loading builds only the types listed in `TRUSTED` and those that skops itself trusts
-(scikit-learn's, NumPy's and Python's plain ones), and imports nothing else. This is the door for
-skops.
+(scikit-learn's, NumPy's and Python's plain ones), and imports nothing else. No other module imports
+skops. Files of format 1 are converted in `format1.py`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ from .format1 import with_new_paths
 __all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
 
 FORMAT = "dipkit-model"
-# Raised when older versions of dipkit would misread what this one writes.
+# Increased when older versions of dipkit would misread files of this version.
 FORMAT_VERSION = 2
 UNITS = {"length": "angstrom", "charge": "e", "dipole": "debye"}
 
-# Types of dipkit that a model may hold; nothing else of dipkit is ever built. The paths are those
-# of the public face, so that files outlive moves of the code.
+# Types of dipkit that a model may hold; no other type of dipkit is built. The paths are those of
+# the public names, so that files can be read after code has moved.
 TRUSTED = tuple(
     f"dipkit.{name}"
     for name in (
         "AbsoluteLoss",
+        "AuxiliaryDipoles",
         "ChargeStart",
         "DipoleKernelRidge",
         "GFN2Baseline",
@@ -63,7 +64,7 @@ TRUSTED = tuple(
 _MEMBER = "dipkit.json"
 _SCHEMA = "schema.json"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "ase", "dscribe", "skops")
-# Fitted attributes that say how the fit went.
+# Fitted attributes that describe how the fit ended.
 _FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_factor")
 
 
@@ -139,7 +140,7 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
 
 
 def read_metadata(path: PathLike) -> dict[str, Any]:
-    """Read what a model file says about itself, without loading the model.
+    """Read the description in a model file, without loading the model.
 
     Parameters
     ----------
@@ -163,14 +164,14 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
         raise FileFormatError(
             f"{path}: not a dipkit model, or cut or damaged ({error}). Expected a file that "
-            "`dipkit fit` or save_model wrote; copy it again or fit anew."
+            "`dipkit fit` or save_model wrote; copy the file again or fit again."
         ) from error
     _check_format(path, described)
     return described
 
 
 def is_model(path: PathLike) -> bool:
-    """Tell by content whether a file is a dipkit model of whatever version."""
+    """Whether the content of a file is that of a dipkit model, of any version."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _MEMBER in archive.namelist()
@@ -250,7 +251,7 @@ def _describe(model: Any) -> dict[str, Any]:
 
 
 def _without_caches(model: Any) -> Any:
-    """Return a copy without folders of caches: whoever loads it must not read files in them."""
+    """Return a copy without folders of caches: a loaded model must not read files in them."""
     if isinstance(model, Pipeline):
         other = copy.copy(model)
         other.steps = [(name, _without_caches(step)) for name, step in model.steps]

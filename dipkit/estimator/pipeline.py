@@ -1,4 +1,8 @@
-"""The whole pipeline: how it is made, and charges, vectors and magnitudes in one walk over it."""
+"""The whole pipeline: its default, and predictions of charges, vectors and magnitudes with it.
+
+Symbols: N molecules, n atoms; charges (n,) in e, dipoles (N, 3) in debye. Predictions for described
+molecules are in `prediction.py`; errors of predictions are in `metrics.py`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ PART_MOLECULES = 5000
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of N molecules with n atoms.
+    """Predictions for N molecules with n atoms.
 
     Parameters
     ----------
@@ -104,7 +108,7 @@ def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Itera
     path : str or path
         Extended XYZ and ASE databases are streamed; see `dipkit.data.io.read_parts`.
     return_std : bool, default=False
-        Tell standard deviations of the magnitudes too.
+        Whether to predict standard deviations of the magnitudes too.
 
     Yields
     ------
@@ -133,11 +137,11 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
     Parameters
     ----------
     model : Pipeline or DipoleKernelRidge
-        A pipeline that ends in a `DipoleKernelRidge`, or that alone with described molecules.
+        A pipeline that ends in a `DipoleKernelRidge`, or only the latter, for described molecules.
     X : Molecules, list of ase.Atoms, ase.Atoms or path
         What `as_molecules` takes; labels are not read.
     return_std : bool, default=False
-        Tell standard deviations of the magnitudes too.
+        Whether to predict standard deviations of the magnitudes too.
 
     Returns
     -------
@@ -146,8 +150,8 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
     Raises
     ------
     InputError
-        If the model is of another kind, the molecules hold elements it has not seen, or it kept
-        no standard deviations (see `DipoleKernelRidge.predict`).
+        If the model is of another kind, the molecules have elements that were not in the training
+        molecules, or the model has no standard deviations (see `DipoleKernelRidge.predict`).
 
     Examples
     --------
@@ -174,7 +178,7 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
 
 
 def keeps_std(model: Any) -> bool:
-    """Tell whether a fitted model can tell standard deviations; older ones kept none.
+    """Whether a fitted model can predict standard deviations; older models cannot.
 
     Parameters
     ----------

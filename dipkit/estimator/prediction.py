@@ -1,4 +1,8 @@
-"""What the predictions of `DipoleKernelRidge` do: charges and dipoles, piece by piece."""
+"""Predictions of `DipoleKernelRidge`: charges and dipoles of molecules, piece by piece.
+
+Symbols: n_e atoms of one element, M_e environments, E elements; charges in e, dipoles in debye. The
+public methods are in `predictor.py`, standard deviations in `std_prediction.py`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from .parameters import make_basis
 from .std_prediction import DrawnCharges, StdPredictor
 
 if TYPE_CHECKING:
-    from .regression import DipoleKernelRidge
+    from .predictor import DipolePredictor
 
 FloatArray = NDArray[np.float64]
 # Of one element: descriptors of its inducing environments, one array per scale, their coefficients,
@@ -37,14 +41,14 @@ SINGLE_PRECISION_SHARE = 0.01
 
 
 class Predicted(NamedTuple):
-    """What a model predicts for molecules.
+    """Predictions for molecules.
 
     Parameters
     ----------
     charges : ndarray of shape (n_atoms,), e
     dipole : ndarray of shape (n_molecules, 3), debye
     std : ndarray of shape (n_molecules,), debye, or None
-        Standard deviations of the magnitudes, where asked for.
+        Standard deviations of the magnitudes, if requested.
     atomic_dipoles : ndarray of shape (n_atoms, 3), debye
         Zero where the model has none.
     amplitudes : ndarray of shape (n_atoms, E), e
@@ -58,7 +62,7 @@ class Predicted(NamedTuple):
     amplitudes: FloatArray
 
 
-def predict_blocks(model: DipoleKernelRidge, X: Molecules, with_std: bool = False) -> Predicted:
+def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False) -> Predicted:
     """Predict charges and dipoles, piece by piece.
 
     Parameters
@@ -78,8 +82,8 @@ def predict_blocks(model: DipoleKernelRidge, X: Molecules, with_std: bool = Fals
     Raises
     ------
     InputError
-        If `X` is not described or holds elements unseen in fit, or if the model keeps no standard
-        deviations and they are asked for.
+        If `X` is not described or holds elements unseen in fit, or if standard deviations are
+        requested and the model has none.
     """
     check_is_fitted(model)
     molecules, known = prepare_molecules(
@@ -120,12 +124,12 @@ def predict_blocks(model: DipoleKernelRidge, X: Molecules, with_std: bool = Fals
     return Predicted(charges, dipole, std if with_std else None, atomic, amplitudes)
 
 
-def has_atomic_dipoles(model: DipoleKernelRidge) -> bool:
+def has_atomic_dipoles(model: DipolePredictor) -> bool:
     """Return whether a fitted model has atomic dipoles; models of old files lack the attribute."""
     return getattr(model, "atomic_dipole_coef_", None) is not None
 
 
-def _dipole_parts(model: DipoleKernelRidge) -> dict[int, tuple[FloatArray, FloatArray]]:
+def _dipole_parts(model: DipolePredictor) -> dict[int, tuple[FloatArray, FloatArray]]:
     """By element: coefficients and constants of its atomic dipoles; empty without them."""
     if not has_atomic_dipoles(model):
         return {}
@@ -137,8 +141,8 @@ def _dipole_parts(model: DipoleKernelRidge) -> dict[int, tuple[FloatArray, Float
     }
 
 
-def _coefficients(model: DipoleKernelRidge, backend: Backend) -> dict[int, ElementCoefficients]:
-    """Collect what the charges of each element are computed from, by atomic number."""
+def _coefficients(model: DipolePredictor, backend: Backend) -> dict[int, ElementCoefficients]:
+    """Collect environments and coefficients of the charges, by atomic number."""
     parts, intercepts = {}, model.intercept_.tolist()
     # Large coefficients of both signs magnify the rounding errors of float32, which depend on the
     # molecules in the same product. For scales with a small weight these errors are small.
@@ -156,14 +160,14 @@ def _coefficients(model: DipoleKernelRidge, backend: Backend) -> dict[int, Eleme
 
 
 def _raw_charges(
-    model: DipoleKernelRidge,
+    model: DipolePredictor,
     piece: Molecules,
     coefficients: dict[int, ElementCoefficients],
     of_atoms: PredictedDipoles,
     backend: Backend,
     predictor: StdPredictor | None,
 ) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
-    """Raw charges (n_atoms,), amplitudes (n_atoms, E), both e; draws where there is a predictor.
+    """Raw charges (n_atoms,) and amplitudes (n_atoms, E), e; draws where there is a predictor.
 
     Raw charges are those before charge conservation.
     """

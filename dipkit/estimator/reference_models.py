@@ -1,4 +1,4 @@
-"""Simple models to compare with: the mean, kernel ridge on averaged SOAP, cheap charges as given.
+"""Simple models to compare with: the mean, kernel ridge on averaged SOAP, given charges.
 
 The demonstration and the benchmark both take them from here. Symbols: molecules A = 1..N, atoms
 i = 1..n, descriptors x_i of one SOAP scale (n, d), positions r_i in angstrom, charges in e.
@@ -84,7 +84,7 @@ def _block_averages(block: Molecules) -> list[FloatArray]:
 
 
 class AveragedSOAPRidge(RegressorMixin, BaseEstimator):
-    """Kernel ridge regression of magnitudes on averaged SOAP: what one does without dipkit.
+    """Kernel ridge regression of magnitudes on averaged SOAP: the usual way without dipkit.
 
     A Gaussian kernel ``exp(-gamma |x_A - x_B|^2)`` of one averaged descriptor for each molecule.
     SOAP scale, gamma and alpha are chosen by validation within the training molecules, on at
@@ -168,7 +168,7 @@ class AveragedSOAPRidge(RegressorMixin, BaseEstimator):
                     self.alpha_ = float(self.alphas[int(errors.argmin())])
 
     def __sklearn_tags__(self) -> Any:
-        """Say that X is no array."""
+        """Declare that X is not an array."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags

@@ -1,33 +1,27 @@
 """`DipoleKernelRidge`: kernel ridge regression for atomic charges, learned from dipoles.
 
 Symbols: N described molecules with n atoms, magnitudes m (N,) in debye, charges (n,) in e,
-M inducing environments, r basis functions. The equations are on the theory page. What `fit` does is
-in `fit.py`, what the predictions do in `prediction.py`, groups of parameters in `parameters.py`.
+M inducing environments, r basis functions. The equations are on the theory page. Here: parameters,
+`fit` and `partial_fit`, whose work is in `fit.py`. Not here: the methods that predict
+(`predictor.py`), and groups of parameters (`parameters.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-
-from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described
 from ..exceptions import InputError
 from ..learning.labels import read_labels
 from ..learning.losses import Loss, make_loss
-from ..learning.multipoles import quadrupoles_of_atoms
-from ..support.nested_parameters import NestedParameters
+from .auxiliary import AuxiliaryDipoles, make_auxiliary, read_auxiliary
 from .baseline import Baseline, make_baseline
 from .baseline_molecules import prepare_labels
 from .fit import first_statistics, learn, more_statistics
 from .format1 import is_flat, nested_state
 from .parameters import InducingBasis, Reweighted, Start, make_basis, make_solver, make_start
-from .prediction import predict_blocks
+from .predictor import DipolePredictor
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -35,10 +29,8 @@ if TYPE_CHECKING:
 
     from .training_data import FitStatistics
 
-FloatArray = NDArray[np.float64]
 
-
-class DipoleKernelRidge(RegressorMixin, NestedParameters):
+class DipoleKernelRidge(DipolePredictor):
     """Atomic charges by kernel ridge regression, learned from scalar dipole magnitudes.
 
     Minimises the joint objective (4) of dipole magnitudes, charges and ridge penalty by
@@ -70,12 +62,15 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         ``"given"``: what the molecules carry as ``baseline_dipole`` and ``baseline_charges``, see
         `GivenBaseline`. Molecules without a result are left out of fit, and get NaN in prediction,
         with a warning.
+    auxiliary : {None, "none", "auto", "charges", "gfn2", "given"} or object, default=None
+        Cheap dipole vectors of the training molecules: they teach the directions of dipoles, and
+        no prediction needs them. Molecules without a label give theirs too. See `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
-        model (20), debye^2 / e^2: it absorbs the systematic error of the reference charges, the
-        more the smaller beta. None, or infinity, is no second function. Try it where charges are
-        known for many more molecules than dipoles: 1e-3 for 100 dipoles, 1e-4 for 200, 1e-5 for
-        500.
+        model (20), debye^2 / e^2. The function absorbs the systematic error of the reference
+        charges; with a smaller beta it absorbs more. None, or infinity, is no second function. Try
+        a discrepancy where charges are known for many more molecules than dipoles: 1e-3 for 100
+        dipoles, 1e-4 for 200, 1e-5 for 500.
     quadrupole_weight : float, default=0.0
         Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
         have a label. With 0 the model does not learn from them. A label that atomic charges cannot
@@ -117,13 +112,13 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
     alpha_, charge_weight_ : float
         Ridge penalty and lambda as used.
     objective_ : float, debye^2
-    history_ : ndarray of shape (n_passes + 1,)
-        Objective at the start and after each pass of the last stage, at alpha itself.
+    history_ : ndarray of shape (n_iterations + 1,), debye^2
+        Objective at the start and after each iteration of the last stage, at alpha itself.
     n_iter_, n_factorizations_ : int
         Linear solves and factorisations of all stages.
     converged_ : bool
     status_ : str
-        Why the passes ended.
+        Why the iterations ended.
     label_summary_ : dict
         Molecules and labels used in fit.
     memory_plan_ : dict
@@ -157,6 +152,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         "start": make_start,
         "solver": make_solver,
         "baseline": make_baseline,
+        "auxiliary": make_auxiliary,
     }
     __module__ = "dipkit"  # the path that saved models name
     #: What `partial_fit` adds to: large, on a device, and neither pickled nor saved.
@@ -171,6 +167,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         start: str | Start = "auto",
         solver: Reweighted | None = None,
         baseline: str | Baseline | None = None,
+        auxiliary: str | AuxiliaryDipoles | None = None,
         charge_discrepancy: float | None = None,
         quadrupole_weight: float = 0.0,
         device: str = "auto",
@@ -185,6 +182,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         self.start = start
         self.solver = solver
         self.baseline = baseline
+        self.auxiliary = auxiliary
         self.charge_discrepancy = charge_discrepancy
         self.quadrupole_weight = quadrupole_weight
         self.device = device
@@ -224,7 +222,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         FactorizationError
             If the linear system cannot be solved in floating point.
         """
-        settings, statistics = self._gather(X, y, charges, sample_weight, keep=False)
+        settings, statistics = self._gather(X, y, charges, sample_weight, for_partial_fit=False)
         self._store(learn(settings, statistics), None)
         return self
 
@@ -241,7 +239,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
         all molecules stay in memory, but are neither pickled nor saved: a model that was copied,
-        pickled, loaded, or fitted by `fit`, refuses to go on.
+        pickled, loaded, or fitted by `fit` raises an error here.
 
         Parameters
         ----------
@@ -266,22 +264,23 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
                 "partial_fit keeps them, and neither a copy, a pickle nor a saved model does. To "
                 "begin anew call partial_fit on sklearn.base.clone(model), or fit on all molecules."
             )
-        settings, statistics = self._gather(X, y, charges, sample_weight, keep=True)
+        settings, statistics = self._gather(X, y, charges, sample_weight, for_partial_fit=True)
         self._store(learn(settings, statistics), statistics)
         return self
 
     def _gather(
-        self, X: Molecules, y: Any, charges: Any, sample_weight: Any, keep: bool
+        self, X: Molecules, y: Any, charges: Any, sample_weight: Any, for_partial_fit: bool
     ) -> tuple[Settings, FitStatistics]:
-        """Check parameters and labels, and compute the statistics; with `keep`, of all calls."""
+        """Check parameters and labels, and compute statistics; `for_partial_fit`, of all calls."""
         settings, molecules = Settings.of(self), require_described(X)
-        before = self._statistics if keep else None
+        before = self._statistics if for_partial_fit else None
         labels = read_labels(molecules, y, charges, sample_weight)
+        auxiliary = read_auxiliary(settings.auxiliary, settings.baseline, labels, settings.n_jobs)
         factor = None if before is None else before.origin.baseline_factor
         labels, factor = prepare_labels(labels, settings.baseline, factor, settings.n_jobs)
         if before is None:
-            return settings, first_statistics(settings, labels, factor, keep)
-        return settings, more_statistics(settings, before, labels)
+            return settings, first_statistics(settings, labels, factor, for_partial_fit, auxiliary)
+        return settings, more_statistics(settings, before, labels, auxiliary)
 
     def _store(self, learned: dict[str, Any], statistics: FitStatistics | None) -> None:
         """Replace all fitted attributes at once."""
@@ -292,146 +291,6 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         self.__dict__.pop("_statistics", None)
         if statistics is not None:
             self._statistics = statistics
-
-    def predict(
-        self, X: Molecules, return_std: bool = False
-    ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Predict dipole magnitudes.
-
-        Parameters
-        ----------
-        X : Molecules
-            Described by the transformer that described the training molecules.
-        return_std : bool, default=False
-            Return standard deviations too.
-
-        Returns
-        -------
-        magnitudes : ndarray of shape (n_molecules,), debye
-        std : ndarray of shape (n_molecules,), debye
-            Only with ``return_std=True``: of the error of each magnitude, the noise of labels
-            included. One holds about 68 % of the errors, 1.96 about 95 %.
-
-        Raises
-        ------
-        InputError
-            If `X` is not described, holds elements unseen in fit, or the model was saved by a
-            version that kept no standard deviations.
-        """
-        found = predict_blocks(self, X, return_std)
-        magnitudes: FloatArray = np.linalg.norm(found.dipole, axis=1)
-        return magnitudes if found.std is None else (magnitudes, found.std)
-
-    def predict_dipole(self, X: Molecules) -> FloatArray:
-        """Predict dipole vectors, about the centre of mass where a molecule is charged.
-
-        Returns
-        -------
-        ndarray of shape (n_molecules, 3), debye
-            NaN where the baseline failed.
-        """
-        return predict_blocks(self, X).dipole
-
-    def predict_quadrupole(self, X: Molecules) -> FloatArray:
-        """Predict traceless quadrupole moments about the centres of mass, from the charges.
-
-        Atomic dipoles add to them. Without labels of them (`quadrupole_weight`), they rest on what
-        was made to reproduce dipoles alone.
-
-        Returns
-        -------
-        ndarray of shape (n_molecules, 3, 3), debye*angstrom
-            In Buckingham's convention (14).
-
-        Raises
-        ------
-        InputError
-            If the charges do not make the dipoles, as with a baseline that holds more than charges.
-        """
-        found = predict_blocks(self, X)
-        return quadrupoles_of_atoms(found.charges, found.atomic_dipoles, found.dipole, X)
-
-    def predict_charges(self, X: Molecules) -> FloatArray:
-        """Predict atomic charges; they sum to the total charge of each molecule.
-
-        Where the model has atomic dipoles, or a baseline that holds more than charges, they alone
-        do not make its dipoles.
-
-        Returns
-        -------
-        ndarray of shape (n_atoms,), e
-            Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed.
-        """
-        return predict_blocks(self, X).charges
-
-    def predict_atomic_dipoles(self, X: Molecules) -> FloatArray:
-        """Predict the dipoles of single atoms beside their charges.
-
-        Without a baseline, the dipole of a molecule is that of its charges plus their sum.
-
-        Returns
-        -------
-        ndarray of shape (n_atoms, 3), debye
-            Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed. Zero
-            where the model was fitted with ``atomic_dipoles=0``.
-        """
-        return predict_blocks(self, X).atomic_dipoles
-
-    def predict_together(
-        self, X: Molecules, return_std: bool = False
-    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Predict charges, dipole vectors and standard deviations in one walk.
-
-        Without a baseline the dipoles are those of the charges and of single atoms, if any
-        (`predict_atomic_dipoles`). With one they also hold the part of the baseline's dipole that
-        is not in its charges (9).
-
-        Parameters
-        ----------
-        X : Molecules
-        return_std : bool, default=False
-
-        Returns
-        -------
-        charges : ndarray of shape (n_atoms,), e
-            As `predict_charges` gives them.
-        dipole : ndarray of shape (n_molecules, 3), debye
-            As `predict_dipole` gives them.
-        std : ndarray of shape (n_molecules,), debye, or None
-            As `predict` gives them with ``return_std=True``; else None.
-        """
-        found = predict_blocks(self, X, return_std)
-        return found.charges, found.dipole, found.std
-
-    def score(self, X: Molecules, y: Any = None, sample_weight: Any = None) -> float:
-        """Coefficient of determination R^2 of the magnitudes.
-
-        Parameters
-        ----------
-        X : Molecules
-        y : array-like of shape (n_molecules,), debye, default=None
-            None takes the magnitudes of the molecules, and leaves out those without. Molecules that
-            cannot be predicted (NaN) are left out as well.
-        sample_weight : array-like of shape (n_molecules,), default=None
-
-        Returns
-        -------
-        float
-        """
-        molecules = require_described(X)
-        if y is None:
-            known = molecules.has_magnitude
-            if not known.any():
-                raise missing_labels_error("dipole", molecules.source_keys)
-            molecules, y = molecules[known], molecules.dipole_magnitude[known]
-            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
-        magnitudes = np.asarray(y, dtype=float)
-        if magnitudes.ndim == 2:
-            magnitudes = np.linalg.norm(magnitudes, axis=1)
-        predicted = self.predict(molecules)
-        done = ~np.isnan(predicted)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[done]
-        return float(r2_score(magnitudes[done], predicted[done], sample_weight=weight))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore; a parameter that is newer than the model gets its default."""
@@ -444,7 +303,7 @@ class DipoleKernelRidge(RegressorMixin, NestedParameters):
         return {name: value for name, value in state.items() if name != "_statistics"}
 
     def __sklearn_tags__(self) -> Any:
-        """Say that X is no array."""
+        """Declare that X is not an array."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = False

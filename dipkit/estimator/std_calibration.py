@@ -5,14 +5,14 @@ g_A = D_A^T u_A of a magnitude and curvature H. Equations (12) and (13) of the t
 
     std_A^2 = s^2 (g_A^T H^-1 g_A / N + nu_A / (N alpha) + b v)
 
-The first term is what the labels leave open within the basis, kept as `N_SAMPLES` draws from the
-posterior. nu_A is the part of the kernel that the basis does not hold. It grows far from the
-inducing environments, up to a ceiling: the charge of no atom is less certain than the charges that
-the model gives are large. v is the variance of the typical label. The scale s comes from the errors
-of training molecules, each left out of the fit.
+The first term is the uncertainty of the weights, kept as `N_SAMPLES` draws from the posterior. nu_A
+is the part of the kernel that the basis does not represent. It grows far from the inducing
+environments, up to a ceiling: the standard deviation of a charge is at most the typical size of the
+predicted charges. v is the variance of the typical label. The scale s comes from the errors of
+training molecules, each left out of the fit.
 
-Symbols: N labelled molecules, r weights, S draws. What is kept, and how a prediction uses it, is in
-`std_prediction.py`.
+Symbols: N labelled molecules, r weights, S draws. What a model keeps, and how a prediction uses it,
+is in `std_prediction.py`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from .std_prediction import StdModel, directed_arms, residual_kernel
 FloatArray = NDArray[np.float64]
 
 # Training molecules whose left-out errors set the scale, and those of them whose kernel is computed
-# anew for that: with more, fit would take more than a tenth longer.
+# again for that. With more molecules, fit would take more than a tenth longer.
 N_CALIBRATION, N_NOVELTY = SPREAD_MOLECULES
-# b: share of the variance of a label that no further data would explain.
+# b: share of the variance of a label that more data would not explain.
 NOISE_FLOOR = 0.1
-# One standard deviation and 1.96 of them hold these shares of a normal distribution. The scale is
-# the mean of what either would need, with these weights.
+# Shares of a normal distribution within one standard deviation and within 1.96 of them. The scale
+# is the mean of the scales that give each of these shares, with these weights.
 SHARES, WIDTHS, SHARE_WEIGHTS = (0.6827, 0.95), (1.0, 1.96), (2 / 3, 1 / 3)
-# Errors by (13) are of first order: from few labels, a solution without one would move further.
-# Their variance grows by this over the number of labels.
+# Errors by (13) are of first order. With few labels, leaving one out changes the solution by more:
+# the variance of the errors grows by this number over the number of labels.
 FIRST_ORDER_LOSS = 20.0
 
 
@@ -58,7 +58,7 @@ class CalibrationSample:
     Parameters
     ----------
     places : ndarray of shape (k,)
-        Which molecules, in order of their keys.
+        Indices of the molecules, in order of their keys.
     keys : ndarray of shape (k,)
     described : Molecules
         The molecules of the first places, at most k.
@@ -104,7 +104,7 @@ class CalibrationSample:
         has = np.concatenate(
             [np.arange(len(part.places)) < len(part.described) for part in (self, other)]
         )
-        # Those with descriptors go first: a part of few molecules describes a third of them.
+        # Molecules with descriptors go first: a part of few molecules describes a third of them.
         with_descriptors = np.flatnonzero(has)[np.argsort(keys[has])][:N_NOVELTY]
         rest = np.setdiff1d(np.arange(len(keys)), with_descriptors)
         rest = rest[np.argsort(keys[rest])][: N_CALIBRATION - len(with_descriptors)]
@@ -157,7 +157,7 @@ def calibrate_std(
     normal = backend.asarray(rng.standard_normal((weights.shape[0], N_SAMPLES)))
     samples = backend.solve_transposed(factor, normal) / math.sqrt(linear.n_labelled * N_SAMPLES)
     novelty, charges = _environments(sample.described, basis, weights)
-    scale = _scale(linear, factor, sample, novelty)
+    scale = _std_scale(linear, factor, sample, novelty)
     coefficients, intercepts = basis.dual_of_many(scale * samples)
     dipoles = basis.dipole_dual(scale * samples) if basis.dipole_scale > 0 else (None, None)
     return StdModel(
@@ -178,8 +178,8 @@ def calibrate_std(
 def _with_constants(matrix: Array, alpha: float, basis: Basis) -> Array:
     """Penalise the constants of the elements like any other weight; changes the matrix.
 
-    The fit hardly penalises them, so that the constant of an element seen once or twice would
-    be uncertain by several e.
+    The fit hardly penalises constants: without this the constant of an element that occurs once or
+    twice would have a standard deviation of several e.
     """
     for element in basis.elements.values():
         for columns in (element.columns, *element.dipole_columns):
@@ -188,7 +188,7 @@ def _with_constants(matrix: Array, alpha: float, basis: Basis) -> Array:
     return matrix
 
 
-def _scale(
+def _std_scale(
     linear: LinearisedObjective, factor: Array, sample: CalibrationSample, novelty: FloatArray
 ) -> float:
     """Scale s of the standard deviations.
@@ -209,7 +209,8 @@ def _scale(
     beyond = molecule_sums(arms**2 * novelty, described.offsets)
     beyond /= linear.n_labelled * linear.objective.alpha
     scale = _needed_scale(errors, np.sqrt(variances))
-    # The novelty is known for some of the molecules: how much smaller is the scale with it?
+    # The novelty is known for some of the molecules: they give the ratio of the scales with and
+    # without novelty.
     without = _needed_scale(errors[:n], np.sqrt(variances[:n]))
     if without > 0:
         scale *= _needed_scale(errors[:n], np.sqrt(variances[:n] + beyond)) / without
@@ -217,10 +218,11 @@ def _scale(
 
 
 def _needed_scale(errors: FloatArray, widths: FloatArray) -> float:
-    """Scale with which the widths hold both shares of the errors as nearly as one number can.
+    """Scale of the widths that comes nearest to both shares of the errors.
 
-    Errors have heavier tails than a normal distribution: where one width holds 68 %, more than
-    1.96 of them are needed for 95 %. The scale is a geometric mean of what each share needs.
+    Errors have heavier tails than a normal distribution: where 68 % are below one width, 95 % are
+    below more than 1.96 widths. The scale is a geometric mean of the two scales that each share
+    needs.
     """
     needed = np.quantile(errors / widths, SHARES) / np.array(WIDTHS)
     return float(np.prod(needed ** np.array(SHARE_WEIGHTS)))

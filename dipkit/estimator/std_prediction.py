@@ -1,7 +1,7 @@
-"""What a fitted model keeps for standard deviations, and how a prediction computes them (12).
+"""Arrays that a fitted model keeps for standard deviations, and their computation (12).
 
-Symbols: n atoms, M inducing environments, E elements, S draws; charges in e, dipoles in debye. How
-the draws and their scale are made is in `std_calibration.py`.
+Symbols: n atoms, M inducing environments, E elements, S draws; charges in e, dipoles in debye. The
+draws and their scale are made in `std_calibration.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..units import DEBYE_PER_E_ANGSTROM
 from .linearised import unit_vectors
 
 if TYPE_CHECKING:
-    from .regression import DipoleKernelRidge
+    from .predictor import DipolePredictor
 
 FloatArray = NDArray[np.float64]
 # Atoms of one element, draws of their charges (n_e, S) or, with atomic dipoles, of charges and
@@ -36,7 +36,7 @@ MIN_DIRECTED_DIPOLE = 0.01
 
 @dataclass(frozen=True)
 class StdModel:
-    """What `predict` needs for standard deviations. All arrays are on the host.
+    """Arrays that `predict` needs for standard deviations, on the host.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class StdModel:
     ceiling : float, e
         Upper limit of that standard deviation.
     floor : float, debye
-        Standard deviation of the best known magnitude.
+        Standard deviation of the most certain magnitude.
     dipole_coefficients : ndarray of shape (M, E, S), e, default=None
         Kernel coefficients of the draws of atomic dipoles, where the model has some.
     dipole_intercepts : ndarray of shape (E, E, S), e, default=None
@@ -81,7 +81,7 @@ class StdModel:
         }
 
 
-def clear_std(model: DipoleKernelRidge) -> None:
+def clear_std(model: DipolePredictor) -> None:
     """Delete the fitted attributes ``std_*_`` of an estimator, where there are any."""
     for name in [name for name in vars(model) if name.startswith("std_")]:
         delattr(model, name)
@@ -102,7 +102,7 @@ class StdPredictor:
         If the model keeps no standard deviations.
     """
 
-    def __init__(self, model: DipoleKernelRidge, backend: Backend) -> None:
+    def __init__(self, model: DipolePredictor, backend: Backend) -> None:
         if not hasattr(model, "std_coef_"):
             raise InputError(
                 "return_std: expected a model that keeps standard deviations, but this model was "
@@ -134,7 +134,7 @@ class StdPredictor:
         number : int
             Atomic number.
         atoms : ndarray of shape (n_e,)
-            Places of the atoms.
+            Indices of the atoms.
         k : array of shape (n_e, M_e)
             Their kernel with the inducing environments.
         """
@@ -180,7 +180,7 @@ class StdPredictor:
         return std
 
 
-def _coefficients_of_draws(model: DipoleKernelRidge) -> tuple[FloatArray, FloatArray]:
+def _coefficients_of_draws(model: DipolePredictor) -> tuple[FloatArray, FloatArray]:
     """Coefficients (M, S + E S) and constants (E, S + E S): charges, then atomic dipoles."""
     # Models of the first format that kept standard deviations lack this attribute.
     dipoles = getattr(model, "std_dipole_coef_", None)
@@ -213,7 +213,7 @@ def _variance(
 
 
 def residual_kernel(phi: FloatArray) -> FloatArray:
-    """k(x, x) - phi(x) . phi(x), the part of the kernel that the basis does not hold.
+    """k(x, x) - phi(x) . phi(x), the part of the kernel that the basis does not represent.
 
     Parameters
     ----------

@@ -1,12 +1,14 @@
-"""All that a fit needs of its molecules: dipole rows, charge statistics, labels. It can grow.
+"""All that a fit needs of its molecules: dipole rows, quadratic terms, labels.
 
-Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e.
+Symbols: N molecules, r basis functions, dipole rows D (3 N, r) in debye / e. Statistics of several
+sets of molecules can be joined. Their computation block by block is in `dipkit.learning`; how a fit
+uses them is in `fit.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..learning.accumulate import accumulate_sets
+from ..learning.auxiliary_term import auxiliary_term
 from ..learning.basis import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
@@ -22,15 +25,23 @@ from ..learning.objective import DipoleTarget
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.scratch_rows import allocate_rows
+from .auxiliary import SourcedDipoles
 from .parameters import InducingBasis, make_kernel
 from .std_calibration import CalibrationSample
 
 FloatArray = NDArray[np.float64]
 
 
+class SourcedTerm(NamedTuple):
+    """The sum over auxiliary dipoles, and where these come from."""
+
+    source: str
+    term: QuadraticTerm
+
+
 @dataclass(frozen=True)
 class Origin:
-    """What the first molecules of a fit decided for all that come later.
+    """Choices made with the first molecules of a fit, which later calls keep.
 
     Parameters
     ----------
@@ -41,7 +52,7 @@ class Origin:
     baseline_factor : float
         Factor b of the baseline; 1 without one.
     features_made_by : str or None
-        What made the descriptors, see `Features`.
+        Origin of the descriptors, see `Features.made_by`.
     """
 
     basis_parameters: InducingBasis = field(default_factory=InducingBasis)
@@ -63,11 +74,13 @@ class FitStatistics:
     labels : FitLabels
         Its molecules carry no descriptors.
     charges : QuadraticTerm or None
-        Of the reference charges, where they were wanted.
+        Of the reference charges, if used.
     guess : QuadraticTerm or None
-        Of the charges guessed from electronegativities, where they were wanted.
+        Of the charges guessed from electronegativities, if used.
     quadrupoles : QuadraticTerm or None
-        Of the quadrupole labels, where they were wanted.
+        Of the quadrupole labels, if used.
+    auxiliary : SourcedTerm or None
+        Of the auxiliary dipoles, if used.
     sample : CalibrationSample
         To set the scale of standard deviations.
     origin : Origin
@@ -80,6 +93,7 @@ class FitStatistics:
     charges: QuadraticTerm | None
     guess: QuadraticTerm | None
     quadrupoles: QuadraticTerm | None
+    auxiliary: SourcedTerm | None
     sample: CalibrationSample
     origin: Origin
 
@@ -96,6 +110,7 @@ class FitStatistics:
             charges=_joined(self.charges, other.charges),
             guess=_joined(self.guess, other.guess),
             quadrupoles=_joined(self.quadrupoles, other.quadrupoles),
+            auxiliary=_joined_auxiliary(self.auxiliary, other.auxiliary),
             sample=self.sample.joined(other.sample, len(self.constant)),
         )
 
@@ -110,6 +125,7 @@ def gather(
     on_disk: bool = False,
     n_jobs: int | None = None,
     origin: Origin | None = None,
+    auxiliary: SourcedDipoles | None = None,
 ) -> FitStatistics:
     """Compute the statistics of described molecules.
 
@@ -121,17 +137,18 @@ def gather(
     rng : numpy.random.Generator
         Chooses molecules to calibrate standard deviations with.
     with_charges, with_guess : bool
-        Whether the charge statistics of the labels, and of the guess, are wanted.
+        Whether to compute the charge terms of the labels, and of the guess.
     with_quadrupoles : bool, default=False
-        Whether those of quadrupole labels are.
+        Whether to compute the term of quadrupole labels.
     on_disk : bool, default=False
         Whether the dipole rows go to a file.
     n_jobs : int, default=None
     origin : Origin, default=None
         None is ``Origin()``.
+    auxiliary : SourcedDipoles, default=None
     """
     molecules = labels.molecules
-    wanted = (
+    charge_sets = (
         labels.charges if with_charges else None,
         start_charges(molecules, labels.charges, "electronegativity") if with_guess else None,
     )
@@ -139,7 +156,7 @@ def gather(
     rows, (charges, guess) = accumulate_sets(
         molecules,
         basis,
-        wanted,
+        charge_sets,
         labels.target.weights,
         n_jobs,
         allocate_rows(shape, on_disk, basis.backend),
@@ -148,8 +165,21 @@ def gather(
     sample = CalibrationSample.of(molecules, labels.target, rng)
     constant = constant_dipoles(molecules)
     quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
+    pull = None
+    if auxiliary is not None:
+        term = auxiliary_term(rows, constant, auxiliary.dipoles, labels.copies, basis.backend)
+        pull = SourcedTerm(auxiliary.source, term)
     return FitStatistics(
-        basis, rows, constant, bare, charges, guess, quadrupoles, sample, origin or Origin()
+        basis,
+        rows,
+        constant,
+        bare,
+        charges,
+        guess,
+        quadrupoles,
+        pull,
+        sample,
+        origin or Origin(),
     )
 
 
@@ -168,14 +198,26 @@ def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
 
 
 def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTerm | None:
-    """Sum; molecules without such charges have no statistics of them."""
+    """Sum of two terms; None is the term of molecules without such labels."""
     if one is None or two is None:
         return one or two
     return one + two
 
 
+def _joined_auxiliary(one: SourcedTerm | None, two: SourcedTerm | None) -> SourcedTerm | None:
+    """Sum over auxiliary dipoles of one source."""
+    if one is None or two is None:
+        return one or two
+    if one.source != two.source:
+        raise InputError(
+            f'auxiliary: the calls of partial_fit before used "{one.source}", got "{two.source}". '
+            "Keep the source, or fit a clone of the estimator to all molecules."
+        )
+    return SourcedTerm(one.source, one.term + two.term)
+
+
 def require_same_basis(before: InducingBasis, now: InducingBasis) -> None:
-    """Refuse to go on with other parameters of the basis than those it was chosen with.
+    """Refuse parameters of the basis that differ from those of the first call.
 
     Parameters
     ----------

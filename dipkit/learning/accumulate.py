@@ -5,8 +5,8 @@ charge rows C = P Phi (n, r); weights c_A (N,). Equation (8) of the theory page:
 
     gram = sum_A c_A C_A^T C_A,    rhs = sum_A c_A C_A^T p_A.
 
-Phi is never held whole. A *block* of molecules is computed at once; its *pieces* go to the threads.
-What the terms are for is in `quadratic_term.py`.
+Phi is never in memory as a whole. A *block* of molecules is computed at once; its *pieces* go to
+the threads. The terms themselves are explained in `quadratic_term.py`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = ["accumulate", "accumulate_sets"]
 
 FloatArray = NDArray[np.float64]
 
-# Tasks that each worker gets: more balance the load and lose less with a worker, but each sends
-# a matrix of shape (r, r) back.
+# Tasks for each worker. More tasks balance the load better, and less work is lost when a worker
+# fails. But each task sends a matrix of shape (r, r) back.
 TASKS_A_WORKER = 4
 
-# Columns of an element, Phi^T c Phi and Phi^T c p there.
+# Columns of an element, and the blocks of Phi^T c Phi and Phi^T c p in these columns.
 _ElementSums = tuple[slice, Array, Array]
 
 
@@ -94,7 +94,7 @@ def accumulate(
 
 
 def _tasks(blocks: Sequence[slice], n_tasks: int) -> list[Sequence[slice]]:
-    """Join neighbours to about so many tasks: each sends a matrix of shape (r, r) back."""
+    """Join neighbouring blocks to about `n_tasks` tasks; each sends an (r, r) matrix back."""
     size = -(-len(blocks) // n_tasks)
     return [blocks[start : start + size] for start in range(0, len(blocks), size)]
 
@@ -124,7 +124,7 @@ def accumulate_sets(
         With descriptors.
     basis : Basis
     charge_sets : sequence of (ndarray of shape (n_atoms,), e) or None
-        One array given twice is accumulated once.
+        An array that is given twice is accumulated once.
     weights : ndarray of shape (n_molecules,)
     n_jobs : int, default=None
     rows : array of shape (3 n_molecules, r), default=None

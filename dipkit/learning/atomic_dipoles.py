@@ -162,7 +162,7 @@ def summed_derivatives(
 
 
 def _falloff(distance: FloatArray) -> FloatArray:
-    """c(r): 1 at distance 0, 0 from the cutoff on, smooth."""
+    """Smooth falloff c(r), from 1 at distance 0 to 0 at the cutoff and beyond."""
     weights: FloatArray = 0.5 * (1 + np.cos(np.pi * np.minimum(distance, CUTOFF) / CUTOFF))
     return weights
 
@@ -182,7 +182,7 @@ def require_same_scale(before: float, now: float) -> None:
     """
     if before != now:
         raise InputError(
-            f"atomic_dipoles: the calls of partial_fit before used {before:g}, got {now:g}. Keep "
+            f"atomic_dipoles: earlier calls of partial_fit used {before:g}, got {now:g}. Keep "
             "the scale, or call fit with all molecules."
         )
 

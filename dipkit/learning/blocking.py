@@ -1,6 +1,6 @@
 """Number of atoms that are computed at once: blocks of all molecules, pieces of a block.
 
-A *block* is a run of molecules whose sums over molecules are in memory at once. A *piece* is the
+A *block* is a series of molecules whose sums are in memory at once. A *piece* is the
 part of a block that one thread computes at a time. The division itself is `ragged_index.cut`; how
 much memory a fit needs is not here.
 """

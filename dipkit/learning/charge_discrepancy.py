@@ -29,7 +29,7 @@ __all__ = ["absorb", "absorbs", "factor_discrepancy"]
 
 
 def absorbs(discrepancy: float | None) -> TypeGuard[float]:
-    """Whether there is a second function: with None or infinity it is zero."""
+    """Whether there is a second function. With None or infinity the function is zero."""
     return discrepancy is not None and math.isfinite(discrepancy)
 
 
@@ -43,7 +43,7 @@ def absorb(
     term : QuadraticTerm
         Of the reference charges.
     charge_weight : float, debye^2 / e^2
-        lambda > 0. Use the result with the same.
+        lambda > 0. Use the result with the same weight.
     discrepancy : float, debye^2 / e^2
         beta > 0, finite.
     backend : Backend
@@ -51,38 +51,40 @@ def absorb(
     Returns
     -------
     QuadraticTerm
-        Of the same weight n_c.
+        Its weight n_c is that of `term`.
 
     Raises
     ------
     FactorizationError
-        If beta is lost in the rounding of G.
+        If beta is smaller than the rounding errors of G.
     """
-    scale = charge_weight / term.weight
-    factor = factor_discrepancy(term.gram, scale, discrepancy, backend)
+    per_atom_weight = charge_weight / term.weight
+    factor = factor_discrepancy(term.gram, per_atom_weight, discrepancy, backend)
     gram = backend.solve(factor, term.gram)
-    # Rounding leaves beta B G not quite symmetric.
+    # beta B G is symmetric only up to rounding errors.
     gram = gram + gram.T
     gram *= discrepancy / 2
     solved = backend.solve(factor, term.rhs)
-    constant = term.constant - scale * float(term.rhs @ solved)
+    constant = term.constant - per_atom_weight * float(term.rhs @ solved)
     return QuadraticTerm(gram, discrepancy * solved, constant, term.weight)
 
 
-def factor_discrepancy(gram: Array, scale: float, discrepancy: float, backend: Backend) -> Array:
-    """Factor t G + beta.
+def factor_discrepancy(
+    gram: Array, per_atom_weight: float, discrepancy: float, backend: Backend
+) -> Array:
+    """Factor t G + beta, with t = `per_atom_weight`.
 
     Raises
     ------
     FactorizationError
-        If beta is lost in the rounding of G.
+        If beta is smaller than the rounding errors of G.
     """
-    matrix = scale * gram
+    matrix = per_atom_weight * gram
     backend.diagonal(matrix)[...] += discrepancy
     try:
         return backend.factor(matrix)
     except np.linalg.LinAlgError as error:
         raise FactorizationError(
             f"charge_discrepancy: {discrepancy:g} is too small beside the charge term ({error}). "
-            "Raise it; with charge_weight=0 the charges have no weight at all."
+            "Raise it, or use charge_weight=0 to learn from no charges."
         ) from error

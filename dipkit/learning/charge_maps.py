@@ -169,7 +169,7 @@ def moment_map(
     Parameters
     ----------
     arms : ndarray of shape (n_e, k)
-        What a charge of 1 on each atom adds to each component.
+        Contribution of a charge of 1 on each atom to each component.
     index : ndarray of shape (n_e,)
         Molecule of each atom, ascending.
     n_molecules : int

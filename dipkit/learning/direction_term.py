@@ -1,13 +1,13 @@
 """A weak pull towards the direction of the baseline's dipole.
 
-A magnitude has no direction, and that of a baseline is nearly right. Symbols: N molecules, dipole
-rows D (3 N, r), baseline directions u_A, normalised sample weights s_A, weight kappa. Equation (11)
-of the theory page: to the objective is added
+A magnitude has no direction, but the direction of a baseline's dipole is nearly right. Symbols: N
+molecules, dipole rows D (3 N, r), baseline directions u_A, normalised sample weights s_A, weight
+kappa. Equation (11) of the theory page adds to the objective
 
     kappa sum_A s_A |(1 - u_A u_A^T) D_A w|^2
 
-over the molecules of which only the magnitude is known. It is a quadratic term without a linear
-part.
+summed over the molecules of which only the magnitude is known. The term is quadratic, without a
+linear part.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["accumulate_direction"]
 
 FloatArray = NDArray[np.float64]
 
-# About four copies of their rows are held, which take no more than the rows of an iteration.
+# Molecules whose rows are computed at once. About four copies of these rows are in memory, which
+# take no more than the rows of an iteration.
 MOLECULES_AT_ONCE = ROWS_AT_ONCE // 6
 
 

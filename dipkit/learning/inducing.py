@@ -17,7 +17,7 @@ from ..support.backend import NUMPY, Backend
 from .basis import Environments, kernel_dtype
 from .kernels import EnvironmentKernel
 
-# Candidates compared for each environment to choose. More are slower, and were no more accurate.
+# Candidates for each environment to choose. More candidates were slower and not more accurate.
 CANDIDATES_PER_ENVIRONMENT = 4
 # Candidates more similar than this to a chosen one are duplicates of it.
 DUPLICATE = 1 - 1e-6
@@ -95,8 +95,8 @@ def choose_environments(
 ) -> dict[int, Environments]:
     """Choose inducing environments for each element, by farthest points in the kernel's distance.
 
-    The distance is that of the SOAP scale of largest weight: the other scales change little in it,
-    and each costs as much again.
+    Only the SOAP scale of largest weight counts in the distance: the other scales would change
+    little, and each would take as much time as the first.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def choose_environments(
     rng : numpy.random.Generator
         Draws candidates where an element has many more atoms than environments to choose.
     backend : Backend
-        Where candidates are described, if they are on demand, and compared.
+        Device on which candidates are compared; descriptors on demand are computed there as well.
     precise : bool, default=False
         Compare in float64 instead of float32.
 

@@ -1,4 +1,4 @@
-"""Weights of the problems, with all that follows from them and need not be computed again.
+"""Weights of the problems, with the quantities that are computed from them once and reused.
 
 Symbols: problems b = 1..B, weights W (B, r), dipoles mu = mu0 + D w (B, N, 3) in debye. What is
 computed here comes from `JointObjective`.
@@ -20,7 +20,7 @@ Indices = NDArray[np.intp]
 
 
 class Direction(NamedTuple):
-    """Weights with what is linear in them: combinations cost no product with the rows."""
+    """Weights, and quantities linear in them: a combination needs no product with the rows."""
 
     w: Array
     """Weights (B, r)."""
@@ -32,7 +32,7 @@ class Direction(NamedTuple):
 
 @dataclass
 class Iterate:
-    """Weights with what is linear in them, and what follows at these dipoles.
+    """Weights, quantities linear in them, and the residuals and objective at these dipoles.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Iterate:
     off : array of shape (B, n_molecules, 3), debye
         mu - mu_ref, where mu_ref is 0 for a molecule without a vector.
     norm : array of shape (B, n_molecules), debye
-        Length of that.
+        Length of `off`.
     residual : array of shape (B, n_molecules), debye
-        e_A: the norm less the magnitude, which is 0 for a molecule with a vector.
+        e_A: the norm minus the magnitude; the magnitude is 0 for a molecule with a vector.
     value : array of shape (B,), debye^2
         J.
     """

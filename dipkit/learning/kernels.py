@@ -64,7 +64,7 @@ class EnvironmentKernel(BaseEstimator):
         )
 
     def check(self) -> None:
-        """Refuse parameters that do not give a kernel; by default, none."""
+        """Refuse parameters that do not give a kernel. The base class refuses none."""
 
     def __call__(
         self,
@@ -81,7 +81,7 @@ class EnvironmentKernel(BaseEstimator):
             Unit-length descriptors, one array per scale.
         z : sequence of array of shape (M, d_s)
         weights : sequence of float
-            Weight of each scale, divided here by the sum of all.
+            Weight of each scale. The weights are divided by their sum here.
         backend : Backend
 
         Returns

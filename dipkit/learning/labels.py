@@ -62,14 +62,28 @@ class FitLabels:
     def n_effective(self) -> float:
         """Number of dipole labels that the sample weights stand for.
 
-        Whole weights are numbers of copies: their sum. Others are relative: (sum s)^2 / sum s^2,
-        which is the number of labels where they are equal, and does not depend on their scale.
+        Whole weights are numbers of copies, and the result is their sum. Other weights are
+        relative, and the result is (sum s)^2 / sum s^2: the number of labels if all weights are
+        equal. A common factor of the weights changes nothing then.
         """
         weights = self._dipole_weights
         if (weights == np.round(weights)).all():
             return float(weights.sum())
         weights = weights / weights.max()  # squares of tiny weights would be zero
         return float(weights.sum() ** 2 / (weights @ weights))
+
+    @property
+    def copies(self) -> FloatArray:
+        """Numbers of copies that the molecules stand for (n_molecules,), by their sample weights.
+
+        Whole weights are these numbers. Others are scaled so that their sum is the effective
+        number of molecules, (sum s)^2 / sum s^2.
+        """
+        weights = self.target.weights
+        if (weights == np.round(weights)).all():
+            return weights
+        relative = weights / weights.max()
+        return relative * (relative.sum() / (relative @ relative))
 
     @property
     def _dipole_weights(self) -> FloatArray:
@@ -253,6 +267,6 @@ def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> Non
     if single.any():
         warnings.warn(
             f"{single.sum()} of {len(molecules)} molecules are single atoms. Their dipole is zero "
-            "whatever their charge; they add environments to choose from, and nothing else.",
+            "whatever their charge. Such molecules only add environments to choose from.",
             stacklevel=5,
         )

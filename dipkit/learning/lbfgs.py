@@ -26,7 +26,7 @@ class _Pair(NamedTuple):
     solved: Array
     """Change of P^-1 g."""
     inverse: Array
-    """1 / (shift^T change), or 0 for a problem that learns nothing from the step."""
+    """1 / (shift^T change), or 0 for a problem that does not use the step."""
     scale: Array
     """Factor of P^-1 that the last useful step suggests."""
 

@@ -1,11 +1,11 @@
 """Matrices of the ridge problems that the iterations solve, and their factors.
 
 At dipoles mu the majoriser (5) replaces |mu_A| - m_A by the distance to m_A mu_A / |mu_A|, which
-leaves a ridge problem with the matrix H of equation (6). A magnitude does not hold its dipole from
-turning, which the majoriser does not know. The preconditioner P is closer to the curvature of J: it
-has S_A = omega_A (u_A u_A^T + d_A (1 - u_A u_A^T)) between D_A^T and D_A in place of omega_A, where
-u_A is the direction of the dipole and d_A is `TRANSVERSE_SHARE`. P is at least this share of H, so
-that this share of P^-1 g never raises J.
+leaves a ridge problem with the matrix H of equation (6). A magnitude does not restrict the
+direction of its dipole, but the majoriser does. The preconditioner P is closer to the curvature of
+J: it has S_A = omega_A (u_A u_A^T + d_A (1 - u_A u_A^T)) between D_A^T and D_A in place of omega_A,
+where u_A is the direction of the dipole and d_A is `TRANSVERSE_SHARE`. P is at least this share of
+H, so that a step of this share of P^-1 g never raises J.
 
 Symbols: dipole rows D (3 N, r) in debye / e, matrices (r, r), half-gradients g (B, r).
 """
@@ -43,7 +43,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 # Weight of dipole changes perpendicular to the current dipole in the preconditioner P: d_A in the
 # theory.
 TRANSVERSE_SHARE = 0.05
-# Iterations after which the directions in P are renewed: dipoles have turned since.
+# Iterations after which the directions in P are renewed, because the dipoles have turned.
 RENEWAL = 20
 
 
@@ -131,7 +131,7 @@ class RenewedMatrix:
         if self.directed:
             units = objective.units(here)[0, ...]
             directed_gram(objective.rows, units, omega - undirected, self._backend, out=matrix)
-        self._backend.diagonal(matrix)[...] += objective.alpha
+        objective.add_penalties(matrix)
         return matrix
 
     def _without_directions(self, objective: JointObjective, weights: Array) -> Array:
@@ -144,8 +144,8 @@ class RenewedMatrix:
 class SharedFactors(Generic[_Key]):
     """Factored matrices that several problems share, and that stay as they are.
 
-    A matrix may be that of all molecules instead of those of a fold, or of a ridge penalty somewhat
-    different: steps still lead downhill, and more of them may be needed.
+    A matrix may be that of all molecules instead of those of a fold, or that of a slightly
+    different ridge penalty: each step still reduces J, but more steps may be needed.
 
     Parameters
     ----------
@@ -207,7 +207,8 @@ class SharedFactors(Generic[_Key]):
 def transverse_shares(target: DipoleTarget) -> FloatArray:
     """Weights d_A of dipole changes perpendicular to the dipole (n_molecules,).
 
-    1 for a molecule with a vector, which holds all directions, as a magnitude of zero does.
+    1 for a molecule with a vector, or with a magnitude of zero: these labels determine all three
+    components of the dipole.
     """
     holds_all = target.has_vector | (target.magnitudes == 0)
     return np.where(holds_all, 1.0, TRANSVERSE_SHARE)
@@ -216,7 +217,7 @@ def transverse_shares(target: DipoleTarget) -> FloatArray:
 def shared_directions(objective: JointObjective, W: Array) -> Array:
     """Direction of each molecule's dipole that most problems share (n_molecules, 3).
 
-    Problems count as they weight the molecule: one that holds it out does not count.
+    A problem counts by its weight of the molecule: where the molecule is held out, by 0.
     """
     xp, here = objective.backend.xp, objective.at(W)
     unit = here.off / xp.where(here.norm > 0, here.norm, 1.0)[..., None]

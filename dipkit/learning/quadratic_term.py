@@ -84,9 +84,9 @@ WeightedTerm = tuple[QuadraticTerm | None, float]
 
 
 class TermSum:
-    """A sum that grows in place: matrices of shape (r, r) are large.
+    """A sum that grows in place, because matrices of shape (r, r) are large.
 
-    The arrays belong to the sum until `finish` is called, and are not changed after that.
+    The arrays belong to the sum until `finish` is called, and are not changed afterwards.
 
     Parameters
     ----------
@@ -100,15 +100,15 @@ class TermSum:
         self.rhs = backend.zeros(n_columns)
         self.constant = self.weight = 0.0
 
-    def add(self, term: QuadraticTerm, scale: float = 1.0) -> None:
+    def add(self, term: QuadraticTerm, factor: float = 1.0) -> None:
         """Add a term, all its parts times a factor."""
-        self.gram += term.gram if scale == 1.0 else scale * term.gram
-        self.rhs += scale * term.rhs
-        self.constant += scale * term.constant
-        self.weight += scale * term.weight
+        self.gram += term.gram if factor == 1.0 else factor * term.gram
+        self.rhs += factor * term.rhs
+        self.constant += factor * term.constant
+        self.weight += factor * term.weight
 
     def finish(self) -> QuadraticTerm:
-        """Return the sum, which must not grow any more."""
+        """Return the sum. Do not call `add` after that."""
         return QuadraticTerm(self.gram, self.rhs, self.constant, self.weight)
 
 
@@ -151,22 +151,22 @@ def weighted_sum(
 class ProblemTerms(Protocol):
     """The quadratic terms of B problems, each with its factor lambda / n, summed for each problem.
 
-    What a joint objective needs of them: w^T G w - 2 w^T b + c for each problem.
+    The sum of one problem is w^T G w - 2 w^T b + c.
     """
 
     @property
     def rhs(self) -> Array:
-        """B of each problem (B, r)."""
+        """Right-hand side b of each problem (B, r)."""
 
     @property
     def constant(self) -> Array:
-        """C of each problem (B,)."""
+        """Constant c of each problem (B,)."""
 
     def product(self, W: Array) -> Array:
         """G w of each problem (B, r)."""
 
-    def add_to(self, matrix: Array) -> None:
-        """Add G of a single problem to a matrix (r, r)."""
+    def add_to(self, matrix: Array, scale: float = 1.0) -> None:
+        """Add G of a single problem, times a scale, to a matrix (r, r)."""
 
     def take(self, problems: NDArray[np.intp]) -> ProblemTerms:
         """Return the terms of these problems alone."""
@@ -199,10 +199,10 @@ class SingleTerms:
             return 0.0 * W
         return (self._factor * (self._gram @ W[0, ...]))[None, ...]
 
-    def add_to(self, matrix: Array) -> None:
-        """Add G to a matrix (r, r)."""
+    def add_to(self, matrix: Array, scale: float = 1.0) -> None:
+        """Add G, times a scale, to a matrix (r, r)."""
         if self._gram is not None:
-            matrix += self._factor * self._gram
+            matrix += (scale * self._factor) * self._gram
 
     def take(self, problems: NDArray[np.intp]) -> SingleTerms:
         """Return the terms of the one problem."""

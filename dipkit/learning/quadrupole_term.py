@@ -1,10 +1,9 @@
 """Quadrupole labels as a term of the objective.
 
 Quadrupoles of charges are linear in the weights, so that their squared errors make a quadratic
-term.
-Symbols: N molecules, r basis functions; the five components t of a traceless symmetric matrix, in
-which |t| is the norm of the matrix; rows T (5 N, r) in debye*angstrom / e. See the section on
-quadrupoles of the theory page:
+term. Symbols: N molecules, r basis functions; the five components t of a traceless symmetric
+matrix, where |t| is the norm of the matrix; rows T (5 N, r) in debye*angstrom / e. See the section
+on quadrupoles of the theory page:
 
     weight / n_q sum_A s_A |Theta_A - Theta_ref,A|^2,    n_q = sum of s_A with a label
 """
@@ -174,5 +173,5 @@ def require_quadrupoles(before: QuadraticTerm | None, labels: FitLabels) -> None
     if before is None and labels.has_quadrupoles:
         raise InputError(
             "quadrupole_weight: earlier calls of partial_fit left out the quadrupoles of their "
-            "molecules. Set the weight before the first call, or fit anew."
+            "molecules. Set the weight before the first call, or call fit with all molecules."
         )

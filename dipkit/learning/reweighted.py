@@ -4,11 +4,12 @@ From w an iteration with the matrix H of the majoriser leads to w - H^-1 g, with
 of J: iterations are steepest descent in the metric of H. For the squared loss H never changes: it
 is factored once, and an iteration costs a back-substitution. Acceleration is the limited-memory
 BFGS method with a line search, which costs no solve, and with the preconditioner P in place of H
-(`normal_matrices.py`). Where a step would raise J, `TRANSVERSE_SHARE` of P^-1 g is taken, which
-cannot.
+(`normal_matrices.py`). A step that would raise J is replaced by `TRANSVERSE_SHARE` of P^-1 g, which
+never raises J.
 
-All problems of an objective advance together; one that has converged is left alone. A fit is one
-problem, `solve_reweighted`; folds are many, `minimise`.
+All problems of an objective advance together; a problem that has converged is not changed any more.
+A fit is one problem (`solve_reweighted`); the folds of a grid are many (`minimise`).
+
 Symbols: problems b = 1..B, weights W (B, r), half-gradients g (B, r).
 """
 
@@ -36,9 +37,10 @@ __all__ = [
     "solve_reweighted",
 ]
 
-# An iteration that lowers J by less than this share of the mean square label moves rounding errors.
+# An iteration that lowers J by less than this share of the mean square label only changes rounding
+# errors.
 ROUNDING = 1e-28
-# A step that raised J is halved so many times before the problem is left where it is.
+# Number of times that a step which raised J is halved, before the problem stays where it is.
 MAX_HALVINGS = 12
 # Stages before the last need not converge.
 STAGE_ITERATIONS = 50
@@ -64,7 +66,7 @@ def solve_reweighted(
     tol : float, default=1e-6
         End where an iteration would lower J by less than this share of J.
     memory : int, default=8
-        Steps that acceleration remembers; 0 is without acceleration.
+        Steps that the acceleration remembers; 0 switches acceleration off.
 
     Returns
     -------
@@ -88,8 +90,8 @@ def solve_annealed(
 ) -> SolveResult:
     """Minimise the joint objective of one problem, first under stronger ridge penalties.
 
-    A strong penalty leaves few directions and few minima; following the minimum while the
-    penalty falls mostly ends in the same one whatever the start, and in a lower one.
+    A strong penalty leaves few directions and few minima. The minimum is then followed while the
+    penalty decreases. This mostly ends in the same minimum whatever the start, and in a lower one.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def solve_annealed(
     factors : sequence of float
         Multiples of alpha to begin with, falling; the last stage is alpha itself.
     max_iter, tol, memory
-        As in `solve_reweighted`, for the last stage; those before it only need to come near.
+        As in `solve_reweighted`, for the last stage; earlier stages need not converge.
 
     Returns
     -------
@@ -175,11 +177,11 @@ class _Search:
         self.n_iter = 0
 
     def converge(self, tol: float) -> bool:
-        """Begin an iteration, leave alone what has converged; return whether nothing is left."""
+        """Begin an iteration and set converged problems aside; return whether none is left."""
         xp, objective = self.backend.xp, self.objective
         self.n_iter += 1
         if self.matrices.renew(objective, self.here):
-            # Steps over another matrix say little about this one.
+            # Steps made with another matrix are of little use with this one.
             self.memory.forget()
         self.gradient = objective.half_gradient(self.here)
         self.step = objective.project(self.matrices.solve(self.gradient, self.active))
@@ -208,14 +210,14 @@ class _Search:
         """Take one step in every problem, which never raises J."""
         xp, objective, here = self.backend.xp, self.objective, self.here
         self.memory.remember(here.w, self.gradient, self.step)
-        # What was solved for earlier was so with other matrices, where they change.
+        # Where the matrices change, earlier solutions belong to other matrices.
         solve = None if self.matrices.fixed else self._solve
         step = self.memory.direction(self.gradient, self.step, solve)
         direction = objective.direction(step)
         length = xp.ones_like(here.value)
         if not self.plain:
             length = find_lengths(objective.half_slope(here, direction), xp)
-        # Rounding errors of what iterates carry add up over iterations, far below any tolerance.
+        # Rounding errors of the quantities that iterates carry add up, far below any tolerance.
         there = objective.moved(here, direction, length)
         higher = ~(there.value <= here.value)
         worse = np.flatnonzero(self.backend.to_host(higher))
@@ -231,9 +233,9 @@ class _Search:
         return self.matrices.solve(right, self.active)
 
     def _shorter_steps(self, problems: NDArray[np.intp]) -> Iterate:
-        """Take the share of P^-1 g that cannot raise J, halved where P is that of others.
+        """Take the share of P^-1 g that cannot raise J, halved where P is that of other problems.
 
-        A problem whose J rises all the same is at its minimum to rounding, and stays.
+        A problem whose J still rises is at its minimum up to rounding errors, and stays there.
         """
         xp, take = self.backend.xp, self.backend.take
         objective, here = self.objective.take(problems), self.here.take(problems, self.backend)

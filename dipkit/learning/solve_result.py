@@ -54,7 +54,7 @@ class Minimum:
 
 @dataclass(frozen=True)
 class SolveResult:
-    """What the solution of one problem is, and what it cost.
+    """Solution of one problem, and its cost.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class SolveResult:
         Iterations, each with one linear solve (three where the loss is not squared); the last one
         only shows convergence.
     n_factorizations : int
-        Matrices factored: for the squared loss one for up to 20 iterations, otherwise one an
+        Matrices factored: for the squared loss one for up to 20 iterations, otherwise one in each
         iteration.
     history : list of float, debye^2
         J at the start and after each iteration.

@@ -16,7 +16,7 @@ from ..support.backend import Array
 
 # Columns that decide about the groups. The nonzero columns of each group are then found exactly.
 N_PROBES = 128
-# Groups with fewer rows are joined to one, whatever their columns.
+# Groups with fewer rows are joined into one group, whatever their columns.
 LEAST_ROWS = 48
 # Runs of columns are joined where no more than this number of zero columns lies between them.
 WIDEST_GAP = 64

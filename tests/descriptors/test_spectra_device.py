@@ -454,7 +454,7 @@ def test_the_command_line_fits_on_demand_on_a_device(
 def test_the_forecast_counts_what_is_on_the_card(on_demand: Molecules) -> None:
     held = on_demand.replace(features=on_demand.features.compute())
     streamed = {
-        (name, where.name): plan_fit(molecules, 40, where).streamed
+        (name, where.name): plan_fit(molecules, 40, where).blocks
         for name, molecules in (("on demand", on_demand), ("held", held))
         for where in (NUMPY, STRICT)
     }

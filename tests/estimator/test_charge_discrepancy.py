@@ -292,12 +292,12 @@ def test_a_baseline_keeps_its_directions(described: Molecules) -> None:
 
 def test_one_more_matrix_is_forecast(described: Molecules) -> None:
     plans = [
-        ridge(charge_discrepancy=beta).fit(described).memory_plan_["held_gb"]
+        ridge(charge_discrepancy=beta).fit(described).memory_plan_["matrices_gb"]
         for beta in (None, 1e-3)
     ]
     assert plans[1] >= plans[0]
     r = 4000 + len(described.elements)
-    held = [plan_fit(described, 4000, n_matrices=n).held for n in (6, 7)]
+    held = [plan_fit(described, 4000, n_matrices=n).matrices for n in (6, 7)]
     assert held[1] - held[0] == 8 * r * r
 
 

@@ -45,7 +45,7 @@ def test_a_card_has_no_file(toy: Callable[..., Molecules], monkeypatch: pytest.M
     molecules, needed = toy(sizes=(4,) * 2000), plan_fit(toy(sizes=(4,) * 2000), 500)
     monkeypatch.setattr(type(NUMPY), "on_host", False)
     with pytest.raises(InputError, match="n_inducing <= "):
-        plan_fit(molecules, 500, NUMPY, needed.held + needed.streamed + needed.rows // 2)
+        plan_fit(molecules, 500, NUMPY, needed.matrices + needed.blocks + needed.rows // 2)
 
 
 def test_the_usual_number_respects_the_budget(toy: Callable[..., Molecules]) -> None:
@@ -97,7 +97,7 @@ def test_a_fit_takes_four_fifths_of_what_is_free(
 
 def test_the_choice_of_environments_is_over_before_the_rest(toy: Callable[..., Molecules]) -> None:
     plan = plan_fit(toy(sizes=(4,) * 2000), 500)
-    assert plan.peak == plan.present + max(plan.choosing, plan.held + plan.streamed + plan.rows)
+    assert plan.peak == plan.present + max(plan.choosing, plan.matrices + plan.blocks + plan.rows)
     large = plan_fit(toy(sizes=(4,) * 2000), 4000)
     few = plan_fit(toy(sizes=(4,) * 20), 40)
     assert few.choosing < plan.choosing < large.choosing

@@ -166,3 +166,16 @@ def test_samples_of_parts_are_one_of_the_whole(
     np.testing.assert_array_equal(
         joined.described.features.scales[0], whole.described.features.scales[0]
     )
+
+
+def test_the_memory_budget_counts_in_every_call(
+    described: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = exact_ridge(memory_budget="8GB").partial_fit(described[:20])
+    model.partial_fit(described[20:])
+    assert model.memory_plan_["budget_gb"] == 8.0
+    before = model.label_summary_
+    model.set_params(memory_budget="100MB")
+    with pytest.raises(InputError, match=r"memory_budget: .* molecules added to 40"):
+        model.partial_fit(described[:10])
+    assert model.label_summary_ is before

@@ -194,7 +194,7 @@ def test_the_objective_gains_the_term(molecules: Molecules) -> None:
     quadrupole = 0.05 * (found[known] ** 2).sum(axis=(1, 2)).mean()
     dipole = ((model.predict(molecules) - molecules.dipole_magnitude) ** 2).mean()
     labels = read_labels(molecules, None, None, None)
-    statistics = first_statistics(Settings.of(ridge()), labels, 1.0, keep=False)
+    statistics = first_statistics(Settings.of(ridge()), labels, 1.0, for_partial_fit=False)
     rows = statistics.rows
     mu = model.predict_dipole(molecules) - statistics.constant
     w = np.linalg.lstsq(rows, mu.ravel(), rcond=None)[0]

@@ -169,7 +169,9 @@ def test_atoms_beyond_the_cutoff_have_no_derivatives() -> None:
 @pytest.mark.parametrize(("before", "now"), [(0.3, 0.4), (0.4, 0.3), (0.0, 0.1)])
 def test_another_scale_is_refused(before: float, now: float) -> None:
     require_same_scale(now, now)
-    with pytest.raises(InputError, match=f"before used {before:g}, got {now:g}. Keep the scale"):
+    with pytest.raises(
+        InputError, match=f"partial_fit used {before:g}, got {now:g}. Keep the scale"
+    ):
         require_same_scale(before, now)
 
 
@@ -447,7 +449,7 @@ def test_rows_in_a_file_give_the_same_model(
 def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) -> None:
     labels = read_labels(described, None, None, None)
     basis = first_statistics(
-        Settings.of(ridge(basis__n_inducing=n_inducing)), labels, 1.0, keep=False
+        Settings.of(ridge(basis__n_inducing=n_inducing)), labels, 1.0, for_partial_fit=False
     ).basis
     bare, plan = (plan_fit(described, n_inducing, with_dipoles=on) for on in (False, True))
     row, n_elements = 24 * len(described), len(basis.elements)
@@ -455,7 +457,7 @@ def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) 
     assert bare.rows < plan.rows
     e = n_elements
     assert plan.rows <= row * ((1 + SHARE * e) * n_inducing + 2 * e * e + 2 * e + 1)
-    assert plan.held > bare.held
+    assert plan.matrices > bare.matrices
 
 
 def test_fewer_environments_where_memory_is_short(toy: Callable[..., Molecules]) -> None:
