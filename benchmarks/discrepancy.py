@@ -216,7 +216,7 @@ part choose the setting of each row of the first table, by their mean error over
 {args.test} of the test part measure what was chosen. ± is the standard deviation over the draws;
 differences are taken draw by draw. The fits with charges of all have {args.n_inducing} inducing
 environments; the first two rows are fits to the N molecules alone, with all defaults. λ and β are
-in D²/e². What was made of it stands in [](../decisions/0011-charge-discrepancy.md).
+in D²/e². The decision is [](../decisions/0011-charge-discrepancy.md).
 
 {table(rows, args)}
 

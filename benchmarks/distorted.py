@@ -134,9 +134,9 @@ distorted geometry of one molecule; to predict none at all would be an error of 
 |---|---|---|---|---|
 {chr(10).join(lines)}
 
-A model of relaxed molecules does not know how charges follow bonds as they stretch, and does worse
-than to predict no change at all. As many labels of distorted geometries cost accuracy on relaxed
-ones; both kinds together, twice the labels, do not.
+A model of relaxed molecules has not learned how charges change when bonds stretch: its error of the
+change is larger than that of predicting no change. The same number of labels of distorted
+geometries increases the error on relaxed ones; both kinds together, with twice the labels, do not.
 """
 
 

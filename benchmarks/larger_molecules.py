@@ -217,10 +217,10 @@ Sum of the errors over the sum of the magnitudes:
 
 {table(rows, test, "relative", 3)}
 
-Without a baseline a model of so few small molecules does not carry over: drugs have surroundings
-that it never saw, and from 18 heavy atoms on it is worse than the mean. Charges of the training
-molecules change little. A correction of a baseline carries over up to 21 heavy atoms; beyond, with
-only 12 molecules to measure, it is no better than the baseline alone.
+Without a baseline, a model of so few small molecules fails for drugs, which have environments
+that are not in the training set: from 18 heavy atoms on it is worse than the mean. Charges of the
+training molecules change little. A correction of a baseline is useful up to 21 heavy atoms; above,
+for the 12 molecules tested, it is no better than the baseline alone.
 """
 
 

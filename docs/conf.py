@@ -34,9 +34,9 @@ numpydoc_show_class_members = False
 def skip_metadata_requests(
     app: Any, what: str, name: str, obj: object, skip: bool, options: Any
 ) -> bool | None:
-    """Leave out the `set_*_request` methods that scikit-learn generates on every estimator."""
-    generated = name.startswith("set_") and name.endswith("_request")
-    return True if generated else None
+    """Leave out the methods for metadata routing that scikit-learn gives to every estimator."""
+    request = name.startswith("set_") and name.endswith("_request")
+    return True if request or name == "get_metadata_routing" else None
 
 
 def setup(app: Any) -> None:
