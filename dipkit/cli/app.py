@@ -1,7 +1,7 @@
-"""The command ``dipkit``: thin over the library.
+"""The command ``dipkit`` and its subcommands.
 
 Results go to stdout; progress, tables of `fit` and errors go to stderr. A mistake in the input ends
-with one line on stderr and exit status 2; ``DIPKIT_DEBUG=1`` shows where it came from. Modules of
+with one line on stderr and exit status 2; ``DIPKIT_DEBUG=1`` shows the traceback. Modules of
 the library are imported when a command runs, so that ``dipkit --help`` is quick.
 """
 

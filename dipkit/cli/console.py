@@ -1,4 +1,7 @@
-"""What commands print, and how they read: progress to stderr, results to stdout."""
+"""Reading and printing of commands: progress to stderr, results to stdout.
+
+Files that commands write are in `writers.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molecules:
-    """Read molecules and their labels, showing that work goes on."""
+    """Read molecules and their labels, with a sign of progress."""
     from ..data.io import read
 
     with busy("reading"):
@@ -24,7 +27,7 @@ def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molec
 
 
 def busy(what: str) -> AbstractContextManager[Any]:
-    """Show that work goes on, on a terminal; nothing in a pipe."""
+    """Show a sign of progress on a terminal; nothing in a pipe."""
     from rich.console import Console
 
     return Console(stderr=True).status(what)
@@ -32,7 +35,7 @@ def busy(what: str) -> AbstractContextManager[Any]:
 
 @contextmanager
 def log_of(name: str) -> Iterator[None]:
-    """Show what a module logs, on stderr, as it happens."""
+    """Show the log messages of a module on stderr, as they come."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("dipkit: %(message)s"))
     level = logger.level

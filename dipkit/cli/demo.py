@@ -1,7 +1,8 @@
-"""The demonstration: the bundled molecules, an honest split, one table of models.
+"""The demonstration: the bundled molecules, one split, one table of models.
 
-Every model sees the same training molecules and only the magnitudes of their dipoles; the test
-molecules serve for the errors and for nothing else. Symbols: N molecules, dipoles in debye.
+Every model gets the same training molecules and only the magnitudes of their dipoles; the test
+molecules are used only for the errors. Symbols: N molecules, dipoles in debye. The simple models
+are in `dipkit.estimator.reference_models`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ COLUMNS = ("model", "MAE", "median", "95 %", "RMSE", "seconds")
 _FIGURES = ("mae_debye", "median_debye", "p95_debye", "rmse_debye")
 MODEL_FILE = "model.dipkit"
 PREDICTION_FILES = ("predictions.csv", "predictions.xyz")
-# Random starts differ by a factor of two: one alone would say little.
+# Errors of random starts differ by a factor of two: the mean of several is shown.
 N_RANDOM_STARTS = 3
 
 
@@ -118,7 +119,7 @@ def _folder(output: str | Path) -> Path:
 
 def _notes(train: Molecules, test: Molecules, seconds: float, seed: int) -> list[str]:
     return [
-        f"{len(train) + len(test)} small organic molecules with B3LYP/6-31G(2df,p) dipoles, parted "
+        f"{len(train) + len(test)} small organic molecules with B3LYP/6-31G(2df,p) dipoles, split "
         f"at random (seed {seed}): {len(train)} to train, {len(test)} to test.",
         f"They were described once for all models, in {seconds:.1f} s; the seconds below are those "
         "of fit and prediction. All models learn from dipole magnitudes, none from vectors. "
@@ -127,7 +128,7 @@ def _notes(train: Molecules, test: Molecules, seconds: float, seed: int) -> list
 
 
 def _comparison(train: Molecules, test: Molecules, seed: int) -> list[Row]:
-    """Rows of all models but the one with charges."""
+    """Rows of all models except the one with charges."""
     bare = train.replace(charges=None)
     return [
         _fitted_row("mean of the training molecules", mean_predictor(), train, test),
@@ -139,7 +140,7 @@ def _comparison(train: Molecules, test: Molecules, seed: int) -> list[Row]:
 
 
 def _random_row(bare: Molecules, test: Molecules, seed: int) -> Row:
-    """Mean of several random starts; their passes may well not converge."""
+    """Mean of several random starts; their iterations may not converge."""
     models = [
         DipoleKernelRidge(
             start="random", solver=Reweighted(annealing=()), random_state=seed + index
@@ -154,7 +155,7 @@ def _random_row(bare: Molecules, test: Molecules, seed: int) -> Row:
 
 
 def _fitted_row(name: str, model: Any, train: Molecules, test: Molecules) -> Row:
-    # y is passed: the molecules carry vectors too, which would be more than is claimed here.
+    # y is given, because the molecules also carry vectors, which no model here learns from.
     return _row(name, test, lambda: model.fit(train, train.dipole_magnitude).predict(test))
 
 
@@ -189,7 +190,7 @@ def _write_pictures(
     notes: list[str],
     pipeline: Pipeline,
 ) -> tuple[str, ...]:
-    """Write the plot and the page and return their names, or say what is missing for them."""
+    """Write the plot and the page and return their names, or print which package is missing."""
     try:
         require_matplotlib()
     except MissingDependencyError as error:
@@ -214,7 +215,7 @@ def _write_pictures(
         tables=tables,
         figures={
             "Predicted and reference magnitudes of the test molecules": parity,
-            "Objective over the passes of the fit": plot_convergence(model),
+            "Objective over the iterations of the fit": plot_convergence(model),
         },
         settings=settings,
         notes=notes,

@@ -13,7 +13,7 @@ from ..exceptions import DipkitError
 
 INTERRUPTED, USER_ERROR = 130, 2
 
-# Base of all usage errors, from whichever package this typer takes click.
+# Base of all usage errors: versions of typer take click from different packages.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 

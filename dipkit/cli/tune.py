@@ -1,7 +1,8 @@
-"""What `dipkit tune` does between reading and saving: part, search, measure, fit to everything.
+"""Steps of `dipkit tune` between reading and saving: split, search, measure, fit to everything.
 
 Symbols: N molecules, errors in debye. A fifth of the labelled molecules is kept out of the search,
-so that the error reported is of molecules that chose nothing.
+so that the reported error is that of molecules with no influence on the choice. Options are read in
+`commands/tune.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..support.json_values import plain
 from .writers import rich_table
 
 HELD_OUT_SHARE = 0.2
-# Fewer labelled molecules than this are not parted.
+# Fewer labelled molecules than this are not split.
 LEAST_PARTED = 10
 
 
@@ -41,9 +42,9 @@ def read_space(path: Path | None) -> dict[str, Any] | None:
 
 
 def part(molecules: Molecules) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Part into molecules to search with and molecules to measure on, the same way each time.
+    """Split into molecules to search with and molecules to measure on, always in the same way.
 
-    Molecules without a label, or with an element that no other would show, are searched with.
+    Molecules without a label, or with an element that would else be missing, are searched with.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def tune_model(
     holdout : bool
         Whether to keep a fifth of the molecules out of the search.
     busy : callable
-        Gives a context that shows what is being done.
+        Gives a context that shows the present step.
 
     Returns
     -------
@@ -122,7 +123,7 @@ class LiveTable:
     Parameters
     ----------
     n_trials : int
-        Wanted in all.
+        Number of trials at the end.
     """
 
     def __init__(self, n_trials: int):

@@ -1,6 +1,7 @@
-"""What the commands and the demonstration write: checked outputs, predictions, tables.
+"""Output of the commands and the demonstration: checks of paths, predictions, tables.
 
-Symbols: N molecules, n atoms; dipoles in debye, charges in e.
+Symbols: N molecules, n atoms; dipoles in debye, charges in e. File formats of molecules are in
+`dipkit.data.formats`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ATOMIC_DIPOLES = "atomic_dipoles_debye"
 
 
 class _Probe(Exception):
-    """Leaves `atomic_write` before anything is written."""
+    """Ends `atomic_write` before anything is written."""
 
 
 def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
@@ -41,7 +42,7 @@ def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
     ----------
     path : str or path
     suffixes : sequence of str, default=()
-        Those that can be written; empty allows all.
+        Allowed suffixes; empty allows all.
 
     Raises
     ------
@@ -64,8 +65,8 @@ def write_predictions(path: PathLike, prediction: Any) -> None:
     Parameters
     ----------
     path : str or path
-        ``.csv``: one row a molecule, dipoles in debye. ``.xyz``: geometries with charges and
-        dipole vectors that ASE reads back.
+        ``.csv``: one row for each molecule, dipoles in debye. ``.xyz``: geometries with charges
+        and dipole vectors that ASE reads back.
     prediction : Prediction
         Of `predict_all`; standard deviations are written where there are any.
     """
@@ -73,7 +74,7 @@ def write_predictions(path: PathLike, prediction: Any) -> None:
 
 
 def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
-    """Write predictions part by part, as they come; the file appears when all are there.
+    """Write predictions part by part, as they come; the file appears when it is complete.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
 
 
 def _frames(prediction: Any) -> Iterator[Any]:
-    """Geometries with what was predicted of them."""
+    """Geometries with their predictions."""
     molecules, std, of_atoms = prediction.molecules, prediction.std, prediction.atomic_dipoles
     frames = predictions_to_atoms(molecules, prediction.dipole, prediction.charges)
     for index, frame in enumerate(frames):
@@ -144,7 +145,7 @@ def rich_table(table: Table) -> rich.table.Table:
 
 
 def lines_of(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Show names and values in two columns, one a line; nested ones are indented."""
+    """Show names and values in two columns, one name per line; nested ones are indented."""
     width = max((len(str(name)) for name in values), default=0)
     for name, value in values.items():
         if isinstance(value, Mapping):

@@ -17,7 +17,7 @@ from .elements import chemical_symbols
 
 @dataclass(frozen=True)
 class Summary:
-    """What a set of molecules holds."""
+    """Contents of a set of molecules."""
 
     n_molecules: int
     n_atoms: int
@@ -36,7 +36,7 @@ class Summary:
     n_baseline: int
     """Molecules that have a baseline dipole."""
     n_one_atom: int
-    """Molecules of one atom: they have no dipole of their own to teach."""
+    """Molecules of one atom, whose dipole is zero for any charge."""
     source_keys: tuple[str, ...]
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
@@ -63,7 +63,7 @@ class Summary:
 
 
 class Labelled(Protocol):
-    """What is read of a `Molecules`, see there."""
+    """The part of `Molecules` that is read here."""
 
     @property
     def numbers(self) -> NDArray[np.int64]:

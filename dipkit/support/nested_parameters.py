@@ -19,7 +19,7 @@ from ..exceptions import InputError
 class NestedParameters(BaseEstimator):
     """Base of estimators with groups of parameters."""
 
-    #: Function of each group that turns a parameter value into the group; None where there is none.
+    #: For each group, a function from a parameter value to the group, or to None without one.
     _groups: ClassVar[Mapping[str, Callable[[Any], BaseEstimator | None]]] = {}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class NestedParameters(BaseEstimator):
         for name in named:
             if name in self._groups:
                 value = params.pop(name, getattr(self, name))
-                # A copy: the group of a caller, or of another estimator, stays as it is.
+                # A copy: the group of a caller, or of another estimator, is not changed.
                 group = clone(value) if hasattr(value, "get_params") else self._groups[name](value)
                 if group is None:
                     raise ValueError(f"{name}={value!r} has no parameters: got {name}__ names.")
@@ -100,7 +100,7 @@ def make_group(
     value : object
         A key of `names`, or a group.
     names : mapping
-        What makes the group of each name.
+        Function without arguments that makes the group of each name.
     base : type
         Class of the groups.
 

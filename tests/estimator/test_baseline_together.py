@@ -184,7 +184,9 @@ def test_quadrupoles_only_where_charges_make_the_dipoles(
 def test_derivatives_of_given_dipoles_are_refused(
     pipeline: Pipeline, molecules: Molecules, derive: Any
 ) -> None:
-    with pytest.raises(InputError, match='model: its baseline is "given", dipoles that stay'):
+    with pytest.raises(
+        InputError, match='model: its baseline is "given": these dipoles do not follow'
+    ):
         derive(pipeline, molecules[:1].replace(features=None))
 
 

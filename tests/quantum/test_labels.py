@@ -67,10 +67,10 @@ def test_failures_leave_nan_and_the_rest_goes_on(toy) -> None:
 
 
 @pytest.mark.usefixtures("no_memory_of_others")
-def test_chunks_and_processes_change_nothing(toy, monkeypatch) -> None:
+def test_blocks_and_processes_change_nothing(toy, monkeypatch) -> None:
     molecules = toy(sizes=(3,) * 20, charged=False)
     whole = calculate(Sum(), molecules, n_jobs=1)
-    monkeypatch.setattr(dipkit.quantum.calculation, "CHUNK_MOLECULES", 3)
+    monkeypatch.setattr(dipkit.quantum.calculation, "BLOCK_MOLECULES", 3)
     monkeypatch.setattr(
         dipkit.quantum.calculation, "_RECENT", dipkit.quantum.calculation._Recent(1000)
     )

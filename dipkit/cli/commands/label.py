@@ -30,7 +30,7 @@ def label(
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
     as_json: JsonOption = False,
 ) -> None:
-    """Calculate dipoles and charges; a run that was killed goes on where it was."""
+    """Calculate dipoles and charges; a run that was killed can be continued."""
     from ...data.io import as_molecules
     from ...quantum.labelling import label_file
     from ...quantum.labels import parse_method
