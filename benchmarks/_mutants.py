@@ -4,6 +4,7 @@ cosmic-ray has most of the operators and changes the text. The three here add st
 swapped functions and scaled constants: faults of numerical code.
 """
 
+import ast
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -79,7 +80,8 @@ class Number(NumberReplacer):
 
     @staticmethod
     def _in_steps(node: NodeOrLeaf) -> bool:
-        return node.value.isdigit() or float(node.value.replace("_", "")) == 0
+        value = ast.literal_eval(node.value)
+        return isinstance(value, int) or value == 0
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[tuple[object, object]]:
         """Say where `node` can be changed."""

@@ -3,7 +3,7 @@
     python benchmarks/ablation.py --data qm9.npz --sizes 200,1000 --seeds 3
 
 The test part of the data is not touched (`_common.draw` with ``tune=True``): this is where
-defaults are chosen. Each row changes one thing; passes are linear solves of all stages.
+defaults are chosen. Each row changes one thing; iterations are the linear solves of all stages.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "prior zero": {"start__prior": False},
     "no annealing": {"solver__annealing": ()},
     "no annealing, prior zero": {"solver__annealing": (), "start__prior": False},
-    "no annealing, prior zero, plain passes": {
+    "no annealing, prior zero, plain iterations": {
         "solver__annealing": (),
         "start__prior": False,
         "solver__memory": 0,
@@ -59,15 +59,16 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
     """Fit and test one variant."""
     settings = dict(settings)
     # Factors become values for this size.
-    if isinstance(settings.get("n_inducing"), float):
+    share = settings.get("basis__n_inducing")
+    if share is not None:
         usual = min(100 * np.sqrt(len(train)), train.n_atoms)
-        settings["n_inducing"] = int(min(settings["n_inducing"] * usual, train.n_atoms))
+        settings["basis__n_inducing"] = int(min(share * usual, train.n_atoms))
     if "alpha" in settings:
         settings["alpha"] *= AUTO_ALPHA / len(train)
     model = DipoleKernelRidge().set_params(**settings)
     model.fit(train, train.dipole_magnitude)
     report = error_report(test.dipole_magnitude, model.predict(test))
-    row = {"name": name, "size": len(train), "passes": model.n_iter_, "J": model.objective_}
+    row = {"name": name, "size": len(train), "iterations": model.n_iter_, "J": model.objective_}
     print(f"  {len(train):5d} {name:<45} {report['mae_debye']:.4f} {model.n_iter_:5d}", flush=True)
     return row | report
 
@@ -91,19 +92,19 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[
 def report(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
     names = list(dict.fromkeys(row["name"] for row in rows))
-    head = " | ".join(f"N = {size}: MAE, D | median, D | passes | J, D²" for size in args.sizes)
+    head = " | ".join(f"N = {size}: MAE, D | median, D | iterations | J, D²" for size in args.sizes)
     lines = [f"| change | {head} |", "|---" * (1 + 4 * len(args.sizes)) + "|"]
     for name in names:
         cells = []
         for size in args.sizes:
             mine = [row for row in rows if row["name"] == name and row["size"] == size]
-            mae, median, passes, objective = (
+            mae, median, iterations, objective = (
                 np.mean([row[key] for row in mine])
-                for key in ("mae_debye", "median_debye", "passes", "J")
+                for key in ("mae_debye", "median_debye", "iterations", "J")
             )
             spread = np.std([row["mae_debye"] for row in mine])
             cells.append(
-                f"{mae:.4f} ± {spread:.4f} | {median:.4f} | {passes:.0f} | {objective:.6f}"
+                f"{mae:.4f} ± {spread:.4f} | {median:.4f} | {iterations:.0f} | {objective:.6f}"
             )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return f"""# What each default is worth

@@ -4,7 +4,7 @@
 
 A draw has magnitudes on its first N molecules and Mulliken charges on all of them. Charge weight
 lambda and discrepancy beta are chosen for each N and each kind of model by the error on molecules
-of the development part; the error on the test part is told for what was chosen alone. A finite
+of the development part; the error on the test part is shown for the chosen setting only. A finite
 beta also pulls harder towards the charges, so that a stronger ridge penalty is there to compare.
 One basis and one sum over the charges serve all fits of a draw, which differ in the labels alone.
 """
@@ -22,6 +22,7 @@ from _common import draw, setting
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
 from dipkit.estimator.defaults import AUTO_ALPHA
 from dipkit.estimator.fit import first_statistics
+from dipkit.estimator.settings import Settings
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.charge_discrepancy import absorb, absorbs
 from dipkit.learning.initial_charges import charge_start
@@ -79,11 +80,10 @@ class Draw:
         soap = SOAPTransformer(on_demand=False, verbose=False, n_jobs=args.jobs).fit(train)
         self.train = soap.transform(train)
         self.measured = [soap.transform(part) for part in (inner, outer)]
-        self.model = DipoleKernelRidge(
-            basis=InducingBasis(n_inducing=args.n_inducing), device="cpu"
-        )
+        basis = InducingBasis(n_inducing=args.n_inducing)
+        self.settings = Settings.of(DipoleKernelRidge(basis=basis, device="cpu"))
         labels = read_labels(self.train, None, None, None)
-        self.shared = first_statistics(self.model, labels, 1.0, keep=True)
+        self.shared = first_statistics(self.settings, labels, 1.0, keep=True)
         self.rows = [accumulate(part, self.shared.basis)[0] for part in self.measured]
         self.start = charge_start(self.shared.charges, self.shared.basis.backend)
         self._absorbed: dict[tuple[float, float | None], Any] = {}
@@ -115,7 +115,7 @@ class Draw:
         )  # fmt: skip
         if prior == "start":
             objective = objective.with_prior(self.start)
-        return solve_annealed(objective, self.start, self.model.annealing).weights
+        return solve_annealed(objective, self.start, self.settings.solver.annealing).weights
 
     def _charges(self, weight: float, beta: float | None) -> Any:
         """Statistics of the charge term: the same for all sizes."""
@@ -246,11 +246,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for discrepancy.md")
     args = parser.parse_args()
     aside = ("data", "output", "jobs")
-    told = {name: value for name, value in vars(args).items() if name not in aside}
-    told["seeds"] = "{seeds}"
+    shown = {name: value for name, value in vars(args).items() if name not in aside}
+    shown["seeds"] = "{seeds}"
     args.command = f"--data {Path(args.data).name} " + " ".join(
         f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
-        for name, value in told.items()
+        for name, value in shown.items()
         if value is not False
     )
     args.sizes = [int(size) for size in args.sizes.split(",")]
@@ -261,7 +261,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for seed in range(args.seeds):
         rows += run_seed(pool, args, seed)
-        page = report(rows, args, n_draws=seed + 1)  # a run that is stopped has told something
+        page = report(rows, args, n_draws=seed + 1)  # a stopped run leaves the draws that it has
         if args.output is not None:
             (args.output / "discrepancy.md").write_text(page)
     print(page)

@@ -7,7 +7,7 @@ them, measured in the same run at the shapes in question. Operations are counted
 elements used: an atom meets the environments of its own element only, and a symmetric product
 costs half. Descriptors are computed once for `--described` molecules and repeated; computing them
 is no part of the accumulation. Processor seconds are shown beside seconds: where other programs
-share the machine, they tell more.
+share the machine, processor seconds are the better measure.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ Sum of the errors over the sum of the magnitudes:
 Without a baseline a model of so few small molecules does not carry over: drugs have surroundings
 that it never saw, and from 18 heavy atoms on it is worse than the mean. Charges of the training
 molecules change little. A correction of a baseline carries over up to 21 heavy atoms; beyond, with
-12 molecules to tell by, it is no better than the baseline alone.
+only 12 molecules to measure, it is no better than the baseline alone.
 """
 
 

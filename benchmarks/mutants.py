@@ -30,7 +30,8 @@ from coverage import CoverageData
 
 CORE = ("dipkit/learning/*.py", "dipkit/estimator/*.py", "dipkit/search/*.py")
 NOT_CORE = re.compile(
-    r"__init__|/(regression|persistence|pipeline|reference_models|memory_plan|search_cv|study\w*)\.py"
+    r"__init__|/(regression|persistence|format1|pipeline|reference_models|memory_\w+"
+    r"|search_cv|study\w*|optuna_objects)\.py"
 )
 
 

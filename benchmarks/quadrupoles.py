@@ -132,7 +132,7 @@ same source; no charges and no vectors. Mean absolute error of magnitudes, mean 
 errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. The
 moments of the Mulliken charges are made of charges; a calculated quadrupole also holds what charges
 do not make, dipoles and quadrupoles of atoms, and may pull charges away from those that make the
-dipoles. QM9 tells no quadrupole: its `r2` is the spatial extent of the electrons.
+dipoles. QM9 has no quadrupoles: its `r2` is the spatial extent of the electrons.
 
 {chr(10).join(parts)}"""
 

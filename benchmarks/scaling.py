@@ -5,7 +5,7 @@
 Steps: the choice of inducing environments; descriptors with the sums over all molecules, block by
 block; the solves, which are counted too; the calibration of the standard deviations. Everything but
 the number of molecules stays: environments, and the ridge penalty, whose usual value falls with the
-number of molecules and would change how many passes there are. Ratios are those of processor time;
+number of molecules and would change the number of iterations. Ratios are those of processor time;
 linear cost doubles. Molecules are of the development part; smaller sets are the first of larger.
 """
 
@@ -46,7 +46,7 @@ def run(train: Molecules, args: argparse.Namespace) -> Row:
     found = {step: watches[name] for step, name in STEPS.items()} | {WHOLE: whole}
     print(f"  {len(train)} molecules, {train.n_atoms} atoms: ", end="")
     print(", ".join(f"{step} {watch.processor:.1f} s" for step, watch in found.items()), flush=True)
-    return {"size": len(train), "atoms": train.n_atoms, "passes": ridge.n_iter_, **found}
+    return {"size": len(train), "atoms": train.n_atoms, "iterations": ridge.n_iter_, **found}
 
 
 def table(rows: list[Row]) -> str:
@@ -58,12 +58,12 @@ def table(rows: list[Row]) -> str:
     before: dict[str, float] = {}
     for row in rows:
         now = {name: row[name].processor for name in (*STEPS, WHOLE)}
-        now["a solve"] = now["solves"] / row["passes"]
+        now["a solve"] = now["solves"] / row["iterations"]
         cells = []
         for name in names:
             ratio = f"{now[name] / before[name]:.2f}" if before.get(name) else ""
             cells.append(f"{now[name]:.3g} | {ratio}")
-        counts = f"| {row['size']} | {row['atoms']} | {row['passes']}"
+        counts = f"| {row['size']} | {row['atoms']} | {row['iterations']}"
         lines.append(f"{counts} | {' | '.join(cells)} | {row[WHOLE].wall:.1f} |")
         before = now
     return "\n".join(lines)

@@ -233,6 +233,7 @@ def main() -> None:
         result = curves(arguments)
         lines = table_of_curves(result["curves"])
     else:
+        arguments.studies.mkdir(parents=True, exist_ok=True)
         result = search(arguments)
         lines = [*table_of_searches(result["searches"]), "", *table_of_best(result["searches"])]
     lines = [*lines, "", about]

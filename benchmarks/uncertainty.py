@@ -4,9 +4,10 @@
 
 Coverage is the share of test molecules whose error is at most one standard deviation (68 % wanted)
 and at most 1.96 of them (95 % wanted). Molecules are drawn as in `learning_curve.py`; with
-`--tune` the test part stays untouched. The last columns tell whether a large standard deviation
-means a large error, what it costs, and what happens to molecules unlike those of training: those
-that hold nitrogen, predicted by a model that saw nitrogen in one molecule only.
+`--tune` the test part is not used. The last columns show whether a large standard deviation means
+a large error, and the time that standard deviations cost. A second table is for molecules unlike
+those of training: molecules with nitrogen, predicted by a model that had nitrogen in one training
+molecule only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ NITROGEN, FLUORINE = 7, 9
 
 
 def timed_fit(train: Molecules) -> tuple[DipoleKernelRidge, float, float]:
-    """Fit, and tell the seconds in all and those spent on the standard deviations."""
+    """Fit; return the seconds in all and those spent on the standard deviations."""
     with clocked(dipkit.estimator.fit, "calibrate_std") as watches, Stopwatch() as whole:
         model = DipoleKernelRidge().fit(train, train.dipole_magnitude)
     return model, whole.wall, watches["calibrate_std"].wall

@@ -51,7 +51,7 @@ def main() -> None:
     names = ("read", "describe and fit", "describe and predict")
     for name, (start, stop) in zip(names, pairwise(marks), strict=True):
         print(f"{name:<22} {stop - start:8.1f} s")
-    print(f"{len(train)} molecules, {train.n_atoms} atoms, {ridge.n_iter_} passes")
+    print(f"{len(train)} molecules, {train.n_atoms} atoms, {ridge.n_iter_} iterations")
     print(f"memory plan {ridge.memory_plan_}")
     print(f"peak memory of fit {peak.gb:.2f} GB, of this process and its workers together")
     print(f"MAE {error_report(held_out.dipole_magnitude, predicted)['mae_debye']:.4f} D")

@@ -13,6 +13,7 @@ from .data.io import as_molecules, read, write
 from .data.molecules import Molecules
 from .descriptors.scales import SOAPScale
 from .descriptors.soap import SOAPTransformer
+from .estimator.auxiliary import AuxiliaryDipoles
 from .estimator.baseline import GFN2Baseline, GivenBaseline
 from .estimator.parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, ZeroStart
 from .estimator.persistence import load_model, save_model
@@ -25,6 +26,7 @@ from .search.search_cv import DipoleSearchCV
 
 __all__ = [
     "AbsoluteLoss",
+    "AuxiliaryDipoles",
     "ChargeStart",
     "DipkitError",
     "DipoleKernelRidge",

@@ -23,7 +23,7 @@ html_title = f"dipkit {release}"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-# docs/benchmarks may hold no report yet.
+# docs/benchmarks may have no report yet.
 suppress_warnings = ["toc.empty_glob"]
 
 autodoc_member_order = "bysource"

@@ -9,8 +9,8 @@ import numpy as np
 from ase.build import molecule
 
 from dipkit import default_model
-from dipkit.data.datasets import load_organics
-from dipkit.response.ase_calculator import DipkitCalculator
+from dipkit.data import load_organics
+from dipkit.response import DipkitCalculator
 
 n = 60 if "DIPKIT_EXAMPLES_QUICK" in os.environ else None
 model = default_model().fit(load_organics()[:n])
@@ -20,7 +20,8 @@ atoms.calc = DipkitCalculator(model)
 for symbol, charge in zip(atoms.symbols, atoms.get_charges(), strict=True):
     print(f"{symbol}  {charge:+.3f} e")
 
-# ASE's unit is e*angstrom. The model knows relaxed geometries alone: far from them it guesses.
+# ASE's unit is e*angstrom. The model was trained on relaxed geometries: far from them its errors
+# are large.
 for length in (0.92, 0.97, 1.02):
     atoms.set_distance(1, 3, length, fix=0)
     dipole = atoms.get_dipole_moment()

@@ -2,10 +2,11 @@
 
 python examples/infrared.py
 
-Geometries along the normal modes are labelled by GFN2-xTB; the derivatives of a model that learns
-their dipoles give intensities. They are compared with those of GFN2-xTB itself, and with what ASE's
-`Infrared` makes of the model's dipoles by differences. A second model learns magnitudes alone:
-those of one molecule leave open where its dipole points, and its intensities are less certain.
+GFN2-xTB labels geometries along the normal modes. A model learns their dipoles, and its derivatives
+give intensities. They are compared with those of GFN2-xTB itself, and with those that `Infrared`
+of ASE computes from the dipoles of the model by differences. A second model learns magnitudes
+alone: the magnitudes of one molecule do not determine the direction of its dipole, and the
+intensities are wrong.
 """
 
 import io
@@ -20,10 +21,14 @@ from ase.optimize import BFGS
 from ase.vibrations import Infrared
 
 from dipkit import default_model, predict_all
-from dipkit.quantum.labels import gfn2
-from dipkit.response.ase_calculator import DipkitCalculator
-from dipkit.response.derivatives import dipole_derivatives
-from dipkit.response.vibrations import infrared_intensities, normal_modes, thermal_geometries
+from dipkit.quantum import gfn2
+from dipkit.response import (
+    DipkitCalculator,
+    dipole_derivatives,
+    infrared_intensities,
+    normal_modes,
+    thermal_geometries,
+)
 
 try:
     from tblite.ase import TBLite
@@ -44,7 +49,7 @@ class ForcesAndDipoles(Calculator):
         self.parts = {"energy": forces, "forces": forces, "dipole": dipoles}
 
     def calculate(self, atoms=None, properties=("forces",), system_changes=("positions",)):
-        """Ask both."""
+        """Call both."""
         super().calculate(atoms, properties, system_changes)
         self.results = {name: calc.get_property(name, atoms) for name, calc in self.parts.items()}
 
@@ -73,8 +78,8 @@ dipoles = gfn2(distorted).dipole
 
 
 def fit(labels):
-    """Learn from the first geometries, and say how well the model knows the others."""
-    # One molecule leaves no scatter between molecules to smooth away: a small alpha.
+    """Learn from the first geometries, and print the errors of the others."""
+    # A small alpha: with one molecule there is no scatter between molecules to smooth.
     model = default_model(alpha=1e-6, basis__n_inducing=400, solver__max_iter=2000)
     model.fit(distorted[:n_train], labels[:n_train])
     vectors = predict_all(model, distorted[n_train:]).dipole - dipoles[n_train:]

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
-from dipkit.data.datasets import load_organics
+from dipkit.data import load_organics
 from dipkit.learning import EnvironmentKernel
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from dipkit import default_model, load_model, predict_all, save_model
-from dipkit.data.datasets import load_organics
+from dipkit.data import load_organics
 
 molecules = load_organics()
 train, test = train_test_split(molecules, test_size=0.25, random_state=0)
 print(f"training: {train}")
 
-# The bundled molecules carry dipole vectors too: pass the magnitudes to learn from those alone.
+# The bundled molecules have dipole vectors too: give the magnitudes to learn from these alone.
 model = default_model().fit(train, train.dipole_magnitude)
 
 prediction = predict_all(model, test)

@@ -37,9 +37,16 @@ from ase.data.g2 import molecule_names
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from ase.optimize import LBFGS
 from ase.units import Bohr
-from rdkit import Chem, RDLogger
-from rdkit.Chem import AllChem, rdDetermineBonds, rdFingerprintGenerator
-from rdkit.SimDivFilters import MaxMinPicker
+
+try:
+    from rdkit import Chem, RDLogger
+    from rdkit.Chem import AllChem, rdDetermineBonds, rdFingerprintGenerator
+    from rdkit.SimDivFilters import MaxMinPicker
+except ImportError as error:
+    raise SystemExit(
+        f"make_organics.py needs rdkit, which could not be imported ({error}). "
+        'Install it with `pip install "dipkit[benchmarks]"`.'
+    ) from None
 
 DEBYE_PER_E_ANGSTROM = 4.80320471
 SEED = 20240229

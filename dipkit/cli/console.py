@@ -26,6 +26,12 @@ def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molec
         return read(data, dipole_key=dipole, charges_key=charges)
 
 
+def read_unlabelled(data: Path, charges: str | None) -> Molecules:
+    """Read molecules whose dipole labels are not to be learned from."""
+    molecules = read_molecules(data, None, charges)
+    return molecules.replace(dipole_vector=None, dipole_magnitude=None, quadrupole=None)
+
+
 def busy(what: str) -> AbstractContextManager[Any]:
     """Show a sign of progress on a terminal; nothing in a pipe."""
     from rich.console import Console

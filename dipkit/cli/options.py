@@ -10,6 +10,7 @@ import typer
 
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 BaselineName = StrEnum("BaselineName", ["none", "given", "gfn2"])
+AuxiliaryName = StrEnum("AuxiliaryName", ["none", "auto", "charges", "gfn2", "given"])
 
 DataArgument = Annotated[
     Path,
@@ -30,6 +31,13 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 BaselineOption = Annotated[
     BaselineName,
     typer.Option(help="Cheap calculation to correct: GFN2-xTB, or what the molecules carry."),
+]
+AuxiliaryOption = Annotated[
+    AuxiliaryName,
+    typer.Option(
+        help="Cheap dipoles that teach directions, of the training molecules alone: those of the "
+        "charges, or GFN2-xTB."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
 OutputOption = Annotated[

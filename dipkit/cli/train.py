@@ -5,7 +5,7 @@ Symbols: N molecules, dipoles in debye. Options are read in `commands/fit.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -32,6 +32,7 @@ def fit_model(
     molecules: Molecules,
     parameters: Mapping[str, Any],
     busy: Callable[[str], AbstractContextManager[Any]],
+    unlabelled: Sequence[Molecules] = (),
 ) -> tuple[Pipeline, dict[str, Any]]:
     """Fit the default pipeline to labels that the molecules carry.
 
@@ -42,6 +43,8 @@ def fit_model(
         Parameters of `DipoleKernelRidge` that differ from its defaults.
     busy : callable
         Gives a context that shows the present step.
+    unlabelled : sequence of Molecules, default=()
+        Molecules without a dipole label, which give charges and auxiliary dipoles.
 
     Returns
     -------
@@ -51,6 +54,8 @@ def fit_model(
     """
     if not molecules.has_magnitude.any():
         raise missing_labels_error("dipole", molecules.source_keys)
+    n_labelled = len(molecules)
+    molecules = Molecules.concatenate([molecules, *unlabelled])
     model = default_model(**parameters)
     soap, ridge = model[0], model[-1]
     described = _describe(soap, molecules, ridge)
@@ -58,7 +63,8 @@ def fit_model(
         ridge.fit(described)
         training = _training_error(ridge, described)
     summary = {
-        "molecules": len(molecules),
+        "molecules": n_labelled,
+        "unlabelled": len(molecules) - n_labelled,
         "elements": molecules.summary().elements,
         "labels": plain(ridge.label_summary_),
         "parameters": plain(named_parameters(ridge)),

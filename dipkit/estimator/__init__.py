@@ -11,6 +11,7 @@ cross-validation (`dipkit.search`).
 
 from __future__ import annotations
 
+from .auxiliary import AuxiliaryDipoles
 from .baseline import Baseline, GFN2Baseline, GivenBaseline
 from .metrics import SCORERS, charge_errors, compare, error_report, mae_scorer, rmse_scorer
 from .parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, Start, ZeroStart
@@ -20,6 +21,7 @@ from .regression import DipoleKernelRidge
 
 __all__ = [
     "SCORERS",
+    "AuxiliaryDipoles",
     "Baseline",
     "ChargeStart",
     "DipoleKernelRidge",

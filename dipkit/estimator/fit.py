@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
+from ..learning.auxiliary_term import auxiliary_penalty
 from ..learning.basis import Basis, build_basis
 from ..learning.charge_discrepancy import absorb, absorbs
 from ..learning.direction_term import accumulate_direction
@@ -24,13 +25,14 @@ from ..learning.inducing import choose_environments
 from ..learning.initial_charges import charge_start, random_start
 from ..learning.labels import FitLabels
 from ..learning.objective import JointObjective
-from ..learning.quadratic_term import QuadraticTerm
+from ..learning.quadratic_term import QuadraticTerm, SingleTerms
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.reweighted import solve_annealed
 from ..learning.solve_result import SolveResult, Status
 from ..support.backend import get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
+from .auxiliary import SourcedDipoles, resolve_errors
 from .baseline_molecules import require_same_baseline
 from .defaults import (
     has_prior,
@@ -52,7 +54,11 @@ logger = logging.getLogger(__name__)
 
 
 def first_statistics(
-    settings: Settings, labels: FitLabels, baseline_factor: float, for_partial_fit: bool
+    settings: Settings,
+    labels: FitLabels,
+    baseline_factor: float,
+    for_partial_fit: bool,
+    auxiliary: SourcedDipoles | None = None,
 ) -> FitStatistics:
     """Choose inducing environments and compute the statistics.
 
@@ -64,6 +70,7 @@ def first_statistics(
     baseline_factor : float
     for_partial_fit : bool
         Whether later calls may need statistics that this one does not.
+    auxiliary : SourcedDipoles, default=None
     """
     molecules, backend = labels.molecules, get_backend(settings.device)
     parameters = settings.basis
@@ -72,7 +79,7 @@ def first_statistics(
         settings.charge_weight, labels, settings.charge_discrepancy
     )
     quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
-    n_matrices = _count_matrices(settings, quadrupoles)
+    n_matrices = _count_matrices(settings, quadrupoles, auxiliary is not None)
     dipoles = float(parameters.atomic_dipoles)
     precise = is_double(parameters.precision, len(molecules))
     asked = backend, settings.memory_budget, n_matrices, dipoles > 0, precise
@@ -99,10 +106,16 @@ def first_statistics(
         origin=Origin(
             clone(parameters), plan.as_dict(), baseline_factor, molecules.features.made_by
         ),
+        auxiliary=auxiliary,
     )
 
 
-def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels) -> FitStatistics:
+def more_statistics(
+    settings: Settings,
+    before: FitStatistics,
+    labels: FitLabels,
+    auxiliary: SourcedDipoles | None = None,
+) -> FitStatistics:
     """Add the statistics of more molecules to those of earlier calls; `before` is not changed."""
     molecules = labels.molecules
     require_same_baseline(before.labels.molecules, molecules)
@@ -122,8 +135,8 @@ def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels
         basis.n_columns,
         basis.backend,
         settings.memory_budget,
-        _count_matrices(settings, quadrupoles),
-        precise=scales[0].dtype == np.float64,
+        _count_matrices(settings, quadrupoles, auxiliary is not None),
+        precise=scales[0].dtype == basis.backend.xp.float64,
         on_disk=isinstance(before.rows, ScratchRows),
     )
     more = gather(
@@ -135,15 +148,17 @@ def more_statistics(settings: Settings, before: FitStatistics, labels: FitLabels
         with_quadrupoles=quadrupoles,
         on_disk=plan.rows_on_disk,
         n_jobs=settings.n_jobs,
+        auxiliary=auxiliary,
     )
     joined = before.joined(more, plan.rows_on_disk)
     return replace(joined, origin=replace(origin, memory_plan=plan.as_dict()))
 
 
-def _count_matrices(settings: Settings, quadrupoles: bool) -> int:
+def _count_matrices(settings: Settings, quadrupoles: bool, auxiliary: bool) -> int:
     """Matrices of shape (r, r) that are in memory at once."""
-    # One more for the charge term after a charge discrepancy is eliminated.
-    more = int(absorbs(settings.charge_discrepancy)) + quadrupoles * MORE_MATRICES
+    # One more for the charge term after a charge discrepancy is eliminated, two for auxiliary
+    # dipoles.
+    more = int(absorbs(settings.charge_discrepancy)) + quadrupoles * MORE_MATRICES + 2 * auxiliary
     return N_MATRICES + more
 
 
@@ -216,7 +231,18 @@ def _objective(
         alpha=resolve_alpha(settings.alpha, labels),
         loss=settings.loss,
         backend=backend,
+        penalty=_penalty(settings, statistics),
     )
+
+
+def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | None:
+    """Return what the auxiliary dipoles add to the ridge penalty."""
+    if settings.auxiliary is None or statistics.auxiliary is None:
+        return None
+    errors = resolve_errors(settings.auxiliary, statistics.auxiliary.source)
+    backend = statistics.basis.backend
+    penalty = auxiliary_penalty(statistics.auxiliary.term, *errors, backend)
+    return SingleTerms([(penalty, 1.0)], statistics.basis.n_columns, backend)
 
 
 def _solve(

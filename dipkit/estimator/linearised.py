@@ -77,7 +77,7 @@ class LinearisedObjective:
                 along_residual = backend.asarray(unit_vectors(self._residual))
                 matrix -= directed_gram(rows, along_residual, less, backend)
         self.objective.terms.add_to(matrix)
-        backend.diagonal(matrix)[...] += self.objective.alpha
+        self.objective.add_penalties(matrix)
         return matrix
 
     def left_out(self, factor: Array, chosen: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:

@@ -43,6 +43,7 @@ TRUSTED = tuple(
     f"dipkit.{name}"
     for name in (
         "AbsoluteLoss",
+        "AuxiliaryDipoles",
         "ChargeStart",
         "DipoleKernelRidge",
         "GFN2Baseline",

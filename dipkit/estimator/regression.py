@@ -15,6 +15,7 @@ from ..descriptors.requirements import require_described
 from ..exceptions import InputError
 from ..learning.labels import read_labels
 from ..learning.losses import Loss, make_loss
+from .auxiliary import AuxiliaryDipoles, make_auxiliary, read_auxiliary
 from .baseline import Baseline, make_baseline
 from .baseline_molecules import prepare_labels
 from .fit import first_statistics, learn, more_statistics
@@ -61,6 +62,9 @@ class DipoleKernelRidge(DipolePredictor):
         ``"given"``: what the molecules carry as ``baseline_dipole`` and ``baseline_charges``, see
         `GivenBaseline`. Molecules without a result are left out of fit, and get NaN in prediction,
         with a warning.
+    auxiliary : {None, "none", "auto", "charges", "gfn2", "given"} or object, default=None
+        Cheap dipole vectors of the training molecules: they teach the directions of dipoles, and
+        no prediction needs them. Molecules without a label give theirs too. See `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
         model (20), debye^2 / e^2. The function absorbs the systematic error of the reference
@@ -148,6 +152,7 @@ class DipoleKernelRidge(DipolePredictor):
         "start": make_start,
         "solver": make_solver,
         "baseline": make_baseline,
+        "auxiliary": make_auxiliary,
     }
     __module__ = "dipkit"  # the path that saved models name
     #: What `partial_fit` adds to: large, on a device, and neither pickled nor saved.
@@ -162,6 +167,7 @@ class DipoleKernelRidge(DipolePredictor):
         start: str | Start = "auto",
         solver: Reweighted | None = None,
         baseline: str | Baseline | None = None,
+        auxiliary: str | AuxiliaryDipoles | None = None,
         charge_discrepancy: float | None = None,
         quadrupole_weight: float = 0.0,
         device: str = "auto",
@@ -176,6 +182,7 @@ class DipoleKernelRidge(DipolePredictor):
         self.start = start
         self.solver = solver
         self.baseline = baseline
+        self.auxiliary = auxiliary
         self.charge_discrepancy = charge_discrepancy
         self.quadrupole_weight = quadrupole_weight
         self.device = device
@@ -268,11 +275,12 @@ class DipoleKernelRidge(DipolePredictor):
         settings, molecules = Settings.of(self), require_described(X)
         before = self._statistics if for_partial_fit else None
         labels = read_labels(molecules, y, charges, sample_weight)
+        auxiliary = read_auxiliary(settings.auxiliary, settings.baseline, labels, settings.n_jobs)
         factor = None if before is None else before.origin.baseline_factor
         labels, factor = prepare_labels(labels, settings.baseline, factor, settings.n_jobs)
         if before is None:
-            return settings, first_statistics(settings, labels, factor, for_partial_fit)
-        return settings, more_statistics(settings, before, labels)
+            return settings, first_statistics(settings, labels, factor, for_partial_fit, auxiliary)
+        return settings, more_statistics(settings, before, labels, auxiliary)
 
     def _store(self, learned: dict[str, Any], statistics: FitStatistics | None) -> None:
         """Replace all fitted attributes at once."""

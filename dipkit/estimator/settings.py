@@ -19,6 +19,7 @@ from ..learning.kernels import EnvironmentKernel
 from ..learning.losses import Loss, make_loss
 from ..support.system_memory import parse_bytes
 from ..support.validation import check_number
+from .auxiliary import AuxiliaryDipoles, make_auxiliary
 from .baseline import Baseline, make_baseline
 from .parameters import (
     InducingBasis,
@@ -50,6 +51,7 @@ class Settings:
     start : Start
     solver : Reweighted
     baseline : Baseline or None
+    auxiliary : AuxiliaryDipoles or None
     device : str
     n_jobs : int or None
     memory_budget : int or None
@@ -68,6 +70,7 @@ class Settings:
     start: Start
     solver: Reweighted
     baseline: Baseline | None
+    auxiliary: AuxiliaryDipoles | None
     device: str
     n_jobs: int | None
     memory_budget: int | None
@@ -90,8 +93,10 @@ class Settings:
         basis, start, solver = (
             make_basis(ridge.basis), make_start(ridge.start), make_solver(ridge.solver)
         )  # fmt: skip
-        for group in (basis, start, solver):
-            group.check()
+        auxiliary = make_auxiliary(ridge.auxiliary)
+        for group in (basis, start, solver, auxiliary):
+            if group is not None:
+                group.check()
         budget = ridge.memory_budget
         return cls(
             alpha=ridge.alpha,
@@ -104,6 +109,7 @@ class Settings:
             start=start,
             solver=solver,
             baseline=make_baseline(ridge.baseline),
+            auxiliary=auxiliary,
             device=ridge.device,
             n_jobs=ridge.n_jobs,
             memory_budget=None if budget is None else parse_bytes(budget),

@@ -8,7 +8,7 @@ uses them is in `fit.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..learning.accumulate import accumulate_sets
+from ..learning.auxiliary_term import auxiliary_term
 from ..learning.basis import Basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
@@ -24,10 +25,18 @@ from ..learning.objective import DipoleTarget
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.scratch_rows import allocate_rows
+from .auxiliary import SourcedDipoles
 from .parameters import InducingBasis, make_kernel
 from .std_calibration import CalibrationSample
 
 FloatArray = NDArray[np.float64]
+
+
+class SourcedTerm(NamedTuple):
+    """The sum over auxiliary dipoles, and where these come from."""
+
+    source: str
+    term: QuadraticTerm
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,8 @@ class FitStatistics:
         Of the charges guessed from electronegativities, if used.
     quadrupoles : QuadraticTerm or None
         Of the quadrupole labels, if used.
+    auxiliary : SourcedTerm or None
+        Of the auxiliary dipoles, if used.
     sample : CalibrationSample
         To set the scale of standard deviations.
     origin : Origin
@@ -82,6 +93,7 @@ class FitStatistics:
     charges: QuadraticTerm | None
     guess: QuadraticTerm | None
     quadrupoles: QuadraticTerm | None
+    auxiliary: SourcedTerm | None
     sample: CalibrationSample
     origin: Origin
 
@@ -98,6 +110,7 @@ class FitStatistics:
             charges=_joined(self.charges, other.charges),
             guess=_joined(self.guess, other.guess),
             quadrupoles=_joined(self.quadrupoles, other.quadrupoles),
+            auxiliary=_joined_auxiliary(self.auxiliary, other.auxiliary),
             sample=self.sample.joined(other.sample, len(self.constant)),
         )
 
@@ -112,6 +125,7 @@ def gather(
     on_disk: bool = False,
     n_jobs: int | None = None,
     origin: Origin | None = None,
+    auxiliary: SourcedDipoles | None = None,
 ) -> FitStatistics:
     """Compute the statistics of described molecules.
 
@@ -131,6 +145,7 @@ def gather(
     n_jobs : int, default=None
     origin : Origin, default=None
         None is ``Origin()``.
+    auxiliary : SourcedDipoles, default=None
     """
     molecules = labels.molecules
     charge_sets = (
@@ -150,8 +165,21 @@ def gather(
     sample = CalibrationSample.of(molecules, labels.target, rng)
     constant = constant_dipoles(molecules)
     quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
+    pull = None
+    if auxiliary is not None:
+        term = auxiliary_term(rows, constant, auxiliary.dipoles, labels.copies, basis.backend)
+        pull = SourcedTerm(auxiliary.source, term)
     return FitStatistics(
-        basis, rows, constant, bare, charges, guess, quadrupoles, sample, origin or Origin()
+        basis,
+        rows,
+        constant,
+        bare,
+        charges,
+        guess,
+        quadrupoles,
+        pull,
+        sample,
+        origin or Origin(),
     )
 
 
@@ -174,6 +202,18 @@ def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTe
     if one is None or two is None:
         return one or two
     return one + two
+
+
+def _joined_auxiliary(one: SourcedTerm | None, two: SourcedTerm | None) -> SourcedTerm | None:
+    """Sum over auxiliary dipoles of one source."""
+    if one is None or two is None:
+        return one or two
+    if one.source != two.source:
+        raise InputError(
+            f'auxiliary: the calls of partial_fit before used "{one.source}", got "{two.source}". '
+            "Keep the source, or fit a clone of the estimator to all molecules."
+        )
+    return SourcedTerm(one.source, one.term + two.term)
 
 
 def require_same_basis(before: InducingBasis, now: InducingBasis) -> None:

@@ -73,6 +73,19 @@ class FitLabels:
         return float(weights.sum() ** 2 / (weights @ weights))
 
     @property
+    def copies(self) -> FloatArray:
+        """Numbers of copies that the molecules stand for (n_molecules,), by their sample weights.
+
+        Whole weights are these numbers. Others are scaled so that their sum is the effective
+        number of molecules, (sum s)^2 / sum s^2.
+        """
+        weights = self.target.weights
+        if (weights == np.round(weights)).all():
+            return weights
+        relative = weights / weights.max()
+        return relative * (relative.sum() / (relative @ relative))
+
+    @property
     def _dipole_weights(self) -> FloatArray:
         """Positive sample weights of the molecules with a dipole label."""
         unlabelled = np.isnan(self.target.magnitudes) & np.isnan(self.target.vectors[:, 0])

@@ -131,7 +131,7 @@ class RenewedMatrix:
         if self.directed:
             units = objective.units(here)[0, ...]
             directed_gram(objective.rows, units, omega - undirected, self._backend, out=matrix)
-        self._backend.diagonal(matrix)[...] += objective.alpha
+        objective.add_penalties(matrix)
         return matrix
 
     def _without_directions(self, objective: JointObjective, weights: Array) -> Array:

@@ -8,10 +8,11 @@ Symbols: problems b = 1..B, weights W (B, r), dipoles mu = mu0 + D w (B, N, 3) i
 m_A (magnitudes) or mu_ref,A (vectors), normalised sample weights s_A (sum 1), residuals e_A in
 debye. Equation (4) of the theory page, for each problem:
 
-    J(w) = sum_A s_A rho(e_A) + (quadratic terms) + alpha |w - w0|^2
+    J(w) = sum_A s_A rho(e_A) + (quadratic terms) + alpha (|w - w0|^2 + (penalty))
 
-with e_A = |mu_A| - m_A, or |mu_A - mu_ref,A| where a molecule has a vector. How J is minimised is
-in `reweighted.py`.
+with e_A = |mu_A| - m_A, or |mu_A - mu_ref,A| where a molecule has a vector. The penalty is a
+quadratic term that belongs to the ridge penalty: what is known of the weights before any label, as
+from auxiliary dipoles (`auxiliary_term.py`). How J is minimised is in `reweighted.py`.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class JointObjective:
     backend : Backend
     weights : ndarray of shape (B, n_molecules), default=None
         s_A of each problem; None takes those of the target, for one problem.
+    penalty : ProblemTerms, default=None
+        The penalty beside |w - w0|^2, in units of alpha.
     project : callable, default=None
         ``project(W, problems)`` removes the excluded directions from W (B, r), in place, where
         `problems` (B,) are the original numbers of the problems. None excludes none.
@@ -96,6 +99,7 @@ class JointObjective:
         loss: Loss,
         backend: Backend = NUMPY,
         weights: FloatArray | None = None,
+        penalty: ProblemTerms | None = None,
         project: Callable[[Array, Indices], Array] | None = None,
     ):
         self.backend, self.loss, self.alpha, self.rows = backend, loss, alpha, rows
@@ -112,6 +116,7 @@ class JointObjective:
         if isinstance(terms, Sequence):
             terms = SingleTerms(terms, rows.shape[1], backend)
         self.terms: ProblemTerms = terms
+        self.penalty = penalty
         self.prior = backend.zeros((weights.shape[0], rows.shape[1]))
         self._project = project
         self._problems: Indices = np.arange(weights.shape[0])
@@ -136,6 +141,7 @@ class JointObjective:
         other, take = copy.copy(self), self.backend.take
         other._problems = self._problems[problems]
         other.terms = self.terms.take(problems)
+        other.penalty = None if self.penalty is None else self.penalty.take(problems)
         for name in ("weights", "prior", "size"):
             setattr(other, name, take(getattr(self, name), problems))
         if self.constant.shape[0] > 1:
@@ -154,7 +160,7 @@ class JointObjective:
         # A product with one vector reads the rows of a file part by part.
         product = (self.rows @ W[0, ...])[None, ...] if W.shape[0] == 1 else W @ self.rows.T
         change = xp.reshape(product, (W.shape[0], -1, 3))
-        return Direction(W, change, self.terms.product(W))
+        return Direction(W, change, self._term_product(W))
 
     def at(self, W: Array) -> Iterate:
         """Evaluate J at weights W (B, r), or (r,) for one problem."""
@@ -176,9 +182,27 @@ class JointObjective:
         residual, excess = norm - self.magnitudes, w - self.prior
         value = xp.sum(self.weights * self.loss.value(residual, xp), axis=-1)
         value = value + self.alpha * xp.sum(excess * excess, axis=-1)
-        value = value + xp.sum(w * (term_product - 2 * self.terms.rhs), axis=-1)
+        value = value + xp.sum(w * (term_product - 2 * self._term_rhs()), axis=-1)
         value = value + self.terms.constant
+        if self.penalty is not None:
+            value = value + self.alpha * self.penalty.constant
         return Iterate(w, dipole_change, term_product, off, norm, residual, value)
+
+    def _term_product(self, W: Array) -> Array:
+        """Gram matrices of the terms and of the penalty, with their factors, times W (B, r)."""
+        product = self.terms.product(W)
+        return product if self.penalty is None else product + self.alpha * self.penalty.product(W)
+
+    def _term_rhs(self) -> Array:
+        """Right-hand sides of the terms and of the penalty, with their factors (B, r)."""
+        rhs = self.terms.rhs
+        return rhs if self.penalty is None else rhs + self.alpha * self.penalty.rhs
+
+    def add_penalties(self, matrix: Array) -> None:
+        """Add what the ridge penalty and the penalty give to a matrix (r, r), in place."""
+        self.backend.diagonal(matrix)[...] += self.alpha
+        if self.penalty is not None:
+            self.penalty.add_to(matrix, self.alpha)
 
     # Derivatives
 
@@ -192,7 +216,7 @@ class JointObjective:
         pull = xp.reshape(pull, (pull.shape[0], -1))
         gradient = (pull[0, ...] @ self.rows)[None, ...] if pull.shape[0] == 1 else pull @ self.rows
         gradient = gradient + self.alpha * (here.w - self.prior)
-        return self.project(gradient + here.term_product - self.terms.rhs)
+        return self.project(gradient + here.term_product - self._term_rhs())
 
     def half_slope(self, here: Iterate, direction: Direction) -> Callable[[Array], Array]:
         """Half the slope of J along a direction, as a function of its length (B,).
@@ -203,7 +227,7 @@ class JointObjective:
         a, b = here.norm**2, xp.sum(here.off * direction.dipole_change, axis=-1)
         c = xp.sum(direction.dipole_change**2, axis=-1)
         linear = self.alpha * xp.sum((here.w - self.prior) * step, axis=-1)
-        linear = linear + xp.sum((here.term_product - self.terms.rhs) * step, axis=-1)
+        linear = linear + xp.sum((here.term_product - self._term_rhs()) * step, axis=-1)
         curve = self.alpha * xp.sum(step * step, axis=-1)
         curve = curve + xp.sum(direction.term_product * step, axis=-1)
 

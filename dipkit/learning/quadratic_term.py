@@ -165,8 +165,8 @@ class ProblemTerms(Protocol):
     def product(self, W: Array) -> Array:
         """G w of each problem (B, r)."""
 
-    def add_to(self, matrix: Array) -> None:
-        """Add G of a single problem to a matrix (r, r)."""
+    def add_to(self, matrix: Array, scale: float = 1.0) -> None:
+        """Add G of a single problem, times a scale, to a matrix (r, r)."""
 
     def take(self, problems: NDArray[np.intp]) -> ProblemTerms:
         """Return the terms of these problems alone."""
@@ -199,10 +199,10 @@ class SingleTerms:
             return 0.0 * W
         return (self._factor * (self._gram @ W[0, ...]))[None, ...]
 
-    def add_to(self, matrix: Array) -> None:
-        """Add G to a matrix (r, r)."""
+    def add_to(self, matrix: Array, scale: float = 1.0) -> None:
+        """Add G, times a scale, to a matrix (r, r)."""
         if self._gram is not None:
-            matrix += self._factor * self._gram
+            matrix += (scale * self._factor) * self._gram
 
     def take(self, problems: NDArray[np.intp]) -> SingleTerms:
         """Return the terms of the one problem."""

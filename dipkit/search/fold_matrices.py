@@ -91,6 +91,8 @@ class FoldMatrices:
         for term, weight in problem.fixed_terms:
             matrix += term.matrix(fold, weight)
         problem.backend.diagonal(matrix)[...] += alpha
+        if problem.penalty is not None:
+            matrix += alpha * problem.penalty.matrix(fold, 1.0)
         if fold is None:
             return matrix
         return hold_at_zero(matrix, problem.excluded[fold], problem.backend)

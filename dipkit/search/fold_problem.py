@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
+from ..estimator.auxiliary import read_auxiliary, resolve_errors
 from ..estimator.defaults import (
     is_double,
     resolve_direction_weight,
@@ -39,7 +40,7 @@ from ..support.blas_threads import count_threads, in_order, threads_for
 from .excluded_directions import find_excluded, hold_at_zero, projection
 from .fold_labels import ChargeSet, Fold, FoldLabels
 from .fold_matrices import FoldMatrices
-from .fold_sums import accumulate_folds, fold_directions, fold_quadrupoles
+from .fold_sums import accumulate_folds, fold_directions, fold_penalty, fold_quadrupoles
 from .fold_terms import AbsorbedTerm, FoldedTerm, FoldTerms
 
 __all__ = ["FoldedProblem"]
@@ -73,6 +74,9 @@ class FoldedProblem:
         self.start = resolve_start(settings.start, self.labels)
         self.direction_weight = resolve_direction_weight(settings.baseline, self.labels)
         self.quadrupole_weight = resolve_quadrupole_weight(settings.quadrupole_weight, self.labels)
+        self.auxiliary = read_auxiliary(
+            settings.auxiliary, settings.baseline, labels, settings.n_jobs
+        )
         target = self.labels.target
         lengths = np.linalg.norm(target.vectors, axis=1)
         #: Lengths of the dipole labels (N,), debye; NaN where there is none.
@@ -104,8 +108,15 @@ class FoldedProblem:
             loss=self.settings.loss,
             backend=backend,
             weights=self.weights[fold],
+            penalty=self._penalty_of(fold),
             project=projection(self.excluded, fold, backend),
         )
+
+    def _penalty_of(self, fold: Indices) -> FoldTerms | None:
+        """Return what the auxiliary dipoles add to the ridge penalty of problems of folds (B,)."""
+        if self.penalty is None:
+            return None
+        return FoldTerms([(self.penalty, np.ones(len(fold)))], fold, self.backend)
 
     def starts(self) -> Array:
         """Return the start of each fold (k, r), from the charges of its training part."""
@@ -160,6 +171,8 @@ class FoldedProblem:
         n_matrices = kinds * (n_folds + 1) + n_folds * n_weights + 4
         if absorbs(self.settings.charge_discrepancy):  # a factor and a matrix of each problem
             n_matrices += 2 * n_folds * n_weights + 1
+        if self.auxiliary is not None:
+            n_matrices += 2 * (n_folds + 1)
         r = self.basis.n_columns
         each = r / self.basis.n_charge_columns
         require_memory(len(self.labels.molecules), r, self.backend, n_matrices, each)
@@ -199,6 +212,18 @@ class FoldedProblem:
         if self.quadrupole_weight > 0:
             term = fold_quadrupoles(self.fold_labels, self.basis, self.folds)
             self.fixed_terms.append((term, self.quadrupole_weight))
+        #: Penalty of the auxiliary dipoles, in units of alpha.
+        self.penalty: FoldedTerm | None = None
+        if self.auxiliary is not None and self.settings.auxiliary is not None:
+            self.penalty = fold_penalty(
+                self.rows,
+                self.constants[0],
+                self.auxiliary.dipoles,
+                self.labels.copies,
+                self.folds,
+                resolve_errors(self.settings.auxiliary, self.auxiliary.source),
+                self.backend,
+            )
 
 
 def _choose_basis(molecules: Molecules, settings: Settings) -> tuple[Basis, dict[int, Indices]]:

@@ -13,19 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
+from ..estimator.auxiliary import Errors
 from ..exceptions import InputError
 from ..learning.accumulate import accumulate
+from ..learning.auxiliary_term import auxiliary_penalty, auxiliary_term
 from ..learning.basis import Basis
 from ..learning.charge_labels import ChargeLabels
 from ..learning.direction_term import accumulate_direction
 from ..learning.objective import DipoleTarget
-from ..learning.quadratic_term import TermSum
+from ..learning.quadratic_term import QuadraticTerm, TermSum
 from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.backend import Array, Backend
 from .fold_labels import Fold, FoldLabels
 from .fold_terms import FoldedTerm
 
-__all__ = ["accumulate_folds", "fold_directions", "fold_quadrupoles"]
+__all__ = ["accumulate_folds", "fold_directions", "fold_penalty", "fold_quadrupoles"]
 
 FloatArray = NDArray[np.float64]
 
@@ -143,3 +145,41 @@ def fold_directions(
         for constant, some in zip(constants, (target.weights, *weights), strict=True)
     )
     return FoldedTerm(total, training)
+
+
+def fold_penalty(
+    rows: Array,
+    constant: FloatArray,
+    auxiliary: FloatArray,
+    copies: FloatArray,
+    folds: Sequence[Fold],
+    errors: Errors,
+    backend: Backend,
+) -> FoldedTerm:
+    """Penalty of the auxiliary dipoles of all molecules, and of those that each fold trains on.
+
+    Auxiliary dipoles of held-out molecules would help to predict these, and are not there for the
+    molecules that a model is made for.
+
+    Parameters
+    ----------
+    rows : array of shape (3 n_molecules, r), debye / e
+    constant : ndarray of shape (n_molecules, 3), debye
+    auxiliary : ndarray of shape (n_molecules, 3), debye
+        NaN where there is none.
+    copies : ndarray of shape (n_molecules,)
+        Numbers of copies that the molecules stand for.
+    folds : sequence of (train, test)
+    errors : Errors
+    backend : Backend
+    """
+
+    def sum_over(weights: FloatArray) -> QuadraticTerm:
+        return auxiliary_term(rows, constant, auxiliary, weights, backend)
+
+    total, training = sum_over(copies), []
+    for train, _ in folds:
+        left_out = copies.copy()
+        left_out[train] = 0.0
+        training.append(auxiliary_penalty(total - sum_over(left_out), *errors, backend))
+    return FoldedTerm(auxiliary_penalty(total, *errors, backend), training)

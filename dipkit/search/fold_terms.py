@@ -166,10 +166,10 @@ class FoldTerms:
                 backend.put(product, used, part)
         return product
 
-    def add_to(self, matrix: Array) -> None:
-        """Add the Gram matrix of a single problem to a matrix (r, r)."""
+    def add_to(self, matrix: Array, scale: float = 1.0) -> None:
+        """Add the Gram matrix of a single problem, times a scale, to a matrix (r, r)."""
         for term, weight, _ in self._terms:
-            matrix += term.matrix(int(self._fold[0]), float(weight[0]))
+            matrix += scale * term.matrix(int(self._fold[0]), float(weight[0]))
 
     def take(self, problems: Indices) -> FoldTerms:
         """Return the terms of these problems alone."""

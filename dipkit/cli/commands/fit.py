@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..console import busy, log_of, read_molecules, show
+from ..console import busy, log_of, read_molecules, read_unlabelled, show
 from ..options import (
+    AuxiliaryName,
+    AuxiliaryOption,
     BaselineName,
     BaselineOption,
     ChargesOption,
@@ -45,6 +48,15 @@ def fit(
         str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
     ] = None,
     baseline: BaselineOption = BaselineName.none,
+    auxiliary: AuxiliaryOption = AuxiliaryName.none,
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="More molecules, whose dipole labels are not read: their charges or cheap "
+            "dipoles teach too. May be given more than once.",
+        ),
+    ] = None,
     quadrupole_weight: Annotated[
         float | None, typer.Option(help="Weight of quadrupoles, 1/Å².", show_default="0")
     ] = None,
@@ -74,10 +86,12 @@ def fit(
     given |= {"basis__atomic_dipoles": atomic_dipoles}
     parameters |= {name: value for name, value in given.items() if value is not None}
     parameters["baseline"] = baseline.value
+    parameters["auxiliary"] = auxiliary.value
     start = time.perf_counter()
     molecules = read_molecules(data, dipole, charges)
+    more = [read_unlabelled(file, charges) for file in unlabelled or ()]
     with log_of("dipkit.estimator.memory_plan"):
-        model, report = fit_model(molecules, parameters, busy)
+        model, report = fit_model(molecules, parameters, busy, more)
     with busy("saving"):
         save_model(model, output)
     seconds = time.perf_counter() - start

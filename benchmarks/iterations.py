@@ -1,9 +1,9 @@
-"""How many linear solves the reweighted passes take to come near the minimum of J.
+"""How many linear solves the reweighted iterations take to come near the minimum of J.
 
-    python benchmarks/passes.py --data qm9.npz --size 1000 --seeds 3
+    python benchmarks/iterations.py --data qm9.npz --size 1000 --seeds 3
 
 Near means within a relative 1e-6: (J - J_min) / J_min <= 1e-6, with J_min found by running on until
-one more pass would lower J by less than 1e-12 of it. Molecules are of the development part.
+one more iteration would lower J by less than 1e-12 of it. Molecules are of the development part.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ TO_THE_END = 1e-12
 SAME = 1e-4
 WAYS: dict[str, dict[str, Any]] = {
     "annealing, accelerated (default)": {},
-    "annealing, plain passes": {"solver__memory": 0},
+    "annealing, plain iterations": {"solver__memory": 0},
     "no annealing, accelerated": {"solver__annealing": ()},
-    "no annealing, plain passes": {"solver__annealing": (), "solver__memory": 0},
+    "no annealing, plain iterations": {"solver__annealing": (), "solver__memory": 0},
 }
 Row = dict[str, Any]
 
@@ -85,7 +85,7 @@ def solves(row: Row, found: int | None, before: int = 0) -> str:
 def table(rows: list[Row]) -> str:
     """Solves of every draw, side by side."""
     head = "stages before | last stage, to 1e-6 | together | to the end | J, D²"
-    lines = [f"| charges | passes | {head} |", "|---" * 7 + "|"]
+    lines = [f"| charges | iterations | {head} |", "|---" * 7 + "|"]
     for charges, name in dict.fromkeys((row["charges"], row["name"]) for row in rows):
         mine = [row for row in rows if (row["charges"], row["name"]) == (charges, name)]
         known = [row["near"] is not None for row in mine]
@@ -122,16 +122,16 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
     return f"""# Solves to the minimum
 
-Made by `benchmarks/passes.py --data {Path(args.data).name} --size {args.size} --seeds \
+Made by `benchmarks/iterations.py --data {Path(args.data).name} --size {args.size} --seeds \
 {args.seeds}` on {args.setting}.
 
-Linear solves, one a pass, until J is within a relative 1e-6 of its minimum, for {args.seeds} draws
-of {args.size} molecules from the development part of QM9, defaults otherwise. The minimum is J
-where one more pass would lower it by less than a relative 1e-12 ("to the end"; not more than
-{args.most} passes were made). Annealing solves under stronger penalties before: those solves, and
-the stage at `alpha` itself, are counted apart and together. Runs of one draw whose J differ at the
-end have found different minima; each is held against its own. "charges" says whether the molecules
-carried Mulliken charges.
+Linear solves, one in each iteration, until J is within a relative 1e-6 of its minimum, for
+{args.seeds} draws of {args.size} molecules from the development part of QM9, defaults otherwise.
+The minimum is J where one more iteration would lower it by less than a relative 1e-12 ("to the
+end"; not more than {args.most} iterations were made). Annealing first solves under stronger
+penalties: those solves, and those of the last stage, at `alpha` itself, are counted apart and
+together. Runs of one draw whose J differ at the end have found different minima; each is compared
+with its own. "charges" says whether the molecules carried Mulliken charges.
 
 {table(rows)}
 
@@ -147,8 +147,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
     parser.add_argument("--size", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--most", type=int, default=1000, help="passes at most")
-    parser.add_argument("--output", type=Path, help="folder for passes.md")
+    parser.add_argument("--most", type=int, default=1000, help="iterations at most")
+    parser.add_argument("--output", type=Path, help="folder for iterations.md")
     args = parser.parse_args()
     args.setting = setting()  # now: the tree may change while this runs
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -157,7 +157,7 @@ def main() -> None:
     page = report(rows, args)
     print(page)
     if args.output is not None:
-        (args.output / "passes.md").write_text(page)
+        (args.output / "iterations.md").write_text(page)
 
 
 if __name__ == "__main__":

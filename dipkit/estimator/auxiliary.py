@@ -1,0 +1,219 @@
+"""Auxiliary dipoles: cheap vectors of the training molecules, which teach the model directions.
+
+A magnitude does not give the direction of its dipole. Cheap vectors nearly do, and they need no
+accurate length: the dipoles that reference charges make, or those of GFN2-xTB. They are used in
+fit alone; a prediction needs nothing but geometries. A *baseline* (`baseline.py`) is another thing:
+the model adds to it, so that it is calculated again for every prediction. The term of the objective
+is in `dipkit.learning.auxiliary_term`. Symbols: N molecules, auxiliary dipoles a (N, 3) in debye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from ..exceptions import InputError
+from ..learning.labels import FitLabels
+from ..learning.multipoles import dipoles
+from ..quantum.calculation import MemoryLike
+from ..quantum.labels import gfn2
+from ..support.nested_parameters import make_group
+from ..support.validation import check_number
+from .baseline import Baseline
+
+__all__ = [
+    "AuxiliaryDipoles",
+    "Errors",
+    "SourcedDipoles",
+    "make_auxiliary",
+    "read_auxiliary",
+    "resolve_errors",
+    "resolve_source",
+]
+
+FloatArray = NDArray[np.float64]
+
+SOURCES = ("auto", "charges", "gfn2", "given")
+# GFN2-xTB overestimates dipoles: the factor that fits those of QM9 (docs/benchmarks/baseline.md).
+GFN2_FACTOR = 0.89
+
+
+class Errors(NamedTuple):
+    """Two errors of auxiliary dipoles."""
+
+    discrepancy: float
+    """beta, the variance of their systematic error in units of the model's, without unit."""
+    noise: float
+    """sigma of the rest, debye."""
+
+
+class SourcedDipoles(NamedTuple):
+    """Auxiliary dipoles and where they come from."""
+
+    source: str
+    """``"charges"``, ``"gfn2"`` or ``"given"``."""
+    dipoles: FloatArray
+    """(n_molecules, 3), debye, about the centres of mass; NaN where there is none."""
+
+
+# Chosen on validation molecules of QM9 with 200 and 1,000 labels; neither is sharp.
+AUTO_ERRORS = {
+    "charges": Errors(0.1, 0.55),
+    "gfn2": Errors(0.01, 0.17),
+    "given": Errors(0.1, 0.55),
+}
+
+
+class AuxiliaryDipoles(BaseEstimator):
+    """Cheap dipole vectors of the training molecules, used in fit alone.
+
+    Molecules without a dipole label give their auxiliary dipole too, so that a few hundred labels
+    and thousands of cheap calculations make one model.
+
+    Parameters
+    ----------
+    source : {"auto", "charges", "gfn2", "given"}, default="auto"
+        ``"charges"``: the dipoles that the reference charges make. ``"gfn2"``: GFN2-xTB, calculated
+        for the training molecules (about 10 ms each), times 0.89. ``"given"``: what the molecules
+        carry as ``baseline_dipole``. ``"auto"``: charges where there are any; none with a baseline,
+        which gives directions already.
+    discrepancy : float or "auto", default="auto"
+        beta: variance of the systematic error of these dipoles, as a share of the variance of the
+        model itself. ``"auto"`` is 0.1, and 0.01 for GFN2-xTB.
+    noise : float or "auto", default="auto"
+        Standard deviation sigma of what is left, debye. ``"auto"`` is 0.55, and 0.17 for GFN2-xTB.
+    memory : joblib.Memory, str or path, default=None
+        Keeps the results of GFN2-xTB on disk. A cache is read by pickle: name a folder of your own
+        only. Saved models do not keep it.
+    """
+
+    __module__ = "dipkit"  # the path that saved models name
+    # A model from someone else must not choose the folder from which results are unpickled.
+    _not_saved: ClassVar[tuple[str, ...]] = ("memory",)
+
+    def __init__(
+        self,
+        source: str = "auto",
+        discrepancy: float | str = "auto",
+        noise: float | str = "auto",
+        memory: MemoryLike | None = None,
+    ):
+        self.source = source
+        self.discrepancy = discrepancy
+        self.noise = noise
+        self.memory = memory
+
+    def check(self) -> None:
+        """Refuse values that cannot be used.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.source not in SOURCES:
+            raise InputError(
+                f"auxiliary: expected source to be one of {SOURCES}, got {self.source!r}."
+            )
+        for name in ("discrepancy", "noise"):
+            if getattr(self, name) != "auto":
+                check_number(f"auxiliary {name}", getattr(self, name), above=0.0)
+
+
+_NAMED: dict[str | None, Callable[[], AuxiliaryDipoles | None]] = {
+    None: lambda: None,
+    "none": lambda: None,
+    "auto": AuxiliaryDipoles,
+    "charges": lambda: AuxiliaryDipoles("charges"),
+    "gfn2": lambda: AuxiliaryDipoles("gfn2"),
+    "given": lambda: AuxiliaryDipoles("given"),
+}
+
+
+def make_auxiliary(auxiliary: str | AuxiliaryDipoles | None) -> AuxiliaryDipoles | None:
+    """Return the auxiliary dipoles that a parameter value stands for; None where there are none."""
+    made: AuxiliaryDipoles | None = make_group("auxiliary", auxiliary, _NAMED, AuxiliaryDipoles)
+    return made
+
+
+def resolve_source(
+    auxiliary: AuxiliaryDipoles | None, baseline: Baseline | None, labels: FitLabels
+) -> str | None:
+    """Source to use; None where there are no auxiliary dipoles.
+
+    Raises
+    ------
+    InputError
+        If the source needs charges or vectors that the molecules lack, or there is a baseline.
+    """
+    if auxiliary is None:
+        return None
+    if auxiliary.source == "auto":
+        return "charges" if baseline is None and labels.has_charges else None
+    if baseline is not None:
+        raise InputError(
+            f'auxiliary: "{auxiliary.source}" and a baseline both give directions: expected one of '
+            'them. Use auxiliary="none" with a baseline.'
+        )
+    if auxiliary.source == "charges" and not labels.has_charges:
+        raise InputError(
+            'auxiliary: "charges" needs charge labels, and the molecules have none. Use "gfn2", or '
+            '"none".'
+        )
+    if auxiliary.source == "given" and labels.molecules.baseline_dipole is None:
+        raise InputError(
+            'auxiliary: "given" takes baseline_dipole from the molecules, and none of them has '
+            'one. Set Molecules.baseline_dipole (debye), or use "gfn2", "charges" or "none".'
+        )
+    return auxiliary.source
+
+
+def resolve_errors(auxiliary: AuxiliaryDipoles, source: str) -> Errors:
+    """Discrepancy and noise to use."""
+    usual = AUTO_ERRORS[source]
+    return Errors(
+        usual.discrepancy if auxiliary.discrepancy == "auto" else float(auxiliary.discrepancy),
+        usual.noise if auxiliary.noise == "auto" else float(auxiliary.noise),
+    )
+
+
+def read_auxiliary(
+    auxiliary: AuxiliaryDipoles | None,
+    baseline: Baseline | None,
+    labels: FitLabels,
+    n_jobs: int | None = None,
+) -> SourcedDipoles | None:
+    """Compute the auxiliary dipoles of molecules.
+
+    Parameters
+    ----------
+    auxiliary : AuxiliaryDipoles or None
+    baseline : Baseline or None
+    labels : FitLabels
+        As they were read, before a baseline is taken off.
+    n_jobs : int, default=None
+        Processes of the calculation.
+
+    Returns
+    -------
+    SourcedDipoles or None
+
+    Raises
+    ------
+    InputError
+        If the source needs what the molecules lack.
+    """
+    source = resolve_source(auxiliary, baseline, labels)
+    if auxiliary is None or source is None:
+        return None
+    molecules = labels.molecules
+    if source == "charges":
+        return SourcedDipoles(source, dipoles(labels.charges, molecules))
+    if source == "gfn2":
+        found = gfn2(molecules.replace(features=None), n_jobs, auxiliary.memory)
+        return SourcedDipoles(source, GFN2_FACTOR * found.dipole)
+    assert molecules.baseline_dipole is not None
+    return SourcedDipoles(source, molecules.baseline_dipole)
