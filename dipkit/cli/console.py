@@ -27,7 +27,7 @@ def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molec
 
 
 def read_unlabelled(data: Path, charges: str | None) -> Molecules:
-    """Read molecules whose dipole labels are not to be learned from."""
+    """Read molecules without their dipole labels."""
     molecules = read_molecules(data, None, charges)
     return molecules.replace(dipole_vector=None, dipole_magnitude=None, quadrupole=None)
 

@@ -236,7 +236,7 @@ def _objective(
 
 
 def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | None:
-    """Return what the auxiliary dipoles add to the ridge penalty."""
+    """Return the part of the ridge penalty that comes from auxiliary dipoles."""
     if settings.auxiliary is None or statistics.auxiliary is None:
         return None
     errors = resolve_errors(settings.auxiliary, statistics.auxiliary.source)

@@ -41,7 +41,7 @@ def data(folder: Path, molecules: Molecules) -> Path:
 
 
 @pytest.fixture(scope="module")
-def test_data(folder: Path, molecules: Molecules) -> Path:
+def held_out_data(folder: Path, molecules: Molecules) -> Path:
     dipkit.write(folder / "test.npz", molecules[30:])
     return folder / "test.npz"
 
@@ -146,16 +146,16 @@ def test_predict_with_an_older_model(model: Path, molecules: Molecules, tmp_path
     assert "fitted by an older dipkit" in run("predict", *arguments, "--std", code=2).stderr
 
 
-def test_evaluate(model: Path, test_data: Path) -> None:
-    report = json.loads(run("evaluate", model, test_data, "--json").stdout)
+def test_evaluate(model: Path, held_out_data: Path) -> None:
+    report = json.loads(run("evaluate", model, held_out_data, "--json").stdout)
     assert report["n"] == report["n_vectors"] == 6
     keys = {"mae_debye", "rmse_debye", "r2", "median_debye", "p95_debye"}
     assert keys | {"vector_mae_debye", "charge_mae_e"} <= report.keys()
 
 
-def test_convert_keeps_labels(test_data: Path, tmp_path: Path) -> None:
-    run("convert", test_data, tmp_path / "copy.xyz")
-    before, after = dipkit.read(test_data), dipkit.read(tmp_path / "copy.xyz")
+def test_convert_keeps_labels(held_out_data: Path, tmp_path: Path) -> None:
+    run("convert", held_out_data, tmp_path / "copy.xyz")
+    before, after = dipkit.read(held_out_data), dipkit.read(tmp_path / "copy.xyz")
     np.testing.assert_allclose(after.dipole_vector, before.dipole_vector, atol=1e-6)
     np.testing.assert_allclose(after.charges, before.charges, atol=1e-6)
 
@@ -178,13 +178,13 @@ def test_one_atom_molecule_is_allowed(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_processes(model: Path, test_data: Path) -> None:
+def test_real_processes(model: Path, held_out_data: Path) -> None:
     def call(*arguments):
         command = [sys.executable, "-m", "dipkit", *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
-    result = call("evaluate", model, test_data, "--json")
+    result = call("evaluate", model, held_out_data, "--json")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout)["n"] == 6
     result = call("evaluate", model, "absent.xyz")

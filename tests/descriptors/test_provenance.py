@@ -112,13 +112,16 @@ def test_types_of_numbers_do_not_matter(
     fitted: DipoleKernelRidge, soap: SOAPTransformer, molecules: Molecules
 ) -> None:
     described = other(soap, molecules, scale0__r_cut=np.float64(2.2), scale0__n_max=np.int64(3))
-    fitted.predict(described)
+    expected = fitted.predict(soap.transform(molecules))
+    np.testing.assert_array_equal(fitted.predict(described), expected)
 
 
 def test_elements_given_and_elements_seen_do_not_matter(
     fitted: DipoleKernelRidge, soap: SOAPTransformer, molecules: Molecules
 ) -> None:
-    fitted.predict(other(soap, molecules, species=soap.species_[::-1].tolist()))
+    described = other(soap, molecules, species=soap.species_[::-1].tolist())
+    expected = fitted.predict(soap.transform(molecules))
+    np.testing.assert_array_equal(fitted.predict(described), expected)
 
 
 def test_the_device_does_not_matter(soap: SOAPTransformer, molecules: Molecules) -> None:

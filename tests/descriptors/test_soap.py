@@ -450,7 +450,7 @@ def test_pipeline_and_cross_validation(frames):
     model.set_output(transform="default")
 
 
-def test_labels_ride_along_and_never_stop_a_prediction(transformer, frames, caplog):
+def test_labels_stay_and_never_stop_a_prediction(transformer, frames, caplog):
     assert transformer.transform(frames).dipole_magnitude[3] == 3.0
     frames[3].info["dipole_debye"] = -1.0
     with caplog.at_level(logging.WARNING):

@@ -207,7 +207,7 @@ def test_a_small_penalty_leaves_the_charges_no_weight(described: Molecules) -> N
     assert np.abs(shared - without).max() > 0.1
 
 
-def test_a_smaller_penalty_gives_the_charges_less_say(described: Molecules) -> None:
+def test_a_smaller_penalty_gives_the_charges_less_influence(described: Molecules) -> None:
     molecules = with_vectors(described)
     errors = []
     for beta in (10.0, 1e-1, 1e-3, 1e-5):
@@ -341,7 +341,7 @@ def refit_errors(problem: FoldedProblem, train: Any, test: Any, weight: float) -
 
 
 @pytest.mark.parametrize("weight", [1e-2, 1.0])
-def test_folds_by_difference_equal_folds_anew(
+def test_folds_by_difference_equal_folds_by_recomputation(
     described: Molecules, monkeypatch: pytest.MonkeyPatch, weight: float
 ) -> None:
     """With vectors J is convex: both end in one minimum."""

@@ -124,7 +124,7 @@ def test_vector_in_place_of_a_magnitude_and_the_other_way_round(tmp_path) -> Non
 
 
 @pytest.mark.parametrize("suffix", [".xyz", ".npz"])
-def test_mixed_charge_schemes_are_told(described, tmp_path, suffix) -> None:
+def test_mixed_charge_schemes_give_a_warning(described, tmp_path, suffix) -> None:
     bare = described[:4].replace(features=None)
     file = tmp_path / f"mixed{suffix}"
     dipkit.write(file, bare, info={"label_charges": "mulliken"})

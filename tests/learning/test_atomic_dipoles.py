@@ -406,7 +406,7 @@ def test_standard_deviations_hold_the_draws(
 # Parts, workers, files, folds
 
 
-def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
+def test_parts_give_the_model_of_all_together(described: Molecules) -> None:
     settings = {"basis__n_inducing": 60, "solver__tol": 1e-10}
     first, second = described[:20], described[20:]
     parts = in_parts(ridge(**settings), first, second)

@@ -242,7 +242,7 @@ def test_a_matrix_of_the_squared_loss_serves_many_iterations(loss: Loss, memory:
     assert result.n_factorizations == (shared if isinstance(loss, SquaredLoss) else result.n_iter)
 
 
-def test_directions_anew_end_a_slow_problem_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewed_directions_end_a_slow_problem_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, _ = problem(SquaredLoss(), charge_weight=0.0, alpha=1e-5)
     start = np.random.default_rng(1).standard_normal(R)  # a bad one, whose directions change
     anew = solve_reweighted(objective, start, max_iter=2000, tol=1e-10)

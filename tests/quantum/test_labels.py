@@ -189,7 +189,7 @@ class TestMeanField:
         np.testing.assert_allclose(np.linalg.norm(found.dipole, axis=1), QM9_DIPOLES, atol=1e-3)
         np.testing.assert_allclose(found.charges, QM9_CHARGES, atol=1e-4)
 
-    def test_quadrupoles_turn_and_are_told_from_the_centre_of_mass(self) -> None:
+    def test_quadrupoles_rotate_and_refer_to_the_centre_of_mass(self) -> None:
         ion = Molecules([8, 1], [[0, 0, 0], [0.0, 0.0, 0.97]], [0, 2], total_charge=[-1])
         turn = Rotation.from_rotvec([0.4, -0.7, 1.1]).as_matrix()
         moved = ion.replace(positions=ion.positions @ turn.T + [3.0, -2, 5])
