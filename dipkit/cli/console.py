@@ -54,7 +54,7 @@ def log_of(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def show(values: Mapping[str, Any], as_json: bool, err: bool = False) -> None:
+def show(values: Mapping[str, object], as_json: bool, err: bool = False) -> None:
     """Print values: JSON on stdout, or lines of name and value."""
     if as_json:
         typer.echo(json.dumps(values, indent=2, allow_nan=False))

@@ -11,10 +11,11 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
@@ -39,6 +40,9 @@ from ..report.plots import (
 )
 from .writers import check_output, rich_table, write_predictions
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 FloatArray = NDArray[np.float64]
 Row = list[Any]
 
@@ -51,7 +55,7 @@ N_RANDOM_STARTS = 3
 
 
 def run_demo(
-    output: str | Path, console: Any, *, seed: int = 0, molecules: Molecules | None = None
+    output: str | Path, console: Console, *, seed: int = 0, molecules: Molecules | None = None
 ) -> Report:
     """Compare the models, print the table, write the results.
 
@@ -154,7 +158,7 @@ def _random_row(bare: Molecules, test: Molecules, seed: int) -> Row:
     return [name, *np.mean(rows, axis=0).tolist()]
 
 
-def _fitted_row(name: str, model: Any, train: Molecules, test: Molecules) -> Row:
+def _fitted_row(name: str, model: BaseEstimator, train: Molecules, test: Molecules) -> Row:
     # y is given, because the molecules also carry vectors, which no model here learns from.
     return _row(name, test, lambda: model.fit(train, train.dipole_magnitude).predict(test))
 
@@ -184,7 +188,7 @@ def _details(report: Report) -> Table:
 
 def _write_pictures(
     folder: Path,
-    console: Any,
+    console: Console,
     tables: list[Table],
     prediction: Prediction,
     notes: list[str],

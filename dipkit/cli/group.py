@@ -1,4 +1,7 @@
-"""Errors of commands become one line on stderr and an exit code."""
+"""Errors of commands become one line on stderr and an exit code.
+
+The commands are in `commands/`, the classes of errors in `dipkit.exceptions`.
+"""
 
 from __future__ import annotations
 

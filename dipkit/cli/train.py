@@ -15,8 +15,10 @@ from sklearn.pipeline import Pipeline
 
 from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
+from ..descriptors.soap import SOAPTransformer
 from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
+from ..estimator.regression import DipoleKernelRidge
 from ..support.backend import get_backend
 from ..support.json_values import plain
 from ..support.nested_parameters import named_parameters
@@ -79,7 +81,7 @@ def fit_model(
     return model, summary
 
 
-def _describe(soap: Any, molecules: Molecules, ridge: Any) -> Molecules:
+def _describe(soap: SOAPTransformer, molecules: Molecules, ridge: DipoleKernelRidge) -> Molecules:
     """Describe, showing progress; on demand on a GPU or where it takes much of the budget."""
     budget = ridge.memory_budget
     if get_backend(ridge.device).on_host:
@@ -93,7 +95,7 @@ def _describe(soap: Any, molecules: Molecules, ridge: Any) -> Molecules:
     return streamed.fit_transform(molecules)
 
 
-def _training_error(ridge: Any, described: Molecules) -> Report:
+def _training_error(ridge: DipoleKernelRidge, described: Molecules) -> Report:
     """Error of the magnitudes, over some of the molecules where there are many."""
     known = np.flatnonzero(described.has_magnitude)
     some = described[known[:: -(-len(known) // N_MEASURED)]]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,13 @@ from ..estimator.metrics import predicted_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
 from ..search import DipoleSearchCV, space_from_json
+from ..search.study import score_of
 from ..support.json_values import plain
 from .writers import rich_table
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 HELD_OUT_SHARE = 0.2
 # Fewer labelled molecules than this are not split.
@@ -140,17 +145,17 @@ class LiveTable:
             self._live.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, study: Any, trial: Any) -> None:
+    def update(self, study: Study, trial: FrozenTrial) -> None:
         """Show the study after a trial."""
         self.n_here += 1
         if self._live is not None:
             self._live.update(rich_table(self.table(study)))
 
-    def table(self, study: Any) -> Table:
+    def table(self, study: Study) -> Table:
         """Tabulate the study."""
         trials = study.get_trials(deepcopy=False)
         states = [trial.state.name for trial in trials]
@@ -158,14 +163,14 @@ class LiveTable:
         done = sum(name in ("COMPLETE", "PRUNED", "FAIL") for name in states)
         seconds = time.monotonic() - self.started
         left = max(self.n_trials - done, 0) * seconds / max(self.n_here, 1)
-        rows: list[list[Any]] = [
+        rows: list[list[object]] = [
             ["trials", f"{done} of {self.n_trials}"],
             ["pruned, failed", f"{states.count('PRUNED')}, {states.count('FAIL')}"],
             ["seconds, left about", f"{seconds:.0f}, {left:.0f}"],
         ]
         if scored:
-            best = max(scored, key=lambda trial: trial.value)
-            rows.append(["best MAE, debye", f"{-best.value:.4f} (trial {best.number})"])
+            best = max(scored, key=score_of)
+            rows.append(["best MAE, debye", f"{-score_of(best):.4f} (trial {best.number})"])
             shown = best.params | best.user_attrs.get("grid_params", {})
             rows += [
                 [name.rpartition("soaptransformer__")[2], f"{value:.4g}"]

@@ -1,6 +1,7 @@
 """Units that look wrong: magnitudes that no set of molecules has in debye.
 
-Symbols: magnitudes m (N,), taken for debye. Typical molecules have 1 to 5 D.
+Symbols: magnitudes m (N,), taken for debye. Typical molecules have 1 to 5 D. Conversions of units
+are not here (`dipkit.units`), nor are other checks of labels (`label_checks.py`).
 """
 
 from __future__ import annotations

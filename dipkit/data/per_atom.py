@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Backend
+from ..support.backend import NUMPY, Array, Backend
 from ..support.ragged_index import Index
 
 
@@ -30,7 +33,7 @@ class PerAtomData(Protocol):
         """Origin of the numbers; None is unknown. Numbers of different origin are not joined."""
 
     @property
-    def scales(self) -> tuple[Any, ...]:
+    def scales(self) -> tuple[NDArray[np.float32], ...]:
         """One array of shape (n_atoms, d_s), float32, per scale."""
 
     @property
@@ -49,7 +52,7 @@ class PerAtomData(Protocol):
     def compute(self, backend: Backend = NUMPY) -> PerAtomData:
         """Return the same data in memory."""
 
-    def on(self, backend: Backend) -> tuple[Any, ...]:
+    def on(self, backend: Backend) -> tuple[Array, ...]:
         """Return the scales as arrays of a device."""
 
 

@@ -1,6 +1,7 @@
 """Counts and ranges of a `Molecules`.
 
-Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e.
+Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e. The container is in
+`molecules.py`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ K = D D^T of these molecules, the ridge penalty becomes
 which is min over d of alpha (|w - w0|^2 + |D w - y + D d|^2 / sigma^2 + |d|^2 / beta): the charge
 discrepancy of equation (20) with the rows D in place of C. In the language of Gaussian processes
 beta is the variance of the second function in units of that of the model. Symbols: beta without
-unit, sigma in debye.
+unit, sigma in debye. Sources of these dipoles are in `dipkit.estimator.auxiliary`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ One basis serves all folds, and its inducing environments are chosen among all m
 fold we project out the directions that are spanned only by environments of held-out molecules;
 otherwise the score would be optimistic: a sharp kernel would look better than it is for molecules
 that it has not seen. Symbols: folds k, r basis functions, orthonormal directions (r, m_k), problems
-b = 1..B, each of a fold k(b).
+b = 1..B, each of a fold k(b). How the problems use them is in `fold_problem.py`.
 """
 
 from __future__ import annotations

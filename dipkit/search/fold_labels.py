@@ -1,8 +1,9 @@
 """Labels of the folds: each fold has the baseline of a fit to its training part.
 
 The factor b of a baseline is fitted to labels. In a fold it must be fitted to the training labels
-only, or the held-out labels would enter the prediction. Symbols: N molecules, n atoms, folds
-k with factors b_k; charges p, baseline charges q0 in e; P subtracts the mean of each molecule.
+only, or the held-out labels would enter the prediction. Symbols: N molecules, n atoms, folds k with
+factors b_k; charges p, baseline charges q0 in e; P subtracts the mean of each molecule. The factor
+of one fit is in `dipkit.estimator.baseline_factor`.
 """
 
 from __future__ import annotations

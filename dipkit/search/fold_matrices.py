@@ -2,7 +2,8 @@
 
 With magnitudes several iterations are needed with any matrix. Then one matrix for all folds is
 enough, with directions as in a fit. With vectors the problem of a fold is quadratic: one iteration
-with the matrix of this fold solves it. Symbols: N molecules, folds k, matrices (r, r).
+with the matrix of this fold solves it. Symbols: N molecules, folds k, matrices (r, r). Matrices of
+a single fit are in `dipkit.learning.normal_matrices`.
 """
 
 from __future__ import annotations

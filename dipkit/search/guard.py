@@ -8,6 +8,8 @@ sample weights s_A; gain g_A = l_A(untuned) - l_A(tuned).
     error^2 = n / (n - 1) sum_A s_A^2 (g_A - gain)^2 / S^2
 
 which is the usual standard error of a mean where weights are equal.
+
+The decision is made in `search_cv.py`, other folds come from `splits.py`.
 """
 
 from __future__ import annotations

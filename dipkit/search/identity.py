@@ -2,7 +2,8 @@
 
 A study that is resumed must have the same data, folds, estimator, space, grid and scoring;
 otherwise its trials could not be compared. Where and how fast scores are computed does not count.
-Functions are identified by module and name: a change of the code of a function is not noticed.
+Functions are identified by module and name: a change of the code of a function is not noticed. The
+comparison with a stored study is in `study.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Completed trials as a table in the form of scikit-learn's searches, ``cv_results_``."""
+"""Completed trials as a table in the form of scikit-learn's searches, ``cv_results_``.
+
+Trials are run in `study.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Scores of held-out molecules, by name or by a scorer of scikit-learn, with sample weights.
 
-Symbols: errors e_A = |mu_A| - m_A in debye, sample weights s_A. Higher scores are better:
-the score "mae" is minus sum_A s_A |e_A| / sum_A s_A.
+Symbols: errors e_A = |mu_A| - m_A in debye, sample weights s_A. Higher scores are better: the score
+"mae" is minus sum_A s_A |e_A| / sum_A s_A. Errors of a final model are in
+`dipkit.estimator.metrics`.
 """
 
 from __future__ import annotations

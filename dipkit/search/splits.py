@@ -2,7 +2,7 @@
 
 Symbols: N molecules; a fold is a pair of index arrays, molecules that train and molecules that are
 held out. Only molecules with a dipole label and a positive weight are held out; all others train in
-every fold, since their geometries and charges may help.
+every fold, since their geometries and charges may help. Scores of folds are in `trial.py`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Everything that differs between the two is here, so that other modules work with
 `Backend.xp` other modules use only functions that the array API standard, NumPy and CuPy share. The
 rest are methods here: transfers (`asarray`, `to_host`), new arrays (`zeros`, `empty`), results
 written in place (`into`), rows at positions that are on the host (`take`, `put`), the diagonal, and
-factorisations, which raise on failure with both.
+factorisations, which raise on failure with both. Threads are in `blas_threads.py`.
 """
 
 from __future__ import annotations

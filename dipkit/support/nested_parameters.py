@@ -3,7 +3,8 @@
 A group is a scikit-learn estimator that only holds values, such as ``solver=Reweighted(tol=1e-8)``.
 A name or None may stand for a group (``loss="huber"``, ``solver=None``). scikit-learn itself lets
 ``set_params(solver__tol=1e-8)`` through only where the object is there; here a name or None becomes
-its group first, so that a search can reach every parameter of an estimator with its defaults.
+its group first, so that a search can reach every parameter of an estimator with its defaults. The
+groups of the model are in `dipkit.estimator.parameters`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Its memory is an anonymous file without a name in any folder, so that no file is left when the
 program ends. A worker that cannot reach it (another machine, a system other than Linux) gets None
-from `rows` and sends its rows back instead.
+from `rows` and sends its rows back instead. It is used for descriptors
+(`dipkit.descriptors.describer`).
 """
 
 from __future__ import annotations

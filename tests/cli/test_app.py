@@ -1,4 +1,4 @@
-"""The command line, end to end, and what it says about bad input."""
+"""The command line, end to end, and its messages about bad input."""
 
 import csv
 import json
@@ -93,7 +93,7 @@ def test_info_of_data_and_models(model: Path, data: Path, tmp_path: Path) -> Non
     about = json.loads(run("info", data, "--json").stdout)
     assert (about["n_molecules"], about["n_charges"]) == (30, 30)
     assert "n_magnitudes" in run("info", data).stdout
-    renamed = tmp_path / "model.xyz"  # told by content, not by name
+    renamed = tmp_path / "model.xyz"  # the content counts, not the name
     renamed.write_bytes(model.read_bytes())
     about = json.loads(run("info", renamed, "--json").stdout)
     assert about["parameters"]["DipoleKernelRidge"]["basis__n_inducing"] == 60

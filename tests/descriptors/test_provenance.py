@@ -1,4 +1,4 @@
-"""Descriptors carry what made them: an estimator refuses others, and says what differs."""
+"""Descriptors carry their origin: an estimator refuses others, and names the differences."""
 
 import pickle
 from typing import Any
@@ -190,7 +190,7 @@ def test_features_made_by_hand_are_accepted(
     ridge().fit(handmade).predict(described)
     both = Molecules.concatenate([handmade, described])
     assert both.features is not None
-    assert both.features.made_by is None  # nobody can say it of all atoms
+    assert both.features.made_by is None  # unknown for some atoms
     assert handmade.features.is_compatible(described.features)  # type: ignore[union-attr]
 
 

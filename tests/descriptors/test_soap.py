@@ -57,7 +57,7 @@ def assert_close(one: Features, other: Features, order: object = slice(None)) ->
 
 
 class MeanLabel(RegressorMixin, BaseEstimator):
-    """Predicts the mean label; reads features and, in fit, labels that ride on the molecules."""
+    """Predicts the mean label; reads features and, in fit, labels that the molecules carry."""
 
     def fit(self, X, y=None):
         self.mean_ = float(np.mean(X.dipole_magnitude if y is None else y))

@@ -129,7 +129,7 @@ def test_scale_of_exact_labels_is_found(molecules) -> None:
 
 @pytest.mark.parametrize("kind", ["magnitudes", "vectors", "both"])
 def test_factor_of_exact_labels_is_found_with_ions(molecules, kind: str) -> None:
-    """Ions keep the dipole of their evenly spread charge: only what is beside it is scaled."""
+    """Ions keep the dipole of their evenly spread charge: only the difference from it is scaled."""
     assert (molecules.total_charge != 0).any()
     even = even_dipoles(molecules)
     vectors = even + 0.7 * (molecules.baseline_dipole - even)

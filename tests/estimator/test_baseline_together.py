@@ -1,4 +1,4 @@
-"""A baseline beside all else that a model does: each works with it, or says what to do."""
+"""A baseline together with every other feature: each works with it, or gives advice."""
 
 from pathlib import Path
 from typing import Any

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 from helpers.commands import refused, run
+from helpers.fold_fits import exclude_no_directions
 from helpers.parts import all_at_once, exact_ridge, in_parts
 from helpers.searches import small_model, small_search
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -18,7 +19,6 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 import dipkit
 import dipkit.estimator.fit
-import dipkit.search.fold_problem
 from dipkit import DipoleKernelRidge, InducingBasis, load_model, save_model
 from dipkit.data.datasets import load_organics
 from dipkit.data.molecules import Molecules
@@ -346,11 +346,7 @@ def test_folds_by_difference_equal_folds_by_recomputation(
 ) -> None:
     """With vectors J is convex: both end in one minimum."""
     molecules = with_vectors(described)
-    monkeypatch.setattr(
-        dipkit.search.fold_problem,
-        "find_excluded",
-        lambda basis, *_: np.zeros((basis.n_columns, 0)),
-    )
+    exclude_no_directions(monkeypatch)
     folds = list(KFold(3).split(np.arange(len(molecules))))
     model = DipoleKernelRidge(
         basis=InducingBasis(n_inducing=40), charge_discrepancy=1e-3, device="cpu"

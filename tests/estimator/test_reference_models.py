@@ -13,7 +13,7 @@ from dipkit.exceptions import InputError
 
 @pytest.fixture
 def molecules() -> Molecules:
-    """Molecules of two or three atoms with random descriptors; the second scale tells mu."""
+    """Molecules of two or three atoms with random descriptors; the second scale determines mu."""
     rng = np.random.default_rng(0)
     natoms = rng.integers(2, 4, 60)
     n = natoms.sum()

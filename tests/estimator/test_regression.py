@@ -306,7 +306,7 @@ def test_vectors_and_magnitudes_mix(described: Molecules) -> None:
 def test_the_order_of_sums_shows_in_single_precision_only(
     described: Molecules, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    # As on another processor, or on a GPU. The environments are chosen anew.
+    # As on another processor, or on a GPU. The environments are chosen again.
     model = DipoleKernelRidge(
         basis=InducingBasis(n_inducing=150, precision=precision), device="cpu"
     )
@@ -558,7 +558,7 @@ def test_grid_search_tunes_every_level(described: Molecules, frames: list[Atoms]
         pipeline(), grid, cv=2, scoring="neg_mean_absolute_error", error_score="raise"
     ).fit(frames, y)
     scores = search.cv_results_["mean_test_score"]
-    assert len(set(scores[:6])) >= 5  # each choice tells, "auto" and 0 are the same here
+    assert len(set(scores[:6])) >= 5  # each choice counts, "auto" and 0 are the same here
     assert scores[6] == scores[7]
     assert search.predict(frames).shape == (16,)
 

@@ -77,7 +77,7 @@ def test_without_memory_it_is_the_step() -> None:
 
 
 def test_a_step_of_negative_curvature_is_ignored() -> None:
-    """Of one problem, beside others that learn from it: its direction stays one of descent."""
+    """One problem among others that use the step: its direction stays one of descent."""
     inverse, hessians = inverse_matrix(), quadratics()
     concave = hessians.copy()
     concave[1] *= -1

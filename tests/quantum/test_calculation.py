@@ -1,4 +1,4 @@
-"""How many processes calculate, what is remembered, what a warning says."""
+"""How many processes calculate, which results are remembered, the text of a warning."""
 
 import joblib
 import numpy as np

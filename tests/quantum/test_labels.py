@@ -33,7 +33,7 @@ def pair() -> Molecules:
 
 @pytest.fixture
 def no_memory_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calculate anew, whatever other tests have left in this process."""
+    """Calculate again, without results of other tests in this process."""
     monkeypatch.setattr(
         dipkit.quantum.calculation, "_RECENT", dipkit.quantum.calculation._Recent(1000)
     )

@@ -34,7 +34,7 @@ def small_ridge(**parameters: Any) -> DipoleKernelRidge:
 def refit_magnitudes(
     problem: FoldedProblem, train: Any, test: Any, charge_weight: float
 ) -> FloatArray:
-    """Fit one fold anew, in the basis of the environments that its training molecules have."""
+    """Fit one fold separately, in the basis of the environments of its training molecules."""
     molecules, settings = problem.labels.molecules[train], problem.settings
     environments = {
         number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)

@@ -1,4 +1,7 @@
-"""The command ``dipkit info``."""
+"""The command ``dipkit info``.
+
+Summaries come from `dipkit.data.summary` and `dipkit.estimator.persistence`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command ``dipkit label``."""
+"""The command ``dipkit label``.
+
+Its steps are in `dipkit.quantum.labelling`.
+"""
 
 from __future__ import annotations
 

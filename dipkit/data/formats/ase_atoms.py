@@ -1,8 +1,9 @@
 """Conversion between `Molecules` and lists of ASE Atoms.
 
 ASE keeps dipoles in e*angstrom and charges in e. Reading a file, it moves ``dipole`` and charge
-columns into the results of a calculator, so labels are looked for in ``info``, in ``arrays``
-and in ``calc.results`` (unless the atoms have moved since). No calculation is ever started.
+columns into the results of a calculator, so labels are looked for in ``info``, in ``arrays`` and in
+``calc.results`` (unless the atoms have moved since). No calculation is ever started. Files that ASE
+reads are opened in `ase_files.py`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ A folder with three files, the last two where there are labels; each begins with
 - ``mulliken_charges.csv``: ``molecule_name``, ``atom_index``, ``mulliken_charge`` in e.
 
 All molecules are neutral. The dipole vectors refer to other axes than the coordinates (ammonia's
-lies along z, whatever the molecule's orientation), so that only their lengths are taken.
+lies along z, whatever the molecule's orientation), so that only their lengths are taken. Molecules
+are made of the records in `records.py`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ has_quadrupole              (N,)           which have a quadrupole
 ==========================  =============  ==========================================
 
 The first three are required. NaN without a ``has_`` array that marks the label as missing is an
-error. Nothing is pickled.
+error. Nothing is pickled. Values are checked by `Molecules`, not here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The raw files of QM9 (Ramakrishnan et al., Sci. Data 1, 140022 (2014)).
 
 Line 1 is the number of atoms, line 2 ``gdb INDEX A B C mu ...`` with mu in debye, then one line for
-each atom: symbol, x, y, z (angstrom), Mulliken charge (e). Frequencies, SMILES and InChI may
-follow on three more lines. Some numbers are written ``1.23*^-5``. All molecules are neutral.
+each atom: symbol, x, y, z (angstrom), Mulliken charge (e). Frequencies, SMILES and InChI may follow
+on three more lines. Some numbers are written ``1.23*^-5``. All molecules are neutral. Downloading
+QM9 is in `dipkit.data.datasets`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ sum of the formal charges.
 Labels are looked for under the usual keys, then under those of QMugs (Isert et al., Sci. Data 9,
 273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value for
 each atom. Only the total of the dipole is used: its components refer to axes of the program that
-computed them, which may differ from those of the coordinates.
+computed them, which may differ from those of the coordinates. Molecules are made of the records in
+`records.py`.
 """
 
 from __future__ import annotations
