@@ -1,4 +1,7 @@
-"""The command ``dipkit``: reads arguments, calls the other rooms, prints.
+"""The command ``dipkit``: it reads arguments, calls the other rooms and prints results.
 
-Begin with `app.py`. Nothing is computed here.
+Begin with `app.py`. Each command is a module in `commands/`; the steps of longer commands are in
+`train.py`, `tune.py` and `demo.py`, output is in `console.py` and `writers.py`.
+
+Not here: computation, which belongs to the other rooms.
 """

@@ -1,8 +1,9 @@
-"""The command ``dipkit``: thin over the library.
+"""The command ``dipkit`` and its subcommands.
 
 Results go to stdout; progress, tables of `fit` and errors go to stderr. A mistake in the input ends
-with one line on stderr and exit status 2; ``DIPKIT_DEBUG=1`` shows where it came from. Modules of
-the library are imported when a command runs, so that ``dipkit --help`` is quick.
+with one line on stderr and exit status 2; ``DIPKIT_DEBUG=1`` shows the traceback. Modules of the
+library are imported when a command runs, so that ``dipkit --help`` is quick. The commands
+themselves are in `commands/`, their errors in `group.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What commands print, and how they read: progress to stderr, results to stdout."""
+"""Reading and printing of commands: progress to stderr, results to stdout.
+
+Files that commands write are in `writers.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molecules:
-    """Read molecules and their labels, showing that work goes on."""
+    """Read molecules and their labels, with a sign of progress."""
     from ..data.io import read
 
     with busy("reading"):
@@ -24,13 +27,13 @@ def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molec
 
 
 def read_unlabelled(data: Path, charges: str | None) -> Molecules:
-    """Read molecules whose dipole labels are not to be learned from."""
+    """Read molecules without their dipole labels."""
     molecules = read_molecules(data, None, charges)
     return molecules.replace(dipole_vector=None, dipole_magnitude=None, quadrupole=None)
 
 
 def busy(what: str) -> AbstractContextManager[Any]:
-    """Show that work goes on, on a terminal; nothing in a pipe."""
+    """Show a sign of progress on a terminal; nothing in a pipe."""
     from rich.console import Console
 
     return Console(stderr=True).status(what)
@@ -38,7 +41,7 @@ def busy(what: str) -> AbstractContextManager[Any]:
 
 @contextmanager
 def log_of(name: str) -> Iterator[None]:
-    """Show what a module logs, on stderr, as it happens."""
+    """Show the log messages of a module on stderr, as they come."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("dipkit: %(message)s"))
     level = logger.level
@@ -51,7 +54,7 @@ def log_of(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def show(values: Mapping[str, Any], as_json: bool, err: bool = False) -> None:
+def show(values: Mapping[str, object], as_json: bool, err: bool = False) -> None:
     """Print values: JSON on stdout, or lines of name and value."""
     if as_json:
         typer.echo(json.dumps(values, indent=2, allow_nan=False))

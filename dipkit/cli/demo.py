@@ -1,7 +1,8 @@
-"""The demonstration: the bundled molecules, an honest split, one table of models.
+"""The demonstration: the bundled molecules, one split, one table of models.
 
-Every model sees the same training molecules and only the magnitudes of their dipoles; the test
-molecules serve for the errors and for nothing else. Symbols: N molecules, dipoles in debye.
+Every model gets the same training molecules and only the magnitudes of their dipoles; the test
+molecules are used only for the errors. Symbols: N molecules, dipoles in debye. The simple models
+are in `dipkit.estimator.reference_models`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
@@ -38,6 +40,9 @@ from ..report.plots import (
 )
 from .writers import check_output, rich_table, write_predictions
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 FloatArray = NDArray[np.float64]
 Row = list[Any]
 
@@ -45,12 +50,12 @@ COLUMNS = ("model", "MAE", "median", "95 %", "RMSE", "seconds")
 _FIGURES = ("mae_debye", "median_debye", "p95_debye", "rmse_debye")
 MODEL_FILE = "model.dipkit"
 PREDICTION_FILES = ("predictions.csv", "predictions.xyz")
-# Random starts differ by a factor of two: one alone would say little.
+# Errors of random starts differ by a factor of two: the mean of several is shown.
 N_RANDOM_STARTS = 3
 
 
 def run_demo(
-    output: str | Path, console: Any, *, seed: int = 0, molecules: Molecules | None = None
+    output: str | Path, console: Console, *, seed: int = 0, molecules: Molecules | None = None
 ) -> Report:
     """Compare the models, print the table, write the results.
 
@@ -118,7 +123,7 @@ def _folder(output: str | Path) -> Path:
 
 def _notes(train: Molecules, test: Molecules, seconds: float, seed: int) -> list[str]:
     return [
-        f"{len(train) + len(test)} small organic molecules with B3LYP/6-31G(2df,p) dipoles, parted "
+        f"{len(train) + len(test)} small organic molecules with B3LYP/6-31G(2df,p) dipoles, split "
         f"at random (seed {seed}): {len(train)} to train, {len(test)} to test.",
         f"They were described once for all models, in {seconds:.1f} s; the seconds below are those "
         "of fit and prediction. All models learn from dipole magnitudes, none from vectors. "
@@ -127,7 +132,7 @@ def _notes(train: Molecules, test: Molecules, seconds: float, seed: int) -> list
 
 
 def _comparison(train: Molecules, test: Molecules, seed: int) -> list[Row]:
-    """Rows of all models but the one with charges."""
+    """Rows of all models except the one with charges."""
     bare = train.replace(charges=None)
     return [
         _fitted_row("mean of the training molecules", mean_predictor(), train, test),
@@ -139,7 +144,7 @@ def _comparison(train: Molecules, test: Molecules, seed: int) -> list[Row]:
 
 
 def _random_row(bare: Molecules, test: Molecules, seed: int) -> Row:
-    """Mean of several random starts; their passes may well not converge."""
+    """Mean of several random starts; their iterations may not converge."""
     models = [
         DipoleKernelRidge(
             start="random", solver=Reweighted(annealing=()), random_state=seed + index
@@ -153,8 +158,8 @@ def _random_row(bare: Molecules, test: Molecules, seed: int) -> Row:
     return [name, *np.mean(rows, axis=0).tolist()]
 
 
-def _fitted_row(name: str, model: Any, train: Molecules, test: Molecules) -> Row:
-    # y is passed: the molecules carry vectors too, which would be more than is claimed here.
+def _fitted_row(name: str, model: BaseEstimator, train: Molecules, test: Molecules) -> Row:
+    # y is given, because the molecules also carry vectors, which no model here learns from.
     return _row(name, test, lambda: model.fit(train, train.dipole_magnitude).predict(test))
 
 
@@ -183,13 +188,13 @@ def _details(report: Report) -> Table:
 
 def _write_pictures(
     folder: Path,
-    console: Any,
+    console: Console,
     tables: list[Table],
     prediction: Prediction,
     notes: list[str],
     pipeline: Pipeline,
 ) -> tuple[str, ...]:
-    """Write the plot and the page and return their names, or say what is missing for them."""
+    """Write the plot and the page and return their names, or print which package is missing."""
     try:
         require_matplotlib()
     except MissingDependencyError as error:
@@ -214,7 +219,7 @@ def _write_pictures(
         tables=tables,
         figures={
             "Predicted and reference magnitudes of the test molecules": parity,
-            "Objective over the passes of the fit": plot_convergence(model),
+            "Objective over the iterations of the fit": plot_convergence(model),
         },
         settings=settings,
         notes=notes,

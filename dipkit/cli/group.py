@@ -1,4 +1,7 @@
-"""Errors of commands become one line on stderr and an exit code."""
+"""Errors of commands become one line on stderr and an exit code.
+
+The commands are in `commands/`, the classes of errors in `dipkit.exceptions`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from ..exceptions import DipkitError
 
 INTERRUPTED, USER_ERROR = 130, 2
 
-# Base of all usage errors, from whichever package this typer takes click.
+# Base of all usage errors: versions of typer take click from different packages.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 

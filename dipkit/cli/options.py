@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share. The commands are in `commands/`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BaselineOption = Annotated[
 AuxiliaryOption = Annotated[
     AuxiliaryName,
     typer.Option(
-        help="Cheap dipoles that teach directions, of the training molecules alone: those of the "
+        help="Cheap dipoles of the training molecules, to learn directions from: those of the "
         "charges, or GFN2-xTB."
     ),
 ]

@@ -1,6 +1,6 @@
-"""What `dipkit fit` does between reading and saving: describe once, fit, measure, summarise.
+"""Steps of `dipkit fit` between reading and saving: describe once, fit, measure, summarise.
 
-Symbols: N molecules, dipoles in debye.
+Symbols: N molecules, dipoles in debye. Options are read in `commands/fit.py`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from sklearn.pipeline import Pipeline
 
 from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
+from ..descriptors.soap import SOAPTransformer
 from ..estimator.metrics import Report, error_report
 from ..estimator.pipeline import default_model
+from ..estimator.regression import DipoleKernelRidge
 from ..support.backend import get_backend
 from ..support.json_values import plain
 from ..support.nested_parameters import named_parameters
 from ..support.system_memory import parse_bytes
 
-# Molecules that the training error is taken over: enough for a figure, cheap at any size.
+# Number of molecules for the training error: enough for an estimate, fast with any data set.
 N_MEASURED = 1000
 # Share of a memory budget that descriptors held in memory may take.
 DESCRIPTORS_SHARE = 0.4
@@ -34,7 +36,7 @@ def fit_model(
     busy: Callable[[str], AbstractContextManager[Any]],
     unlabelled: Sequence[Molecules] = (),
 ) -> tuple[Pipeline, dict[str, Any]]:
-    """Fit the default pipeline to labels that ride on the molecules.
+    """Fit the default pipeline to labels that the molecules carry.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def fit_model(
     parameters : mapping
         Parameters of `DipoleKernelRidge` that differ from its defaults.
     busy : callable
-        Gives a context that shows what is being done.
+        Gives a context that shows the present step.
     unlabelled : sequence of Molecules, default=()
         Molecules without a dipole label, which give charges and auxiliary dipoles.
 
@@ -79,7 +81,7 @@ def fit_model(
     return model, summary
 
 
-def _describe(soap: Any, molecules: Molecules, ridge: Any) -> Molecules:
+def _describe(soap: SOAPTransformer, molecules: Molecules, ridge: DipoleKernelRidge) -> Molecules:
     """Describe, showing progress; on demand on a GPU or where it takes much of the budget."""
     budget = ridge.memory_budget
     if get_backend(ridge.device).on_host:
@@ -88,16 +90,16 @@ def _describe(soap: Any, molecules: Molecules, ridge: Any) -> Molecules:
         needed = soap.fit(molecules).forecast_bytes(molecules)
         if needed <= DESCRIPTORS_SHARE * parse_bytes(budget):
             return soap.transform(molecules)
-    # Only here: predictions with the fitted pipeline decide anew.
+    # Only for the fit: the saved pipeline chooses again in each prediction.
     streamed = clone(soap).set_params(on_demand=True)
     return streamed.fit_transform(molecules)
 
 
-def _training_error(ridge: Any, described: Molecules) -> Report:
+def _training_error(ridge: DipoleKernelRidge, described: Molecules) -> Report:
     """Error of the magnitudes, over some of the molecules where there are many."""
     known = np.flatnonzero(described.has_magnitude)
     some = described[known[:: -(-len(known) // N_MEASURED)]]
     predicted = ridge.predict(some)
-    # Molecules without a baseline took no part in the fit either.
+    # Molecules without a baseline were not used in the fit either.
     done = ~np.isnan(predicted)
     return error_report(some.dipole_magnitude[done], predicted[done])

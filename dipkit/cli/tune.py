@@ -1,7 +1,8 @@
-"""What `dipkit tune` does between reading and saving: part, search, measure, fit to everything.
+"""Steps of `dipkit tune` between reading and saving: split, search, measure, fit to everything.
 
 Symbols: N molecules, errors in debye. A fifth of the labelled molecules is kept out of the search,
-so that the error reported is of molecules that chose nothing.
+so that the reported error is that of molecules with no influence on the choice. Options are read in
+`commands/tune.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,16 @@ from ..estimator.metrics import predicted_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
 from ..search import DipoleSearchCV, space_from_json
+from ..search.study import score_of
 from ..support.json_values import plain
 from .writers import rich_table
 
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
 HELD_OUT_SHARE = 0.2
-# Fewer labelled molecules than this are not parted.
+# Fewer labelled molecules than this are not split.
 LEAST_PARTED = 10
 
 
@@ -41,9 +47,9 @@ def read_space(path: Path | None) -> dict[str, Any] | None:
 
 
 def part(molecules: Molecules) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Part into molecules to search with and molecules to measure on, the same way each time.
+    """Split into molecules to search with and molecules to measure on, always in the same way.
 
-    Molecules without a label, or with an element that no other would show, are searched with.
+    Molecules without a label, or with an element that would else be missing, are searched with.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def tune_model(
     holdout : bool
         Whether to keep a fifth of the molecules out of the search.
     busy : callable
-        Gives a context that shows what is being done.
+        Gives a context that shows the present step.
 
     Returns
     -------
@@ -122,7 +128,7 @@ class LiveTable:
     Parameters
     ----------
     n_trials : int
-        Wanted in all.
+        Number of trials at the end.
     """
 
     def __init__(self, n_trials: int):
@@ -139,17 +145,17 @@ class LiveTable:
             self._live.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, study: Any, trial: Any) -> None:
+    def update(self, study: Study, trial: FrozenTrial) -> None:
         """Show the study after a trial."""
         self.n_here += 1
         if self._live is not None:
             self._live.update(rich_table(self.table(study)))
 
-    def table(self, study: Any) -> Table:
+    def table(self, study: Study) -> Table:
         """Tabulate the study."""
         trials = study.get_trials(deepcopy=False)
         states = [trial.state.name for trial in trials]
@@ -157,14 +163,14 @@ class LiveTable:
         done = sum(name in ("COMPLETE", "PRUNED", "FAIL") for name in states)
         seconds = time.monotonic() - self.started
         left = max(self.n_trials - done, 0) * seconds / max(self.n_here, 1)
-        rows: list[list[Any]] = [
+        rows: list[list[object]] = [
             ["trials", f"{done} of {self.n_trials}"],
             ["pruned, failed", f"{states.count('PRUNED')}, {states.count('FAIL')}"],
             ["seconds, left about", f"{seconds:.0f}, {left:.0f}"],
         ]
         if scored:
-            best = max(scored, key=lambda trial: trial.value)
-            rows.append(["best MAE, debye", f"{-best.value:.4f} (trial {best.number})"])
+            best = max(scored, key=score_of)
+            rows.append(["best MAE, debye", f"{-score_of(best):.4f} (trial {best.number})"])
             shown = best.params | best.user_attrs.get("grid_params", {})
             rows += [
                 [name.rpartition("soaptransformer__")[2], f"{value:.4g}"]

@@ -1,6 +1,7 @@
-"""What the commands and the demonstration write: checked outputs, predictions, tables.
+"""Output of the commands and the demonstration: checks of paths, predictions, tables.
 
-Symbols: N molecules, n atoms; dipoles in debye, charges in e.
+Symbols: N molecules, n atoms; dipoles in debye, charges in e. File formats of molecules are in
+`dipkit.data.formats`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..data.formats.ase_atoms import predictions_to_atoms
 from ..data.io import write_atoms
@@ -20,6 +21,9 @@ from ..support.files import PathLike, atomic_write
 
 if TYPE_CHECKING:
     import rich.table
+    from ase import Atoms
+
+    from ..estimator.pipeline import Prediction
 
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
@@ -31,7 +35,7 @@ ATOMIC_DIPOLES = "atomic_dipoles_debye"
 
 
 class _Probe(Exception):
-    """Leaves `atomic_write` before anything is written."""
+    """Ends `atomic_write` before anything is written."""
 
 
 def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
@@ -41,7 +45,7 @@ def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
     ----------
     path : str or path
     suffixes : sequence of str, default=()
-        Those that can be written; empty allows all.
+        Allowed suffixes; empty allows all.
 
     Raises
     ------
@@ -58,22 +62,22 @@ def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
     return file
 
 
-def write_predictions(path: PathLike, prediction: Any) -> None:
+def write_predictions(path: PathLike, prediction: Prediction) -> None:
     """Write predictions as CSV or as extended XYZ, by suffix.
 
     Parameters
     ----------
     path : str or path
-        ``.csv``: one row a molecule, dipoles in debye. ``.xyz``: geometries with charges and
-        dipole vectors that ASE reads back.
+        ``.csv``: one row for each molecule, dipoles in debye. ``.xyz``: geometries with charges
+        and dipole vectors that ASE reads back.
     prediction : Prediction
         Of `predict_all`; standard deviations are written where there are any.
     """
     stream_predictions(path, [prediction])
 
 
-def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
-    """Write predictions part by part, as they come; the file appears when all are there.
+def stream_predictions(path: PathLike, predictions: Iterable[Prediction]) -> int:
+    """Write predictions part by part, as they come; the file appears when it is complete.
 
     Parameters
     ----------
@@ -88,7 +92,7 @@ def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
     """
     file, sizes = Path(path), []
 
-    def counted() -> Iterator[Any]:
+    def counted() -> Iterator[Prediction]:
         for part in predictions:
             sizes.append(len(part.molecules))
             yield part
@@ -100,8 +104,8 @@ def stream_predictions(path: PathLike, predictions: Iterable[Any]) -> int:
     return sum(sizes)
 
 
-def _frames(prediction: Any) -> Iterator[Any]:
-    """Geometries with what was predicted of them."""
+def _frames(prediction: Prediction) -> Iterator[Atoms]:
+    """Geometries with their predictions."""
     molecules, std, of_atoms = prediction.molecules, prediction.std, prediction.atomic_dipoles
     frames = predictions_to_atoms(molecules, prediction.dipole, prediction.charges)
     for index, frame in enumerate(frames):
@@ -112,7 +116,7 @@ def _frames(prediction: Any) -> Iterator[Any]:
         yield frame
 
 
-def _write_csv(file: Path, predictions: Iterable[Any]) -> None:
+def _write_csv(file: Path, predictions: Iterable[Prediction]) -> None:
     with (
         atomic_write(file) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as handle,
@@ -143,8 +147,8 @@ def rich_table(table: Table) -> rich.table.Table:
     return result
 
 
-def lines_of(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Show names and values in two columns, one a line; nested ones are indented."""
+def lines_of(values: Mapping[str, object], indent: str = "") -> Iterator[str]:
+    """Show names and values in two columns, one name per line; nested ones are indented."""
     width = max((len(str(name)) for name in values), default=0)
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -154,7 +158,7 @@ def lines_of(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name!s:{width}}  {_shown(value)}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_shown(item) for item in value) or "–"
     return f"{value:.4g}" if isinstance(value, float) else cell(value)

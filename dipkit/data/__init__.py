@@ -1,10 +1,10 @@
 """Molecules with their labels, and how they are read, checked and written.
 
 Begin with `molecules.py`, the container. `io.py` reads and writes it through `formats/`, one module
-a file format; `label_keys.py` lists the names of labels in files. `geometry_checks.py` and
-`label_checks.py` refuse what cannot be right, `outdated.py` drops what a change makes invalid.
-Descriptors are not here (`dipkit.descriptors`), nor is quantum chemistry that makes labels
-(`dipkit.quantum`).
+for each file format; `label_keys.py` lists the names of labels in files. `geometry_checks.py` and
+`label_checks.py` refuse bad values, `outdated.py` drops values that a change makes invalid.
+
+Not here: descriptors (`dipkit.descriptors`), and calculations of labels (`dipkit.quantum`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Data sets: the bundled small organic molecules, and QM9 from where it is published.
 
-``dipkit/data/bundled/README.md`` says what the bundled set holds and where it comes from. How files
+``dipkit/data/bundled/README.md`` describes the content and the origin of the bundled set. How files
 are downloaded is not here (`download.py`), nor how they are read (`io.py`).
 """
 
@@ -32,7 +32,7 @@ QM9_UNCHARACTERIZED = Remote(
     url="https://ndownloader.figshare.com/files/3195404",
     checksum="md5:a361887bacb427b8a0ce7903d92a53b4",
 )
-# The molecules of the archive, read once; its name changes when what is read from it does.
+# The molecules of the archive, read once. Change this name when other values are read.
 _QM9_READ = "qm9-1.npz"
 
 
@@ -40,8 +40,8 @@ def fetch_qm9(cache: PathLike | None = None, uncharacterized: bool = False) -> M
     """Fetch QM9, 133,885 small organic molecules of H, C, N, O and F, and read it.
 
     Labels are the dipole magnitude and the Mulliken charges of B3LYP/6-31G(2df,p). The first call
-    downloads 86 MB and reads the archive, which takes minutes; later calls read what it left in the
-    cache folder.
+    downloads 86 MB and reads the archive, which takes minutes; later calls read the result of the
+    first call in the cache folder.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def fetch_qm9(cache: PathLike | None = None, uncharacterized: bool = False) -> M
     Raises
     ------
     DownloadError
-        If a file cannot be fetched or comes damaged; says where to put it by hand.
+        If a file cannot be fetched or arrives damaged; names the place to put the file by hand.
     MissingDependencyError
         If pooch is not installed (extra ``data``).
 

@@ -1,7 +1,6 @@
 """Fetching files into a cache folder by pooch: checksums, and what to do without a network.
 
-pooch enters here and nowhere else, and requests with it. Which files there are is not here
-(`datasets.py`).
+No other module imports pooch or requests. The list of files is not here (`datasets.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from ..exceptions import DownloadError, MissingDependencyError
 from ..support.files import PathLike
 
-# Seconds without an answer after which the server is given up.
+# Seconds without an answer after which a download fails.
 TIMEOUT = 30.0
 
 
@@ -39,7 +38,7 @@ class Remote:
 
 
 def fetch(remote: Remote, cache: PathLike | None = None) -> Path:
-    """Return the path of a file in the cache folder, after fetching it where it is not there.
+    """Return the path of a file in the cache folder, and fetch the file first if needed.
 
     A file with another checksum is fetched again; nothing of an interrupted download is kept.
 
@@ -52,7 +51,7 @@ def fetch(remote: Remote, cache: PathLike | None = None) -> Path:
     Raises
     ------
     DownloadError
-        If the file cannot be fetched, or what came has another checksum.
+        If the file cannot be fetched, or the fetched file has another checksum.
     MissingDependencyError
         If pooch is not installed.
     """
@@ -80,7 +79,7 @@ def fetch(remote: Remote, cache: PathLike | None = None) -> Path:
 
 @contextlib.contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Keep pooch from writing to the terminal what errors here say better."""
+    """Keep pooch from writing to the terminal; the errors raised here are more useful."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

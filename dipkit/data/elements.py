@@ -1,6 +1,7 @@
 """Tables of the elements, and sum formulas.
 
 Symbols: N molecules, n atoms in all; masses in dalton. ASE's tables are loaded when first used.
+Elements of descriptors are in `dipkit.descriptors.species`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checks of geometries: types, shapes, offsets, values, coincident atoms.
 
 Symbols: N molecules, n atoms in all, offsets (N+1,), positions (n,3) angstrom.
-Each check raises `InputError` and names the first molecule at fault. Labels are checked in
-`label_checks.py`; nothing here knows the container itself (`molecules.py`).
+Each check raises `InputError` and names the first bad molecule. Labels are checked in
+`label_checks.py`; the container that uses the checks is in `molecules.py`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> A
     if len(shape) != array.ndim or any(
         want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)
     ):
-        wanted = str(shape).replace("-1", "any")
-        raise InputError(f"{name}: expected shape {wanted}, got {array.shape}.")
+        expected = str(shape).replace("-1", "any")
+        raise InputError(f"{name}: expected shape {expected}, got {array.shape}.")
     array.flags.writeable = False
     return array
 

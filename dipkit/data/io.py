@@ -3,7 +3,7 @@
 ================================  ==================================================
 suffix                            format
 ================================  ==================================================
-``.xyz``, ``.extxyz``             extended XYZ; raw QM9 files are told by their second line
+``.xyz``, ``.extxyz``             extended XYZ; raw QM9 files, recognised by their second line
 ``.db``, ``.json``                ASE database
 ``.npz``                          flat arrays, see `dipkit.data.formats.npz`
 ``.tar``, ``.tar.bz2``, ...       archive of raw QM9 files, streamed
@@ -21,10 +21,10 @@ Labels are looked for under these keys, the first one present counts:
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
-in debye and three are a vector in e*angstrom. One number under ``dipole`` could be either unit,
-so it is an error unless it is named or a magnitude stands beside it. A key absent from a
-molecule means a missing label; NaN in a file is an error. This is the door for ASE, together
-with the private modules behind it.
+in debye and three are a vector in e*angstrom. One number under ``dipole`` could be in either unit:
+it is an error unless the user names this key or the molecule has a magnitude under another key. A
+key that is absent from a molecule means a missing label; NaN in a file is an error. How each format
+is read is in `dipkit.data.formats`.
 """
 
 from __future__ import annotations
@@ -161,10 +161,10 @@ def read(
 
 
 def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
-    """Read geometries part by part, so that a large file never is in memory as a whole.
+    """Read geometries part by part, so that a large file is never in memory as a whole.
 
-    Extended XYZ and ASE databases are streamed. Of the other formats, whose arrays are compact, all
-    is read first.
+    Extended XYZ and ASE databases are streamed. Other formats, whose arrays are compact, are read
+    as a whole first.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
     Raises
     ------
     FileFormatError, InputError
-        As `read`, when the part in question is reached.
+        As `read`, when the part with the error is reached.
     """
     file = Path(path)
     reader = _reader(file if file.is_dir() else existing_file(file))
@@ -254,7 +254,8 @@ def write(path: PathLike, molecules: Molecules, *, info: Mapping[str, str] | Non
         The suffix names the format: .xyz, .extxyz, .db, .json or .npz.
     molecules : Molecules
     info : mapping of str to str, default=None
-        Said of every molecule: entries of ``atoms.info``, or arrays of that name in an npz file.
+        The same for every molecule: entries of ``atoms.info``, or arrays of that name in an npz
+        file.
     """
     info = info or {}
     if Path(path).suffix.lower() == ".npz":

@@ -1,7 +1,8 @@
 """Checks of labels: dipoles in debye, quadrupoles in debye*angstrom, charges in e; NaN if missing.
 
 Symbols: N molecules, n atoms in all, offsets (N+1,), magnitudes (N,), vectors (N, 3), quadrupoles
-(N, 3, 3), charges (n,). Each check raises `InputError` and names the first molecule at fault.
+(N, 3, 3), charges (n,). Each check raises `InputError` and names the first bad molecule. Geometries
+are checked in `geometry_checks.py`; units that look wrong are in `label_units.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .geometry_checks import Locator
 
 FloatArray = NDArray[np.float64]
 
-# Charges of a molecule may miss its total charge by this much (e): rounding in files, no more.
+# The sum of the charges may differ from the total charge by this much (e): rounding in files.
 CHARGE_SUM_TOLERANCE = 0.02
 # A magnitude and the norm of its vector may differ by this (debye) plus this fraction.
 MAGNITUDE_TOLERANCE = 0.01
@@ -65,7 +66,7 @@ def check_quadrupoles(quadrupole: FloatArray | None, locate: Locator) -> None:
     trace = np.abs(np.trace(quadrupole, axis1=1, axis2=2))
     mirrored = np.abs(quadrupole - quadrupole.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0)
     allowed = QUADRUPOLE_TOLERANCE + QUADRUPOLE_RELATIVE_TOLERANCE * size
-    # Said this way round, a NaN among known components is at fault too.
+    # Written so that a NaN among known components is refused too.
     wrong = ~missing & ~(np.maximum(trace, mirrored) <= allowed)
     if wrong.any():
         index = int(np.argmax(wrong))

@@ -1,6 +1,6 @@
 """Keys under which labels are looked for, and the error when none is found.
 
-How each key is read, and in which unit, is told in `io.py`.
+How each key is read, and in which unit, is described in `io.py`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def warn_mixed_schemes(schemes: Mapping[str, int]) -> None:
     Parameters
     ----------
     schemes : mapping
-        Molecules by name of the scheme, where the file tells it.
+        Molecules by name of the scheme, where the file names it.
     """
     if len(schemes) > 1:
         found = ", ".join(f"{name} ({count})" for name, count in sorted(schemes.items()))
         warnings.warn(
             f"charges: {SCHEME_KEY} names several schemes: {found} molecules. Their charges differ "
-            "in meaning: keep one scheme, or go on without charges by charge_weight=0.",
+            "in meaning: use one scheme, or no charges with charge_weight=0.",
             stacklevel=4,
         )
 

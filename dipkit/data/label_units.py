@@ -1,6 +1,7 @@
 """Units that look wrong: magnitudes that no set of molecules has in debye.
 
-Symbols: magnitudes m (N,), taken for debye. Typical molecules have 1 to 5 D.
+Symbols: magnitudes m (N,), taken for debye. Typical molecules have 1 to 5 D. Conversions of units
+are not here (`dipkit.units`), nor are other checks of labels (`label_checks.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = ["likely_unit", "warn_units"]
 
-# Medians outside are doubted, debye.
+# Medians outside this range give a warning, debye.
 USUAL_RANGE = (0.05, 50.0)
 TYPICAL = 2.5
 # Debye in one of each unit.
@@ -45,7 +46,7 @@ def warn_units(magnitudes: NDArray[np.float64]) -> None:
     Parameters
     ----------
     magnitudes : ndarray of shape (n_molecules,), debye
-        NaN where missing; zeros are symmetric molecules, and say nothing.
+        NaN where missing. Zeros belong to symmetric molecules, and are left out.
     """
     known = magnitudes[~np.isnan(magnitudes) & (magnitudes > 0)]
     if not len(known):

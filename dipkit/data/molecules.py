@@ -151,7 +151,7 @@ class Molecules(FrozenArrays):
         return len(self.numbers)
 
     def __getitem__(self, key: Any) -> Molecules:
-        """Select molecules; the key ``(indices, ...)`` is how scikit-learn asks."""
+        """Select molecules; scikit-learn uses the key ``(indices, ...)``."""
         return self._select(ragged_index.normalise_index(key, len(self)))
 
     def __iter__(self) -> Iterator[Molecules]:
@@ -218,7 +218,7 @@ class Molecules(FrozenArrays):
     def replace(self, **changes: Any) -> Molecules:
         """Return a copy with these fields changed; what changed is checked.
 
-        A value that a change makes invalid is dropped unless it is given anew, see
+        A value that a change makes invalid is dropped unless a new one is given, see
         `dipkit.data.outdated`: with another geometry features, baseline, and vectors and
         quadrupoles of molecules that were not only shifted; with another total charge the baseline;
         with another vector the magnitude, which becomes the length of the new vector.
@@ -235,7 +235,7 @@ class Molecules(FrozenArrays):
         if unknown:
             raise InputError(f"Molecules.replace: no field {unknown}; fields are {list(values)}.")
         if set(changes) <= {"features"}:
-            # Pieces of described molecules come by the thousand: skip the costly checks.
+            # Thousands of pieces of described molecules are made in this way: skip slow checks.
             check_per_atom(changes.get("features"), self.n_atoms)
             return Molecules._trusted(**values | changes)
         return Molecules(**without_outdated(values, changes) | changes)
@@ -294,7 +294,7 @@ class Molecules(FrozenArrays):
         return hill_formulas(self.numbers, self.molecule_index, len(self))
 
     def summary(self) -> Summary:
-        """Count and measure what is here."""
+        """Count molecules, labels and elements."""
         return summarise(self)
 
     def __repr__(self) -> str:

@@ -24,8 +24,8 @@ Mask = NDArray[np.bool_]
 def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Blank what the changes make invalid.
 
-    Magnitudes and reference charges are kept with another geometry, because a rotation leaves them
-    as they are: give new ones for molecules of another shape.
+    Magnitudes and reference charges are kept with another geometry, because a rotation does not
+    change them: give new ones for molecules of another shape.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
 
 
 def _changed_shape(values: Mapping[str, Any], changes: Mapping[str, Any]) -> Mask:
-    """Molecules whose atoms are others, or moved in another way than together."""
+    """Molecules with other atoms, or whose atoms did not all move by the same vector."""
     offsets, n = values["offsets"], len(values["offsets"]) - 1
     if "offsets" in changes or "numbers" in changes:
         same = all(

@@ -1,7 +1,7 @@
-"""What `Molecules` may carry for each atom: anything that can be selected and joined by atoms.
+"""Interface of the data that `Molecules` may carry for each atom, such as descriptors.
 
-Descriptors are the one example (`dipkit.descriptors`). The container knows this interface only, so
-that data stay below descriptors.
+The container uses only this interface, so that `dipkit.data` does not import `dipkit.descriptors`,
+which implements it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..exceptions import InputError
-from ..support.backend import NUMPY, Backend
+from ..support.backend import NUMPY, Array, Backend
 from ..support.ragged_index import Index
 
 
@@ -27,15 +30,15 @@ class PerAtomData(Protocol):
 
     @property
     def made_by(self) -> str | None:
-        """What made the numbers; None is unknown. Numbers of different origin are not joined."""
+        """Origin of the numbers; None is unknown. Numbers of different origin are not joined."""
 
     @property
-    def scales(self) -> tuple[Any, ...]:
+    def scales(self) -> tuple[NDArray[np.float32], ...]:
         """One array of shape (n_atoms, d_s), float32, per scale."""
 
     @property
     def in_memory(self) -> bool:
-        """Whether the arrays are held, rather than computed when they are read."""
+        """Whether the arrays are in memory, and not computed when they are read."""
 
     def __len__(self) -> int:
         """Count atoms."""
@@ -47,14 +50,14 @@ class PerAtomData(Protocol):
         """Join parts of the same kind, in order; a static method of the class."""
 
     def compute(self, backend: Backend = NUMPY) -> PerAtomData:
-        """Return the same data held in memory."""
+        """Return the same data in memory."""
 
-    def on(self, backend: Backend) -> tuple[Any, ...]:
+    def on(self, backend: Backend) -> tuple[Array, ...]:
         """Return the scales as arrays of a device."""
 
 
 def check_per_atom(features: PerAtomData | None, n_atoms: int) -> None:
-    """Features, where there are any, describe as many atoms as there are.
+    """Refuse features whose number of atoms is not that of the molecules.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def check_per_atom(features: PerAtomData | None, n_atoms: int) -> None:
     if features is not None and len(features) != n_atoms:
         raise InputError(
             f"features: expected descriptors of {n_atoms} atoms, got {len(features)}. "
-            "Describe these very molecules."
+            "Describe the same molecules."
         )
 
 
@@ -82,6 +85,6 @@ def join_per_atom(parts: Sequence[PerAtomData | None]) -> PerAtomData | None:
             f"features: {len(present)} of {len(parts)} parts have them: expected all or none. "
             "Describe all parts, or drop them with replace(features=None)."
         )
-    # Features computed on demand refuse to be joined with others, and say so.
+    # Features computed on demand raise an error when they are joined with others.
     on_demand = [part for part in present if not part.in_memory]
     return (on_demand or present)[0].concatenate(present) if present else None

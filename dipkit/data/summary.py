@@ -1,6 +1,7 @@
 """Counts and ranges of a `Molecules`.
 
-Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e.
+Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e. The container is in
+`molecules.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .elements import chemical_symbols
 
 @dataclass(frozen=True)
 class Summary:
-    """What a set of molecules holds."""
+    """Contents of a set of molecules."""
 
     n_molecules: int
     n_atoms: int
@@ -36,7 +37,7 @@ class Summary:
     n_baseline: int
     """Molecules that have a baseline dipole."""
     n_one_atom: int
-    """Molecules of one atom: they have no dipole of their own to teach."""
+    """Molecules of one atom, whose dipole is zero for any charge."""
     source_keys: tuple[str, ...]
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
@@ -63,7 +64,7 @@ class Summary:
 
 
 class Labelled(Protocol):
-    """What is read of a `Molecules`, see there."""
+    """The part of `Molecules` that is read here."""
 
     @property
     def numbers(self) -> NDArray[np.int64]:

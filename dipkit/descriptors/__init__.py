@@ -1,8 +1,8 @@
 """SOAP power spectra: numbers that describe the environment of each atom.
 
 A `SOAPTransformer` takes molecules and returns the same molecules with descriptors on them, in
-memory (`Features`) or computed each time they are read (`OnDemandFeatures`). Descriptors carry what
-made them (`provenance.py`), and estimators check it (`requirements.py`).
+memory (`Features`) or computed each time they are read (`OnDemandFeatures`). Descriptors carry a
+text about their origin (`provenance.py`), which estimators check (`requirements.py`).
 
 Not here: kernels that compare descriptors (`dipkit.learning`), and molecules and their labels
 (`dipkit.data`).

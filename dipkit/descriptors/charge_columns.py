@@ -5,8 +5,9 @@ Symbols: n atoms, descriptors x (n, d_s) of unit length at scale s, charges q0 (
 
     x' = (sqrt(1 - g) x, sqrt(g) cos(omega q0), sqrt(g) sin(omega q0))
 
-has unit length again, and x' . z' = (1 - g) x . z + g cos(omega (q0 - q0')): environments count as
-similar only where the cheap calculation gives similar charges.
+has unit length again, and x' . z' = (1 - g) x . z + g cos(omega (q0 - q0')): environments are
+similar only where the cheap calculation gives similar charges. Descriptors themselves are computed
+elsewhere (`soap.py`).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class ChargeFeatures(Features):
     columns: NDArray[np.float32]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from a pickle; here are no arrays that must be read-only."""
+        """Restore from a pickle; there are no arrays to make read-only here."""
         self.__dict__.update(state)
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class ChargeFeatures(Features):
 
     @property
     def in_memory(self) -> bool:
-        """False: descriptors are joined, and perhaps computed, when they are read."""
+        """Return False: descriptors are joined, and perhaps computed, when they are read."""
         return False
 
     def compute(self, backend: Backend = NUMPY) -> Features:

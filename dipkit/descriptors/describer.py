@@ -1,9 +1,9 @@
 """`SOAPDescriber`: many molecules in pieces, on threads or processes, with cache and progress bar.
 
 Symbols: n atoms in all, scale s with d_s columns. A piece is some consecutive molecules with at
-most `PIECE_ATOMS` atoms; molecules do not depend on each other, so that neither pieces nor workers
+most `PIECE_ATOMS` atoms. Molecules do not depend on each other, so that neither pieces nor workers
 change a bit of the result. NumPy releases the interpreter lock nearly all of the time here:
-threads are as fast as processes, and copy nothing. What is computed for a piece is not here
+threads are as fast as processes, and copy nothing. The computation for a piece is not here
 (`radial_tables.py`).
 """
 
@@ -126,7 +126,7 @@ class SOAPDescriber:
     def describe_piece(
         self, molecules: Molecules, rows: slice, outputs: list[SharedArray]
     ) -> tuple[slice, list[FloatArray | None]]:
-        """Describe one piece, in place where the process can reach the outputs.
+        """Describe one piece, in place if this process can write to the outputs.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ def _rows(molecules: Molecules, piece: slice) -> slice:
 
 
 def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:
-    """Refuse atoms without a descriptor, whose rows are NaN.
+    """Refuse atoms without a descriptor: their rows are NaN.
 
     Raises
     ------
@@ -206,6 +206,6 @@ def _check_finite(arrays: Iterable[FloatArray], molecules: Molecules) -> None:
         if bad.any():
             atom = Locator(molecules.names, molecules.offsets).atom(int(np.argmax(bad)))
             raise InputError(
-                f"scale{index}: {atom} has no finite, non-zero descriptor, nor have "
-                f"{int(bad.sum()) - 1} other atoms. Change r_cut, sigma or n_max of this scale."
+                f"scale{index}: {atom} and {int(bad.sum()) - 1} other atoms have no finite, "
+                "non-zero descriptor. Change r_cut, sigma or n_max of this scale."
             )

@@ -35,9 +35,9 @@ class Features:
     weights : tuple of float
         Weight of each scale in the kernel.
     made_by : str, default=None
-        What made the descriptors: elements and parameters as `SOAPTransformer.made_by_` writes
-        them, or a text of your own. An estimator accepts only the descriptors of its `fit`. None
-        is unknown: then only the numbers of columns are compared.
+        Origin of the descriptors: elements and parameters as in `SOAPTransformer.made_by_`, or any
+        other text. An estimator accepts only descriptors of the same origin as in its `fit`. None
+        is an unknown origin: then only the numbers of columns are compared.
     """
 
     scales: tuple[NDArray[np.float32], ...]
@@ -77,7 +77,7 @@ class Features:
         return True
 
     def compute(self, backend: Backend = NUMPY) -> Features:
-        """Return descriptors in host memory; here, these.
+        """Return descriptors in host memory: these, which are in memory already.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class Features:
         Raises
         ------
         InputError
-            If the parts differ in their scales or in what made them.
+            If the parts differ in their scales or in their origin.
         """
         if not parts:
             raise InputError("Features.concatenate: expected at least one part, got none.")
@@ -164,7 +164,7 @@ def check_memory(needed: int) -> None:
     Raises
     ------
     InputError
-        If `needed`, in bytes, is more than what is free.
+        If `needed`, in bytes, is more than the free memory.
     """
     free = host_memory()
     if needed > free:

@@ -1,6 +1,7 @@
 """`OnDemandFeatures`: descriptors that are computed each time they are read, and not stored.
 
-Symbols: n atoms in all, scale s with d_s columns. The interface is that of `features.Features`.
+Symbols: n atoms in all, scale s with d_s columns. The interface is that of `features.Features`. The
+computation is not here (`describer.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BLOCK_ATOMS = 8192
 
 
 class Describer(Protocol):
-    """What computes the descriptors of molecules."""
+    """Object that computes the descriptors of molecules."""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -35,13 +36,13 @@ class Describer(Protocol):
 
     @property
     def made_by(self) -> str | None:
-        """What makes the descriptors, see `Features`."""
+        """Origin of the descriptors, see `Features`."""
 
     def describe(self, molecules: Molecules) -> tuple[NDArray[np.float32], ...]:
         """Return one array of shape (n_atoms, d_s) per scale."""
 
     def describe_on(self, molecules: Molecules, backend: Backend) -> tuple[Array, ...]:
-        """Compute the same on a device, and leave it there."""
+        """Compute the same on a device, and return arrays of the device."""
 
 
 class OnDemandFeatures(Features):
@@ -92,12 +93,12 @@ class OnDemandFeatures(Features):
         return self.molecules.n_atoms if self.atoms is None else len(self.atoms)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from a pickle; here are no arrays that must be read-only."""
+        """Restore from a pickle; there are no arrays to make read-only here."""
         self.__dict__.update(state)
 
     @property
     def in_memory(self) -> bool:
-        """False: descriptors are computed when they are read."""
+        """Return False: descriptors are computed when they are read."""
         return False
 
     def compute(self, backend: Backend = NUMPY) -> Features:
@@ -145,7 +146,7 @@ class OnDemandFeatures(Features):
         return self.describer.describe_on(molecules, backend)
 
     def take(self, atoms: Index) -> OnDemandFeatures:
-        """Select atoms; only their molecules will be described."""
+        """Select atoms; only molecules with selected atoms will be described."""
         if isinstance(atoms, slice):
             chosen = np.arange(*atoms.indices(len(self)))
         else:

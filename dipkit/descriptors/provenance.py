@@ -1,9 +1,9 @@
-"""What made some descriptors, as one text that can be stored and compared.
+"""Origin of descriptors, as one text that can be stored and compared.
 
-The text is JSON: the elements, and for each SOAP scale its parameters and its weight. Where the
-descriptors were computed (threads, device, cache) is no part of it, because the numbers are the
-same. The texts are written by `soap_provenance`, carried by `Features.made_by` and compared in
-`require_same_provenance`.
+The text is JSON: the elements, and for each SOAP scale its parameters and its weight. The place of
+the computation (threads, device, cache) is not part of it, because the numbers are the same.
+`soap_provenance` writes a text, `Features.made_by` carries it, and `require_same_provenance`
+compares two of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Entries = Mapping[str, object]
 def soap_provenance(
     species: Sequence[int], keys: Sequence[ScaleKey], weights: Sequence[float]
 ) -> str:
-    """Describe what made SOAP descriptors.
+    """Describe the origin of SOAP descriptors.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def soap_provenance(
 
 
 def with_more(made_by: str | None, name: str, parameters: Mapping[str, float]) -> str | None:
-    """Describe columns that were appended to descriptors; of unknown ones nothing is known.
+    """Add appended columns to the origin of descriptors; an unknown origin stays unknown.
 
     Parameters
     ----------
     made_by : str or None
     name : str
-        What the columns are called in messages.
+        Name of the columns in messages.
     parameters : mapping of str to float
     """
     if made_by is None:
@@ -60,7 +60,7 @@ def with_more(made_by: str | None, name: str, parameters: Mapping[str, float]) -
 
 
 def same_provenance(one: str | None, other: str | None) -> bool:
-    """Whether two descriptors may have been made in the same way: None is unknown, and may."""
+    """Whether two descriptors may have the same origin; None is unknown, and may be the same."""
     return one is None or other is None or one == other
 
 
@@ -74,7 +74,7 @@ def require_same_provenance(name: str, expected: str | None, found: str | None, 
     expected, found : str or None
         None is unknown, and accepted.
     do : str
-        What the message tells the user to do.
+        Advice at the end of the message.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def _text(entries: Entries) -> str:
 
 
 def _entries(made_by: str) -> Entries:
-    """Read a text back; one that nobody here has written is one entry."""
+    """Read a text back; a text that `soap_provenance` did not write is one entry."""
     try:
         entries = json.loads(made_by)
     except ValueError:
@@ -103,7 +103,7 @@ def _entries(made_by: str) -> Entries:
 
 
 def _differences(expected: Entries, found: Entries) -> Iterator[str]:
-    """Say what differs, parameter by parameter."""
+    """Describe the differences, parameter by parameter."""
     for name in sorted({*expected, *found}):
         one, other = expected.get(name), found.get(name)
         if isinstance(one, Mapping) and isinstance(other, Mapping):

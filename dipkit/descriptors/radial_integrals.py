@@ -1,4 +1,4 @@
-"""Radial integrals: what a neighbour at distance r_j adds to the expansion of an environment.
+"""Radial integrals: contributions of a neighbour at distance r_j to an environment's expansion.
 
 A Gaussian of width sigma at distance r_j has, in radial functions g_nl and spherical harmonics, the
 coefficients I_nl(r_j) Y_lm(j), with
@@ -41,7 +41,7 @@ class RadialTable:
         Coefficients of 1, x and x^2 at equally spaced points; x is the distance from the nearest
         point.
     reach : float, angstrom
-        Atoms at a larger distance are no neighbours.
+        Atoms at a larger distance are not neighbours.
     n_max, l_max : int
     backend : Backend
         Device of the coefficients.

@@ -1,7 +1,8 @@
 """Power spectra of one scale, with dscribe's radial functions. No other module imports dscribe.
 
 Symbols: n atoms of some molecules, d_s columns of scale s, whose parameters are a `ScaleKey`.
-Importing dscribe takes time, so that it is imported when first used.
+dscribe is imported when first used, because the import takes time. The sums over neighbours are in
+`spectra_host.py` and `spectra_device.py`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def device_power_spectrum(
     key: ScaleKey,
     backend: Backend,
 ) -> Array:
-    """Compute the power spectra on a device, and leave them there.
+    """Compute the power spectra on a device, and return an array of the device.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def device_power_spectrum(
 
 
 def device_tables(key: ScaleKey, n_species: int, backend: Backend) -> DeviceTables:
-    """Return the tables of a scale on a device, from the cache where they were used lately."""
+    """Return the tables of a scale on a device, from the cache if they were used recently."""
     place = (backend.place, key, n_species)
     tables = _device_table_cache.pop(place, None)
     if tables is None:
@@ -116,7 +117,7 @@ def _radial_table(key: ScaleKey) -> RadialTable:
         points, values = soap.get_basis_poly(r_cut, n_max)
         _, weights = np.polynomial.legendre.leggauss(len(points))
         return tabulate(points, weights * r_cut / 2, [values] * (l_max + 1), sigma, reach)
-    # Functions of type "gto" are 1e-3 of their maximum at r_cut, and zero to rounding at the end.
+    # Functions of type "gto" are 1e-3 of their maximum at r_cut, and 0 up to rounding at the end.
     end = 2.6 * r_cut
     points, weights = np.polynomial.legendre.leggauss(max(200, int(12 * end / sigma)))
     points, weights = end / 2 * (points + 1), weights * end / 2

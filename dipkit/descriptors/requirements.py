@@ -1,4 +1,8 @@
-"""What estimators require of their input: described molecules of known elements and scales."""
+"""Checks of the input of estimators: described molecules of known elements and scales.
+
+Symbols: molecules with descriptors (n_atoms, d_s) of each scale s. How descriptors are made is in
+`soap.py`, and their origin is compared in `provenance.py`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ ADVICE = (
 
 
 def require_described(X: object) -> Molecules:
-    """Refuse what is not described molecules, at least one."""
+    """Refuse everything except described molecules, at least one."""
     if not isinstance(X, Molecules) or X.features is None:
         got = type(X).__name__ + (" without features" if isinstance(X, Molecules) else "")
         raise InputError(
@@ -37,7 +41,7 @@ def require_known(
     widths: Sequence[int],
     made_by: str | None = None,
 ) -> None:
-    """Refuse elements and descriptors that were not those of fit.
+    """Refuse elements and descriptors that differ from those of fit.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ def require_known(
     widths : sequence of int
         Columns of each scale in fit.
     made_by : str, default=None
-        What made the descriptors of fit, see `Features`; None is unknown: then only widths are
+        Origin of the descriptors of fit, see `Features`; None is unknown: then only widths are
         compared.
 
     Raises

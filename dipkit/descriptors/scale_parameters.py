@@ -1,7 +1,7 @@
 """Parameters of SOAP scales as parameters of the transformer: ``scale0__r_cut`` and the like.
 
 scikit-learn names nested parameters after one nested estimator; here there are several, in a tuple.
-What the parameters mean is in `scales.py`.
+The meaning of the parameters is in `scales.py`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _changed(
 def require_unchanged(estimator: ScaleParameters, fitted: tuple[SOAPScale, ...]) -> None:
     """Refuse an estimator whose scales were changed after `fit`.
 
-    Only scales that were given are compared: with ``scales=None`` the fitted ones count.
+    Only given scales are compared: with ``scales=None`` the fitted scales count.
 
     Parameters
     ----------

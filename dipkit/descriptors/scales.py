@@ -19,7 +19,7 @@ __all__ = ["SOAPScale", "ScaleKey", "baseline_scales", "default_scales", "is_who
 
 
 class ScaleKey(NamedTuple):
-    """What determines the power spectra of a scale, in plain types; see `SOAPScale`."""
+    """Parameters that determine the power spectra of a scale; see `SOAPScale`."""
 
     r_cut: float
     n_max: int
@@ -93,7 +93,7 @@ class SOAPScale(BaseEstimator):
                 raise InputError(f"{name}__{argument}: expected {expected}, got {value!r}.")
 
     def key(self) -> ScaleKey:
-        """Return what determines the power spectra, in plain types."""
+        """Return the parameters that determine the power spectra, in plain types."""
         return ScaleKey(
             float(self.r_cut), int(self.n_max), int(self.l_max), float(self.sigma), str(self.rbf)
         )

@@ -70,9 +70,9 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         Folder where descriptors are stored and found again in later runs; None stores nothing.
     on_demand : bool or "auto", default="auto"
         True computes descriptors each time they are read, piece by piece, and stores none. An
-        estimator that reads them computes them on its own threads, whatever `n_jobs` is, or on its
-        GPU. Use True for a model on a GPU, unless `memory` is set. False holds all descriptors in
-        memory. ``"auto"`` is True where they would take more than a quarter of the free memory.
+        estimator that reads them computes them on its threads, whatever `n_jobs` is, or on its
+        GPU. Use True for a model on a GPU, unless `memory` is set. False keeps all descriptors in
+        memory. ``"auto"`` is True if they would take more than a quarter of the free memory.
     verbose : bool or "auto", default="auto"
         Whether to show a progress bar on stderr; ``"auto"`` shows it on a terminal.
 
@@ -84,7 +84,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
     widths_ : tuple of int
         Columns d_s of each scale.
     made_by_ : str
-        Elements, parameters and weights of the scales. An estimator notes this text in `fit` and
+        Elements, parameters and weights of the scales. An estimator stores this text in `fit` and
         refuses other descriptors in prediction.
 
     Examples
@@ -198,7 +198,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         return self
 
     def __sklearn_tags__(self) -> Tags:
-        """Say that X is no array, for scikit-learn."""
+        """Declare, for scikit-learn, that X is not an array."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.no_validation = True

@@ -1,4 +1,7 @@
-"""Elements that descriptors distinguish: their choice, and checks against other elements."""
+"""Elements that descriptors distinguish: their choice, and checks against other elements.
+
+Elements are atomic numbers, sorted. Tables of elements are in `dipkit.data.elements`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def choose_species(given: Sequence[str | int] | None, molecules: Molecules) -> N
     Raises
     ------
     InputError
-        If something given is no element.
+        If `given` has something that is not an element.
     """
     return np.array(molecules.elements) if given is None else _numbers(given)
 

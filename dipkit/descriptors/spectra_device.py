@@ -36,7 +36,7 @@ SHARED_SLOTS = 32
 
 @dataclass(frozen=True)
 class DeviceTables:
-    """Tables that all atoms share, on the device.
+    """Tables for all atoms, on the device.
 
     Parameters
     ----------

@@ -136,8 +136,8 @@ def _products(
         members = np.flatnonzero(pattern == bits)
         present = [s for s in range(n_species) if bits >> s & 1]
         for atoms in np.split(members, range(BATCH_ATOMS, len(members), BATCH_ATOMS)):
-            own = first[atoms][:, None] + np.arange(len(present))
-            spectrum = _spectrum_of(own, coefficients, table.n_max)
+            rows = first[atoms][:, None] + np.arange(len(present))
+            spectrum = _spectrum_of(rows, coefficients, table.n_max)
             _normalise(spectrum)
             _lay_out(spectrum, atoms, present, n_species, _widths(table), out)
 
@@ -175,20 +175,20 @@ def _lay_out(
 
 
 def _spectrum_of(
-    own: IntArray, coefficients: list[NDArray[np.float32]], n: int
+    rows: IntArray, coefficients: list[NDArray[np.float32]], n: int
 ) -> NDArray[np.float32]:
     """Spectra of atoms that have the same elements around them, not normalised."""
-    n_atoms, k = own.shape
+    n_atoms, k = rows.shape
     products = np.empty((n_atoms, len(coefficients), k * n, k * n), np.float32)
     for l, part in enumerate(coefficients):  # noqa: E741
-        c = part[own].reshape(n_atoms, k * n, -1)
+        c = part[rows].reshape(n_atoms, k * n, -1)
         np.matmul(c, c.transpose(0, 2, 1), out=products[:, l])
     upper = np.triu_indices(n)
     pairs_of_elements = []
     for a in range(k):
-        mine = products[:, :, a * n : (a + 1) * n]
-        pairs_of_elements.append(mine[:, :, upper[0], a * n + upper[1]].reshape(n_atoms, -1))
+        with_a = products[:, :, a * n : (a + 1) * n]
+        pairs_of_elements.append(with_a[:, :, upper[0], a * n + upper[1]].reshape(n_atoms, -1))
         pairs_of_elements += [
-            mine[:, :, :, b * n : (b + 1) * n].reshape(n_atoms, -1) for b in range(a + 1, k)
+            with_a[:, :, :, b * n : (b + 1) * n].reshape(n_atoms, -1) for b in range(a + 1, k)
         ]
     return np.concatenate(pairs_of_elements, axis=1)

@@ -1,10 +1,11 @@
-"""Auxiliary dipoles: cheap vectors of the training molecules, which teach the model directions.
+"""Auxiliary dipoles: cheap vectors of the training molecules, from which a fit learns directions.
 
-A magnitude does not give the direction of its dipole. Cheap vectors nearly do, and they need no
-accurate length: the dipoles that reference charges make, or those of GFN2-xTB. They are used in
-fit alone; a prediction needs nothing but geometries. A *baseline* (`baseline.py`) is another thing:
-the model adds to it, so that it is calculated again for every prediction. The term of the objective
-is in `dipkit.learning.auxiliary_term`. Symbols: N molecules, auxiliary dipoles a (N, 3) in debye.
+A magnitude does not give the direction of its dipole. Cheap vectors have nearly the right
+direction, and their length need not be accurate: the dipoles of reference charges, or those of
+GFN2-xTB. Only the fit uses them; a prediction needs only geometries. A *baseline* (`baseline.py`)
+is different: the model adds a correction to it, so that it is calculated again for every
+prediction. The term of the objective is in `dipkit.learning.auxiliary_term`. Symbols: N molecules,
+auxiliary dipoles a (N, 3) in debye.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class Errors(NamedTuple):
     """Two errors of auxiliary dipoles."""
 
     discrepancy: float
-    """beta, the variance of their systematic error in units of the model's, without unit."""
+    """beta, the variance of their systematic error over that of the model, without unit."""
     noise: float
-    """sigma of the rest, debye."""
+    """sigma, the standard deviation of their other errors, debye."""
 
 
 class SourcedDipoles(NamedTuple):
@@ -60,7 +61,8 @@ class SourcedDipoles(NamedTuple):
     """(n_molecules, 3), debye, about the centres of mass; NaN where there is none."""
 
 
-# Chosen on validation molecules of QM9 with 200 and 1,000 labels; neither is sharp.
+# Chosen on validation molecules of QM9 with 200 and 1,000 labels; the error hardly changes around
+# them.
 AUTO_ERRORS = {
     "charges": Errors(0.1, 0.55),
     "gfn2": Errors(0.01, 0.17),
@@ -69,26 +71,27 @@ AUTO_ERRORS = {
 
 
 class AuxiliaryDipoles(BaseEstimator):
-    """Cheap dipole vectors of the training molecules, used in fit alone.
+    """Cheap dipole vectors of the training molecules; only the fit uses them.
 
-    Molecules without a dipole label give their auxiliary dipole too, so that a few hundred labels
-    and thousands of cheap calculations make one model.
+    Auxiliary dipoles of molecules without a dipole label are used as well: a model can learn from a
+    few hundred labels and thousands of cheap calculations.
 
     Parameters
     ----------
     source : {"auto", "charges", "gfn2", "given"}, default="auto"
         ``"charges"``: the dipoles that the reference charges make. ``"gfn2"``: GFN2-xTB, calculated
-        for the training molecules (about 10 ms each), times 0.89. ``"given"``: what the molecules
-        carry as ``baseline_dipole``. ``"auto"``: charges where there are any; none with a baseline,
-        which gives directions already.
+        for the training molecules (about 10 ms each), times 0.89. ``"given"``: the
+        ``baseline_dipole`` of the molecules. ``"auto"``: charges where there are any; none with a
+        baseline, which gives directions already.
     discrepancy : float or "auto", default="auto"
         beta: variance of the systematic error of these dipoles, as a share of the variance of the
         model itself. ``"auto"`` is 0.1, and 0.01 for GFN2-xTB.
     noise : float or "auto", default="auto"
-        Standard deviation sigma of what is left, debye. ``"auto"`` is 0.55, and 0.17 for GFN2-xTB.
+        Standard deviation sigma of the other errors, debye. ``"auto"`` is 0.55, and 0.17 for
+        GFN2-xTB.
     memory : joblib.Memory, str or path, default=None
-        Keeps the results of GFN2-xTB on disk. A cache is read by pickle: name a folder of your own
-        only. Saved models do not keep it.
+        Keeps the results of GFN2-xTB on disk. A cache is read by pickle: name only a folder that
+        nobody else writes to. Saved models do not contain this parameter.
     """
 
     __module__ = "dipkit"  # the path that saved models name
@@ -193,7 +196,7 @@ def read_auxiliary(
     auxiliary : AuxiliaryDipoles or None
     baseline : Baseline or None
     labels : FitLabels
-        As they were read, before a baseline is taken off.
+        As they were read, before a baseline is subtracted.
     n_jobs : int, default=None
         Processes of the calculation.
 
@@ -204,7 +207,7 @@ def read_auxiliary(
     Raises
     ------
     InputError
-        If the source needs what the molecules lack.
+        If the source needs labels that the molecules do not have.
     """
     source = resolve_source(auxiliary, baseline, labels)
     if auxiliary is None or source is None:

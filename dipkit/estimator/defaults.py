@@ -6,6 +6,8 @@ Values of parameters are checked elsewhere (`parameters.py`, `settings.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
 from ..exceptions import InputError
 from ..learning.charge_discrepancy import absorbs
@@ -56,12 +58,8 @@ def resolve_charge_weight(
         return usual if use else 0.0
     weight = float(charge_weight)
     if weight > 0 and not labels.has_charges:
-        found = ", ".join(labels.molecules.source_keys) or "none"
-        raise InputError(
-            f"charge_weight: {weight:g} needs charge labels, and the molecules have none "
-            f"(looked for {', '.join(CHARGES_KEYS)}; keys present: {found}). Pass charges=, "
-            'name their key, or go on without them: charge_weight="auto" or 0.'
-        )
+        advice = 'Give charges=, name their key, or use no charges: charge_weight="auto" or 0.'
+        raise _no_labels(f"charge_weight: {weight:g} needs charge", CHARGES_KEYS, labels, advice)
     return weight
 
 
@@ -89,12 +87,9 @@ def resolve_quadrupole_weight(quadrupole_weight: float, labels: FitLabels) -> fl
     """
     weight = float(quadrupole_weight)
     if weight > 0 and not labels.has_quadrupoles:
-        found = ", ".join(labels.molecules.source_keys) or "none"
-        raise InputError(
-            f"quadrupole_weight: {weight:g} needs quadrupole labels, and the molecules have none "
-            f"(looked for {QUADRUPOLE_KEY}; keys present: {found}). Give Molecules.quadrupole, or "
-            "go on without them: quadrupole_weight=0."
-        )
+        need = f"quadrupole_weight: {weight:g} needs quadrupole"
+        advice = "Give Molecules.quadrupole, or use none: quadrupole_weight=0."
+        raise _no_labels(need, (QUADRUPOLE_KEY,), labels, advice)
     return weight
 
 
@@ -132,3 +127,12 @@ def resolve_start(start: Start, labels: FitLabels) -> str:
 def has_prior(start: Start) -> bool:
     """Whether the ridge penalty shrinks towards the start; towards a random one it never does."""
     return isinstance(start, ChargeStart) and bool(start.prior)
+
+
+def _no_labels(need: str, keys: Sequence[str], labels: FitLabels, advice: str) -> InputError:
+    """Error for a weight of labels that no molecule has."""
+    found = ", ".join(labels.molecules.source_keys) or "none"
+    return InputError(
+        f"{need} labels, and the molecules have none (looked for {', '.join(keys)}; keys present: "
+        f"{found}). {advice}"
+    )

@@ -1,4 +1,4 @@
-"""What `DipoleKernelRidge.fit` and `partial_fit` do: choose a basis, gather statistics, minimise.
+"""Steps of `DipoleKernelRidge.fit` and `partial_fit`: choose a basis, sum over molecules, minimise.
 
 Nothing here sees the estimator. Its parameters come as `Settings`, and what was learned is returned
 as a mapping of fitted attributes, which the estimator stores at once: a fit that fails leaves the
@@ -29,7 +29,7 @@ from ..learning.quadratic_term import QuadraticTerm, SingleTerms
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.reweighted import solve_annealed
 from ..learning.solve_result import SolveResult, Status
-from ..support.backend import get_backend
+from ..support.backend import Array, get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
 from .auxiliary import SourcedDipoles, resolve_errors
@@ -240,7 +240,7 @@ def _objective(
 
 
 def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | None:
-    """Return what the auxiliary dipoles add to the ridge penalty."""
+    """Return the part of the ridge penalty that comes from auxiliary dipoles."""
     if settings.auxiliary is None or statistics.auxiliary is None:
         return None
     errors = resolve_errors(settings.auxiliary, statistics.auxiliary.source)
@@ -281,7 +281,7 @@ def _solve(
     return result
 
 
-def _basis_attributes(basis: Basis, weights: Any) -> dict[str, Any]:
+def _basis_attributes(basis: Basis, weights: Array) -> dict[str, Any]:
     """Environments and their coefficients, on the host: a laptop loads a model fitted on a GPU."""
     to_host, elements = basis.backend.to_host, list(basis.elements.values())
     dual = basis.dual(weights)

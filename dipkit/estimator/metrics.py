@@ -1,8 +1,9 @@
 """Errors of predicted dipoles and charges, and scorers for scikit-learn's searches.
 
 Symbols: N molecules, n atoms in all; magnitudes m (N,) and vectors mu (N, 3) in debye, charges q
-(n,) in e. Lower is better, except for r2 and for the scorers, which return negative errors.
-A figure that does not exist (r2 of one molecule) is None, so that every report is valid JSON.
+(n,) in e. Lower is better, except for r2 and for the scorers, which return negative errors. A
+figure that does not exist (r2 of one molecule) is None, so that every report is valid JSON. Scores
+of a search, with weights, are in `dipkit.search.scoring`.
 """
 
 from __future__ import annotations

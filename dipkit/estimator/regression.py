@@ -63,8 +63,9 @@ class DipoleKernelRidge(DipolePredictor):
         `GivenBaseline`. Molecules without a result are left out of fit, and get NaN in prediction,
         with a warning.
     auxiliary : {None, "none", "auto", "charges", "gfn2", "given"} or object, default=None
-        Cheap dipole vectors of the training molecules: they teach the directions of dipoles, and
-        no prediction needs them. Molecules without a label give theirs too. See `AuxiliaryDipoles`.
+        Cheap dipole vectors of the training molecules, from which the fit learns directions.
+        Predictions do not need them. Those of molecules without a label are used as well, see
+        `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
         Penalty beta on a second function that the reference charges hold beside the charges of the
         model (20), debye^2 / e^2. The function absorbs the systematic error of the reference

@@ -8,7 +8,7 @@ uses them is in `fit.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import accumulate_quadrupoles
+from ..support.backend import Array
 from ..support.scratch_rows import allocate_rows
 from .auxiliary import SourcedDipoles
 from .parameters import InducingBasis, make_kernel
@@ -58,7 +59,7 @@ class Origin:
     """
 
     basis_parameters: InducingBasis = field(default_factory=InducingBasis)
-    memory_plan: dict[str, Any] = field(default_factory=dict)
+    memory_plan: dict[str, float | str] = field(default_factory=dict)
     baseline_factor: float = 1.0
     features_made_by: str | None = None
     precise: bool = False
@@ -90,7 +91,7 @@ class FitStatistics:
     """
 
     basis: Basis
-    rows: Any
+    rows: Array
     constant: FloatArray
     labels: FitLabels
     charges: QuadraticTerm | None

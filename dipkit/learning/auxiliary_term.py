@@ -1,16 +1,16 @@
-"""Auxiliary dipoles: what cheap dipole vectors of some molecules say of the weights.
+"""Auxiliary dipoles: cheap dipole vectors of some molecules, as a change of the ridge penalty.
 
 A magnitude does not give the direction of its dipole; a cheap vector nearly does. Auxiliary dipoles
-a (3 N_a,) of molecules, with or without a label, are taken for dipoles of the model with two
-errors: a second function with the same kernel, which absorbs what is systematically wrong with
-them, and noise. With rows D and K = D D^T of these molecules, the ridge penalty becomes
+a (3 N_a,) of molecules, with or without a label, are dipoles of the model plus two errors: a second
+function with the same kernel, which absorbs their systematic error, and noise. With rows D and
+K = D D^T of these molecules, the ridge penalty becomes
 
     alpha (|w - w0|^2 + (D w - y)^T (beta K + sigma^2)^-1 (D w - y)),    y = a - mu0
 
 which is min over d of alpha (|w - w0|^2 + |D w - y + D d|^2 / sigma^2 + |d|^2 / beta): the charge
 discrepancy of equation (20) with the rows D in place of C. In the language of Gaussian processes
 beta is the variance of the second function in units of that of the model. Symbols: beta without
-unit, sigma in debye.
+unit, sigma in debye. Sources of these dipoles are in `dipkit.estimator.auxiliary`.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def auxiliary_term(
     auxiliary : ndarray of shape (n_molecules, 3), debye
         NaN where there is none.
     weights : ndarray of shape (n_molecules,)
-        Numbers of copies that the molecules stand for.
+        Sample weights: the number of copies of each molecule.
     backend : Backend
 
     Returns
     -------
     QuadraticTerm
-        Its weight is the weighted number of molecules that have one.
+        Its weight is the weighted number of molecules with an auxiliary dipole.
     """
     used = np.where(np.isnan(auxiliary[:, 0]), 0.0, weights)
     y = np.nan_to_num(auxiliary - constant)
@@ -78,13 +78,13 @@ def auxiliary_penalty(
     Returns
     -------
     QuadraticTerm
-        Its weight is sigma^2: with weight 1 in an objective it is the penalty. Of weight 0 where
-        there is no auxiliary dipole.
+        Its weight is sigma^2: with weight 1 in an objective it is the penalty. The weight is 0
+        without any auxiliary dipole.
 
     Raises
     ------
     FactorizationError
-        If the discrepancy is lost in the rounding of the Gram matrix.
+        If the discrepancy is smaller than the rounding errors of the Gram matrix.
     """
     if not term.weight > 0:
         return term

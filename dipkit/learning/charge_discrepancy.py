@@ -11,7 +11,7 @@ With B = (t G + beta)^-1, G = C^T K C and g = C^T K p they are
     G -> beta B G,    g -> beta B g,    p^T K p -> p^T K p - t g^T B g,
 
 and nothing after the charge term changes. Symbols: gram G (r, r), rhs g (r,) in e, beta and lambda
-in debye^2 / e^2.
+in debye^2 / e^2. The charge term itself is in `quadratic_term.py` and `accumulate.py`.
 """
 
 from __future__ import annotations

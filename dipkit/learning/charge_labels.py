@@ -1,7 +1,7 @@
 """Charges to learn from, in the form that the charge term needs.
 
 Symbols: N molecules with n atoms, charges p (n,) in e, weights c_A (N,); P subtracts the mean of
-each molecule.
+each molecule. Checks of labels are not here (`labels.py`), nor are their sums (`accumulate.py`).
 """
 
 from __future__ import annotations

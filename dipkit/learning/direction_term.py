@@ -7,7 +7,7 @@ kappa. Equation (11) of the theory page adds to the objective
     kappa sum_A s_A |(1 - u_A u_A^T) D_A w|^2
 
 summed over the molecules of which only the magnitude is known. The term is quadratic, without a
-linear part.
+linear part. The general form of such terms is in `quadratic_term.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Symbols: problems b = 1..B, weights W (B, r), half-gradients g (B, r) of J, preconditioner P of each
 problem. The inverse Hessian starts from P^-1, times a factor from the last step. P^-1 times each
-change of the gradient is remembered as well, so that a direction costs no further solve.
+change of the gradient is remembered as well, so that a direction costs no further solve. The
+iterations are in `reweighted.py`, line search is in `line_search.py`.
 """
 
 from __future__ import annotations

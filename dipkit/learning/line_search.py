@@ -1,4 +1,7 @@
-"""Where the slope of J along a direction nearly vanishes, for many problems at once."""
+"""Where the slope of J along a direction nearly vanishes, for many problems at once.
+
+Symbols: problems b = 1..B, lengths (B,) along a direction. Directions come from `lbfgs.py`.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ J: it has S_A = omega_A (u_A u_A^T + d_A (1 - u_A u_A^T)) between D_A^T and D_A 
 where u_A is the direction of the dipole and d_A is `TRANSVERSE_SHARE`. P is at least this share of
 H, so that a step of this share of P^-1 g never raises J.
 
-Symbols: dipole rows D (3 N, r) in debye / e, matrices (r, r), half-gradients g (B, r).
+Symbols: dipole rows D (3 N, r) in debye / e, matrices (r, r), half-gradients g (B, r). The
+iterations are in `reweighted.py`.
 """
 
 from __future__ import annotations

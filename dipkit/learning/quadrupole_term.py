@@ -6,6 +6,8 @@ matrix, where |t| is the norm of the matrix; rows T (5 N, r) in debye*angstrom /
 on quadrupoles of the theory page:
 
     weight / n_q sum_A s_A |Theta_A - Theta_ref,A|^2,    n_q = sum of s_A with a label
+
+Quadrupoles of given charges are in `multipoles.py`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Here: the methods for one molecule (`xtb.py` with tblite, `mean_field.py` with P
 over many molecules (`calculation.py`), derivatives by finite differences, files of labels
 (`labelling.py`, which `dipkit label` runs). Not here: learning from the results, or correcting
 them (`dipkit.estimator`); normal modes (`dipkit.response`). Begin with `calculation.py`, then
-`xtb.py`. A new method is a class with `calculate`, as `Method` says, and a name in
+`xtb.py`. A new method is a class with `calculate`, see `Method`, and a name in
 `labels.parse_method`.
 """
 

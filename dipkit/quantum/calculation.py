@@ -1,4 +1,4 @@
-"""One method over many molecules: chunks, processes, a cache of results, failures counted.
+"""One method over many molecules: blocks, processes, a cache of results, a count of failures.
 
 Symbols: N molecules, n atoms in all; dipoles (N, 3) in debye about the centres of mass, charges
 (n,) in e, NaN where a molecule could not be calculated. The methods themselves, which calculate
@@ -26,14 +26,14 @@ from ..support import parallel
 from ..support.blas_threads import one_thread
 
 __all__ = [
+    "BlockResults",
     "Calculated",
     "Calculation",
     "CalculationError",
-    "ChunkResults",
     "MemoryLike",
     "Method",
     "calculate",
-    "calculate_chunk",
+    "calculate_block",
     "calculation_key",
     "geometry",
     "warn_failures",
@@ -44,8 +44,8 @@ IntArray = NDArray[np.int64]
 # A cache of results on disk: the folder, or joblib's object for it.
 MemoryLike: TypeAlias = joblib.Memory | str | os.PathLike[str]
 
-CHUNK_MOLECULES = 64
-# Starting processes costs seconds: less work is done here.
+BLOCK_MOLECULES = 64
+# Starting processes takes seconds: less work than this, in seconds, is done in this process.
 PARALLEL_SECONDS = 4.0
 # Results kept in this process: folds and searches need the same molecules again.
 REMEMBERED_MOLECULES = 100_000
@@ -54,7 +54,7 @@ NAMED_FAILURES = 5
 
 
 class CalculationError(Exception):
-    """One molecule could not be calculated, for the reason in the message; the others can be."""
+    """One molecule could not be calculated; the message is the reason. The others go on."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _Recent:
             self.results.popitem(last=False)
 
 
-ChunkResults: TypeAlias = list[Calculation | str]
+BlockResults: TypeAlias = list[Calculation | str]
 
 _RECENT = _Recent(REMEMBERED_MOLECULES)
 
@@ -144,7 +144,7 @@ def calculate(
     n_jobs : int, default=None
         Processes; None takes all cores where the work is worth it.
     memory : joblib.Memory, str or path, default=None
-        Keeps results on disk, chunk by chunk.
+        Keeps results on disk, block by block.
     verbose : bool or "auto", default="auto"
         Whether to show a progress bar; ``"auto"`` on a terminal only.
     what : str, default="calculations"
@@ -158,16 +158,16 @@ def calculate(
     missing = np.flatnonzero([key not in _RECENT.results for key in keys])
     known = {key: _RECENT.results[key] for key in keys if key in _RECENT.results}
     failures: dict[int, str] = {}
-    chunks = _cut(missing)
+    blocks = _cut(missing)
     run = _calculator(memory)
     n_jobs = _count_jobs(method, molecules, missing, n_jobs)
     tasks = [
-        joblib.delayed(_numbered)(index, run, method, *geometry(molecules, chunk))
-        for index, chunk in enumerate(chunks)
+        joblib.delayed(_numbered)(index, run, method, *geometry(molecules, block))
+        for index, block in enumerate(blocks)
     ]
-    with parallel.progress(what, len(chunks), verbose) as advance:
+    with parallel.progress(what, len(blocks), verbose) as advance:
         for index, results in parallel.run(tasks, n_jobs):
-            for molecule, result in zip(chunks[index].tolist(), results, strict=True):
+            for molecule, result in zip(blocks[index].tolist(), results, strict=True):
                 if isinstance(result, str):
                     failures[molecule] = result
                 else:
@@ -177,13 +177,13 @@ def calculate(
     return _gather(molecules, [known.get(key) for key in keys], dict(sorted(failures.items())))
 
 
-def calculate_chunk(
+def calculate_block(
     method: Method,
     numbers: IntArray,
     positions: FloatArray,
     offsets: IntArray,
     total_charge: FloatArray,
-) -> ChunkResults:
+) -> BlockResults:
     """Calculate some molecules one by one; a failure leaves its reason in place of a result."""
     pieces = zip(offsets[:-1].tolist(), offsets[1:].tolist(), total_charge.tolist(), strict=True)
     # Molecules are small and many: several threads for one molecule only wait for each other.
@@ -200,12 +200,12 @@ def warn_failures(what: str, molecules: Molecules, failed: Iterable[int], outcom
     Parameters
     ----------
     what : str
-        What failed.
+        Beginning of the message: what failed.
     molecules : Molecules
     failed : iterable of int
         Indices of these molecules; without any there is no warning.
     outcome : str
-        What happens to them.
+        End of the message: what happens to these molecules.
     """
     indices = [int(index) for index in failed]
     if not indices:
@@ -229,32 +229,32 @@ def _one(
 
 def _numbered(
     index: int,
-    run: Callable[..., ChunkResults],
+    run: Callable[..., BlockResults],
     method: Method,
     *arrays: FloatArray | IntArray,
-) -> tuple[int, ChunkResults]:
-    """Return the results of a chunk with its number: chunks end in any order."""
+) -> tuple[int, BlockResults]:
+    """Return the results of a block with its number: blocks end in any order."""
     return index, run(method, *arrays)
 
 
-def _calculator(memory: MemoryLike | None) -> Callable[..., ChunkResults]:
-    """`calculate_chunk`, with a cache on disk where there is a folder for it."""
+def _calculator(memory: MemoryLike | None) -> Callable[..., BlockResults]:
+    """`calculate_block`, with a cache on disk where there is a folder for it."""
     if memory is None:
-        return calculate_chunk
+        return calculate_block
     folder = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
-    cached: Callable[..., ChunkResults] = check_memory(folder).cache(calculate_chunk)
+    cached: Callable[..., BlockResults] = check_memory(folder).cache(calculate_block)
     return cached
 
 
 def _cut(index: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    return [index[i : i + CHUNK_MOLECULES] for i in range(0, len(index), CHUNK_MOLECULES)]
+    return [index[i : i + BLOCK_MOLECULES] for i in range(0, len(index), BLOCK_MOLECULES)]
 
 
 def geometry(
-    molecules: Molecules, chunk: NDArray[np.intp]
+    molecules: Molecules, block: NDArray[np.intp]
 ) -> tuple[IntArray, FloatArray, IntArray, FloatArray]:
-    """Return numbers, positions, offsets and total charges of the molecules of a chunk."""
-    part = molecules[chunk]
+    """Return numbers, positions, offsets and total charges of the molecules of a block."""
+    part = molecules[block]
     return part.numbers, part.positions, part.offsets, part.total_charge
 
 
@@ -271,17 +271,17 @@ def calculation_key(method: Method, molecules: Molecules, index: int) -> bytes:
 def _count_jobs(
     method: Method, molecules: Molecules, missing: NDArray[np.intp], n_jobs: int | None
 ) -> int:
-    if len(missing) <= CHUNK_MOLECULES or n_jobs == 1:
+    if len(missing) <= BLOCK_MOLECULES or n_jobs == 1:
         return 1
     if n_jobs is not None:
         return n_jobs
     if (asked := parallel.active_jobs()) is not None:
         return asked
-    # Whether processes are worth their start is measured on four molecules.
+    # Measured on four molecules: is there enough work for processes?
     probe = missing[:: max(len(missing) // 4, 1)][:4]
-    calculate_chunk(method, *geometry(molecules, probe[:1]))  # the first call imports the program
+    calculate_block(method, *geometry(molecules, probe[:1]))  # the first call imports the program
     start = time.perf_counter()
-    calculate_chunk(method, *geometry(molecules, probe))
+    calculate_block(method, *geometry(molecules, probe))
     seconds = (time.perf_counter() - start) / len(probe)
     return -1 if seconds * len(missing) > PARALLEL_SECONDS else 1
 

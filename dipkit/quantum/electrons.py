@@ -1,6 +1,7 @@
-"""What every method needs of a molecule: its unpaired electrons, positions from its centre.
+"""Input of every method: number of unpaired electrons, positions from the centre of mass.
 
-Symbols: n atoms; positions in angstrom, charges in e.
+Symbols: n atoms; positions in angstrom, charges in e. The methods are in `xtb.py` and
+`mean_field.py`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ __all__ = ["STEP", "CalculationDerivatives", "differentiate", "displaced"]
 
 FloatArray = NDArray[np.float64]
 
-# Angstrom. Calculations are self-consistent to about 1e-5 e, an error that a small step magnifies.
+# Angstrom. Calculations are self-consistent to about 1e-5 e; a smaller step magnifies this error.
 STEP = 0.01
 
 

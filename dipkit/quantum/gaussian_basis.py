@@ -4,6 +4,7 @@ A shell is [l, [exponent, coefficient], ...], as PySCF reads it, with angular mo
 uses six Cartesian d functions and seven pure f functions. In a program with pure functions only,
 the sixth d function is added as an s function: x^2 + y^2 + z^2 times a Gaussian. This is the
 derivative of a Gaussian with respect to its exponent, taken here as a difference of two Gaussians.
+The calculation is in `mean_field.py`.
 """
 
 from __future__ import annotations

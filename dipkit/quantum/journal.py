@@ -1,7 +1,8 @@
-"""A journal of finished work beside an output file: after a kill the next run goes on from it.
+"""A journal of finished work next to an output file: after a kill the next run continues from it.
 
 One line of JSON for each finished molecule. Lines are appended and flushed one by one, so that a
-kill can cut only the last one; a cut line is dropped when the journal is opened again.
+kill can cut only the last line; a cut line is dropped when the journal is opened again. The
+calculations are not here (`labelling.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Journal:
         self.entries: dict[str, Entry] = {}
 
     def __enter__(self) -> Self:
-        """Read what is there and open for more."""
+        """Read the entries of earlier runs and open the file for more."""
         try:
             self._handle = self.path.open("a+b")
         except OSError as error:
@@ -79,5 +80,5 @@ class Journal:
         except (ValueError, KeyError, AttributeError) as error:
             raise FileFormatError(
                 f"{self.path}, line {number}: not a line of a journal of dipkit. Move the file "
-                "away to start anew."
+                "away to start from the beginning."
             ) from error

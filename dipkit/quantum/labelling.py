@@ -1,4 +1,4 @@
-"""What `dipkit label` does: calculate, keep finished molecules in a journal, write the file.
+"""Work of `dipkit label`: calculate, keep finished molecules in a journal, write the file.
 
 Symbols: N molecules; dipoles in debye, quadrupoles in debye*angstrom, charges in e. The methods are
 in `labels.py`.
@@ -19,11 +19,11 @@ from ..exceptions import InputError
 from ..support import parallel
 from ..support.files import PathLike
 from .calculation import (
-    CHUNK_MOLECULES,
+    BLOCK_MOLECULES,
+    BlockResults,
     Calculation,
-    ChunkResults,
     Method,
-    calculate_chunk,
+    calculate_block,
     calculation_key,
     geometry,
 )
@@ -59,15 +59,15 @@ class Labelled:
 def label_file(
     molecules: Molecules, method: GFN2 | MeanField, output: PathLike, n_jobs: int = -1
 ) -> Labelled:
-    """Label molecules and write them, with what the labels come from.
+    """Label molecules and write them, with the origin of the labels.
 
     Parameters
     ----------
     molecules : Molecules
-        Their own labels are not kept.
+        Labels that they carry are not kept.
     method : GFN2 or MeanField
     output : str or path
-        A file that `dipkit.write` can write. Until it is complete there is a journal beside it.
+        A file that `dipkit.write` can write. Until it is complete there is a journal next to it.
     n_jobs : int, default=-1
         Processes, one thread each.
 
@@ -106,34 +106,34 @@ def label(
     left = np.flatnonzero([key not in journal.entries for key in keys])
     # GFN2-xTB takes milliseconds, less than sending a molecule to a process; a density functional
     # takes seconds.
-    size = CHUNK_MOLECULES if isinstance(method, GFN2) else 1
-    chunks = [left[start : start + size] for start in range(0, len(left), size)]
-    with parallel.progress("labels", len(chunks), "auto") as advance:
-        for chunk, results in _run(method, molecules, chunks, n_jobs):
-            for index, result in zip(chunk.tolist(), results, strict=True):
+    size = BLOCK_MOLECULES if isinstance(method, GFN2) else 1
+    blocks = [left[start : start + size] for start in range(0, len(left), size)]
+    with parallel.progress("labels", len(blocks), "auto") as advance:
+        for block, results in _run(method, molecules, blocks, n_jobs):
+            for index, result in zip(block.tolist(), results, strict=True):
                 journal.append(keys[index], _entry(result))
             advance()
     return _collect(molecules, [journal.entries[key] for key in keys], len(molecules) - len(left))
 
 
 def _run(
-    method: GFN2 | MeanField, molecules: Molecules, chunks: list[NDArray[np.intp]], n_jobs: int
-) -> Iterator[tuple[NDArray[np.intp], ChunkResults]]:
+    method: GFN2 | MeanField, molecules: Molecules, blocks: list[NDArray[np.intp]], n_jobs: int
+) -> Iterator[tuple[NDArray[np.intp], BlockResults]]:
     tasks = [
-        joblib.delayed(_of_chunk)(chunk, method, *geometry(molecules, chunk)) for chunk in chunks
+        joblib.delayed(_of_block)(block, method, *geometry(molecules, block)) for block in blocks
     ]
-    return parallel.run(tasks, n_jobs if len(chunks) > 1 else 1)
+    return parallel.run(tasks, n_jobs if len(blocks) > 1 else 1)
 
 
-def _of_chunk(
-    chunk: NDArray[np.intp],
+def _of_block(
+    block: NDArray[np.intp],
     method: Method,
     numbers: NDArray[np.int64],
     positions: NDArray[np.float64],
     offsets: NDArray[np.int64],
     total_charge: NDArray[np.float64],
-) -> tuple[NDArray[np.intp], ChunkResults]:
-    return chunk, calculate_chunk(method, numbers, positions, offsets, total_charge)
+) -> tuple[NDArray[np.intp], BlockResults]:
+    return block, calculate_block(method, numbers, positions, offsets, total_charge)
 
 
 def _entry(result: Calculation | str) -> Entry:

@@ -1,7 +1,7 @@
-"""Which method calculates dipoles and charges: its name, checks before any work, GFN2-xTB.
+"""Methods that calculate dipoles and charges: their names, checks before any work, GFN2-xTB.
 
 Symbols: N molecules, n atoms in all; positions in angstrom, charges in e, dipoles in debye about
-the centre of mass. Each program has a module of its own (`xtb.py`, `mean_field.py`);
+the centre of mass. Each program has a separate module (`xtb.py`, `mean_field.py`);
 `calculation.py` spreads the work over processes, `labelling.py` labels files.
 """
 

@@ -1,7 +1,7 @@
 """Hartree-Fock and density functionals for one molecule.
 
 Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about the centre of mass.
-Only this module and `gaussian_basis.py` know PySCF, which is imported when first used.
+Only this module imports PySCF, when first used. Many molecules are calculated in `calculation.py`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class MeanField:
     Parameters
     ----------
     functional : str
-        ``"hf"``, or a functional as PySCF names it; ``"b3lyp"`` is that of Gaussian.
+        ``"hf"``, or the name of a functional in PySCF; ``"b3lyp"`` is that of Gaussian.
     basis : str
-        As PySCF names it, with pure functions; ``"6-31g(2df,p)"`` is that of Gaussian, see
+        Name of a basis in PySCF, with pure functions; ``"6-31g(2df,p)"`` is that of Gaussian, see
         `gaussian_basis.py`.
     scheme : {"mulliken", "meta-lowdin"}, default="mulliken"
         Of the charges.
@@ -72,7 +72,7 @@ class MeanField:
                 libxc.parse_xc(self._xc())
         except (KeyError, ValueError, AssertionError) as error:
             raise InputError(
-                f"method: PySCF knows no functional {self.functional!r}. Expected gfn2, hf/BASIS "
+                f"method: PySCF has no functional {self.functional!r}. Expected gfn2, hf/BASIS "
                 "or FUNCTIONAL/BASIS, for example b3lyp/6-31g(2df,p)."
             ) from error
         symbols = chemical_symbols()

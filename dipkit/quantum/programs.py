@@ -1,4 +1,7 @@
-"""Optional programs: importing one, and saying in a file which one made the labels."""
+"""Optional programs: import of a program, and the origin of labels for a file.
+
+What each program calculates is in `xtb.py` and `mean_field.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""GFN2-xTB for one molecule, by tblite, which only this module knows and imports when first used.
+"""GFN2-xTB for one molecule, by tblite.
 
 Symbols: n atoms; positions in angstrom, charges in e, dipoles in debye about the centre of mass.
+Only this module imports tblite, when first used. Many molecules are calculated in `calculation.py`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ ATTEMPTS: tuple[dict[str, int | float], ...] = ({}, {"max-iter": 1000, "mixer-da
 class GFN2:
     """GFN2-xTB by tblite.
 
-    Its dipole is the sum of that of its charges and of its atomic dipoles. Its quadrupole is not
-    used: in tblite 0.8 the components off the diagonal do not rotate with the molecule.
+    The dipole is that of the charges plus the atomic dipoles. The quadrupole is not used: in tblite
+    0.8 its components off the diagonal do not rotate with the molecule.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """One HTML page in one file: title, notes, tables, pictures and settings.
 
-What is shown is decided by the callers (`plots.py` and the rooms above).
+The content comes from the callers (`plots.py` and the rooms above).
 """
 
 from __future__ import annotations

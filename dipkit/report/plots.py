@@ -1,7 +1,8 @@
 """Figures, and one HTML page that contains them. No other module imports matplotlib.
 
 Figures are made without pyplot: no window opens, and figures share no state. Symbols: N molecules,
-magnitudes in debye.
+magnitudes in debye. The page is composed in `html_page.py`, errors are computed in
+`dipkit.estimator.metrics`.
 """
 
 from __future__ import annotations

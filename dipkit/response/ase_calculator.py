@@ -1,6 +1,7 @@
 """`DipkitCalculator`: charges and dipoles of a fitted model for ASE.
 
-ASE's dipole is in e*angstrom, dipkit's in debye. There are no energies and no forces.
+ASE's dipole is in e*angstrom, dipkit's in debye. There are no energies and no forces. Derivatives
+of dipoles are in `derivatives.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class DipkitCalculator(Calculator):
     Raises
     ------
     InputError
-        If the baseline of the model is "given": it does not follow the atoms.
+        If the baseline of the model is "given": it does not change when atoms move.
     PropertyNotImplementedError
         If an energy, forces or another property is asked for.
     CalculationFailed
@@ -133,7 +134,7 @@ class DipkitCalculator(Calculator):
         """
         if name not in self.implemented_properties:
             raise PropertyNotImplementedError(
-                f"{name}: dipkit predicts charges and dipoles alone. Use another calculator for "
+                f"{name}: dipkit predicts only charges and dipoles. Use another calculator for "
                 "energies and forces, and this one for dipoles."
             )
         return super().get_property(  # type: ignore[no-untyped-call]

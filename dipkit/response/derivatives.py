@@ -172,7 +172,7 @@ def _of_expansions(
 
 
 def _projected(raw: FloatArray, one: Molecules) -> FloatArray:
-    """Apply the projector: derivatives of learned charges from those before it."""
+    """Apply the projector to derivatives of charges before charge conservation."""
     return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
 
 

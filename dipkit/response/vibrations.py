@@ -212,8 +212,8 @@ def _vibrational_space(atoms: Atoms) -> FloatArray:
     shifts = [np.tile(axis, (len(atoms), 1)) for axis in axes]
     turns = [np.cross(axis, arms) for axis in axes]
     weighted = np.sqrt(mass)[:, None] * np.array([shifts, turns])
-    # Translations and rotations are scaled apart. Rotations are not scaled one by one: that about
-    # the axis of a linear molecule is noise, and would count as a motion.
+    # Translations and rotations are scaled separately. Rotations are not scaled one by one: the
+    # rotation about the axis of a linear molecule is noise, and would count as a motion.
     rigid = weighted.reshape(2, 3, -1)
     rigid /= np.linalg.norm(rigid, axis=2).max(axis=1)[:, None, None]
     _, strengths, directions = np.linalg.svd(rigid.reshape(6, -1))

@@ -1,9 +1,9 @@
-"""Choosing parameters: Optuna studies, cross-validation that shares work between folds.
+"""Choice of parameters: Optuna studies, cross-validation that shares work between folds.
 
 Begin with `search_cv.py`, the estimator `DipoleSearchCV`. It draws from a space (`space.py`), runs
 trials (`trial.py`) in a study (`study.py`) and compares the best one with the untuned estimator
-(`guard.py`). `fold_grid.py` scores a grid of penalties for the price of little more than one fit.
-Names of the model's parameters are in `ridge_parameters.py` alone.
+(`guard.py`). `fold_grid.py` scores a grid of penalties in little more time than one fit.
+Names of the model's parameters are only in `ridge_parameters.py`.
 
 Not here: the model and its errors (`estimator/`), figures that are not of a study (`report/`), the
 command `dipkit tune` (`cli/`).

@@ -1,7 +1,7 @@
 """Descriptors of the molecules of a search, kept from trial to trial.
 
-Descriptors are kept scale by scale: a trial that changes one scale computes that one. Weights of
-scales are put in afterwards. How descriptors are computed is in `descriptors/`.
+Descriptors are kept scale by scale: a trial that changes one scale computes only this scale.
+Weights of scales are added afterwards. How descriptors are computed is in `descriptors/`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CACHE_SHARE = 0.25
 
 
 class DescriptorCache:
-    """Describe the same molecules with the steps of one pipeline after the other.
+    """Describe the same molecules with the first steps of many pipelines.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ class DescriptorCache:
         return descriptors
 
     def __getstate__(self) -> dict[str, Molecules]:
-        """Leave what is kept and the lock behind: a worker process begins anew."""
+        """Leave out the kept descriptors and the lock: a worker process begins without them."""
         return {"molecules": self.molecules}
 
     def __setstate__(self, state: dict[str, Molecules]) -> None:
-        """Begin anew."""
+        """Begin without kept descriptors."""
         self.__init__(state["molecules"])  # type: ignore[misc]

@@ -4,7 +4,7 @@ One basis serves all folds, and its inducing environments are chosen among all m
 fold we project out the directions that are spanned only by environments of held-out molecules;
 otherwise the score would be optimistic: a sharp kernel would look better than it is for molecules
 that it has not seen. Symbols: folds k, r basis functions, orthonormal directions (r, m_k), problems
-b = 1..B, each of a fold k(b).
+b = 1..B, each of a fold k(b). How the problems use them is in `fold_problem.py`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def find_excluded(
     """Find the directions (r, m) that only environments of molecules outside `train` add.
 
     With the whitening W = V L^-1/2 of an element, its environments have the basis functions
-    K W = V L^1/2. What those of the training part do not reach, up to the eigenvalue cut, would
-    not be in a basis of their own.
+    K W = V L^1/2. Directions that those of the training part do not reach, up to the eigenvalue
+    cut, would not be in a basis of the training part alone.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _not_reached(functions: FloatArray, eigenvalue_cut: float) -> FloatArray:
 
 
 def hold_at_zero(matrix: Array, directions: Array, backend: Backend) -> Array:
-    """Add, in place, a penalty to a matrix (r, r) that holds the directions (r, m) at zero."""
+    """Add, in place, a penalty to a matrix (r, r) that keeps the directions (r, m) at zero."""
     size = PENALTY * float(backend.xp.max(backend.diagonal(matrix)))
     matrix += (size * directions) @ directions.T
     return matrix
@@ -82,7 +82,7 @@ def hold_at_zero(matrix: Array, directions: Array, backend: Backend) -> Array:
 def projection(
     excluded: Sequence[Array], fold: Indices, backend: Backend
 ) -> Callable[[Array, Indices], Array]:
-    """Return the function that takes the excluded directions out of the weights of problems.
+    """Return the function that removes the excluded directions from the weights of problems.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Folds that are fitted anew, each as a joblib task: where a grid over folds cannot be used.
+"""Folds that are fitted separately, each as a joblib task, where a grid over folds cannot be used.
 
 Symbols: N molecules; a fold is a pair of index arrays, molecules that train and molecules that are
-held out. What is tried and how trials are scored is in `trial.py`.
+held out. The parameters of trials, and their scores, are in `trial.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .scoring import Scorer, score_model
 __all__ = ["Score", "fit_folds", "fit_last", "signed_errors"]
 
 FloatArray = NDArray[np.float64]
-# What is computed with a model fitted to a fold, its held-out molecules and their weights.
+# Function of a model fitted to a fold, its held-out molecules and their weights.
 Measure: TypeAlias = Callable[[BaseEstimator, Molecules, FloatArray], FloatArray]
 
 
@@ -50,7 +50,7 @@ def fit_folds(
     Yields
     ------
     ndarray
-        What `measure` returns for each fold, in order.
+        Result of `measure` for each fold, in order.
     """
     task = joblib.delayed(_fit_fold)
     tasks = [task(last, described, weights, fold, measure) for fold in folds]
@@ -59,7 +59,7 @@ def fit_folds(
 
 def fit_last(last: BaseEstimator, described: Molecules, weights: FloatArray) -> BaseEstimator:
     """Fit a clone of the last step to all of some molecules."""
-    # Labels ride on the molecules; other estimators than ours want magnitudes.
+    # Labels are on the molecules; estimators of other packages need magnitudes.
     y = None if isinstance(last, DipoleKernelRidge) else described.dipole_magnitude
     keywords = {} if (weights == 1).all() else {"sample_weight": weights}
     return clone(last).fit(described, y, **keywords)

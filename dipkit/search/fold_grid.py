@@ -1,7 +1,8 @@
 """Cross-validation over a grid of (alpha, lambda) for one setting of everything else.
 
 All folds and all lambdas advance together (`learning/reweighted.py`) while alpha falls, and each
-minimum is the start of the next. What they share is in `fold_problem.py`.
+minimum is the start of the next. Data that all problems share are in `fold_problem.py`.
+
 Symbols: N molecules, k folds, grid of n_alphas x n_weights, problems b = 1..B, one for each pair
 (lambda, fold), errors |mu| - m in debye.
 """
@@ -39,9 +40,9 @@ Indices = NDArray[np.intp]
 # the others: a grid ranks its points, and the best one is fitted in full afterwards.
 GRID_TOL = 5e-4
 GRID_ITERATIONS = 25
-# For other losses than the squared one the matrix is that of the squared loss: slow convergence.
+# Other losses use the matrix of the squared loss here, so that they converge slowly.
 SLOW_ITERATIONS = 100
-# Two neighbouring alphas share a factorisation, in between, where they are no farther apart.
+# Two neighbouring alphas share a factorisation, made between them, if their ratio is at most this.
 SHARED_RATIO = 4.0
 
 
@@ -57,7 +58,7 @@ def cross_validate_grid(
     sample_weight: ArrayLike | None = None,
     tol: float = GRID_TOL,
 ) -> FloatArray:
-    """Mean absolute held-out error of each fold at each point of the grid.
+    """Compute the mean absolute held-out error of each fold at each point of the grid.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ class FoldGrid:
             between = float(np.exp(np.log(self.alphas[order[shared]]).mean()))
             factors = self._factors(objective.with_alpha(between), points, W)
             if not factors.good.any():
-                return  # a weaker ridge fails as well
+                return  # a smaller alpha would fail as well
             if not factors.good.all():
                 kept = np.flatnonzero(factors.good)
                 objective, W, points = objective.take(kept), take(W, kept), points[kept]
@@ -200,7 +201,7 @@ class FoldGrid:
     def _annealed(self, objective: JointObjective, points: NDArray[np.intp], W: Array) -> Array:
         """Follow the minimum of each fold (k, r) down to the strongest alpha of the grid.
 
-        Under so strong a penalty lambda hardly matters: its largest value stands for all.
+        Under such a strong penalty lambda hardly matters: its largest value is used for all.
         """
         largest = np.flatnonzero(points[:, 0] == self.charge_weights.argmax())
         objective, points = objective.take(largest), points[largest]
@@ -227,7 +228,7 @@ class FoldGrid:
         tol: float,
         limit: int,
     ) -> Array:
-        """Minimise, a share of the problems on each thread: too few for the threads of BLAS."""
+        """Minimise, a share of the problems on each thread: BLAS threads need larger matrices."""
         solver, backend = self.settings.solver, self.problem.backend
         limit = min(solver.max_iter, limit)
 
@@ -260,15 +261,15 @@ def _check(
     alphas: Sequence[float],
     charge_weights: Sequence[float],
 ) -> None:
-    """Refuse a grid that cannot be followed."""
+    """Refuse a grid that cannot be computed."""
     if isinstance(settings.start, RandomStart):
-        raise InputError('start: a grid follows one start, "random" has none. Use "auto".')
+        raise InputError('start: a grid needs one start, and "random" draws many. Use "auto".')
     for alpha in alphas:
         check_number("alpha", alpha, above=0.0)
     for weight in charge_weights:
         check_number("charge_weight", weight, above=None)
     if max(charge_weights) > 0 and not labels.has_charges:
         raise InputError(
-            "charge_weight: above 0 it needs charge labels; there are none. Pass charges=, or "
-            "use 0."
+            "charge_weight: values above 0 need charge labels, and there are none. Give charges=, "
+            "or use 0."
         )

@@ -1,8 +1,9 @@
-"""Labels of the folds: each fold sees the baseline as a fit to its training part would.
+"""Labels of the folds: each fold has the baseline of a fit to its training part.
 
 The factor b of a baseline is fitted to labels. In a fold it must be fitted to the training labels
-only, or the held-out labels would take part in the prediction. Symbols: N molecules, n atoms, folds
-k with factors b_k; charges p, baseline charges q0 in e; P subtracts the mean of each molecule.
+only, or the held-out labels would enter the prediction. Symbols: N molecules, n atoms, folds k with
+factors b_k; charges p, baseline charges q0 in e; P subtracts the mean of each molecule. The factor
+of one fit is in `dipkit.estimator.baseline_factor`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Fold = tuple[Indices, Indices]
 
 @dataclass(frozen=True)
 class FoldLabels:
-    """Labels of all molecules, and what the baseline of each fold makes of them.
+    """Labels of all molecules, with the baseline of each fold.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def _training(labels: FitLabels, train: Indices) -> FitLabels:
 
 
 class ChargeSet:
-    """Charges of one kind: what is learned from them in a fold is P (p - b_k q0).
+    """Charges of one kind; a fold learns P (p - b_k q0).
 
     The term of a fold is linear and quadratic in b_k, so that sums over p and over q0 give the
     terms of all folds.

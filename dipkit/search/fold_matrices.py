@@ -1,8 +1,9 @@
 """Normal matrices of the problems of a grid over folds, and their factors.
 
-With magnitudes, iterations are several whichever the matrix, and one for all folds is enough, with
-directions as in a fit. A vector makes the problem of a fold quadratic: with a matrix of its own one
-iteration solves it. Symbols: N molecules, folds k, matrices (r, r).
+With magnitudes several iterations are needed with any matrix. Then one matrix for all folds is
+enough, with directions as in a fit. With vectors the problem of a fold is quadratic: one iteration
+with the matrix of this fold solves it. Symbols: N molecules, folds k, matrices (r, r). Matrices of
+a single fit are in `dipkit.learning.normal_matrices`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Key = tuple[int | None, float]
 
 
 class FoldMatrices:
-    """Sums of the dipole rows, and the matrices that are made of them.
+    """Sums of the dipole rows, and the matrices that are computed from them.
 
     Parameters
     ----------
@@ -40,14 +41,14 @@ class FoldMatrices:
 
     def __init__(self, problem: FoldedProblem):
         self._problem, target = problem, problem.labels.target
-        #: Whether each fold has a matrix of its own.
-        self.own = bool(target.has_vector.mean() > 0.5)
-        self.directed = not self.own and problem.settings.solver.memory > 0
+        #: Whether each fold has its own matrix.
+        self.per_fold = bool(target.has_vector.mean() > 0.5)
+        self.directed = not self.per_fold and problem.settings.solver.memory > 0
         self._shares = transverse_shares(target) if self.directed else np.ones(len(target.weights))
         rows, backend, labelled = problem.rows, problem.backend, problem.labelled
         self._total = weighted_gram(rows, self._shares * labelled, backend)
         self._left_out = []
-        if self.own:
+        if self.per_fold:
             self._left_out = [
                 weighted_gram(rows, np.where(inside, 0.0, labelled), backend)
                 for inside in problem.weights > 0
@@ -71,7 +72,7 @@ class FoldMatrices:
             total = problem.backend.xp.asarray(total, copy=True)
             weights = (1 - self._shares) * problem.labelled
             directed_gram(problem.rows, directions, weights, problem.backend, out=total)
-        folds = fold.tolist() if self.own else [None] * len(fold)
+        folds = fold.tolist() if self.per_fold else [None] * len(fold)
 
         def matrix(key: Key) -> Array:
             return self._matrix(total, *key, objective.alpha)
@@ -80,7 +81,7 @@ class FoldMatrices:
         return SharedFactors(problem.backend, matrix, keys)
 
     def _matrix(self, total: Array, fold: int | None, charge_weight: float, alpha: float) -> Array:
-        """Return the matrix of a fold, of all molecules less those left out; or that of all."""
+        """Return the matrix of a fold, or that of all molecules."""
         problem = self._problem
         if fold is None:
             matrix = total / float(problem.labelled.sum())

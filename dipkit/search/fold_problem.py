@@ -1,9 +1,9 @@
-"""What all problems of a grid over folds share: labels, basis, dipole rows, terms, matrices.
+"""Data that all problems of a grid over folds share: labels, basis, dipole rows, terms.
 
-One basis serves all folds: its inducing environments are chosen among all molecules, without a look
-at any label. The dipole rows D (3 N, r) hold the predictions of every molecule, mu = mu0 + D w, and
-sums over the training part of a fold are those over all molecules less those over the held-out
-ones: a whole grid costs each kernel value once. How the grid is followed is in `fold_grid.py`.
+One basis serves all folds: its inducing environments are chosen among all molecules, without using
+any label. The dipole rows D (3 N, r) give the predictions of every molecule, mu = mu0 + D w. Sums
+over the training part of a fold are those over all molecules minus those over the held-out ones.
+So a whole grid computes each kernel value once. The steps of the grid are in `fold_grid.py`.
 
 Symbols: N molecules, folds k, problems b = 1..B, each of a fold k(b) and with its own lambda.
 """
@@ -62,7 +62,7 @@ class FoldedProblem:
         Its alpha and charge weight are not read.
     folds : sequence of (train, test)
     n_weights : int
-        Charge weights lambda of the grid: so many matrices are held for each fold.
+        Charge weights lambda of the grid: the number of matrices in memory for each fold.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FoldedProblem:
         return FoldTerms([(self.penalty, np.ones(len(fold)))], fold, self.backend)
 
     def starts(self) -> Array:
-        """Return first weights of each fold (k, r), from the charges of its training part."""
+        """Return the start of each fold (k, r), from the charges of its training part."""
 
         def start(k: int) -> Array:
             term = self.start_term.training[k]
@@ -137,7 +137,7 @@ class FoldedProblem:
         return projection(self.excluded, every, self.backend)(starts, every)
 
     def each(self, function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-        """Apply a function to each item, on threads of their own where BLAS would have some."""
+        """Apply a function to each item, on as many threads as BLAS may use."""
         n_threads = min(count_threads(), len(items)) if self.backend.on_host else 1
         return list(in_order(function, items, n_threads))
 
@@ -154,7 +154,7 @@ class FoldedProblem:
         return weights
 
     def _charge_sets(self) -> list[ChargeSet]:
-        """Charges of the start, and those of the objective where they are others."""
+        """Charges of the start, and those of the objective if they differ."""
         labels = self.fold_labels.raw
         bare = labels.molecules.replace(baseline_charges=None)
         start = start_charges(bare, labels.charges, self.start)
@@ -227,7 +227,7 @@ class FoldedProblem:
 
 
 def _choose_basis(molecules: Molecules, settings: Settings) -> tuple[Basis, dict[int, Indices]]:
-    """Choose the basis of a fit to all molecules; return it, and whose environments it has."""
+    """Choose the basis of a fit to all molecules; return it with the molecules of its atoms."""
     assert molecules.features is not None, "molecules with descriptors expected"
     parameters, kernel, backend = settings.basis, settings.kernel, get_backend(settings.device)
     dipoles = float(parameters.atomic_dipoles)

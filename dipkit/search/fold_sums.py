@@ -1,6 +1,6 @@
 """Sums over the training part of every fold, each molecule seen once where that is possible.
 
-Symbols: N molecules, folds k, dipole rows D (3 N, r) in debye / e. What the terms are for is in
+Symbols: N molecules, folds k, dipole rows D (3 N, r) in debye / e. The terms are used in
 `fold_problem.py`.
 """
 
@@ -41,7 +41,7 @@ def accumulate_folds(
 ) -> tuple[Array, list[FoldedTerm]]:
     """Compute the dipole rows of all molecules, and the charge terms of all folds.
 
-    Sums go over groups of molecules that are left out of the same folds: each is seen once.
+    Sums are over groups of molecules that are left out of the same folds, each molecule once.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def accumulate_folds(
 
 
 def _differences(total: TermSum, left_out: list[TermSum]) -> FoldedTerm:
-    """Subtract what each fold leaves out; one after the other, as matrices are large."""
+    """Subtract the sum that each fold leaves out, fold by fold, because matrices are large."""
     whole = total.finish()
     training = []
     while left_out:
@@ -112,7 +112,7 @@ def fold_quadrupoles(labels: FoldLabels, basis: Basis, folds: Sequence[Fold]) ->
                 f"cv: fold {k} trains on no molecule with a quadrupole. Use fewer folds, or "
                 "quadrupole_weight=0."
             )
-        if labels.has_baseline:  # the labels of each fold are different ones
+        if labels.has_baseline:  # the labels differ from fold to fold
             training.append(accumulate_quadrupoles(labels.in_fold(k), basis, inside))
         else:
             training.append(total - accumulate_quadrupoles(labels.raw, basis, weights - inside))
@@ -126,7 +126,7 @@ def fold_directions(
     weights: FloatArray,
     backend: Backend,
 ) -> FoldedTerm:
-    """Sum the pull towards the baseline's directions, of all molecules and of each fold.
+    """Sum the direction term, of all molecules and of the training part of each fold.
 
     Parameters
     ----------

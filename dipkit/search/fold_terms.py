@@ -1,8 +1,10 @@
 """Quadratic terms of the folds, and of the problems of a grid.
 
-A term of the training part of a fold is the term of all molecules less that of those held out.
+A term of the training part of a fold is the term of all molecules minus that of those held out.
+
 Symbols: folds k, problems b = 1..B, each of a fold k(b) and with its own lambda; weights W (B, r);
-factors lambda / n, with n the weight of the labels in the training part.
+factors lambda / n, with n the weight of the labels in the training part. Sums over molecules are in
+`fold_sums.py`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ sample weights s_A; gain g_A = l_A(untuned) - l_A(tuned).
     error^2 = n / (n - 1) sum_A s_A^2 (g_A - gain)^2 / S^2
 
 which is the usual standard error of a mean where weights are equal.
+
+The decision is made in `search_cv.py`, other folds come from `splits.py`.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean loss of the untuned estimator less that of the best trial.
+    """Mean loss of the untuned estimator minus that of the best trial.
 
     Parameters
     ----------
     mean, error : float
-        And its standard error; debye, or debye^2 for "rmse". NaN without a comparison.
+        The gain and its standard error; debye, or debye^2 for "rmse". NaN without a comparison.
     compared : bool
-        Whether there is anything to decide by.
+        Whether the two were compared.
     """
 
     mean: float
@@ -45,7 +47,7 @@ class Gain:
     compared: bool
 
     def exceeds(self, guard: float) -> bool:
-        """Whether the gain is more than so many standard errors."""
+        """Whether the gain is more than this number of standard errors."""
         return self.mean > guard * self.error
 
 
@@ -53,7 +55,7 @@ NOTHING = Gain(np.nan, np.nan, compared=False)
 
 
 def compare(task: SearchTask, params: Params, fold_sets: Sequence[list[Fold]]) -> Gain:
-    """Measure what parameters gain over those of the untuned estimator.
+    """Measure the gain of parameters over those of the untuned estimator.
 
     Parameters
     ----------
@@ -66,9 +68,9 @@ def compare(task: SearchTask, params: Params, fold_sets: Sequence[list[Fold]]) -
     Returns
     -------
     Gain
-        Without molecules that the untuned estimator cannot predict. Nothing is compared where the
-        scoring is no mean over molecules, or the untuned estimator fails. A gain of NaN, which
-        exceeds nothing, where the parameters fail in these folds.
+        Molecules that the untuned estimator cannot predict do not count. Nothing is compared where
+        the scoring is not a mean over molecules, or where the untuned estimator fails. The gain is
+        NaN, which exceeds no limit, where the parameters fail in these folds.
     """
     if not is_mean(task.scoring) or not fold_sets:
         return NOTHING

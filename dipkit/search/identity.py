@@ -1,9 +1,9 @@
-"""What a study belongs to: short digests of everything that its scores depend on.
+"""Identity of a study: short digests of everything that its scores depend on.
 
-A study that is resumed must be about the same data, folds, estimator, space, grid and scoring;
+A study that is resumed must have the same data, folds, estimator, space, grid and scoring;
 otherwise its trials could not be compared. Where and how fast scores are computed does not count.
-Functions are known by their module and name: a function that changes under its name goes
-unnoticed.
+Functions are identified by module and name: a change of the code of a function is not noticed. The
+comparison with a stored study is in `study.py`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def identity_of(task: SearchTask) -> dict[str, str]:
     Returns
     -------
     dict
-        By the name that an error message gives to the thing; the same in every process.
+        By the names that error messages use; the same in every process.
     """
     parts = {
         "space": _of_space(task.space),
@@ -66,7 +66,7 @@ def _of_estimator(estimator: BaseEstimator) -> dict[str, str]:
 
 
 def _of_data(labels: FitLabels) -> dict[str, str]:
-    """All arrays of the molecules but their names, the given weights and descriptors included."""
+    """All arrays of the molecules except names, and the given weights and descriptors."""
     m, target = labels.molecules, labels.target
     arrays = {
         "numbers": m.numbers,
@@ -95,7 +95,7 @@ def _of_value(value: object) -> str:
         return f"{value.__module__}.{name}"
     try:
         return str(joblib.hash(value))
-    except Exception:  # what cannot be pickled
+    except Exception:  # the value cannot be pickled
         return repr(value)
 
 

@@ -1,7 +1,7 @@
-"""Objects of Optuna: distributions, samplers, pruners, storages, figures. The door for optuna.
+"""Objects of Optuna: distributions, samplers, pruners, storages, figures.
 
-All other modules get them here. Optuna is loaded when a function is called, never at import. How
-studies are opened and run is in `study.py`, what is drawn in `space.py`.
+No other module imports optuna, which is loaded when a function is called, never at import. How
+studies are opened and run is in `study.py`, which parameters are drawn in `space.py`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def distribution_of(entry: object) -> BaseDistribution:
     if isinstance(entry, list):
         return CategoricalDistribution(entry)
     if not isinstance(entry, Mapping):
-        raise TypeError(f"{type(entry).__name__} is no range")
+        raise TypeError(f"{type(entry).__name__} is not a range")
     settings = dict(entry)
     kind = IntDistribution if settings.pop("int", False) else FloatDistribution
     return kind(**settings)
@@ -116,7 +116,7 @@ def suggest(trial: BaseTrial, name: str, distribution: BaseDistribution) -> obje
 
 
 def fixed_trial(trial: FrozenTrial) -> FixedTrial:
-    """Return a trial that draws what another one drew."""
+    """Return a trial that draws the same values as another one."""
     from optuna.trial import FixedTrial
 
     return FixedTrial(trial.params)
@@ -174,7 +174,7 @@ def stop_after(n_trials: int) -> MaxTrialsCallback:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Optuna, which logs every trial to stderr; the caller shows what is of use."""
+    """Silence Optuna, which logs every trial to stderr; the caller reports what is useful."""
     import optuna
 
     before = optuna.logging.get_verbosity()
@@ -186,7 +186,7 @@ def quiet() -> Iterator[None]:
 
 
 def default_sampler(seed: int | None, n_before: int = 0) -> BaseSampler:
-    """Optuna's default sampler; with other random numbers after `n_before` trials."""
+    """Return Optuna's default sampler; its random numbers depend on `n_before` as well."""
     from optuna.samplers import TPESampler
 
     if seed is not None:
@@ -200,7 +200,7 @@ def default_pruner(folds_apart: bool) -> BasePruner:
     Parameters
     ----------
     folds_apart : bool
-        Whether folds are computed one after the other: otherwise there is nothing to stop.
+        Whether folds are computed one after the other. If not, no trial is stopped.
     """
     from optuna.pruners import MedianPruner, NopPruner
 
@@ -230,7 +230,7 @@ def open_storage(storage: Storage) -> str | BaseStorage | None:
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT}})
     from sqlalchemy.pool import NullPool
 
-    # Trials take seconds and ask rarely: connections are not kept, so that none is left open.
+    # Trials take seconds and use the storage rarely: connections are not kept open.
     return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
 
 

@@ -1,4 +1,7 @@
-"""Completed trials as a table of the form that searches of scikit-learn have: ``cv_results_``."""
+"""Completed trials as a table in the form of scikit-learn's searches, ``cv_results_``.
+
+Trials are run in `study.py`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def cv_results(
     dict
         ``param_*`` (masked where a trial has none), ``params``, ``split{i}_test_score``,
         ``mean_test_score``, ``std_test_score``, ``rank_test_score`` (1 is the best), ``seconds``;
-        one entry a trial.
+        one entry for each trial.
     """
     params = [params_of(trial) for trial in trials]
     splits = np.array([trial.user_attrs["splits"] for trial in trials])

@@ -1,8 +1,8 @@
-"""Names and meanings of the model's parameters that a search uses: the only place that spells them.
+"""Names and meanings of the model's parameters that a search uses, in one place.
 
 Names are those of `default_model()` (``dipolekernelridge__...``) or, where a constant says so, of
-its last step alone. Other modules of this room know a model by these constants and functions. What
-the parameters do is in `estimator/`.
+its last step alone. Other modules of this room use these constants and functions. What the
+parameters do is in `estimator/`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHARGE_DISCREPANCY = "charge_discrepancy"
 DEGREE, N_INDUCING = "basis__kernel__degree", "basis__n_inducing"
 
 # Parameters, by the last part of their names, that change where or how fast a model is computed,
-# and no score. The steps of a pipeline are there under their own names.
+# but no score. The steps of a pipeline are listed under their own names.
 WITHOUT_EFFECT = frozenset(("device", "n_jobs", "memory", "verbose", "on_demand", "steps"))
 
 
@@ -48,7 +48,7 @@ def last_step(estimator: BaseEstimator) -> BaseEstimator:
 
 
 def last_step_prefix(estimator: BaseEstimator) -> str:
-    """Return what stands before the names of the last step's parameters."""
+    """Return the prefix of the names of the last step's parameters."""
     return f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
 
 
@@ -73,13 +73,13 @@ def untuned_penalties(ridge: DipoleKernelRidge, labels: FitLabels) -> tuple[floa
 
 
 def baseline_of(estimator: BaseEstimator) -> Baseline | None:
-    """Baseline of the last step; None where it has none, or is no `DipoleKernelRidge`."""
+    """Baseline of the last step; None without one, or if the step is no `DipoleKernelRidge`."""
     last = last_step(estimator)
     return make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
 
 
 def with_given_baseline(ridge: DipoleKernelRidge) -> DipoleKernelRidge:
-    """Return a copy that takes the baseline that the molecules carry."""
+    """Return a copy with the baseline "given": that of the molecules."""
     baseline = make_baseline(ridge.baseline)
     assert baseline is not None
     copy: DipoleKernelRidge = clone(ridge)

@@ -1,7 +1,8 @@
-"""How held-out molecules are scored: by name, by what scikit-learn takes, with sample weights.
+"""Scores of held-out molecules, by name or by a scorer of scikit-learn, with sample weights.
 
-Symbols: errors e_A = |mu_A| - m_A in debye, sample weights s_A. Scores are higher where better:
-the score "mae" is minus sum_A s_A |e_A| / sum_A s_A.
+Symbols: errors e_A = |mu_A| - m_A in debye, sample weights s_A. Higher scores are better: the score
+"mae" is minus sum_A s_A |e_A| / sum_A s_A. Errors of a final model are in
+`dipkit.estimator.metrics`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LOSSES: dict[str, Callable[[FloatArray], FloatArray]] = {"mae": np.abs, "rmse": 
 
 
 def can_grid(estimator: BaseEstimator, scoring: Scoring) -> bool:
-    """Whether a grid over folds does what fits of this estimator would do."""
+    """Whether a grid over folds gives the same scores as fits of this estimator."""
     return follows_one_start(last_step(estimator)) and is_mean(scoring)
 
 
@@ -43,7 +44,7 @@ def is_mean(scoring: Scoring) -> bool:
 
 
 def make_scorer(scoring: Scoring, estimator: BaseEstimator) -> Scorer:
-    """Return the scorer of a name, or what scikit-learn makes of it.
+    """Return the scorer of a name, or the scorer that scikit-learn makes of `scoring`.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def score_model(
     X : Molecules, list of ase.Atoms or path
     y : array-like of shape (n_molecules,) or None
     sample_weight : array-like of shape (n_molecules,) or None
-        Passed on if weights differ and the scorer takes ``sample_weight``. Molecules of weight 0
+        Given to the scorer if weights differ and it takes ``sample_weight``. Molecules of weight 0
         are left out in any case.
     """
     if sample_weight is None:

@@ -1,9 +1,10 @@
 """`DipoleSearchCV`: hyperparameter search with Optuna over the whole model.
 
-Each trial draws what changes descriptors or kernel, and scores a whole grid of (alpha, lambda) at
-the price of a few fits (`fold_grid.py`). Symbols: N molecules, k folds; scores are negative errors
-in debye, higher is better. What is drawn is in `space.py`, what a trial computes in `trial.py`, how
-studies are kept in `study.py`, the comparison with the untuned estimator in `guard.py`.
+Each trial draws parameters of descriptors or kernel, and scores a whole grid of (alpha, lambda) in
+the time of a few fits (`fold_grid.py`). Symbols: N molecules, k folds; scores are negative errors
+in debye, higher is better. Not here: the parameters to draw (`space.py`), the computation of a
+trial (`trial.py`), studies and their storage (`study.py`), the comparison with the untuned
+estimator (`guard.py`).
 """
 
 from __future__ import annotations
@@ -57,21 +58,21 @@ class DipoleSearchCV(BaseEstimator):
         Optuna distributions by parameter name, or a function from a trial to parameters; None is
         `default_space()`.
     grid : dict, bool, default=True
-        ``{"alpha": [...], "charge_weight": [...]}`` to score in each trial, at little cost; True
+        ``{"alpha": [...], "charge_weight": [...]}`` to score in each trial, in little time; True
         is `default_grid()` around the alpha and charge weight of the untuned estimator. A
-        parameter that `space` names is not on the grid. False fits every fold anew, and so does a
-        search that the grid cannot serve: another estimator or scoring, or random starts.
+        parameter that `space` names is not on the grid. False fits every fold separately. So does
+        a search for which the grid cannot be used: another estimator or scoring, or random starts.
     n_trials : int, default=60
         Finished trials in the study at the end, including earlier ones and those of other
         processes.
     timeout : float, default=None
         Seconds after which no trial begins.
     cv : int, splitter or iterable of (train, test), default=5
-        A number of folds always shuffles in the same way, so that workers of a study agree. A
-        splitter sees the molecules that can be scored; given indices count all molecules.
+        A number of folds always shuffles in the same way, so that workers of a study have the same
+        folds. A splitter gets the molecules that can be scored; given indices count all molecules.
     scoring : {"mae", "rmse"}, str or callable, default="mae"
-        Error of the magnitudes, with sample weights; or what scikit-learn takes, higher is better
-        (a callable without ``sample_weight`` scores all held-out molecules alike).
+        Error of the magnitudes, with sample weights; or a scoring of scikit-learn, where higher is
+        better (a callable without ``sample_weight`` gives all held-out molecules the same weight).
     sampler, pruner : optuna objects, default=None
         None is the TPE sampler, and the median pruner after ten trials; no pruner with a grid,
         since all folds of a trial are then computed together.
@@ -92,22 +93,22 @@ class DipoleSearchCV(BaseEstimator):
         The best trial is taken only if its gain over the untuned estimator is more than this
         number of standard errors; otherwise the untuned parameters are kept. The gain is the
         mean difference of their losses on the same held-out molecules, in two other sets of folds
-        than the set that chose the trial. Without this comparison a search with
-        few molecules takes parameters that suit only its folds. None always takes the best trial,
-        and so does a scoring that is no mean over molecules.
+        than the set that chose the trial. Without this comparison a search with few molecules
+        takes parameters that suit only its folds. None always takes the best trial, and so does a
+        scoring that is not a mean over molecules.
 
     Attributes
     ----------
     best_params_ : dict
         Of the best trial, or of the untuned estimator where `kept_untuned_`.
     best_score_ : float
-        Of the best trial. Optimistic: it was chosen as the best. Measure the model on molecules
-        held out of `fit`.
+        Of the best trial. The score is optimistic, because the trial was chosen as the best.
+        Measure the model on molecules held out of `fit`.
     kept_untuned_ : bool
         Whether the gain of the best trial was too small, or the best trial failed in the other
         folds.
     gain_, gain_error_ : float
-        Mean loss of the untuned estimator on held-out molecules, less that of the best trial, and
+        Mean loss of the untuned estimator on held-out molecules, minus that of the best trial, and
         its standard error; debye, or its square with ``"rmse"``. NaN without a comparison.
     best_estimator_ : estimator
         Only with `refit`; `save_model` writes it.
@@ -240,12 +241,12 @@ class DipoleSearchCV(BaseEstimator):
         charges: ArrayLike | Sequence[ArrayLike] | None,
         sample_weight: ArrayLike | None,
     ) -> SearchTask:
-        """Check parameters and data, and put together what trials need."""
+        """Check parameters and data, and collect what trials need."""
         estimator = default_model() if self.estimator is None else clone(self.estimator)
         check_whole("n_trials", self.n_trials, least=1)
         if self.guard is not None:
             check_number("guard", self.guard, above=None)
-        labels = _riding(read_labels(as_molecules(X), y, charges, sample_weight))
+        labels = _on_molecules(read_labels(as_molecules(X), y, charges, sample_weight))
         use_grid = self.grid is not False and can_grid(estimator, self.scoring)
         space = self.space
         if space is None:
@@ -280,7 +281,7 @@ class DipoleSearchCV(BaseEstimator):
         study.enqueue(self.study_, task.space, task.estimator.get_params(deep=True))
 
     def _store(self, task: SearchTask) -> None:
-        """Store what the study found."""
+        """Store the results of the study."""
         trials = study.completed(self.study_)
         best = max(trials, key=study.score_of)
         self.scorer_ = task.scorer
@@ -292,7 +293,7 @@ class DipoleSearchCV(BaseEstimator):
         self.best_params_ = task.params_of(best)
 
     def _guard(self, task: SearchTask) -> None:
-        """Compare the best trial with the untuned estimator, and return to that if in doubt."""
+        """Compare the best trial with the untuned estimator, which is kept if in doubt."""
         self.gain_ = self.gain_error_ = np.nan
         self.kept_untuned_ = False
         if self.guard is None or not is_mean(self.scoring):
@@ -305,14 +306,14 @@ class DipoleSearchCV(BaseEstimator):
             self.best_params_ = {name: untuned[name] for name in self.best_params_}
 
     def __sklearn_tags__(self) -> Tags:
-        """Say that X is no array."""
+        """Declare that X is not an array."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.target_tags.required = False
         return tags
 
 
-def _riding(labels: FitLabels) -> FitLabels:
+def _on_molecules(labels: FitLabels) -> FitLabels:
     """Put the dipole labels on the molecules, so that slices carry them."""
     target = labels.target
     riding = labels.molecules.replace(

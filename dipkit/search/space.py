@@ -1,9 +1,8 @@
 """Search spaces: the default one, spaces from JSON, their checks, and how a trial draws from them.
 
 A space maps parameter names to Optuna distributions, or is a function from a trial to parameters.
-Names of the model's parameters are in
-`ridge_parameters.py`, the grid that each trial scores in `grid.py`, how trials are run in
-`study.py`.
+Names of the model's parameters are in `ridge_parameters.py`, the grid that each trial scores is in
+`grid.py`, and running trials is in `study.py`.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ def _from_json(name: str, entry: object) -> BaseDistribution:
 
 
 def check_space(space: Space, known: Iterable[str]) -> None:
-    """Refuse a space that is empty or names what the model does not have.
+    """Refuse a space that is empty or names parameters that the model does not have.
 
     Raises
     ------

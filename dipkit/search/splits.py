@@ -2,7 +2,7 @@
 
 Symbols: N molecules; a fold is a pair of index arrays, molecules that train and molecules that are
 held out. Only molecules with a dipole label and a positive weight are held out; all others train in
-every fold, since their geometries and charges may help.
+every fold, since their geometries and charges may help. Scores of folds are in `trial.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from .ridge_parameters import baseline_of
 
 __all__ = ["CV", "Fold", "Splits", "scorable"]
 
-# Folds of the guard's own, where `cv` can give no others; and seeds tried to find others.
+# Folds that the guard shuffles itself where `cv` always gives the same folds; seeds that are tried
+# to find different folds.
 OWN_FOLDS = 5
 N_SEEDS = 10
 
@@ -54,10 +55,10 @@ class Splits:
     Parameters
     ----------
     cv : int, splitter or iterable of (train, test)
-        A number shuffles. Given indices count all molecules; a splitter sees only those that can
-        be scored.
+        A number shuffles. Given indices count all molecules; a splitter gets only the molecules
+        that can be scored.
     labels : FitLabels
-        With the dipole labels riding on the molecules.
+        Its molecules carry the dipole labels.
     groups : array-like of shape (n_molecules,), "formula" or None, default=None
         Molecules of one group, or of one sum formula, stay on one side of a fold.
 
@@ -69,7 +70,7 @@ class Splits:
     Raises
     ------
     InputError
-        If `cv` or `groups` is of another kind, or the molecules cannot be split like that.
+        If `cv` or `groups` is of another kind, or the molecules cannot be split in this way.
     """
 
     def __init__(self, cv: object, labels: FitLabels, groups: object = None):
@@ -89,12 +90,12 @@ class Splits:
         Parameters
         ----------
         n_sets : int
-            Sets of folds wanted.
+            Number of sets of folds.
 
         Returns
         -------
         list of lists of (train, test)
-            Fewer than wanted if molecules, or groups, are too few to be split in so many ways.
+            Fewer than `n_sets` if there are too few molecules, or groups, for so many splits.
         """
         found = self._shuffled(self.cv, n_sets)
         if found:
@@ -110,7 +111,7 @@ class Splits:
         return found
 
     def _shuffled(self, cv: KnownCV, n_sets: int) -> list[list[Fold]]:
-        """Shuffle into sets of folds that differ, from `folds` too; none if cv is fixed."""
+        """Shuffle into sets of folds that differ from each other and from `folds`, if possible."""
         sets: list[list[Fold]] = []
         seen = [_held_out(self.folds)]
         for seed in range(1, 1 + N_SEEDS):
@@ -129,7 +130,7 @@ class Splits:
             return [_given_fold(k, fold, self.can_score) for k, fold in enumerate(cv)]
         rest, scored = np.flatnonzero(~self.can_score), np.flatnonzero(self.can_score)
         groups = None if self.groups is None else self.groups[scored]
-        # Always the same folds: workers of one study share them, whatever their random_state.
+        # Always the same folds, whatever random_state: workers of one study share them.
         kind = KFold if groups is None else GroupKFold
         try:
             splitter = kind(cv, shuffle=True, random_state=seed) if isinstance(cv, int) else cv
@@ -148,9 +149,10 @@ class Splits:
         if found:
             action = f"compares them in {len(found[0])} folds of shuffled {what} instead"
         warnings.warn(
-            "cv: it always gives the same folds. They chose the best trial, so that a comparison "
-            f"with the untuned estimator in them would be optimistic. The guard {action}. Give cv "
-            "a number, or a splitter with a random_state; or switch the guard off: guard=None.",
+            "cv: this splitter always gives the same folds, and they chose the best trial: a "
+            f"comparison with the untuned estimator in them would be optimistic. The guard {action}"
+            ". Give cv a number, or a splitter with a random_state; or switch the guard off: "
+            "guard=None.",
             stacklevel=5,
         )
 

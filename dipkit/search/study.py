@@ -1,8 +1,8 @@
-"""Optuna studies: whose they are, how their trials run, which of them have a score.
+"""Optuna studies: opening, running of trials, trials with a score.
 
-A study is kept in memory or in a storage that several processes share. What a trial computes is in
-`trial.py`, what it draws in `space.py`, what makes two searches the same in `identity.py`; Optuna's
-own objects come from `optuna_objects.py`.
+A study is kept in memory or in a storage that several processes share. Not here: the computation of
+a trial (`trial.py`), the parameters to draw (`space.py`), the comparison of searches
+(`identity.py`), and objects of Optuna (`optuna_objects.py`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def open_study(
 
 
 def enqueue(study: Study, space: Space, untuned: Mapping[str, object]) -> None:
-    """Let the first trial have the untuned parameters, as far as the space contains them."""
+    """Give the first trial the untuned parameters, as far as the space contains them."""
     if callable(space) or study.get_trials(deepcopy=False):
         return
     inside = {

@@ -1,8 +1,8 @@
 """Figures of a study, and a page with them: history, importances, errors over alpha and lambda.
 
-The first two are Optuna's own plots, the last is drawn from the grid that every trial keeps. Scores
-of a study are negative errors in debye; figures show errors. What a study is, is in `study.py`; how
-pages and curves are drawn, in `report/`.
+The first two are plots of Optuna, the last is drawn from the grid that every trial keeps. Scores of
+a study are negative errors in debye; figures show errors. Studies are in `study.py`, pages and
+curves in `report/`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["grid_errors", "plot_study", "write_study_report"]
 
-# Trials whose curves are drawn beside that of the best one.
+# Trials whose curves are drawn in addition to that of the best one.
 N_CURVES = 10
 
 
@@ -107,7 +107,7 @@ def write_study_report(path: PathLike, study: Study, summary: Mapping[str, Any])
         gain = " ± ".join(_short(value) for value in summary["gain_debye"])
         verdict = "too little: untuned parameters kept" if summary["kept_untuned"] else "enough"
         errors.append(["gain of the best trial", f"{gain} ({verdict})"])
-    if "optimism_debye" in summary:  # molecules were kept out, and some of them predicted
+    if "optimism_debye" in summary:  # molecules were kept out, and some of them were predicted
         errors.append(["molecules kept out", f"{summary['held_out']['mae_debye']:.4f}"])
         errors.append(["optimism", f"{summary['optimism_debye']:+.4f}"])
     write_html_report(
@@ -161,7 +161,7 @@ def _draw_grid(axes: Axes, trials: list[FrozenTrial], name: str) -> None:
     positive = sorted({value for values, _ in curves for value in values if value > 0})
     draw_curves(axes, curves, ["best trial", f"next {len(curves) - 1}"])
     if any(0 in values for values, _ in curves):
-        # A logarithmic axis has no zero; here it is left of the others.
+        # A logarithmic axis has no zero; the point of lambda = 0 is left of the others.
         axes.set_xscale("symlog", linthresh=positive[0] if positive else 1.0)
     else:
         axes.set_xscale("log")

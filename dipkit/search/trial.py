@@ -1,7 +1,7 @@
-"""What one trial of a search computes: descriptors, folds, scores.
+"""Computation of one trial of a search: descriptors, folds, scores.
 
-Symbols: N molecules, k folds, a grid of n_alphas x n_weights; scores are higher where better. How
-trials are run, kept and resumed is in `study.py`; how molecules are split, in `splits.py`.
+Symbols: N molecules, k folds, a grid of n_alphas x n_weights; higher scores are better. How trials
+are run, kept and resumed is in `study.py`; how molecules are split is in `splits.py`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ __all__ = ["FAILURES", "SearchTask"]
 
 FloatArray = NDArray[np.float64]
 
-# Errors of a trial's parameters: recorded with their reason, and the study goes on.
+# Errors caused by a trial's parameters: they are recorded with their reason, and the study goes on.
 FAILURES = (DipkitError, ArithmeticError, np.linalg.LinAlgError, ValueError, MemoryError)
 
 
 class SearchTask:
-    """The function that a study maximises: a trial goes in, its score comes out.
+    """The function that a study maximises, from a trial to its score.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ class SearchTask:
         Never changed.
     space : dict or callable
     labels : FitLabels
-        The dipole labels ride on its molecules.
+        Its molecules carry the dipole labels.
     splits : Splits
     scoring : str or callable
 
     Attributes
     ----------
     grid : dict or None
-        Values of alpha and charge weight; None fits every fold anew.
+        Values of alpha and charge weight; None fits every fold separately.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class SearchTask:
         return Pipeline([*head.steps, (self.estimator.steps[-1][0], fitted)])
 
     def prepare(self, params: Params) -> tuple[Pipeline | None, Molecules, BaseEstimator]:
-        """Set parameters and do all that comes before the last step.
+        """Set parameters and run all steps before the last one.
 
         Returns
         -------

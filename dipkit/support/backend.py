@@ -1,10 +1,10 @@
-"""Array module and device: NumPy on the host, or CuPy on a GPU, behind one door.
+"""Array module and device: NumPy on the host, or CuPy on a GPU, behind one interface.
 
-Everything that differs between the two is here, so that no other module asks which one it has.
-Of `Backend.xp` other modules use only what the array API standard, NumPy and CuPy share. The rest
-are methods here: transfers (`asarray`, `to_host`), new arrays (`zeros`, `empty`), results written
-in place (`into`), rows at positions that the host knows (`take`, `put`), the diagonal, and
-factorisations, which raise on failure with both.
+Everything that differs between the two is here, so that other modules work with both. From
+`Backend.xp` other modules use only functions that the array API standard, NumPy and CuPy share. The
+rest are methods here: transfers (`asarray`, `to_host`), new arrays (`zeros`, `empty`), results
+written in place (`into`), rows at positions that are on the host (`take`, `put`), the diagonal, and
+factorisations, which raise on failure with both. Threads are in `blas_threads.py`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..exceptions import DeviceError
 from .system_memory import host_memory
 
-# An array of whichever library a backend computes with. CuPy carries no types, so that a type
-# checker can hold no more than the name.
+# An array of NumPy or of CuPy. CuPy has no types, so that a type checker sees only the name.
 Array: TypeAlias = Any
 # `numpy` or `cupy`, and the sparse module of either: untyped for the same reason.
 Module: TypeAlias = Any
 
 DEVICES = ("auto", "cpu", "cuda")
-# Modules that can do what the standard does not offer: `out=`, rows to write to by number, einsum.
+# Modules with functions outside the standard: `out=`, rows to write to by number, einsum.
 WRITES_IN_PLACE = ("numpy", "cupy")
 
 
@@ -55,16 +54,16 @@ class Backend:
         return self.name == "numpy"
 
     def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
-        """Travel by name: modules cannot be pickled, and a worker has its own device."""
+        """Pickle by name: modules cannot be pickled, and a worker has its own device."""
         return get_backend, ("cpu" if self.on_host else "cuda",)
 
     @property
     def place(self) -> tuple[str, int]:
-        """Name of the device that arrays go to now: what is kept there is kept under it."""
+        """Name and number of the current device, as the key of a cache of its arrays."""
         return self.name, int(self.xp.cuda.Device().id) if self.name == "cupy" else 0
 
     def asarray(self, array: ArrayLike | Array, dtype: DTypeLike | None = None) -> Array:
-        """Bring an array to the device; CuPy sends it through a pinned buffer of its own."""
+        """Bring an array to the device; CuPy uses a pinned buffer for the transfer."""
         return self.xp.asarray(array, dtype=dtype)
 
     def to_host(self, array: Array) -> NDArray[Any]:
@@ -76,18 +75,18 @@ class Backend:
         return self.xp.zeros(shape)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
-        """Make an array to be filled on the device, float64 unless told otherwise."""
+        """Make an array to be filled on the device, float64 by default."""
         return self.xp.empty(shape, dtype=dtype or self.xp.float64)
 
     def into(self, out: Array, function: Callable[..., Array], *arguments: Array) -> Array:
-        """Write ``function(*arguments)`` into an array and return that, without another one.
+        """Write ``function(*arguments)`` into an array without a temporary one, and return it.
 
         Parameters
         ----------
         out : array
             May be one of the arguments, or a view.
         function : callable
-            Of `xp`, one that NumPy and CuPy give an argument ``out``.
+            A function of `xp` that has an argument ``out`` in NumPy and in CuPy.
         *arguments : object
         """
         if self.name in WRITES_IN_PLACE:
@@ -134,13 +133,13 @@ class Backend:
             If the matrix is not positive definite or not finite.
         """
         if self.name == "numpy":
-            # LAPACK counts columns first: the transpose is the same matrix, and not copied.
+            # LAPACK needs Fortran order: the transpose is the same matrix, without a copy.
             factor, _ = scipy.linalg.cho_factor(
                 matrix.T, lower=True, overwrite_a=True, check_finite=False
             )
         else:
             factor = self.xp.linalg.cholesky(matrix)
-        # CuPy answers a failed factorisation with NaN, and LAPACK a matrix that holds NaN.
+        # CuPy returns NaN when a factorisation fails, and LAPACK returns NaN for a matrix with NaN.
         if not bool(self.xp.isfinite(factor.diagonal()).all()):
             raise np.linalg.LinAlgError("matrix is not positive definite, or not finite")
         return factor

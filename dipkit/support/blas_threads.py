@@ -1,9 +1,9 @@
-"""Threads: BLAS kept to one thread while our own threads work on pieces of a block.
+"""Threads: BLAS is limited to one thread while threads of Python work on pieces of a block.
 
 Begin with `in_order`. Gathers, powers and conversions between the matrix products run on one thread
-in NumPy; with pieces on threads all of them run on all threads. The number of threads is what the
-BLAS library would take, so that a worker that may use one core uses one. threadpoolctl enters here
-and nowhere else. Processes and clusters are not here (`parallel.py`).
+in NumPy; with pieces on threads all of them run on all threads. The number of threads is that which
+BLAS would use, so that a worker that may use one core uses one. No other module imports
+threadpoolctl. Processes and clusters are not here (`parallel.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Rows and columns up to which one BLAS thread factors and multiplies faster than several, which
-# wake, wait and get into each other's way: 0.7 of the time at 1,400 and 2,200, as long at 3,200.
+# wait for each other: 0.7 of the time at 1,400 and 2,200, the same time at 3,200.
 SMALL_MATRIX = 2500
 # Marks the threads of `in_order`.
 _local = threading.local()
@@ -30,7 +30,7 @@ _local = threading.local()
 
 @functools.cache
 def _pools() -> threadpoolctl.ThreadpoolController:
-    """Thread pools of the libraries that are loaded; to find them takes a millisecond."""
+    """Thread pools of the loaded libraries; finding them takes a millisecond."""
     return threadpoolctl.ThreadpoolController()
 
 
@@ -44,7 +44,7 @@ class _OneBLASThread:
 
     @property
     def is_set(self) -> bool:
-        """Whether anyone is inside."""
+        """Whether the limit is set."""
         return self._inside > 0
 
     def __enter__(self) -> None:
@@ -68,7 +68,7 @@ def _any_thread_may_set() -> Iterator[None]:
     """Let this thread change the limit, and any other later.
 
     From threadpoolctl 3.8 on, a thread that set a limit of OpenBLAS is the only one that can change
-    it. Here the last thread that leaves need not be the one that came first.
+    it. Here the last thread that leaves may be another one than the first that entered.
     """
     forget = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
     if forget is None:
@@ -83,7 +83,7 @@ _one_blas_thread = _OneBLASThread()
 
 
 def one_blas_thread() -> AbstractContextManager[None]:
-    """Keep BLAS to one thread in this process until the last that asked for this has left."""
+    """Keep BLAS to one thread in this process until the last of these contexts has ended."""
     return _one_blas_thread
 
 
@@ -113,7 +113,7 @@ def _mark() -> None:
 
 
 def one_of_many() -> bool:
-    """Return whether this is a thread of `in_order`, whose others use the rest of the cores."""
+    """Return whether this is a thread of `in_order`; its other threads use the other cores."""
     return getattr(_local, "one_of_many", False)
 
 

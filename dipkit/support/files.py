@@ -1,6 +1,7 @@
-"""Files: checks before reading, and writing that leaves nothing half-done.
+"""Files: checks before reading, and writing that leaves no incomplete file.
 
-A file is written aside, in the folder where it will live, and then takes its name in one step.
+A file is written to a temporary folder next to its place, and then gets its name in one step. File
+formats are not here (`dipkit.data.formats`).
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ def existing_file(path: PathLike) -> Path:
 def atomic_write(path: PathLike) -> Iterator[Path]:
     """Give a path to write to; it becomes `path` only when all went well.
 
-    The path given lies in a folder of its own beside `path` and has the same name. Whatever
-    fails, that folder is removed and an older file under `path` stays as it was.
+    The given path has the same name as `path` and lies in a temporary folder next to it. After any
+    failure this folder is removed, and an older file under `path` is unchanged.
 
     Raises
     ------
     InputError
-        If the place cannot be written, or writing fails (disk full), from the OSError.
+        If the place cannot be written, or writing fails (disk full).
 
     Examples
     --------

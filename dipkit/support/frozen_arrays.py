@@ -1,4 +1,7 @@
-"""A base for frozen dataclasses of arrays: read-only flags, pickling, unchecked construction."""
+"""A base for frozen dataclasses of arrays: read-only flags, pickling, unchecked construction.
+
+The arrays of molecules are in `dipkit.data.molecules`, which uses this base.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from numpy.typing import NDArray
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Clear the write flag of an array of our own."""
+    """Clear the write flag of an array that nobody else holds."""
     array.flags.writeable = False
     return array
 
 
 class FrozenArrays:
-    """Base of frozen dataclasses whose arrays are read-only; values may be cached beside them."""
+    """Base of frozen dataclasses whose arrays are read-only; other values may be cached."""
 
     @classmethod
     def _trusted(cls, **values: Any) -> Self:
@@ -37,7 +40,7 @@ class FrozenArrays:
         return self._fields()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the read-only flags, which pickle forgets."""
+        """Restore the read-only flags, which a pickle does not contain."""
         self._set(**state)
         for value in state.values():
             if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Plain values: what JSON can hold. Writing files is not here (`files.py`)."""
+"""Conversion to values that JSON can hold. Writing files is not here (`files.py`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def plain(value: object) -> Any:
-    """Turn a value into what JSON can hold; other objects become their repr."""
+    """Turn a value into one that JSON can hold; other objects become their repr."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -3,7 +3,8 @@
 A group is a scikit-learn estimator that only holds values, such as ``solver=Reweighted(tol=1e-8)``.
 A name or None may stand for a group (``loss="huber"``, ``solver=None``). scikit-learn itself lets
 ``set_params(solver__tol=1e-8)`` through only where the object is there; here a name or None becomes
-its group first, so that a search can reach every parameter of an estimator with its defaults.
+its group first, so that a search can reach every parameter of an estimator with its defaults. The
+groups of the model are in `dipkit.estimator.parameters`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..exceptions import InputError
 class NestedParameters(BaseEstimator):
     """Base of estimators with groups of parameters."""
 
-    #: Function of each group that turns a parameter value into the group; None where there is none.
+    #: For each group, a function from a parameter value to the group, or to None without one.
     _groups: ClassVar[Mapping[str, Callable[[Any], BaseEstimator | None]]] = {}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class NestedParameters(BaseEstimator):
         for name in named:
             if name in self._groups:
                 value = params.pop(name, getattr(self, name))
-                # A copy: the group of a caller, or of another estimator, stays as it is.
+                # A copy: the group of a caller, or of another estimator, is not changed.
                 group = clone(value) if hasattr(value, "get_params") else self._groups[name](value)
                 if group is None:
                     raise ValueError(f"{name}={value!r} has no parameters: got {name}__ names.")
@@ -100,7 +101,7 @@ def make_group(
     value : object
         A key of `names`, or a group.
     names : mapping
-        What makes the group of each name.
+        Function without arguments that makes the group of each name.
     base : type
         Class of the groups.
 

@@ -1,6 +1,7 @@
-"""Running joblib tasks on whatever backend is active, results as they come, with a bar to watch.
+"""Running joblib tasks on the active backend, with results as they are done and a progress bar.
 
-`joblib.parallel_config` says where: processes of this machine, threads, or a Dask cluster.
+`joblib.parallel_config` chooses the backend: processes of this machine, threads, or a Dask cluster.
+Threads that share one fit are not here (`blas_threads.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import joblib
 from joblib.parallel import get_active_backend
 
-# Tasks of one round for each worker, where the backend gives no result before the last.
+# Tasks of one round for each worker, where the backend gives all results at once at the end.
 TASKS_A_ROUND = 64
 
 
@@ -40,7 +41,7 @@ def run(
     try:
         how = "generator" if ordered else "generator_unordered"
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as=how, prefer=prefer)
-    except ValueError:  # Dask, for one, returns lists: in rounds, so that they stay short
+    except ValueError:  # some backends, such as Dask, return lists: rounds keep these short
         parallel = joblib.Parallel(n_jobs=n_jobs, prefer=prefer)
         size = TASKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
         for start in range(0, len(tasks), size):
@@ -58,13 +59,13 @@ def count_workers(n_jobs: int | None) -> int:
 
 
 def shares_memory() -> bool:
-    """Tell whether tasks that prefer threads run in this process."""
+    """Whether tasks that prefer threads run in this process."""
     backend, _ = get_active_backend(prefer="threads")
     return bool(getattr(backend, "supports_sharedmem", False))
 
 
 def active_jobs() -> int | None:
-    """Return the processes that the active joblib backend asks for, None where nobody asked."""
+    """Return the number of jobs of the active joblib configuration, None without one."""
     backend, n_jobs = get_active_backend()
     if n_jobs is not None or backend.default_n_jobs != 1:
         return int(backend.default_n_jobs if n_jobs is None else n_jobs)
@@ -75,7 +76,7 @@ def active_jobs() -> int | None:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, verbose: bool | str) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; hand out the function that moves it by one step.
+    """Show a bar on a terminal; give the function that moves it by one step.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Index arithmetic of ragged arrays.
 
 Symbols: N molecules, n atoms in all, offsets (N+1,): atoms of molecule A are
-offsets[A] to offsets[A+1] - 1. Nothing here knows what the arrays mean.
+offsets[A] to offsets[A+1] - 1. The meaning of the arrays is not here (`dipkit.data`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Index = slice | NDArray[np.intp]
 def normalise_index(key: Any, length: int) -> Index:
     """Turn a key into a slice or into indices from 0 to length - 1.
 
-    A key is an integer, a slice, an array of integers or a boolean mask; scikit-learn asks
-    with the tuple ``(key, ...)``.
+    A key is an integer, a slice, an array of integers or a boolean mask; scikit-learn uses the
+    tuple ``(key, ...)``.
     """
     if isinstance(key, tuple):
         if len(key) != 2 or key[1] is not Ellipsis:
@@ -42,7 +42,7 @@ def normalise_index(key: Any, length: int) -> Index:
 
 
 def atoms_of(index: Index, offsets: NDArray[np.int64]) -> Index:
-    """Atoms of the selected molecules; neighbours stay a slice, which copies nothing."""
+    """Atoms of the selected molecules; a slice stays a slice, which copies nothing."""
     if isinstance(index, slice):
         start, stop, step = index.indices(len(offsets) - 1)
         if step == 1:
@@ -56,7 +56,7 @@ def atoms_of(index: Index, offsets: NDArray[np.int64]) -> Index:
 
 
 def pairs(offsets: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """All pairs of atoms of one molecule, each atom with itself included; ascending."""
+    """All pairs of atoms of the same molecule, including each atom with itself; ascending."""
     sizes = np.diff(offsets)
     repeats = np.repeat(sizes, sizes)
     center = np.repeat(np.arange(offsets[-1]), repeats)
@@ -66,7 +66,7 @@ def pairs(offsets: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 
 def join(arrays: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> NDArray[Any] | None:
-    """Concatenate; NaN fills in for parts that are None, unless all of them are."""
+    """Concatenate; parts that are None become NaN, unless all parts are None."""
     present = [array for array in arrays if array is not None]
     if not present:
         return None
@@ -80,7 +80,7 @@ def join(arrays: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> NDArr
 
 
 def cut(offsets: NDArray[np.int64], n_atoms: int) -> list[slice]:
-    """Cut molecules into runs of at most so many atoms, one molecule at least.
+    """Cut molecules into consecutive pieces of at most `n_atoms` atoms, one molecule at least.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """Dipole rows in a file: for fits whose rows do not fit into memory.
 
 The file is made in the folder for temporary files (``TMPDIR``) and has no name there once it is
-open (on Windows it is removed when it is closed), so that nothing is left behind, however the
-program ends. Where the system can, pages that were used are handed back at the next access: what is
-resident is what one access touches. Where rows go is decided elsewhere (`memory_plan.py`).
+open (on Windows it is removed when it is closed), so that no file is left when the program ends,
+even after a crash. Where the system can, used pages are freed at the next access: only the pages of
+one access are in memory. Whether rows are in a file is decided elsewhere (`memory_plan.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from ..exceptions import InputError
 from .backend import Array, Backend
 
-# Size of the part of the rows that a product reads before its pages are handed back.
+# Size of the part of the rows that a product reads before its pages are freed.
 PART_BYTES = 64 * 2**20
 
 
@@ -35,7 +35,7 @@ class ScratchRows(np.memmap[Any, np.dtype[np.float64]]):
         Raises
         ------
         InputError
-            If the folder for temporary files has no room for it.
+            If the folder for temporary files has too little space for it.
         """
         n_bytes, folder = 8 * shape[0] * shape[1], tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
@@ -50,7 +50,7 @@ class ScratchRows(np.memmap[Any, np.dtype[np.float64]]):
         return rows
 
     def __getitem__(self, index: Any) -> Array:
-        """Return a plain view or copy, and hand back the pages used before."""
+        """Return a plain view or copy, and free the pages used before."""
         self.release()
         return self.view(np.ndarray)[index]
 
@@ -68,7 +68,7 @@ class ScratchRows(np.memmap[Any, np.dtype[np.float64]]):
         return result
 
     def release(self) -> None:
-        """Hand the pages back to the system; their content stays in the file."""
+        """Free the pages in memory; their content stays in the file."""
         memory = getattr(self, "_mmap", None)
         if memory is not None and hasattr(mmap, "MADV_DONTNEED"):
             memory.madvise(mmap.MADV_DONTNEED)

@@ -1,8 +1,9 @@
 """`SharedArray`: an array that worker processes of this machine fill in place.
 
-Its memory is an anonymous file: it has no name in any folder, so nothing is left behind, however
-the program ends. A worker that cannot reach it (another machine, a system other than Linux)
-gets None from `rows` and sends its rows back instead.
+Its memory is an anonymous file without a name in any folder, so that no file is left when the
+program ends. A worker that cannot reach it (another machine, a system other than Linux) gets None
+from `rows` and sends its rows back instead. It is used for descriptors
+(`dipkit.descriptors.describer`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class SharedArray:
         return None if array is None else array[rows]
 
     def close(self) -> NDArray[np.float32]:
-        """End the sharing and return the array, which stays."""
+        """End the sharing and return the array, which stays valid."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -1,4 +1,7 @@
-"""Checks of scalar parameters: argument, expected, got."""
+"""Checks of scalar parameters: argument, expected, got.
+
+Arrays of molecules are checked in `dipkit.data`.
+"""
 
 from __future__ import annotations
 

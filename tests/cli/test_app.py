@@ -1,4 +1,4 @@
-"""The command line, end to end, and what it says about bad input."""
+"""The command line, end to end, and its messages about bad input."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def data(folder: Path, molecules: Molecules) -> Path:
 
 
 @pytest.fixture(scope="module")
-def test_data(folder: Path, molecules: Molecules) -> Path:
+def held_out_data(folder: Path, molecules: Molecules) -> Path:
     dipkit.write(folder / "test.npz", molecules[30:])
     return folder / "test.npz"
 
@@ -93,7 +93,7 @@ def test_info_of_data_and_models(model: Path, data: Path, tmp_path: Path) -> Non
     about = json.loads(run("info", data, "--json").stdout)
     assert (about["n_molecules"], about["n_charges"]) == (30, 30)
     assert "n_magnitudes" in run("info", data).stdout
-    renamed = tmp_path / "model.xyz"  # told by content, not by name
+    renamed = tmp_path / "model.xyz"  # the content counts, not the name
     renamed.write_bytes(model.read_bytes())
     about = json.loads(run("info", renamed, "--json").stdout)
     assert about["parameters"]["DipoleKernelRidge"]["basis__n_inducing"] == 60
@@ -146,16 +146,16 @@ def test_predict_with_an_older_model(model: Path, molecules: Molecules, tmp_path
     assert "fitted by an older dipkit" in run("predict", *arguments, "--std", code=2).stderr
 
 
-def test_evaluate(model: Path, test_data: Path) -> None:
-    report = json.loads(run("evaluate", model, test_data, "--json").stdout)
+def test_evaluate(model: Path, held_out_data: Path) -> None:
+    report = json.loads(run("evaluate", model, held_out_data, "--json").stdout)
     assert report["n"] == report["n_vectors"] == 6
     keys = {"mae_debye", "rmse_debye", "r2", "median_debye", "p95_debye"}
     assert keys | {"vector_mae_debye", "charge_mae_e"} <= report.keys()
 
 
-def test_convert_keeps_labels(test_data: Path, tmp_path: Path) -> None:
-    run("convert", test_data, tmp_path / "copy.xyz")
-    before, after = dipkit.read(test_data), dipkit.read(tmp_path / "copy.xyz")
+def test_convert_keeps_labels(held_out_data: Path, tmp_path: Path) -> None:
+    run("convert", held_out_data, tmp_path / "copy.xyz")
+    before, after = dipkit.read(held_out_data), dipkit.read(tmp_path / "copy.xyz")
     np.testing.assert_allclose(after.dipole_vector, before.dipole_vector, atol=1e-6)
     np.testing.assert_allclose(after.charges, before.charges, atol=1e-6)
 
@@ -178,13 +178,13 @@ def test_one_atom_molecule_is_allowed(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_processes(model: Path, test_data: Path) -> None:
+def test_real_processes(model: Path, held_out_data: Path) -> None:
     def call(*arguments):
         command = [sys.executable, "-m", "dipkit", *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
-    result = call("evaluate", model, test_data, "--json")
+    result = call("evaluate", model, held_out_data, "--json")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout)["n"] == 6
     result = call("evaluate", model, "absent.xyz")

@@ -195,7 +195,7 @@ def test_qm9(qm9: Server, tmp_path: Path) -> None:
     assert len(qm9.asked) == asked
 
 
-def test_qm9_is_read_anew_where_the_archive_is_newer(
+def test_qm9_is_read_again_where_the_archive_is_newer(
     qm9: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch_qm9(tmp_path)

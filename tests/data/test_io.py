@@ -1,4 +1,4 @@
-"""Readers and writers: what is written is read back, and bad files say what is wrong."""
+"""Readers and writers: what is written is read back, and bad files give errors with the reason."""
 
 import io
 import os

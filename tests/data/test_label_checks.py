@@ -1,4 +1,4 @@
-"""Tolerances of labels are what the documentation says, and doubtful units are noticed."""
+"""Tolerances of labels are those of the documentation, and units that look wrong are noticed."""
 
 import warnings
 from typing import Any

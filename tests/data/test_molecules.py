@@ -337,7 +337,7 @@ def test_bad_input(changes: dict[str, Any], message: str) -> None:
 
 @given(st.integers(0, 30), st.integers(0, 10_000))
 def test_coincident_atoms_are_found_wherever_they_are(shift: int, seed: int) -> None:
-    """A pair 0.099 angstrom apart is found in any direction; at 0.101 it passes."""
+    """A pair 0.099 angstrom apart is found in any direction; at 0.101 it is accepted."""
     rng = np.random.default_rng(seed)
     direction = rng.normal(size=3)
     direction /= np.linalg.norm(direction)

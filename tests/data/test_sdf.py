@@ -171,7 +171,7 @@ def test_damaged_records(tmp_path: Path, text: str, message: str | None) -> None
         read(file)
 
 
-def test_the_place_of_a_bad_record_is_told(tmp_path: Path) -> None:
+def test_errors_name_the_line_of_a_bad_record(tmp_path: Path) -> None:
     good = record()
     file = sdf(tmp_path, good, good, record(mark="2D"))
     line = 2 * len(good.splitlines()) + 1

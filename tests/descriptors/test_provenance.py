@@ -1,4 +1,4 @@
-"""Descriptors carry what made them: an estimator refuses others, and says what differs."""
+"""Descriptors carry their origin: an estimator refuses others, and names the differences."""
 
 import pickle
 from typing import Any
@@ -112,13 +112,16 @@ def test_types_of_numbers_do_not_matter(
     fitted: DipoleKernelRidge, soap: SOAPTransformer, molecules: Molecules
 ) -> None:
     described = other(soap, molecules, scale0__r_cut=np.float64(2.2), scale0__n_max=np.int64(3))
-    fitted.predict(described)
+    expected = fitted.predict(soap.transform(molecules))
+    np.testing.assert_array_equal(fitted.predict(described), expected)
 
 
 def test_elements_given_and_elements_seen_do_not_matter(
     fitted: DipoleKernelRidge, soap: SOAPTransformer, molecules: Molecules
 ) -> None:
-    fitted.predict(other(soap, molecules, species=soap.species_[::-1].tolist()))
+    described = other(soap, molecules, species=soap.species_[::-1].tolist())
+    expected = fitted.predict(soap.transform(molecules))
+    np.testing.assert_array_equal(fitted.predict(described), expected)
 
 
 def test_the_device_does_not_matter(soap: SOAPTransformer, molecules: Molecules) -> None:
@@ -187,7 +190,7 @@ def test_features_made_by_hand_are_accepted(
     ridge().fit(handmade).predict(described)
     both = Molecules.concatenate([handmade, described])
     assert both.features is not None
-    assert both.features.made_by is None  # nobody can say it of all atoms
+    assert both.features.made_by is None  # unknown for some atoms
     assert handmade.features.is_compatible(described.features)  # type: ignore[union-attr]
 
 

@@ -57,7 +57,7 @@ def assert_close(one: Features, other: Features, order: object = slice(None)) ->
 
 
 class MeanLabel(RegressorMixin, BaseEstimator):
-    """Predicts the mean label; reads features and, in fit, labels that ride on the molecules."""
+    """Predicts the mean label; reads features and, in fit, labels that the molecules carry."""
 
     def fit(self, X, y=None):
         self.mean_ = float(np.mean(X.dipole_magnitude if y is None else y))
@@ -450,7 +450,7 @@ def test_pipeline_and_cross_validation(frames):
     model.set_output(transform="default")
 
 
-def test_labels_ride_along_and_never_stop_a_prediction(transformer, frames, caplog):
+def test_labels_stay_and_never_stop_a_prediction(transformer, frames, caplog):
     assert transformer.transform(frames).dipole_magnitude[3] == 3.0
     frames[3].info["dipole_debye"] = -1.0
     with caplog.at_level(logging.WARNING):

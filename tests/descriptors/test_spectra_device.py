@@ -445,7 +445,7 @@ def test_the_command_line_fits_on_demand_on_a_device(
     no_host_spectra()
     fitted, summary = dipkit.cli.train.fit_model(load_organics()[:12], {}, lambda _: nullcontext())
     assert summary["molecules"] == 12
-    assert fitted[0].on_demand == "auto"  # predictions with it decide anew
+    assert fitted[0].on_demand == "auto"  # predictions choose again
 
 
 # Memory of the card

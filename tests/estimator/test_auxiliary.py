@@ -1,4 +1,4 @@
-"""Auxiliary dipoles: what they teach, where they come from, and that nothing else reads them."""
+"""Auxiliary dipoles: their effect on a fit, their sources, and that nothing else reads them."""
 
 import pickle
 from pathlib import Path

@@ -129,7 +129,7 @@ def test_scale_of_exact_labels_is_found(molecules) -> None:
 
 @pytest.mark.parametrize("kind", ["magnitudes", "vectors", "both"])
 def test_factor_of_exact_labels_is_found_with_ions(molecules, kind: str) -> None:
-    """Ions keep the dipole of their evenly spread charge: only what is beside it is scaled."""
+    """Ions keep the dipole of their evenly spread charge: only the difference from it is scaled."""
     assert (molecules.total_charge != 0).any()
     even = even_dipoles(molecules)
     vectors = even + 0.7 * (molecules.baseline_dipole - even)
@@ -209,7 +209,7 @@ def test_charge_features_take_and_join(toy) -> None:
     assert type(joined.compute()) is Features
 
 
-def test_pull_is_the_length_across_the_baseline() -> None:
+def test_pull_is_the_length_perpendicular_to_the_baseline() -> None:
     rng = np.random.default_rng(0)
     rows, constant = rng.standard_normal((12, 5)), rng.standard_normal((4, 3))
     vectors = np.full((4, 3), np.nan)
@@ -237,7 +237,7 @@ def gap(molecules) -> Molecules:
     return molecules.replace(baseline_dipole=dipole, baseline_charges=charges)
 
 
-def test_missing_rows_teach_nothing_and_predict_nan(ridge, molecules, gap) -> None:
+def test_missing_rows_do_not_count_and_predict_nan(ridge, molecules, gap) -> None:
     with pytest.warns(UserWarning, match=r"no baseline for 2 of 12 .* left out"):
         ridge.fit(gap)
     with pytest.warns(UserWarning, match=r"for 2 of 12 molecules: 1 \(1\), 4 \(4\). .*NaN"):

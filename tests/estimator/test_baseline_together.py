@@ -1,4 +1,4 @@
-"""A baseline beside all else that a model does: each works with it, or says what to do."""
+"""A baseline together with every other feature: each works with it, or gives advice."""
 
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def test_standard_deviations_are_nan_where_the_baseline_is(molecules: Molecules)
     assert np.flatnonzero(np.isnan(std)).tolist() == [3]
 
 
-def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
+def test_parts_give_the_model_of_all_together(molecules: Molecules) -> None:
     """With the environments and the factor of the first part."""
     first, second = molecules[:25], molecules[25:]
     parts = ridge().partial_fit(first)
@@ -210,7 +210,7 @@ def baseline_of_charges(self: Baseline, molecules: Molecules, n_jobs: int | None
     )
 
 
-def test_a_calculator_computes_the_baseline_anew(
+def test_a_calculator_computes_the_baseline_again(
     described: Molecules, coarse_soap: SOAPTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GFN2Baseline, "attach", baseline_of_charges)

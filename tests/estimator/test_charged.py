@@ -68,7 +68,7 @@ def test_the_origin_is_the_centre_of_mass(model: Pipeline, charge: float) -> Non
 
 
 def test_the_total_charge_spreads_evenly(model: Pipeline) -> None:
-    """The model of the charges knows the surroundings only: a charge shifts all atoms alike."""
+    """The charges depend on the surroundings only: a total charge shifts all atoms equally."""
     neutral, cation = predict_all(model, ions(0.0)), predict_all(model, ions(1.0))
     shift = cation.charges - neutral.charges
     np.testing.assert_allclose(

@@ -76,7 +76,7 @@ def test_old_models_are_saved_in_the_new_format(name: str, tmp_path: Path) -> No
     assert repr(again) == repr(model)
 
 
-def test_old_models_can_be_fitted_anew() -> None:
+def test_old_models_can_be_fitted_again() -> None:
     model = loaded("plain")
     model.fit(load_organics()[:20])
     assert model[-1].label_summary_["n_molecules"] == 20

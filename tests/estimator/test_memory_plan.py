@@ -111,7 +111,7 @@ def test_molecules_that_are_added_are_planned_with_those_before(
     more, sizes = toy(sizes=(4,) * 100), (500, 480)
     free(10**12)
     plan = plan_more(more, 2000, *sizes)
-    assert plan.rows == 24 * (2000 + 2 * 100) * 480  # all of them, beside the new ones
+    assert plan.rows == 24 * (2000 + 2 * 100) * 480  # all of them, and the new ones again
     assert not plan.rows_on_disk
     tight = plan_more(more, 2000, *sizes, budget=plan.peak - 1)
     assert tight.rows_on_disk

@@ -73,7 +73,7 @@ def test_vectors_and_magnitudes_mix_in_one_fit(ridge, described) -> None:
     assert error[odd].mean() < 0.15
     off = np.abs(ridge.predict(mixed) - described.dipole_magnitude)
     assert off[::2].mean() < 0.15
-    # Turned vectors turn what is learned, so that they do teach their direction.
+    # Rotated vectors rotate the predictions: the model does learn from directions.
     turned = mixed.replace(dipole_vector=-vectors, dipole_magnitude=described.dipole_magnitude)
     back = ridge.fit(turned).predict_dipole(turned)
     cosine = (back * described.dipole_vector).sum(axis=1)[odd]
@@ -124,11 +124,11 @@ def test_vector_in_place_of_a_magnitude_and_the_other_way_round(tmp_path) -> Non
 
 
 @pytest.mark.parametrize("suffix", [".xyz", ".npz"])
-def test_mixed_charge_schemes_are_told(described, tmp_path, suffix) -> None:
+def test_mixed_charge_schemes_give_a_warning(described, tmp_path, suffix) -> None:
     bare = described[:4].replace(features=None)
     file = tmp_path / f"mixed{suffix}"
     dipkit.write(file, bare, info={"label_charges": "mulliken"})
-    read(file)  # one scheme says nothing
+    read(file)  # one scheme gives no warning
     if suffix == ".xyz":
         text = file.read_text()
         file.write_text(text.replace("label_charges=mulliken", "label_charges=iao", 1))

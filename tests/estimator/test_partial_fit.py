@@ -92,7 +92,7 @@ def test_environments_stay(described: Molecules) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_fit_starts_anew(described: Molecules) -> None:
+def test_fit_forgets_earlier_parts(described: Molecules) -> None:
     model = exact_ridge().partial_fit(described[:20]).fit(described[20:])
     np.testing.assert_array_equal(model.dual_coef_, exact_ridge().fit(described[20:]).dual_coef_)
     assert model._statistics is None

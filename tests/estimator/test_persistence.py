@@ -1,4 +1,4 @@
-"""Saved models predict the same bits; files that are no models are told apart clearly."""
+"""Saved models predict the same bits; files that are not models are refused with the reason."""
 
 import json
 import pickle

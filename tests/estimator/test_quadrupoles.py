@@ -245,7 +245,7 @@ def test_quadrupoles_of_molecules_without_a_dipole_count(molecules: Molecules) -
     assert errors[0] < errors[1]
 
 
-def test_parts_learn_what_all_together_teach(molecules: Molecules) -> None:
+def test_parts_give_the_model_of_all_together(molecules: Molecules) -> None:
     first, second = molecules[:7], molecules[7:]
     settings = {"quadrupole_weight": 0.1, "solver__tol": 1e-10, "basis__n_inducing": 100}
     parts = ridge(**settings).partial_fit(first).partial_fit(second)
@@ -368,7 +368,7 @@ def test_infinite_labels(molecules: Molecules) -> None:
 # The container and files
 
 
-def test_they_ride_on_the_molecules(molecules: Molecules) -> None:
+def test_molecules_carry_them(molecules: Molecules) -> None:
     assert molecules.has_quadrupole.sum() == molecules.summary().n_quadrupoles == 10
     assert "10 quadrupoles" in repr(molecules)
     np.testing.assert_array_equal(molecules[[3, 2]].quadrupole, molecules.quadrupole[[3, 2]])

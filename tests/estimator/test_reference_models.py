@@ -13,7 +13,7 @@ from dipkit.exceptions import InputError
 
 @pytest.fixture
 def molecules() -> Molecules:
-    """Molecules of two or three atoms with random descriptors; the second scale tells mu."""
+    """Molecules of two or three atoms with random descriptors; the second scale determines mu."""
     rng = np.random.default_rng(0)
     natoms = rng.integers(2, 4, 60)
     n = natoms.sum()
@@ -36,7 +36,7 @@ def test_averages(molecules: Molecules) -> None:
         averaged_soap(molecules.replace(features=None))
 
 
-def test_ridge_chooses_the_scale_that_tells(molecules: Molecules) -> None:
+def test_ridge_chooses_the_informative_scale(molecules: Molecules) -> None:
     train, test = molecules[:45], molecules[45:]
     model = clone(AveragedSOAPRidge()).fit(train, train.dipole_magnitude)
     assert model.scale_ == 1

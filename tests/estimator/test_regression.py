@@ -122,7 +122,7 @@ def test_pickled_models_predict_the_same_bits(
     np.testing.assert_array_equal(copy.predict_dipole(described), fitted.predict_dipole(described))
 
 
-def test_what_a_fit_leaves(described: Molecules, fitted: DipoleKernelRidge) -> None:
+def test_attributes_after_fit(described: Molecules, fitted: DipoleKernelRidge) -> None:
     M = len(fitted.dual_coef_)
     assert M <= 60
     assert fitted.inducing_numbers_.shape == (M,)
@@ -306,7 +306,7 @@ def test_vectors_and_magnitudes_mix(described: Molecules) -> None:
 def test_the_order_of_sums_shows_in_single_precision_only(
     described: Molecules, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    # As on another processor, or on a GPU. The environments are chosen anew.
+    # As on another processor, or on a GPU. The environments are chosen again.
     model = DipoleKernelRidge(
         basis=InducingBasis(n_inducing=150, precision=precision), device="cpu"
     )
@@ -371,7 +371,7 @@ def test_weights_are_relative(described: Molecules) -> None:
 
 
 @pytest.mark.parametrize("loss", ["huber", "absolute"])
-def test_one_wrong_label_does_little_harm(described: Molecules, loss: str) -> None:
+def test_one_wrong_label_changes_little(described: Molecules, loss: str) -> None:
     y = described.dipole_magnitude.copy()
     y[7] += 30.0
     rest = np.arange(40) != 7
@@ -431,7 +431,7 @@ def test_kernels_can_be_chosen(described: Molecules, kernel: Any) -> None:
     assert np.abs(model.predict(few) - ridge().fit(few).predict(few)).max() > 1e-4
 
 
-def test_charges_start_the_passes_even_without_weight(described: Molecules) -> None:
+def test_charges_give_the_start_even_without_weight(described: Molecules) -> None:
     few, y = described[:15], described.dipole_magnitude[:15]
     with_charges = ridge(charge_weight=0.0).fit(few, y)
     assert with_charges.charge_weight_ == 0.0
@@ -510,7 +510,7 @@ def pipeline(**parameters: Any) -> Pipeline:
     )
 
 
-def test_cross_validation_with_riding_labels(described: Molecules) -> None:
+def test_cross_validation_with_labels_on_the_molecules(described: Molecules) -> None:
     riding = to_atoms(magnitudes_only(described[:16]))
     scores = cross_validate(
         pipeline(), riding, described.dipole_magnitude[:16], cv=2, error_score="raise"
@@ -558,7 +558,7 @@ def test_grid_search_tunes_every_level(described: Molecules, frames: list[Atoms]
         pipeline(), grid, cv=2, scoring="neg_mean_absolute_error", error_score="raise"
     ).fit(frames, y)
     scores = search.cv_results_["mean_test_score"]
-    assert len(set(scores[:6])) >= 5  # each choice tells, "auto" and 0 are the same here
+    assert len(set(scores[:6])) >= 5  # each choice counts, "auto" and 0 are the same here
     assert scores[6] == scores[7]
     assert search.predict(frames).shape == (16,)
 
@@ -770,13 +770,13 @@ def test_weights_that_cannot_be_used(
         ridge().fit(toy(sizes=(3, 4, 2)), [1.0, 2.0, 0.5], sample_weight=weight)
 
 
-def test_single_atoms_are_warned_of(toy: Callable[..., Molecules]) -> None:
+def test_single_atoms_give_a_warning(toy: Callable[..., Molecules]) -> None:
     with pytest.warns(UserWarning, match="1 of 4 molecules are single atoms") as caught:
         ridge().fit(toy(sizes=(3, 1, 4, 2)), [1.0, 0.0, 2.0, 0.5])
     assert caught[0].filename == __file__
 
 
-def test_single_atoms_alone_teach_nothing(toy: Callable[..., Molecules]) -> None:
+def test_single_atoms_alone_are_refused(toy: Callable[..., Molecules]) -> None:
     with pytest.raises(InputError, match=r"X: expected .*only single atoms.* nothing to learn"):
         ridge().fit(toy(sizes=(1, 1, 1)), [0.0, 0.0, 0.0])
     # Nor where the others have no label.
@@ -785,7 +785,7 @@ def test_single_atoms_alone_teach_nothing(toy: Callable[..., Molecules]) -> None
         ridge().fit(mixed)
 
 
-def test_too_few_passes_are_warned_of(described: Molecules) -> None:
+def test_too_few_iterations_give_a_warning(described: Molecules) -> None:
     with pytest.warns(ConvergenceWarning, match=r"Stopped at max_iter.*max_iter=1") as caught:
         model = ridge(solver__max_iter=1).fit(described[:10], described.dipole_magnitude[:10])
     assert caught[0].filename == __file__

@@ -118,7 +118,7 @@ def test_a_copy_does_not_forget_in_silence(described: Molecules, tmp_path: Path)
         with pytest.raises(InputError, match="statistics of the molecules learned before"):
             other.partial_fit(described[20:])
         np.testing.assert_array_equal(other.predict(described), before)
-        clone(other).partial_fit(described[20:])  # anew, as the message says
+        clone(other).partial_fit(described[20:])  # as the message advises
     assert model.partial_fit(described[20:]).label_summary_["n_molecules"] == len(described)
 
 

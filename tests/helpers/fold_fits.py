@@ -1,4 +1,4 @@
-"""A fit to the training part of a fold, in the basis that the grid gives that fold."""
+"""Fits to the training part of a fold, and grids whose folds use the whole basis."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dipkit import DipoleKernelRidge, Molecules
+from dipkit.learning.basis import Basis
 from dipkit.search.fold_problem import FoldedProblem
 
 
@@ -20,3 +21,12 @@ def fit_fold(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dipkit.estimator.fit.choose_environments", lambda *_: environments)
         return model.fit(molecules[train])
+
+
+def exclude_no_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every fold of a grid use all basis functions."""
+
+    def find_none(basis: Basis, *_: object) -> np.ndarray:
+        return np.zeros((basis.n_columns, 0))
+
+    monkeypatch.setattr("dipkit.search.fold_problem.find_excluded", find_none)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.fold_fits import exclude_no_directions
 from helpers.objectives import gradient, value
 from helpers.parts import all_at_once, in_parts
 from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 
 import dipkit.estimator.fit
-import dipkit.search.fold_problem
 from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
@@ -154,7 +154,7 @@ def test_single_and_distant_atoms_have_none() -> None:
 
 @pytest.mark.parametrize(("r", "share"), [(4.9, 9.9e-4), (2.5, 0.5), (5.1, 0.0)])
 def test_the_falloff_is_that_of_models_in_files(r: float, share: float) -> None:
-    """Vectors are computed anew for each prediction: another cutoff would change old models."""
+    """Vectors are computed again for each prediction: another cutoff would change old models."""
     molecules = Molecules([8, 1], [[0, 0, 0], [0, 0, r]], [0, 2])
     found = neighbour_vectors(molecules, [1, 8])
     np.testing.assert_allclose(found[0, 0], [0, 0, share * r], rtol=5e-3)
@@ -406,7 +406,7 @@ def test_standard_deviations_hold_the_draws(
 # Parts, workers, files, folds
 
 
-def test_parts_learn_what_all_together_teach(described: Molecules) -> None:
+def test_parts_give_the_model_of_all_together(described: Molecules) -> None:
     settings = {"basis__n_inducing": 60, "solver__tol": 1e-10}
     first, second = described[:20], described[20:]
     parts = in_parts(ridge(**settings), first, second)
@@ -473,11 +473,7 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     molecules = with_vectors(described)
-    monkeypatch.setattr(
-        dipkit.search.fold_problem,
-        "find_excluded",
-        lambda basis, *_: np.zeros((basis.n_columns, 0)),
-    )
+    exclude_no_directions(monkeypatch)
     folds = list(KFold(3).split(np.arange(len(molecules))))
     labels = read_labels(molecules, None, None, None)
     grid = FoldGrid(labels, ridge(basis__n_inducing=40), folds, [1e-3], [0.0, 0.1])

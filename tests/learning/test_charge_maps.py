@@ -40,7 +40,7 @@ def test_conserved_charges_sum_to_the_total(molecules: Molecules, charges: np.nd
     np.testing.assert_allclose(shift, first, atol=1e-14)
 
 
-def test_the_projector_takes_means_away(molecules: Molecules, charges: np.ndarray) -> None:
+def test_the_projector_removes_means(molecules: Molecules, charges: np.ndarray) -> None:
     found = project(charges, molecules)
     neutral = molecules.replace(total_charge=None)
     np.testing.assert_allclose(found, conserve_charge(charges, neutral), atol=1e-14)

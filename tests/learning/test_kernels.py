@@ -135,8 +135,10 @@ def test_roots_are_refused() -> None:
         PowerKernel(degree=0.5).check()
 
 
-def test_good_parameters_pass(kernel: EnvironmentKernel) -> None:
-    kernel.check()
+def test_good_parameters_are_accepted(kernel: EnvironmentKernel) -> None:
+    before = kernel.get_params()
+    kernel.check()  # a refusal would raise
+    assert kernel.get_params() == before
 
 
 def test_is_an_estimator(kernel: EnvironmentKernel) -> None:

@@ -76,8 +76,8 @@ def test_without_memory_it_is_the_step() -> None:
     np.testing.assert_array_equal(memory.direction(*points[-1][1:]), -points[-1][2])
 
 
-def test_a_step_of_negative_curvature_teaches_nothing() -> None:
-    """Of one problem, beside others that learn from it: its direction stays one of descent."""
+def test_a_step_of_negative_curvature_is_ignored() -> None:
+    """One problem among others that use the step: its direction stays one of descent."""
     inverse, hessians = inverse_matrix(), quadratics()
     concave = hessians.copy()
     concave[1] *= -1

@@ -213,7 +213,7 @@ def test_the_prior_is_zero_unless_given(loss: Loss) -> None:
     assert value(J, w) - value(J, np.zeros(R)) == pytest.approx(0.5 * w @ w)
 
 
-def test_moving_equals_evaluating_anew(loss: Loss, charge_weight: float) -> None:
+def test_moving_equals_evaluating_again(loss: Loss, charge_weight: float) -> None:
     J = objective(loss, charge_weight)
     w, d = np.random.default_rng(0).standard_normal((2, R))
     moved, direct = J.moved(J.at(w), J.direction(d[None]), np.array([0.7])), J.at(w + 0.7 * d)

@@ -212,7 +212,7 @@ def test_vectors_and_squared_loss_are_ridge_regression() -> None:
         objective.rows, objective.vectors.ravel(), sample_weight=np.repeat(objective.weights[0], 3)
     )
     np.testing.assert_allclose(result.weights, ridge.coef_, rtol=1e-9, atol=1e-12)
-    # One pass gets there, another one shows it.
+    # One iteration reaches the minimum, another one shows it.
     assert (result.status, result.n_iter, len(result.history)) == (Status.CONVERGED, 2, 2)
 
 
@@ -242,7 +242,7 @@ def test_a_matrix_of_the_squared_loss_serves_many_iterations(loss: Loss, memory:
     assert result.n_factorizations == (shared if isinstance(loss, SquaredLoss) else result.n_iter)
 
 
-def test_directions_anew_end_a_slow_problem_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewed_directions_end_a_slow_problem_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, _ = problem(SquaredLoss(), charge_weight=0.0, alpha=1e-5)
     start = np.random.default_rng(1).standard_normal(R)  # a bad one, whose directions change
     anew = solve_reweighted(objective, start, max_iter=2000, tol=1e-10)
@@ -348,7 +348,7 @@ def test_a_matrix_that_cannot_be_factored(loss: Loss) -> None:
 def test_noiseless_charges_are_recovered(
     toy: Callable[..., Molecules], loss: Loss, kind: str
 ) -> None:
-    """Magnitudes of a model of our own: what it says of other molecules comes out."""
+    """Magnitudes of a model of our own: its predictions for other molecules are recovered."""
     molecules = toy(sizes=(3, 4, 5, 6, 2) * 24, widths=(4,), elements=(1, 8))
     assert molecules.features is not None
     chosen = choose_environments(molecules, 40, PowerKernel(1), np.random.default_rng(0))

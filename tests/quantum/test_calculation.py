@@ -1,4 +1,4 @@
-"""How many processes calculate, what is remembered, what a warning says."""
+"""How many processes calculate, which results are remembered, the text of a warning."""
 
 import joblib
 import numpy as np
@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info
 import dipkit.quantum.calculation
 from dipkit import Molecules
 from dipkit.quantum.calculation import (
-    CHUNK_MOLECULES,
+    BLOCK_MOLECULES,
     Calculation,
     _count_jobs,
     _Recent,
@@ -36,7 +36,7 @@ class Instant:
 
 @pytest.fixture
 def many(toy) -> Molecules:
-    return toy(sizes=(3,) * (CHUNK_MOLECULES + 1), charged=False)
+    return toy(sizes=(3,) * (BLOCK_MOLECULES + 1), charged=False)
 
 
 def count(molecules: Molecules, n_jobs: int | None) -> int:
@@ -46,7 +46,7 @@ def count(molecules: Molecules, n_jobs: int | None) -> int:
 def test_processes_that_were_asked_for(many: Molecules) -> None:
     assert count(many, 3) == 3
     assert count(many, 1) == 1
-    assert count(many[:-1], 3) == 1  # a single chunk
+    assert count(many[:-1], 3) == 1  # a single block
     with joblib.parallel_config("loky", n_jobs=5):
         assert count(many, None) == 5
         assert count(many, 2) == 2

@@ -185,7 +185,7 @@ def slow(self, *arguments):
     return calculate(self, *arguments)
 xtb.GFN2.calculate = slow
 import dipkit.quantum.labelling
-dipkit.quantum.labelling.CHUNK_MOLECULES = 1
+dipkit.quantum.labelling.BLOCK_MOLECULES = 1
 sys.argv = ["dipkit", *sys.argv[1:]]
 from dipkit.cli.app import main
 main()

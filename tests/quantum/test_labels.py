@@ -33,7 +33,7 @@ def pair() -> Molecules:
 
 @pytest.fixture
 def no_memory_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calculate anew, whatever other tests have left in this process."""
+    """Calculate again, without results of other tests in this process."""
     monkeypatch.setattr(
         dipkit.quantum.calculation, "_RECENT", dipkit.quantum.calculation._Recent(1000)
     )
@@ -67,10 +67,10 @@ def test_failures_leave_nan_and_the_rest_goes_on(toy) -> None:
 
 
 @pytest.mark.usefixtures("no_memory_of_others")
-def test_chunks_and_processes_change_nothing(toy, monkeypatch) -> None:
+def test_blocks_and_processes_change_nothing(toy, monkeypatch) -> None:
     molecules = toy(sizes=(3,) * 20, charged=False)
     whole = calculate(Sum(), molecules, n_jobs=1)
-    monkeypatch.setattr(dipkit.quantum.calculation, "CHUNK_MOLECULES", 3)
+    monkeypatch.setattr(dipkit.quantum.calculation, "BLOCK_MOLECULES", 3)
     monkeypatch.setattr(
         dipkit.quantum.calculation, "_RECENT", dipkit.quantum.calculation._Recent(1000)
     )
@@ -189,7 +189,7 @@ class TestMeanField:
         np.testing.assert_allclose(np.linalg.norm(found.dipole, axis=1), QM9_DIPOLES, atol=1e-3)
         np.testing.assert_allclose(found.charges, QM9_CHARGES, atol=1e-4)
 
-    def test_quadrupoles_turn_and_are_told_from_the_centre_of_mass(self) -> None:
+    def test_quadrupoles_rotate_and_refer_to_the_centre_of_mass(self) -> None:
         ion = Molecules([8, 1], [[0, 0, 0], [0.0, 0.0, 0.97]], [0, 2], total_charge=[-1])
         turn = Rotation.from_rotvec([0.4, -0.7, 1.1]).as_matrix()
         moved = ion.replace(positions=ion.positions @ turn.T + [3.0, -2, 5])

@@ -69,7 +69,7 @@ def test_computes_where_something_has_changed(
 
 def test_offers_no_energy(atoms: Atoms) -> None:
     for ask in (atoms.get_potential_energy, atoms.get_forces, atoms.get_magnetic_moment):
-        with pytest.raises(PropertyNotImplementedError, match="dipkit predicts charges and dip"):
+        with pytest.raises(PropertyNotImplementedError, match="predicts only charges and dipoles"):
             ask()
 
 

@@ -75,7 +75,7 @@ def test_other_ways_to_give_data(molecules, tmp_path):
     )
 
 
-def test_fits_anew_where_the_grid_cannot_follow(molecules):
+def test_folds_are_fitted_where_the_grid_cannot_be_used(molecules):
     space = {"dipolekernelridge__alpha": FloatDistribution(1e-4, 1e-2, log=True)}
     weights = np.ones(len(molecules))
     weights[::3] = 2.0

@@ -34,7 +34,7 @@ def small_ridge(**parameters: Any) -> DipoleKernelRidge:
 def refit_magnitudes(
     problem: FoldedProblem, train: Any, test: Any, charge_weight: float
 ) -> FloatArray:
-    """Fit one fold anew, in the basis of the environments that its training molecules have."""
+    """Fit one fold separately, in the basis of the environments of its training molecules."""
     molecules, settings = problem.labels.molecules[train], problem.settings
     environments = {
         number: tuple(z[np.isin(problem.owners[number], train)] for z in element.environments)
@@ -69,7 +69,7 @@ def refit_magnitudes(
 )
 @pytest.mark.parametrize("charge_weight", [0.0, 1e-2])
 @pytest.mark.parametrize("splitter", [KFold(3), ShuffleSplit(2, test_size=0.3, random_state=0)])
-def test_folds_by_difference_equal_folds_anew(
+def test_folds_by_difference_equal_folds_by_recomputation(
     described: Molecules, parameters: dict[str, Any], charge_weight: float, splitter: Any
 ) -> None:
     """With vectors J is convex: both must end in one minimum.

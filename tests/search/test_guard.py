@@ -27,7 +27,7 @@ def cross_validated(model, molecules, shuffle: int) -> float:
     return float(np.average(errors, weights=[len(test) for _, test in folds]))
 
 
-def test_guard_lets_a_clear_gain_pass(molecules):
+def test_guard_accepts_a_clear_gain(molecules):
     poor = small_model(alpha=10.0, charge_weight=0.0)
     search = small_search(guard=0.5).set_params(estimator=poor).fit(molecules)
     assert not search.kept_untuned_

@@ -1,4 +1,7 @@
-"""The command ``dipkit convert``."""
+"""The command ``dipkit convert``.
+
+Formats are in `dipkit.data.formats`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command ``dipkit demo``."""
+"""The command ``dipkit demo``.
+
+Its steps are in `dipkit/cli/demo.py`.
+"""
 
 from __future__ import annotations
 

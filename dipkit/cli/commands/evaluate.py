@@ -1,4 +1,7 @@
-"""The command ``dipkit evaluate``."""
+"""The command ``dipkit evaluate``.
+
+The errors are computed in `dipkit.estimator.metrics`.
+"""
 
 from __future__ import annotations
 

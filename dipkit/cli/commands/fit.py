@@ -1,4 +1,7 @@
-"""The command ``dipkit fit``."""
+"""The command ``dipkit fit``.
+
+Its steps are in `dipkit/cli/train.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command ``dipkit info``."""
+"""The command ``dipkit info``.
+
+Summaries come from `dipkit.data.summary` and `dipkit.estimator.persistence`.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ def info(
     """Show what is in a file of molecules or in a model."""
     from ...estimator.persistence import is_model, read_metadata
 
-    # By its name a model is one even where it is cut: the error is then that of a model.
+    # A file with the name of a model counts as a model even if it is cut: the error then names
+    # the right format.
     about = read_metadata(file) if is_model(file) or file.suffix == ".dipkit" else None
     show(about or read_molecules(file, dipole, charges).summary().as_dict(), as_json)

@@ -1,4 +1,7 @@
-"""The command ``dipkit label``."""
+"""The command ``dipkit label``.
+
+Its steps are in `dipkit.quantum.labelling`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def label(
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
     as_json: JsonOption = False,
 ) -> None:
-    """Calculate dipoles and charges; a run that was killed goes on where it was."""
+    """Calculate dipoles and charges; a run that was killed can be continued."""
     from ...data.io import as_molecules
     from ...quantum.labelling import label_file
     from ...quantum.labels import parse_method

@@ -1,4 +1,7 @@
-"""The command ``dipkit predict``."""
+"""The command ``dipkit predict``.
+
+Predictions come from `dipkit.estimator.pipeline`, files are written in `writers.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command ``dipkit tune``."""
+"""The command ``dipkit tune``.
+
+Its steps are in `dipkit/cli/tune.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Between `Molecules` and lists of ASE Atoms.
+"""Conversion between `Molecules` and lists of ASE Atoms.
 
 ASE keeps dipoles in e*angstrom and charges in e. Reading a file, it moves ``dipole`` and charge
-columns into the results of a calculator, so labels are looked for in ``info``, in ``arrays``
-and in ``calc.results`` (unless the atoms have moved since). No calculation is ever started.
+columns into the results of a calculator, so labels are looked for in ``info``, in ``arrays`` and in
+``calc.results`` (unless the atoms have moved since). No calculation is ever started. Files that ASE
+reads are opened in `ase_files.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FloatArray = NDArray[np.float64]
 
 
 class AtomsReader:
-    """Turns Atoms into records, one by one, and remembers which keys it met.
+    """Turns Atoms into records, one by one, and collects the keys that occur.
 
     Parameters
     ----------
@@ -206,8 +207,8 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
     Returns
     -------
     list of ase.Atoms
-        Each answers get_dipole_moment() (e*angstrom) and get_charges() (e), but where the
-        prediction is NaN: these carry none.
+        Each has get_dipole_moment() (e*angstrom) and get_charges() (e). Atoms whose prediction is
+        NaN have neither.
     """
     dipoles, charges = np.asarray(dipoles, np.float64), np.asarray(charges, np.float64)
     expected = (len(molecules), 3), (molecules.n_atoms,)
@@ -259,7 +260,7 @@ def _attach_baseline(frame: Atoms, molecules: Molecules, index: int) -> None:
 
 
 def _current_results(atoms: Atoms) -> dict[str, Any]:
-    """Results that belong to this very geometry."""
+    """Results that belong to the present geometry."""
     results = getattr(atoms.calc, "results", None) or {}
     check_state = getattr(atoms.calc, "check_state", None)
     if results and check_state is not None and check_state(atoms):

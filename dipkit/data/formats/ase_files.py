@@ -1,6 +1,7 @@
 """Extended XYZ files and ASE databases, read and written through ASE.
 
-XYZ frames are cut out here, one by one, so that errors name the line and no frame is lost.
+XYZ frames are cut out here, one by one, so that errors name the line and no frame is lost. The
+conversion of Atoms is in `ase_atoms.py`.
 """
 
 from __future__ import annotations

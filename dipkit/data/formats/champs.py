@@ -7,7 +7,8 @@ A folder with three files, the last two where there are labels; each begins with
 - ``mulliken_charges.csv``: ``molecule_name``, ``atom_index``, ``mulliken_charge`` in e.
 
 All molecules are neutral. The dipole vectors refer to other axes than the coordinates (ammonia's
-lies along z, whatever the molecule's orientation), so that only their lengths are taken.
+lies along z, whatever the molecule's orientation), so that only their lengths are taken. Molecules
+are made of the records in `records.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Row = tuple[str, Sequence[str], str]
 
 
 def read_champs(path: Path, keys: LabelKeys) -> Molecules:
-    """Read a folder with ``structures.csv``, or that file; labels are those beside it."""
+    """Read a folder with ``structures.csv``, or that file; labels are in the same folder."""
     folder = path if path.is_dir() else path.parent
     labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
     present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
@@ -77,7 +78,7 @@ def _add_charges(records: dict[str, Record], path: Path) -> None:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield the molecule's name, the wanted fields, and the place of each row."""
+    """Yield the molecule's name, the fields of these columns, and the place of each row."""
     with existing_file(path).open(encoding="utf-8", newline="") as handle:
         reader = csv.reader(handle)
         header = next(reader)

@@ -20,8 +20,8 @@ has_charges                 (N,)           which have charges
 has_quadrupole              (N,)           which have a quadrupole
 ==========================  =============  ==========================================
 
-The first three are required. NaN is accepted as missing only where a ``has_`` array says so:
-a NaN that nobody announced is an error. Nothing is pickled.
+The first three are required. NaN without a ``has_`` array that marks the label as missing is an
+error. Nothing is pickled. Values are checked by `Molecules`, not here.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
     path : Path
     molecules : Molecules
     info : mapping of str to str, default=None
-        Said of every molecule, as arrays of shape (n_molecules,).
+        The same text for every molecule, as arrays of shape (n_molecules,).
     """
     arrays: dict[str, Any] = {
         "natoms": molecules.natoms,
@@ -118,7 +118,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        # An own handle: NumPy leaves its file open when the archive is damaged.
+        # A handle that is closed here: NumPy leaves its file open when the archive is damaged.
         with path.open("rb") as handle:
             archive = np.load(handle, allow_pickle=False)
             if isinstance(archive, np.ndarray):

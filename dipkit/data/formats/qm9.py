@@ -1,8 +1,9 @@
 """The raw files of QM9 (Ramakrishnan et al., Sci. Data 1, 140022 (2014)).
 
-Line 1 is the number of atoms, line 2 ``gdb INDEX A B C mu ...`` with mu in debye, then one line
-an atom: symbol, x, y, z (angstrom), Mulliken charge (e). Frequencies, SMILES and InChI may
-follow on three more lines. Some numbers are written ``1.23*^-5``. All molecules are neutral.
+Line 1 is the number of atoms, line 2 ``gdb INDEX A B C mu ...`` with mu in debye, then one line for
+each atom: symbol, x, y, z (angstrom), Mulliken charge (e). Frequencies, SMILES and InChI may follow
+on three more lines. Some numbers are written ``1.23*^-5``. All molecules are neutral. Downloading
+QM9 is in `dipkit.data.datasets`.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _CHARGE_SUM_TOLERANCE = 2e-5
 
 
 def is_archive(path: Path) -> bool:
-    """Tell by the name whether this is a tar archive."""
+    """Whether this is a tar archive, by its name."""
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def is_raw_file(path: Path) -> bool:
-    """Tell by the second line whether this is a raw QM9 file."""
+    """Whether this is a raw QM9 file, by its second line."""
     with path.open(encoding="utf-8", errors="replace") as handle:
         handle.readline(1000)
         return handle.readline(1000).startswith(("gdb ", "gdb\t"))

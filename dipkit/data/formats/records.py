@@ -1,7 +1,7 @@
-"""What readers share: keys to look for, numbers in text, records, and molecules made of them.
+"""Tools that readers share: keys to look for, numbers in text, records, molecules from records.
 
-A reader makes one `Record` a molecule and hands all to `assemble`. Units are those of `Molecules`:
-angstrom, e, debye; None marks what is missing. What a file looks like is not here.
+A reader makes one `Record` for each molecule and gives all records to `assemble`. Units are those
+of `Molecules`: angstrom, e, debye; None marks a missing value. File formats are not here.
 """
 
 from __future__ import annotations

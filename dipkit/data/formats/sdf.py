@@ -1,14 +1,15 @@
 """MDL molfiles and SD files in the V2000 format, with labels in their data items.
 
-A record is three lines of header, a line of counts, one line an atom in fixed columns (x, y, z in
-angstrom, symbol), bonds, properties up to ``M  END``, and data items ``> <TAG>``; ``$$$$`` ends it.
-Bonds are not kept. The total charge is the item ``charge`` or ``total_charge``, else the sum of
-the formal charges.
+A record is three lines of header, a line of counts, one line for each atom in fixed columns (x, y,
+z in angstrom, symbol), bonds, properties up to ``M  END``, and data items ``> <TAG>``; it ends with
+``$$$$``. Bonds are not kept. The total charge is the item ``charge`` or ``total_charge``, else the
+sum of the formal charges.
 
 Labels are looked for under the usual keys, then under those of QMugs (Isert et al., Sci. Data 9,
-273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value an
-atom. Of the dipole only the total is taken: its components refer to axes of the program that
-computed them, which need not be those of the coordinates.
+273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value for
+each atom. Only the total of the dipole is used: its components refer to axes of the program that
+computed them, which may differ from those of the coordinates. Molecules are made of the records in
+`records.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _TAG = re.compile(r"<([^>]*)>")
 _SEPARATORS = re.compile(r"[|,;\s]+")
 # Charge code of the atom line; 4 marks a radical.
 _OLD_CHARGES = {1: 3, 2: 2, 3: 1, 5: -1, 6: -2, 7: -3}
-# Components of a dipole are printed to a few digits: so much may its total be off, debye.
+# Components of a dipole are printed to a few digits: allowed difference of the total, debye.
 _TOTAL_TOLERANCE = 0.01
 
 FloatArray = NDArray[np.float64]
@@ -56,7 +57,7 @@ def read_sdf(path: Path, keys: LabelKeys) -> Molecules:
 
 
 def has_sdf(folder: Path) -> bool:
-    """Tell whether a folder, or one below it, holds SD files."""
+    """Whether there are SD files in a folder or its subfolders."""
     return next(folder.rglob("*.sdf"), None) is not None
 
 
@@ -202,7 +203,7 @@ def _items(lines: Sequence[str]) -> dict[str, str]:
 
 
 def _name(title: str, items: dict[str, str], index: int) -> str:
-    """Of QMugs the molecule and its conformer, else the title, else the place in the file."""
+    """Molecule and conformer in files of QMugs, else the title, else the place in the file."""
     if "CHEMBL_ID" in items:
         return "_".join(items[key] for key in ("CHEMBL_ID", "CONF_ID") if key in items)
     return title or str(index)
