@@ -50,7 +50,7 @@ def test_guessed_charges_have_the_signs_of_chemistry() -> None:
 
 
 def test_electronegativities_rise_along_each_period_and_fall_down_each_group() -> None:
-    """Pauling's scale of main-group elements; the lowest here is potassium, the highest fluorine."""
+    """Pauling's scale of main-group elements, from potassium to fluorine."""
     periods = [(3, 9), (11, 17), (19, 35), (49, 53)]
     for first, last in periods:
         row = [chi for z, chi in sorted(ELECTRONEGATIVITY.items()) if first <= z <= last]
