@@ -13,6 +13,7 @@ from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.learning.charge_maps import even_charges, molecule_sums, project
 from dipkit.learning.initial_charges import (
+    ELECTRONEGATIVITY,
     START_ALPHA,
     charge_start,
     electronegativity_charges,
@@ -46,6 +47,19 @@ def test_guessed_charges_have_the_signs_of_chemistry() -> None:
     lithium, fluorine = electronegativity_charges(as_molecules(molecule("LiF")))
     assert lithium == -fluorine > 0.3
     assert electronegativity_charges(as_molecules(molecule("N2"))) == pytest.approx([0, 0])
+
+
+def test_electronegativities_rise_along_each_period_and_fall_down_each_group() -> None:
+    """Pauling's scale of main-group elements, from potassium to fluorine."""
+    periods = [(3, 9), (11, 17), (19, 35), (49, 53)]
+    for first, last in periods:
+        row = [chi for z, chi in sorted(ELECTRONEGATIVITY.items()) if first <= z <= last]
+        assert row == sorted(row)
+    for group in [(9, 17, 35, 53), (8, 16, 34, 52), (7, 15, 33, 51), (3, 11, 19), (4, 12, 20)]:
+        column = [ELECTRONEGATIVITY[z] for z in group]
+        assert column == sorted(column, reverse=True)
+    by_value = sorted(ELECTRONEGATIVITY, key=ELECTRONEGATIVITY.__getitem__)
+    assert (by_value[0], by_value[-1]) == (19, 9)
 
 
 def test_guess_moves_charge_over_bonds_only() -> None:

@@ -110,6 +110,9 @@ def test_some_problems_are_forgotten() -> None:
     found = memory.direction(gradient, step)
     np.testing.assert_array_equal(found[[0, 2]], before[[0, 2]])
     np.testing.assert_allclose(found[1], -step[1], rtol=1e-14)
+    other = np.linalg.inv(quadratics(6)[0])
+    found = memory.direction(gradient, step, lambda right: right @ other)
+    np.testing.assert_allclose(found[1], -gradient[1] @ other, rtol=1e-14)
     memory.forget()
     np.testing.assert_array_equal(memory.direction(gradient, step), -step)
 

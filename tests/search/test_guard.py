@@ -107,8 +107,9 @@ def test_guard_compares_in_other_folds(molecules, cv, grid, monkeypatch):
 def test_guard_warns_where_it_has_to_shuffle_itself(molecules):
     folds = list(KFold(3).split(np.arange(36)))
     search = small_search(guard=2.0, n_trials=1, cv=folds, refit=False)
-    with pytest.warns(UserWarning, match="3 folds of shuffled molecules"):
+    with pytest.warns(UserWarning, match="3 folds of shuffled molecules") as caught:
         search.fit(molecules)
+    assert caught[0].filename == __file__  # the place of the user's call
     assert np.isfinite(search.gain_)
     for nothing_to_compare in ({"guard": None}, {"guard": 2.0, "scoring": "r2"}):
         small_search(n_trials=1, cv=folds, refit=False, **nothing_to_compare).fit(molecules)

@@ -39,3 +39,10 @@ def test_a_resumed_study_draws_other_random_numbers():
     assert draws(3, 0) == draws(3, 0)
     assert draws(3, 0) != draws(3, 1)
     assert draws(3, 0) != draws(4, 0)
+
+
+def test_ranges_over_orders_of_magnitude_are_logarithmic():
+    space = default_space(penalties=True)
+    wide = {name for name, range_ in space.items() if range_.high > 10 * range_.low}
+    assert wide == {name for name, range_ in space.items() if range_.log}
+    assert {"dipolekernelridge__alpha", "dipolekernelridge__charge_weight"} < wide

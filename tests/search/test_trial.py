@@ -9,10 +9,12 @@ from helpers.searches import ALPHAS, SMALL, small_search
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.pipeline import Pipeline
 
-from dipkit import SOAPTransformer
+from dipkit import SOAPScale, SOAPTransformer
 from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
 from dipkit.learning.labels import read_labels
+from dipkit.search.descriptor_cache import CACHE_SHARE, DescriptorCache
 from dipkit.search.splits import Splits
 
 
@@ -38,6 +40,27 @@ def test_descriptors_are_computed_once_per_setting_of_a_scale(molecules, monkeyp
     sampler = optuna.samplers.GridSampler({name: d.choices for name, d in space.items()}, seed=0)
     small_search(space, sampler=sampler, n_trials=3).fit(molecules)
     assert sorted(calls) == [[2.2], [3.0], [3.5]]
+
+
+def test_the_scale_that_was_used_least_recently_is_forgotten_first(molecules, monkeypatch):
+    some, calls = molecules[:4], []
+    original = SOAPTransformer.fit_transform
+
+    def counted(self, *args, **kwargs):
+        calls.append(self.scales[0].r_cut)
+        return original(self, *args, **kwargs)
+
+    def describe(r_cut):
+        soap = SOAPTransformer((SOAPScale(r_cut, 3, 2, 0.3, "gto", 1.0),), n_jobs=1)
+        return cache.describe(Pipeline([("soap", soap)]))[1].features.scales[0]
+
+    cache = DescriptorCache(some)
+    two = 2 * describe(2.0).nbytes + 1
+    monkeypatch.setattr("dipkit.search.descriptor_cache.host_memory", lambda: two / CACHE_SHARE)
+    monkeypatch.setattr(SOAPTransformer, "fit_transform", counted)
+    for r_cut in (2.0, 2.5, 2.0, 3.0, 2.0, 2.5):
+        describe(r_cut)
+    assert calls == [2.5, 3.0, 2.5]
 
 
 def test_descriptors_that_are_not_kept_give_the_same(searched, molecules, monkeypatch):
