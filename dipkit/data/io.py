@@ -73,7 +73,7 @@ def as_molecules(
     charges_key: str | None = None,
     labels: bool = True,
 ) -> Molecules:
-    """Take molecules in whatever form they come.
+    """Return molecules in any of the accepted forms as `Molecules`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The cheap calculation that a model corrects: its kinds, and where its results come from.
 
 Symbols: N molecules, n atoms; baseline dipoles (N, 3) in debye, charges (n,) in e. A new kind of
-baseline is a class here, beside `GFN2Baseline` and `GivenBaseline`. How a fit and a prediction use
+baseline is a class here, next to `GFN2Baseline` and `GivenBaseline`. How a fit and a prediction use
 a baseline is in `baseline_molecules.py`, its factor b in `baseline_factor.py`, the calculation
 itself in `dipkit.quantum`.
 """

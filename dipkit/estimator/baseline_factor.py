@@ -64,7 +64,7 @@ class _FactorProblem:
     ----------
     even : ndarray of shape (N, 3), debye
         mu_Q.
-    beside : ndarray of shape (N, 3), debye
+    scaled : ndarray of shape (N, 3), debye
         mu0 - mu_Q, the part that b scales.
     vectors : ndarray of shape (N, 3), debye
         NaN where the magnitude alone is known.
@@ -73,7 +73,7 @@ class _FactorProblem:
     """
 
     even: FloatArray
-    beside: FloatArray
+    scaled: FloatArray
     vectors: FloatArray
     magnitudes: FloatArray
     weights: FloatArray
@@ -91,21 +91,21 @@ class _FactorProblem:
     @property
     def square(self) -> float:
         """Weighted sum of |mu0 - mu_Q|^2, debye^2."""
-        return float(self.weights @ (self.beside**2).sum(axis=1))
+        return float(self.weights @ (self.scaled**2).sum(axis=1))
 
     def loss(self, factor: float) -> float:
         """Weighted sum of squared errors, debye^2."""
-        residual = self.even + factor * self.beside - self._targets(factor)
+        residual = self.even + factor * self.scaled - self._targets(factor)
         return float(self.weights @ (residual**2).sum(axis=1))
 
     def improved(self, factor: float) -> float:
         """Return the best factor for the directions that this one gives; the loss never rises."""
-        change = np.einsum("ij,ij->i", self._targets(factor) - self.even, self.beside)
+        change = np.einsum("ij,ij->i", self._targets(factor) - self.even, self.scaled)
         return float(self.weights @ change) / self.square
 
     def _targets(self, factor: float) -> FloatArray:
         """Vectors (N, 3) to compare mu_b with; a magnitude gets the direction of mu_b."""
-        mu = self.even + factor * self.beside
+        mu = self.even + factor * self.scaled
         norm = np.linalg.norm(mu, axis=1)
         along = (self.magnitudes / np.where(norm > 0, norm, 1.0))[:, None] * mu
         return np.where(np.isnan(self.vectors), along, self.vectors)

@@ -164,9 +164,9 @@ def require_same_baseline(before: Molecules, more: Molecules) -> None:
         had, have = (getattr(part, name) is not None for part in (before, more))
         if had != have:
             raise InputError(
-                f"X: the molecules of the calls before {'had' if had else 'had no'} {name}, these "
-                f"have {'some' if have else 'none'}. Give all of them or none a baseline, or fit "
-                "anew."
+                f"X: the molecules of earlier calls {'had' if had else 'had no'} {name}, these "
+                f"have {'some' if have else 'none'}. Give all of them or none a baseline, or call "
+                "fit with all molecules."
             )
 
 

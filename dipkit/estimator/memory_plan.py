@@ -263,7 +263,7 @@ def _planner(
     sizes, e = FitSizes.of(molecules, backend, precise), len(molecules.elements)
 
     def plan(n_inducing: int) -> MemoryPlan:
-        # Each element has a constant column besides those of its environments.
+        # Each element has a constant column in addition to those of its environments.
         m = n_inducing + e
         r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
         matrices, blocks, rows = sizes.matrices(m, r, n_matrices), sizes.blocks(r), 24 * sizes.n * r

@@ -48,7 +48,7 @@ class InducingBasis(NestedParameters):
         less than 1 % of the kernel are in single precision unless ``"double"`` is set. Descriptors
         are always in single precision.
     atomic_dipoles : float, default=0.0
-        Scale s of dipoles of single atoms beside the charges (21), along the vectors to the
+        Scale s of dipoles of single atoms in addition to charges (21), along the vectors to the
         neighbours of each element; 0 for none. Try 0.03 with more than about 1,000 dipoles; with
         fewer it overfits.
     """

@@ -47,7 +47,7 @@ class Prediction:
     std : ndarray of shape (n_molecules,), debye, or None
         Standard deviations of the magnitudes' errors, where they were asked for.
     atomic_dipoles : ndarray of shape (n_atoms, 3), debye, or None
-        Dipoles of single atoms beside their charges, where the model has some.
+        Dipoles of single atoms in addition to their charges, where the model has some.
     """
 
     molecules: Molecules

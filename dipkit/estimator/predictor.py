@@ -105,7 +105,7 @@ class DipolePredictor(RegressorMixin, NestedParameters):
         return predict_blocks(self, X).charges
 
     def predict_atomic_dipoles(self, X: Molecules) -> FloatArray:
-        """Predict the dipoles of single atoms beside their charges.
+        """Predict the dipoles of single atoms, which add to those of their charges.
 
         Without a baseline, the dipole of a molecule is that of its charges plus their sum.
 

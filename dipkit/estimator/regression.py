@@ -67,8 +67,8 @@ class DipoleKernelRidge(DipolePredictor):
         Predictions do not need them. Those of molecules without a label are used as well, see
         `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
-        Penalty beta on a second function that the reference charges hold beside the charges of the
-        model (20), debye^2 / e^2. The function absorbs the systematic error of the reference
+        Penalty beta on a second function, which the reference charges contain in addition to the
+        charges of the model (20), debye^2 / e^2. It absorbs the systematic error of the reference
         charges; with a smaller beta it absorbs more. None, or infinity, is no second function. Try
         a discrepancy where charges are known for many more molecules than dipoles: 1e-3 for 100
         dipoles, 1e-4 for 200, 1e-5 for 500.
@@ -235,7 +235,7 @@ class DipoleKernelRidge(DipolePredictor):
         charges: Any = None,
         sample_weight: Any = None,
     ) -> Self:
-        """Learn from more molecules besides those of all calls before.
+        """Learn from more molecules, in addition to those of all earlier calls.
 
         The first call chooses the inducing environments, and the factor of a baseline, and later
         ones keep them: the model is that of a fit to all molecules with these. The dipole rows of
@@ -262,8 +262,8 @@ class DipoleKernelRidge(DipolePredictor):
         if self._statistics is None and hasattr(self, "dual_coef_"):
             raise InputError(
                 "partial_fit: the statistics of the molecules learned before are gone. Only "
-                "partial_fit keeps them, and neither a copy, a pickle nor a saved model does. To "
-                "begin anew call partial_fit on sklearn.base.clone(model), or fit on all molecules."
+                "partial_fit keeps them; copies, pickles and saved models do not. To start again "
+                "call partial_fit on sklearn.base.clone(model), or fit on all molecules."
             )
         settings, statistics = self._gather(X, y, charges, sample_weight, for_partial_fit=True)
         self._store(learn(settings, statistics), statistics)

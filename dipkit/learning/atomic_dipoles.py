@@ -1,4 +1,4 @@
-"""Dipoles of single atoms beside their charges: their directions and their amplitudes (21).
+"""Dipoles of single atoms in addition to their charges: directions and amplitudes (21).
 
 An atom i has the dipole s sum_e y_ie h_ie along h_ie = sum_j c(r_ij) (r_j - r_i), over the other
 atoms j of element e in its molecule. The falloff c is a cosine from 1 at distance 0 to 0 at the

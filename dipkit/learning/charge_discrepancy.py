@@ -85,6 +85,6 @@ def factor_discrepancy(
         return backend.factor(matrix)
     except np.linalg.LinAlgError as error:
         raise FactorizationError(
-            f"charge_discrepancy: {discrepancy:g} is too small beside the charge term ({error}). "
+            f"charge_discrepancy: {discrepancy:g} is too small for the charge term ({error}). "
             "Raise it, or use charge_weight=0 to learn from no charges."
         ) from error

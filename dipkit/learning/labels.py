@@ -3,8 +3,8 @@
 Symbols: N molecules A, n atoms; magnitudes (N,) and vectors (N, 3) in debye, charges (n,) in e,
 sample weights s_A (N,). A molecule of weight k counts like k copies of it, and a molecule of weight
 0 like one that is absent. NaN in an argument is an error; NaN on the molecules is a missing label.
-What a label is, and in which unit it stands in a file, is not here (`dipkit.data`), nor what the
-objective does with it (`objective.py`).
+Not here: labels in files and their units (`dipkit.data`), and their use in the objective
+(`objective.py`).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class NormalMatrices(Protocol):
     n_factorizations: int
 
     def restart(self) -> None:
-        """Begin to count iterations anew."""
+        """Count iterations from 0 again."""
 
     def renew(self, objective: JointObjective, here: Iterate) -> bool:
         """Begin an iteration; return whether a fixed matrix was replaced."""
@@ -96,7 +96,7 @@ class RenewedMatrix:
         self._constant_part: Array = None
 
     def restart(self) -> None:
-        """Begin to count iterations anew, with a new matrix."""
+        """Count iterations from 0 again, with a new matrix."""
         self._n_iter, self._factor = 0, None
 
     def renew(self, objective: JointObjective, here: Iterate) -> bool:

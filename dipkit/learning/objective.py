@@ -83,7 +83,7 @@ class JointObjective:
     weights : ndarray of shape (B, n_molecules), default=None
         s_A of each problem; None takes those of the target, for one problem.
     penalty : ProblemTerms, default=None
-        The penalty beside |w - w0|^2, in units of alpha.
+        The penalty in addition to |w - w0|^2, in units of alpha.
     project : callable, default=None
         ``project(W, problems)`` removes the excluded directions from W (B, r), in place, where
         `problems` (B,) are the original numbers of the problems. None excludes none.

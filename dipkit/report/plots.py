@@ -63,7 +63,7 @@ class FittedHistory(Protocol):
 
 
 def require_matplotlib() -> None:
-    """Refuse to go on without matplotlib.
+    """Raise an error if matplotlib is not installed.
 
     Raises
     ------

@@ -316,7 +316,7 @@ class DipoleSearchCV(BaseEstimator):
 def _on_molecules(labels: FitLabels) -> FitLabels:
     """Put the dipole labels on the molecules, so that slices carry them."""
     target = labels.target
-    riding = labels.molecules.replace(
+    molecules = labels.molecules.replace(
         dipole_magnitude=target.magnitudes, dipole_vector=target.vectors
     )
-    return FitLabels(target, labels.charges, riding)
+    return FitLabels(target, labels.charges, molecules)
