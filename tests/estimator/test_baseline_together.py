@@ -110,9 +110,9 @@ def test_parts_give_the_model_of_all_together(molecules: Molecules) -> None:
 def test_parts_have_the_same_kind_of_baseline(molecules: Molecules) -> None:
     model = ridge().partial_fit(molecules[:25])
     other = molecules[25:].replace(baseline_charges=None, features=molecules[25:].features)
-    with pytest.raises(InputError, match="before had baseline_charges, these have none"):
+    with pytest.raises(InputError, match="earlier calls had baseline_charges, these have none"):
         model.partial_fit(other)
-    with pytest.raises(InputError, match="before had baseline_dipole, these have none"):
+    with pytest.raises(InputError, match="earlier calls had baseline_dipole, these have none"):
         model.set_params(baseline=None).partial_fit(molecules[25:])
 
 
