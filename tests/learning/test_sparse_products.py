@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dipkit.learning.sparse_products import dot, groups, used_columns
+from dipkit.learning.sparse_products import LEAST_ROWS, dot, groups, used_columns
 
 
 def descriptors(n: int, seed: int, d: int = 600) -> np.ndarray:
@@ -41,6 +41,14 @@ def test_groups_cover_all_rows_once() -> None:
     found = list(groups(x))
     assert len(found) > 1
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(500))
+
+
+def test_rows_of_rare_patterns_are_a_group_of_their_own() -> None:
+    x = np.zeros((2 * LEAST_ROWS + 3, 600), np.float32)
+    many, others, rare, rarest = np.split(np.arange(len(x)), [LEAST_ROWS, 2 * LEAST_ROWS, -1])
+    x[many, :200], x[others, 200:400], x[rare, 400:], x[rarest] = 1.0, 1.0, 1.0, 1.0
+    found = sorted(sorted(rows.tolist()) for rows in groups(x))
+    assert found == [many.tolist(), others.tolist(), [*rare, *rarest]]
 
 
 def test_used_columns_are_runs_that_hold_everything() -> None:
