@@ -77,3 +77,11 @@ def test_a_single_term_is_not_copied() -> None:
 
 def test_nothing_to_add() -> None:
     assert weighted_sum([(None, 0.3), (QuadraticTerm.zero(R), 1.0)]) == (None, 0.0)
+
+
+def test_the_term_of_no_molecules_changes_no_sum() -> None:
+    term = QuadraticTerm(np.diag([2.0, 3.0]), np.array([1.0, -1.0]), 0.5, 4.0)
+    for found in (term + QuadraticTerm.zero(2), term - QuadraticTerm.zero(2)):
+        np.testing.assert_array_equal(found.gram, term.gram)
+        np.testing.assert_array_equal(found.rhs, term.rhs)
+        assert (found.constant, found.weight) == (0.5, 4.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dipkit.learning.sparse_products import dot, groups, used_columns
+from dipkit.learning.sparse_products import LEAST_ROWS, dot, groups, used_columns
 
 
 def descriptors(n: int, seed: int, d: int = 600) -> np.ndarray:
@@ -41,6 +41,13 @@ def test_groups_cover_all_rows_once() -> None:
     found = list(groups(x))
     assert len(found) > 1
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(500))
+
+
+def test_rows_of_rare_patterns_are_a_group_of_their_own() -> None:
+    pattern = np.repeat(np.arange(6), [LEAST_ROWS, LEAST_ROWS, LEAST_ROWS, LEAST_ROWS, 3, 1])
+    x = (pattern[:, None] == np.arange(600) // 100).astype(np.float32)
+    found = sorted(np.unique(pattern[rows]).tolist() for rows in groups(x))
+    assert found == [[0], [1], [2], [3], [4, 5]]
 
 
 def test_used_columns_are_runs_that_hold_everything() -> None:

@@ -8,6 +8,7 @@ from helpers.fold_fits import fit_fold
 from sklearn.base import clone
 from sklearn.model_selection import KFold, ShuffleSplit
 
+import dipkit.search.fold_grid
 from dipkit import ChargeStart, DipoleKernelRidge, Molecules
 from dipkit.estimator.defaults import has_prior, resolve_start
 from dipkit.estimator.metrics import mae_scorer
@@ -18,7 +19,8 @@ from dipkit.learning.initial_charges import charge_start, start_charges
 from dipkit.learning.labels import read_labels
 from dipkit.learning.multipoles import constant_dipoles
 from dipkit.learning.objective import JointObjective
-from dipkit.learning.reweighted import solve_annealed
+from dipkit.learning.reweighted import minimise, solve_annealed
+from dipkit.learning.solve_result import Minimum
 from dipkit.search.fold_grid import FoldGrid, cross_validate_grid
 from dipkit.search.fold_problem import FoldedProblem
 from dipkit.search.splits import Splits
@@ -127,6 +129,26 @@ def test_grid_does_not_depend_on_its_order(described: Molecules) -> None:
     )
     assert up.shape == (3, 2, 2)
     np.testing.assert_array_equal(up, down[:, ::-1, ::-1])
+
+
+def test_minima_are_followed_while_alpha_falls(
+    described: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the annealing of a fit: the strongest penalty has the fewest minima."""
+    solved = []
+
+    def recorded(objective: JointObjective, *rest: Any) -> Minimum:
+        solved.append(objective.alpha)
+        return minimise(objective, *rest)
+
+    monkeypatch.setattr(dipkit.search.fold_grid, "minimise", recorded)
+    folds = list(KFold(3).split(np.arange(len(described))))
+    alphas = [1e-3, 1e-1, 1e-4, 1e-2]
+    cross_validate_grid(
+        described, alphas=alphas, charge_weights=[0.0, 0.1], folds=folds, ridge=small_ridge()
+    )
+    assert list(dict.fromkeys(solved))[-4:] == [1e-1, 1e-2, 1e-3, 1e-4]
+    assert solved == sorted(solved, reverse=True)
 
 
 def test_the_mean_error_comes_near_that_of_separate_fits(described: Molecules) -> None:
