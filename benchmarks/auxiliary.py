@@ -70,10 +70,11 @@ def model_of(kind: str) -> DipoleKernelRidge:
 
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page."""
+    more = ",".join(map(str, args.unlabelled))
     lines = [
         "# Auxiliary dipoles",
         "",
-        made_by("auxiliary", args),
+        made_by("auxiliary", args).replace(" --seeds", f" --unlabelled {more} --seeds"),
         "",
         f"Magnitudes of N molecules of QM9; {args.test} test molecules of each of "
         f"{len({row['seed'] for row in rows})} draws, from {test_part(args)}. Predictions see "

@@ -526,11 +526,16 @@ def test_a_pipeline_scores(described: Molecules, frames: list[Atoms]) -> None:
     expected = r2_score(y, model.predict(frames))
     assert model.score(frames, y) == pytest.approx(expected)
     assert model.score(described[:16].replace(features=None)) == pytest.approx(expected)
-    weight = np.arange(16.0)
-    ours = model[-1].score(
-        model[0].transform(frames), described.dipole_vector[:16], sample_weight=weight
+    # Other labels than those of fit, which the model reproduces: else no weight would matter.
+    weight, vectors = (
+        np.arange(16.0),
+        described.dipole_vector[:16] * np.linspace(0.5, 2, 16)[:, None],
     )
-    assert ours == pytest.approx(r2_score(y, model.predict(frames), sample_weight=weight), abs=0.05)
+    other = np.linalg.norm(vectors, axis=1)
+    ours = model[-1].score(model[0].transform(frames), vectors, sample_weight=weight)
+    expected = r2_score(other, model.predict(frames), sample_weight=weight)
+    assert ours == pytest.approx(expected, rel=1e-9)
+    assert abs(ours - r2_score(other, model.predict(frames))) > 0.02
 
 
 def test_score_leaves_out_molecules_without_a_magnitude(

@@ -497,7 +497,11 @@ def test_folds_by_difference_equal_fits_in_the_same_basis(
 
 
 def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
-    """Magnitudes alone; which directions of the environments lead differs somewhat."""
+    """Magnitudes alone. The grid has one basis for all folds, chosen among all molecules.
+
+    Its leading directions, which atomic dipoles have, are not those of the basis of a fold, so that
+    equality is not exact.
+    """
     molecules = described.replace(dipole_vector=None)
     folds = list(KFold(3).split(np.arange(len(molecules))))
     model = DipoleKernelRidge(
