@@ -148,6 +148,24 @@ def test_the_matrix_of_vectors_solves_a_problem_in_one_step(described: Molecules
     assert np.linalg.norm(after) < 1e-4 * np.linalg.norm(before)
 
 
+def test_memory_of_a_discrepancy_is_asked_for(
+    described: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each problem then has a factor and a matrix of its own."""
+    counts = []
+
+    def record(n_molecules: int, n_columns: int, backend: Any, n_matrices: int, *_: Any) -> None:
+        counts.append(n_matrices)
+
+    monkeypatch.setattr("dipkit.search.fold_problem.require_memory", record)
+    folds = list(KFold(3).split(np.arange(len(described))))
+    labels = read_labels(described, None, None, None)
+    for discrepancy in (None, 1e-3):
+        ridge = small_ridge(charge_discrepancy=discrepancy)
+        FoldGrid(labels, ridge, folds, [ALPHA], [0.1, 1.0])
+    assert counts[1] >= counts[0] + 2 * 3 * 2
+
+
 def test_minima_are_followed_while_alpha_falls(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
