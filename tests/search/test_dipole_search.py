@@ -23,6 +23,7 @@ def test_search_finds_and_fits(searched, molecules):
     assert results["rank_test_score"][searched.best_index_] == 1
     splits = [results[f"split{k}_test_score"] for k in range(searched.n_splits_)]
     np.testing.assert_allclose(np.mean(splits, axis=0), results["mean_test_score"])
+    np.testing.assert_allclose(np.std(splits, axis=0), results["std_test_score"])
     assert searched.best_params_["dipolekernelridge__alpha"] in ALPHAS
     assert searched.best_estimator_[-1].alpha in ALPHAS
     assert searched.predict(molecules[:4]).shape == (4,)

@@ -17,7 +17,7 @@ from dipkit.learning.basis import build_basis
 from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.initial_charges import charge_start, start_charges
 from dipkit.learning.labels import read_labels
-from dipkit.learning.multipoles import constant_dipoles
+from dipkit.learning.multipoles import constant_dipoles, quadrupoles
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.reweighted import minimise, solve_annealed
 from dipkit.learning.solve_result import Minimum
@@ -129,6 +129,41 @@ def test_grid_does_not_depend_on_its_order(described: Molecules) -> None:
     )
     assert up.shape == (3, 2, 2)
     np.testing.assert_array_equal(up, down[:, ::-1, ::-1])
+
+
+def test_the_matrix_of_vectors_solves_a_problem_in_one_step(described: Molecules) -> None:
+    """Vectors make J a quadratic: its matrix holds every term, the quadrupoles as well."""
+    molecules = described.replace(quadrupole=quadrupoles(described.charges, described))
+    folds = list(KFold(3).split(np.arange(len(molecules))))
+    labels = read_labels(molecules, molecules.dipole_vector, None, None)
+    ridge = small_ridge(quadrupole_weight=0.5)
+    problem = FoldGrid(labels, ridge, folds, [ALPHA], [0.1]).problem
+    fold, weight = np.arange(3), np.full(3, 0.1)
+    objective = problem.objective(fold, weight).with_alpha(ALPHA)
+    W = np.random.default_rng(0).standard_normal((3, problem.basis.n_columns))
+    W = objective.project(W)
+    before = objective.half_gradient(objective.at(W))
+    step = problem.matrices.factors(objective, W, fold, weight).solve(before, fold)
+    after = objective.half_gradient(objective.at(W - objective.project(step)))
+    assert np.linalg.norm(after) < 1e-4 * np.linalg.norm(before)
+
+
+def test_memory_of_a_discrepancy_is_asked_for(
+    described: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each problem then has a factor and a matrix of its own."""
+    counts = []
+
+    def record(n_molecules: int, n_columns: int, backend: Any, n_matrices: int, *_: Any) -> None:
+        counts.append(n_matrices)
+
+    monkeypatch.setattr("dipkit.search.fold_problem.require_memory", record)
+    folds = list(KFold(3).split(np.arange(len(described))))
+    labels = read_labels(described, None, None, None)
+    for discrepancy in (None, 1e-3):
+        ridge = small_ridge(charge_discrepancy=discrepancy)
+        FoldGrid(labels, ridge, folds, [ALPHA], [0.1, 1.0])
+    assert counts[1] >= counts[0] + 2 * 3 * 2
 
 
 def test_minima_are_followed_while_alpha_falls(

@@ -65,6 +65,7 @@ def test_given_values_come_first():
     [
         ({"degree": [1.0]}, "into space"),
         ({"alpha": []}, "into space"),
+        ({"alpha": [], "charge_weight": [0.0]}, "into space"),
         ({"alpha": [0.0]}, "grid: alpha"),
         ({"charge_weight": [-1.0]}, "grid: charge_weight"),
         ({"charge_weight": [0.1]}, "needs charge labels"),

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from dipkit import SOAPScale, SOAPTransformer
 from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
@@ -141,3 +142,17 @@ def test_a_best_trial_without_charge_weight_has_no_discrepancy(molecules):
     search.fit(molecules)
     assert search.best_params_["dipolekernelridge__charge_discrepancy"] is None
     assert search.best_estimator_[-1].charge_weight_ == 0.0
+
+
+def test_other_steps_may_come_before_the_descriptors(searched, molecules):
+    first = ("as they are", FunctionTransformer())
+    search = small_search(n_trials=5)
+    search.estimator = Pipeline([first, *search.estimator.steps])
+    search.fit(molecules)
+    assert [name for name, _ in search.best_estimator_.steps] == [
+        "as they are", "soaptransformer", "dipolekernelridge"
+    ]  # fmt: skip
+    assert search.best_params_ == searched.best_params_
+    np.testing.assert_allclose(
+        search.predict(molecules), searched.predict(molecules), rtol=1e-5, atol=1e-5
+    )
