@@ -61,7 +61,7 @@ class SourcedDipoles(NamedTuple):
     """(n_molecules, 3), debye, about the centres of mass; NaN where there is none."""
 
 
-# Chosen on validation molecules of QM9 with 200 and 1,000 labels; the error hardly changes around
+# From trials on molecules of QM9 with 200 and 1,000 labels; the error hardly changes around
 # them.
 AUTO_ERRORS = {
     "charges": Errors(0.1, 0.55),
