@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
 from ..learning.auxiliary_term import auxiliary_penalty
-from ..learning.basis import Basis, build_basis
+from ..learning.basis import Basis, Environments, build_basis
 from ..learning.charge_discrepancy import absorb, absorbs
+from ..learning.compensation import BOND_STIFFNESS
 from ..learning.direction_term import accumulate_direction
 from ..learning.inducing import choose_environments
 from ..learning.initial_charges import charge_start, random_start
@@ -29,7 +31,7 @@ from ..learning.quadratic_term import QuadraticTerm, SingleTerms
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.reweighted import solve_annealed
 from ..learning.solve_result import SolveResult, Status
-from ..support.backend import Array, get_backend
+from ..support.backend import Array, Backend, get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
 from .auxiliary import SourcedDipoles, resolve_errors
@@ -45,7 +47,7 @@ from .defaults import (
     wants_quadrupoles,
 )
 from .memory_plan import N_MATRICES, default_n_inducing, plan_fit, plan_more
-from .parameters import RandomStart
+from .parameters import COMPENSATIONS, RandomStart
 from .settings import Settings
 from .std_calibration import calibrate_std
 from .training_data import FitStatistics, Origin, gather, join_labels, require_same_basis
@@ -80,18 +82,17 @@ def first_statistics(
     )
     quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
     n_matrices = _count_matrices(settings, quadrupoles, auxiliary is not None)
-    dipoles = float(parameters.atomic_dipoles)
     precise = is_double(parameters.precision, len(molecules))
-    asked = backend, settings.memory_budget, n_matrices, dipoles > 0, precise
+    kinds = parameters.atomic_dipoles > 0, precise, parameters.bond_charges > 0
+    asked = backend, settings.memory_budget, n_matrices, *kinds
     n_inducing = parameters.n_inducing or default_n_inducing(molecules, *asked)
     plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), *asked)
     environments = choose_environments(
         molecules, n_inducing, settings.kernel, settings.generator(), backend, precise
     )
     assert molecules.features is not None
-    weights, cut = molecules.features.weights, parameters.eigenvalue_cut
     with threads_for(n_inducing):
-        basis = build_basis(environments, settings.kernel, weights, cut, backend, dipoles, precise)
+        basis = basis_of(environments, molecules.features.weights, settings, backend, precise)
     return gather(
         labels,
         basis,
@@ -111,6 +112,28 @@ def first_statistics(
             precise,
         ),
         auxiliary=auxiliary,
+    )
+
+
+def basis_of(
+    environments: Mapping[int, Environments],
+    weights: Sequence[float],
+    settings: Settings,
+    backend: Backend,
+    precise: bool,
+) -> Basis:
+    """Build the basis of the parameters from chosen environments and the weights of the scales."""
+    parameters = settings.basis
+    return build_basis(
+        environments,
+        settings.kernel,
+        weights,
+        parameters.eigenvalue_cut,
+        backend,
+        float(parameters.atomic_dipoles),
+        precise,
+        COMPENSATIONS[parameters.compensation],
+        float(parameters.bond_charges),
     )
 
 
@@ -296,6 +319,8 @@ def _basis_attributes(basis: Basis, weights: Array) -> dict[str, Any]:
             for parts in zip(*(element.environments for element in elements), strict=True)
         ],
         "scale_weights_": np.array(basis.weights),
+        "bond_coef_": basis.bond_dual(weights),
+        "stiffness_": (basis.compensation.stiffness, BOND_STIFFNESS),
         "dual_coef_": np.concatenate([dual[number][0] for number in numbers.tolist()]),
         "intercept_": np.array([dual[number][1] for number in numbers.tolist()]),
         "atomic_dipole_coef_": dipoles[0],

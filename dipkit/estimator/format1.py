@@ -30,6 +30,7 @@ _BASIS: dict[str, Any] = {
     "eigenvalue_cut": 1e-8,
     "precision": "auto",
     "atomic_dipoles": 0.0,
+    "bond_charges": 0.0,
 }
 _SOLVER: dict[str, Any] = {
     "max_iter": 500,

@@ -22,6 +22,7 @@ from ..data.molecules import Molecules
 from ..descriptors.spectra_device import BATCH_BYTES
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import count_leading
+from ..learning.compensation import count_bond_directions
 from ..support.backend import NUMPY, Backend
 from ..support.system_memory import process_memory
 from .memory_forecast import FitSizes
@@ -104,6 +105,7 @@ def plan_fit(
     n_matrices: int = N_MATRICES,
     with_dipoles: bool = False,
     precise: bool = False,
+    with_bonds: bool = False,
 ) -> MemoryPlan:
     """Forecast the memory of a fit and decide where the dipole rows go.
 
@@ -121,13 +123,17 @@ def plan_fit(
         Whether there are columns of atomic dipoles.
     precise : bool, default=False
         Whether kernel values are in double precision.
+    with_bonds : bool, default=False
+        Whether there are columns of bond charges.
 
     Raises
     ------
     InputError
         If the fit needs more; names the largest number of inducing environments that fits.
     """
-    plan = _planner(molecules, backend, budget, BUDGET_SHARE, n_matrices, with_dipoles, precise)
+    plan = _planner(
+        molecules, backend, budget, BUDGET_SHARE, n_matrices, with_dipoles, precise, with_bonds
+    )
     found = plan(n_inducing)
     if not found.fits:
         largest = _largest_that(lambda m: plan(m).fits, n_inducing)
@@ -193,6 +199,7 @@ def default_n_inducing(
     n_matrices: int = N_MATRICES,
     with_dipoles: bool = False,
     precise: bool = False,
+    with_bonds: bool = False,
 ) -> int:
     """Inducing environments for data of this size: 100 times the root of the number of molecules.
 
@@ -200,7 +207,9 @@ def default_n_inducing(
     the free memory, with dipole rows in memory.
     """
     usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
-    plan = _planner(molecules, backend, budget, MEMORY_SHARE, n_matrices, with_dipoles, precise)
+    plan = _planner(
+        molecules, backend, budget, MEMORY_SHARE, n_matrices, with_dipoles, precise, with_bonds
+    )
     fitting = _largest_that(lambda m: plan(m).fits and not plan(m).rows_on_disk, usual + 1)
     if fitting < usual:
         kind = "free memory" if budget is None else "memory budget"
@@ -257,6 +266,7 @@ def _planner(
     n_matrices: int,
     with_dipoles: bool,
     precise: bool,
+    with_bonds: bool,
 ) -> Callable[[int], MemoryPlan]:
     """Return the plan as a function of the number of inducing environments."""
     present, limit = _limits(backend, budget, share)
@@ -266,6 +276,7 @@ def _planner(
         # Each element has a constant column in addition to those of its environments.
         m = n_inducing + e
         r = m + with_dipoles * e * (count_leading(n_inducing) + 2 * e)
+        r += with_bonds * (count_bond_directions(n_inducing) + e)
         matrices, blocks, rows = sizes.matrices(m, r, n_matrices), sizes.blocks(r), 24 * sizes.n * r
         on_disk = backend.on_host and present + matrices + blocks + rows > limit
         choosing = sizes.choosing(n_inducing)

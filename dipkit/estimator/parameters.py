@@ -15,10 +15,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..exceptions import InputError
+from ..learning.compensation import ALONG_BONDS, EVEN
 from ..learning.kernels import EnvironmentKernel, PowerKernel
 from ..support.nested_parameters import NestedParameters, make_group
 from ..support.validation import check_number, check_whole
 
+COMPENSATIONS = {"molecule": EVEN, "bonds": ALONG_BONDS}
 PRECISIONS = ("auto", "single", "double")
 SOURCES = ("auto", "charges", "electronegativity")
 
@@ -51,6 +53,13 @@ class InducingBasis(NestedParameters):
         Scale s of dipoles of single atoms in addition to charges (21), along the vectors to the
         neighbours of each element; 0 for none. Try 0.03 with more than about 1,000 dipoles; with
         fewer it overfits.
+    bond_charges : float, default=0.2
+        Scale of bond charges: a second function of the environment whose opposite charge stays a
+        few bonds away (24). It holds the leading directions of the basis alone. 0 for none.
+    compensation : {"molecule", "bonds"}, default="molecule"
+        Where the opposite of an atom's charge goes. ``"molecule"`` spreads it evenly over the
+        molecule. ``"bonds"`` keeps it near: for molecules much larger than those of the training
+        errors are smaller, for molecules like these they are larger (docs/compensation.md).
     """
 
     _groups: ClassVar = {"kernel": make_kernel}
@@ -63,12 +72,16 @@ class InducingBasis(NestedParameters):
         eigenvalue_cut: float = 1e-8,
         precision: str = "auto",
         atomic_dipoles: float = 0.0,
+        bond_charges: float = 0.2,
+        compensation: str = "molecule",
     ):
         self.kernel = kernel
         self.n_inducing = n_inducing
         self.eigenvalue_cut = eigenvalue_cut
         self.precision = precision
         self.atomic_dipoles = atomic_dipoles
+        self.bond_charges = bond_charges
+        self.compensation = compensation
 
     def check(self) -> None:
         """Refuse values that cannot be used.
@@ -87,6 +100,11 @@ class InducingBasis(NestedParameters):
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}.")
         check_number("atomic_dipoles", self.atomic_dipoles, above=None)
+        check_number("bond_charges", self.bond_charges, above=None)
+        if self.compensation not in COMPENSATIONS:
+            raise InputError(
+                f"compensation: expected one of {tuple(COMPENSATIONS)}, got {self.compensation!r}."
+            )
         make_kernel(self.kernel).check()
 
 

@@ -23,7 +23,8 @@ from ..exceptions import InputError
 from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.files import PathLike
 from .baseline import make_baseline
-from .prediction import has_atomic_dipoles, predict_blocks
+from .fitted_parts import has_atomic_dipoles
+from .prediction import predict_blocks
 from .regression import DipoleKernelRidge
 
 FloatArray = NDArray[np.float64]

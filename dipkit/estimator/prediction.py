@@ -17,13 +17,14 @@ from ..descriptors.requirements import require_described, require_known
 from ..learning.atomic_dipoles import PredictedDipoles
 from ..learning.basis import kernel_dtype
 from ..learning.blocking import piece_atoms
-from ..learning.charge_maps import constant_charges, molecule_sums, project
+from ..learning.charge_maps import constant_charges, molecule_sums
 from ..learning.multipoles import constant_dipoles, dipoles
 from ..support.backend import Array, Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from .baseline import make_baseline
 from .baseline_molecules import prepare_molecules
+from .fitted_parts import compensations, has_atomic_dipoles, raw_coefficients
 from .parameters import make_basis
 from .std_prediction import DrawnCharges, StdPredictor
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from .predictor import DipolePredictor
 
 FloatArray = NDArray[np.float64]
-# Of one element: descriptors of its inducing environments, one array per scale, their coefficients,
-# and its constant.
+# Of one element: descriptors of its inducing environments, one array per scale, their coefficients
+# (M_e, k), k = 2 with bond charges, and its constant.
 ElementCoefficients = tuple[list[Array], Array, float]
 
 # Predictions use float32 for a scale with less than this share of the kernel, unless
@@ -53,6 +54,8 @@ class Predicted(NamedTuple):
         Zero where the model has none.
     amplitudes : ndarray of shape (n_atoms, E), e
         Amplitudes of the atomic dipoles times their scale (21); E = 0 where there are none.
+    raw : ndarray of shape (n_atoms, k), e
+        Raw charges before compensation (24); k = 2 with bond charges, else 1.
     """
 
     charges: FloatArray
@@ -60,6 +63,7 @@ class Predicted(NamedTuple):
     std: FloatArray | None
     atomic_dipoles: FloatArray
     amplitudes: FloatArray
+    raw: FloatArray
 
 
 def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False) -> Predicted:
@@ -98,6 +102,7 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
     backend = get_backend(model.device)
     predictor = StdPredictor(model, backend) if with_std else None
     coefficients = _coefficients(model, backend)
+    maps = compensations(model)
     of_atoms = PredictedDipoles(_dipole_parts(model), backend)
 
     def predict(part: slice) -> tuple[FloatArray, ...]:
@@ -105,28 +110,26 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
         raw, amplitudes, drawn = _raw_charges(
             model, piece, coefficients, of_atoms, backend, predictor
         )
-        correction, atomic = project(raw, piece), of_atoms.dipoles(piece, amplitudes)
+        correction = sum(how.apply(part, piece) for how, part in zip(maps, raw.T, strict=True))
+        atomic = of_atoms.dipoles(piece, amplitudes)
         dipole = dipoles(correction, piece) + constant_dipoles(piece)
         dipole += molecule_sums(atomic, piece.offsets)
         std = np.empty(len(piece)) if predictor is None else predictor.std(piece, dipole, drawn)
-        return correction + constant_charges(piece), dipole, std, atomic, amplitudes
+        return correction + constant_charges(piece), dipole, std, atomic, amplitudes, raw
 
     n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
     charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
     atomic = np.empty((molecules.n_atoms, 3))
     amplitudes = np.empty((molecules.n_atoms, len(of_atoms.elements)))
+    raw = np.empty((molecules.n_atoms, len(maps)))
     n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
     for part, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
         atoms = slice(*molecules.offsets[[part.start, part.stop]].tolist())
-        charges[atoms], dipole[part], std[part], atomic[atoms], amplitudes[atoms] = found
+        charges[atoms], dipole[part], std[part] = found[:3]
+        atomic[atoms], amplitudes[atoms], raw[atoms] = found[3:]
     unknown = ~known[molecules.molecule_index]
     charges[unknown] = atomic[unknown] = std[~known] = np.nan
-    return Predicted(charges, dipole, std if with_std else None, atomic, amplitudes)
-
-
-def has_atomic_dipoles(model: DipolePredictor) -> bool:
-    """Return whether a fitted model has atomic dipoles; models of old files lack the attribute."""
-    return getattr(model, "atomic_dipole_coef_", None) is not None
+    return Predicted(charges, dipole, std if with_std else None, atomic, amplitudes, raw)
 
 
 def _dipole_parts(model: DipolePredictor) -> dict[int, tuple[FloatArray, FloatArray]]:
@@ -143,7 +146,7 @@ def _dipole_parts(model: DipolePredictor) -> dict[int, tuple[FloatArray, FloatAr
 
 def _coefficients(model: DipolePredictor, backend: Backend) -> dict[int, ElementCoefficients]:
     """Collect environments and coefficients of the charges, by atomic number."""
-    parts, intercepts = {}, model.intercept_.tolist()
+    parts, intercepts, raw = {}, model.intercept_.tolist(), raw_coefficients(model)
     # Large coefficients of both signs magnify the rounding errors of float32, which depend on the
     # molecules in the same product. For scales with a small weight these errors are small.
     share = model.scale_weights_ / model.scale_weights_.sum()
@@ -155,7 +158,7 @@ def _coefficients(model: DipolePredictor, backend: Backend) -> dict[int, Element
             backend.asarray(np.asfortranarray(scale[rows], kernel_dtype(double)))
             for scale, double in zip(model.inducing_features_, precise, strict=True)
         ]
-        parts[number] = (features, backend.asarray(model.dual_coef_[rows]), intercept)
+        parts[number] = (features, backend.asarray(raw[rows]), intercept)
     return parts
 
 
@@ -167,20 +170,21 @@ def _raw_charges(
     backend: Backend,
     predictor: StdPredictor | None,
 ) -> tuple[FloatArray, FloatArray, list[DrawnCharges]]:
-    """Raw charges (n_atoms,) and amplitudes (n_atoms, E), e; draws where there is a predictor.
+    """Raw charges (n_atoms, k) and amplitudes (n_atoms, E), e; draws where there is a predictor.
 
-    Raw charges are those before charge conservation.
+    Raw charges are those before their compensation: k = 2 with bond charges, else 1.
     """
     assert piece.features is not None
     scales, drawn = piece.features.on(backend), []
-    charges = np.empty(piece.n_atoms)
+    charges = np.empty((piece.n_atoms, len(compensations(model))))
     amplitudes = np.empty((piece.n_atoms, len(of_atoms.elements)))
     for number in piece.elements.tolist():
         atoms = np.flatnonzero(piece.numbers == number)
         features, coefficient, intercept = coefficients[number]
         x = (backend.take(scale, atoms) for scale in scales)
         k = model.kernel_(x, features, model.scale_weights_.tolist(), backend)
-        charges[atoms] = backend.to_host(k @ coefficient) + intercept
+        charges[atoms] = backend.to_host(k @ coefficient)
+        charges[atoms, 0] += intercept
         amplitudes[atoms] = of_atoms.amplitudes(number, k)
         if predictor is not None:
             drawn.append(predictor.draw(number, atoms, k))

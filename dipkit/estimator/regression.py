@@ -100,6 +100,10 @@ class DipoleKernelRidge(DipolePredictor):
         What made the descriptors of fit (`Features.made_by`); others are refused in prediction.
     dual_coef_ : ndarray of shape (M,), e
         Coefficient of the kernel with each environment.
+    bond_coef_ : ndarray of shape (M,), e, or None
+        The same of the bond charges; None without them.
+    stiffness_ : tuple of float
+        t of (24), of the charges (infinity is even compensation) and of the bond charges.
     elements_ : ndarray of shape (n_elements,)
         Atomic numbers seen in fit.
     intercept_ : ndarray of shape (n_elements,), e

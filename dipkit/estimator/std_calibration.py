@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..learning.basis import BIAS, Basis
-from ..learning.charge_maps import molecule_sums, project
+from ..learning.charge_maps import molecule_sums
+from ..learning.compensation import Compensation
 from ..learning.normal_matrices import FactorizationError
 from ..learning.objective import DipoleTarget, JointObjective
 from ..support.backend import Array
@@ -157,7 +158,7 @@ def calibrate_std(
     normal = backend.asarray(rng.standard_normal((weights.shape[0], N_SAMPLES)))
     samples = backend.solve_transposed(factor, normal) / math.sqrt(linear.n_labelled * N_SAMPLES)
     novelty, charges = _environments(sample.described, basis, weights)
-    scale = _std_scale(linear, factor, sample, novelty)
+    scale = _std_scale(linear, factor, sample, novelty, basis.compensation)
     coefficients, intercepts = basis.dual_of_many(scale * samples)
     dipoles = basis.dipole_dual(scale * samples) if basis.dipole_scale > 0 else (None, None)
     return StdModel(
@@ -167,9 +168,10 @@ def calibrate_std(
             backend.to_host(element.whitening).astype(np.float32)
             for element in basis.elements.values()
         ],
-        novelty=scale / math.sqrt(linear.n_labelled * objective.alpha),
+        novelty=basis.compensation.scale * scale / math.sqrt(linear.n_labelled * objective.alpha),
         ceiling=float(np.sqrt(np.mean(charges**2))),
         floor=scale * math.sqrt(NOISE_FLOOR * linear.label_variance),
+        bond_coefficients=basis.bond_dual(scale * samples),
         dipole_coefficients=dipoles[0],
         dipole_intercepts=dipoles[1],
     )
@@ -182,14 +184,18 @@ def _with_constants(matrix: Array, alpha: float, basis: Basis) -> Array:
     twice would have a standard deviation of several e.
     """
     for element in basis.elements.values():
-        for columns in (element.columns, *element.dipole_columns):
+        for columns in (element.columns, *element.dipole_columns):  # bonds have no constant
             constant = columns.stop - 1
             matrix[constant, constant] += alpha * (BIAS**2 - 1)
     return matrix
 
 
 def _std_scale(
-    linear: LinearisedObjective, factor: Array, sample: CalibrationSample, novelty: FloatArray
+    linear: LinearisedObjective,
+    factor: Array,
+    sample: CalibrationSample,
+    novelty: FloatArray,
+    compensation: Compensation,
 ) -> float:
     """Scale s of the standard deviations.
 
@@ -201,11 +207,12 @@ def _std_scale(
     sample : CalibrationSample
     novelty : ndarray of shape (n_atoms,)
         Residual kernel of the atoms that have descriptors.
+    compensation : Compensation
     """
     errors, variances = linear.left_out(factor, sample.places)
     variances = variances + NOISE_FLOOR * linear.label_variance
     described, n = sample.described, len(sample.described)
-    arms = directed_arms(described, linear.directions[sample.places[:n]])
+    arms = directed_arms(described, linear.directions[sample.places[:n]], compensation)
     beyond = molecule_sums(arms**2 * novelty, described.offsets)
     beyond /= linear.n_labelled * linear.objective.alpha
     scale = _needed_scale(errors, np.sqrt(variances))
@@ -231,14 +238,21 @@ def _needed_scale(errors: FloatArray, widths: FloatArray) -> float:
 def _environments(
     molecules: Molecules, basis: Basis, weights: Array
 ) -> tuple[FloatArray, FloatArray]:
-    """Residual kernel of each atom, and the charge P Phi w that the model gives it, e."""
+    """Residual kernel of each atom, and the charge that the model gives it, e."""
     assert molecules.features is not None
     backend, to_host = basis.backend, basis.backend.to_host
     scales = molecules.features.on(backend)
-    novelty, charges = np.empty(molecules.n_atoms), np.empty(molecules.n_atoms)
+    novelty, raw = np.empty(molecules.n_atoms), np.zeros((molecules.n_atoms, 2))
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
         phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
         novelty[atoms] = residual_kernel(to_host(phi[:, :-1]))
-        charges[atoms] = to_host(phi @ weights[basis.elements[number].columns])
-    return novelty, project(charges, molecules)
+        element = basis.elements[number]
+        raw[atoms, 0] = to_host(phi @ weights[element.columns])
+        if element.bond_columns is not None:
+            part = weights[element.bond_columns]
+            raw[atoms, 1] = to_host(phi[:, : part.shape[0]] @ part)
+    charges = basis.compensation.apply(raw[:, 0], molecules)
+    return novelty, charges if basis.bonds is None else charges + basis.bonds.apply(
+        raw[:, 1], molecules
+    )

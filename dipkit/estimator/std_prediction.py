@@ -6,8 +6,9 @@ draws and their scale are made in `std_calibration.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +18,19 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import dipole_arms
 from ..learning.charge_maps import molecule_sums
+from ..learning.compensation import Compensation
 from ..support.backend import Array, Backend
 from ..units import DEBYE_PER_E_ANGSTROM
+from .fitted_parts import compensations, has_atomic_dipoles
 from .linearised import unit_vectors
 
 if TYPE_CHECKING:
     from .predictor import DipolePredictor
 
 FloatArray = NDArray[np.float64]
-# Atoms of one element, draws of their charges (n_e, S) or, with atomic dipoles, of charges and
-# amplitudes (n_e, S + E S), and the standard deviations of the charges that the basis does not hold
-# (n_e,), e.
+# Atoms of one element; draws (n_e, k S) of their raw charges, with k = 2 for bond charges, followed
+# by (n_e, E S) of the amplitudes of atomic dipoles; standard deviations of the charges that the
+# basis does not hold (n_e,), e.
 DrawnCharges = tuple[NDArray[np.intp], FloatArray, FloatArray]
 
 # A dipole shorter than this, debye, has no direction: an error along any axis makes it longer.
@@ -56,6 +59,8 @@ class StdModel:
         Kernel coefficients of the draws of atomic dipoles, where the model has some.
     dipole_intercepts : ndarray of shape (E, E, S), e, default=None
         Constant amplitudes of the draws.
+    bond_coefficients : ndarray of shape (M, S), e, default=None
+        Kernel coefficients of the draws of bond charges, where the model has some.
     """
 
     coefficients: FloatArray
@@ -66,6 +71,7 @@ class StdModel:
     floor: float
     dipole_coefficients: FloatArray | None = None
     dipole_intercepts: FloatArray | None = None
+    bond_coefficients: FloatArray | None = None
 
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes ``std_*_`` of an estimator, by name."""
@@ -78,6 +84,7 @@ class StdModel:
             "std_floor_": self.floor,
             "std_dipole_coef_": self.dipole_coefficients,
             "std_dipole_intercept_": self.dipole_intercepts,
+            "std_bond_coef_": self.bond_coefficients,
         }
 
 
@@ -122,9 +129,8 @@ class StdPredictor:
                 model.std_whitening_[place].astype(np.float64),
             )
             self.elements[number] = [backend.asarray(array) for array in arrays]
-        self.dipole_elements = (
-            [] if len(coefficients.T) == self.n_samples else model.elements_.tolist()
-        )
+        self.compensations = compensations(model)
+        self.dipole_elements = model.elements_.tolist() if has_atomic_dipoles(model) else []
 
     def draw(self, number: int, atoms: NDArray[np.intp], k: Array) -> DrawnCharges:
         """Draw charges, and amplitudes, of the atoms of one element.
@@ -163,53 +169,59 @@ class StdPredictor:
         novelty = np.empty(piece.n_atoms)
         for atoms, of_atoms, unexplained in parts:
             values[atoms], novelty[atoms] = of_atoms, unexplained
-        samples, amplitudes = values[:, : self.n_samples], values[:, self.n_samples :]
-        amplitudes = amplitudes.reshape(piece.n_atoms, len(self.dipole_elements), self.n_samples)
-        variance = _variance(
-            piece, unit_vectors(dipoles), samples, novelty, self.dipole_elements, amplitudes
-        )
+        drawn_of = values.reshape(piece.n_atoms, -1, self.n_samples)
+        arms = [how.apply(piece.positions, piece) for how in self.compensations]
+        vectors = dipole_arms(piece, self.dipole_elements, 1.0)
+        sides = [DEBYE_PER_E_ANGSTROM * np.stack(arms, axis=1), vectors]
+        found = partial(_variance, piece, np.concatenate(sides, axis=1), drawn_of, novelty)
+        variance = found(unit_vectors(dipoles))
         short = np.linalg.norm(dipoles, axis=1) < MIN_DIRECTED_DIPOLE
         if short.any():
             axes = [np.tile(axis, (len(piece), 1)) for axis in np.eye(3)]
-            along_axes = sum(
-                _variance(piece, axis, samples, novelty, self.dipole_elements, amplitudes)
-                for axis in axes
-            )
+            along_axes = sum(found(axis) for axis in axes)
             variance = np.where(short, along_axes, variance)
         std: FloatArray = np.where(piece.natoms > 1, np.sqrt(variance + self.floor**2), 0.0)
         return std
 
 
 def _coefficients_of_draws(model: DipolePredictor) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (M, S + E S) and constants (E, S + E S): charges, then atomic dipoles."""
-    # Models of the first format that kept standard deviations lack this attribute.
+    """Coefficients (M, k S + E S) and constants (E, k S + E S): raw charges, atomic dipoles."""
+    coefficients, constants = [model.std_coef_], [model.std_intercept_]
+    # Models of old files lack the attributes of bond charges and of atomic dipoles.
+    bonds = getattr(model, "std_bond_coef_", None)
+    if bonds is not None:
+        coefficients.append(bonds)
+        constants.append(np.zeros_like(model.std_intercept_))
     dipoles = getattr(model, "std_dipole_coef_", None)
-    if dipoles is None:
-        return model.std_coef_, model.std_intercept_
-    flat, constants = (
-        part.reshape(len(part), -1) for part in (dipoles, model.std_dipole_intercept_)
-    )
-    coefficients = np.concatenate([model.std_coef_, flat], axis=1)
-    return coefficients, np.concatenate([model.std_intercept_, constants], axis=1)
+    if dipoles is not None:
+        coefficients.append(dipoles.reshape(len(dipoles), -1))
+        constants.append(model.std_dipole_intercept_.reshape(len(model.std_intercept_), -1))
+    return np.concatenate(coefficients, axis=1), np.concatenate(constants, axis=1)
 
 
 def _variance(
     piece: Molecules,
-    unit: FloatArray,
-    samples: FloatArray,
+    arms: FloatArray,
+    drawn: FloatArray,
     novelty: FloatArray,
-    dipole_elements: Sequence[int],
-    amplitudes: FloatArray,
+    unit: FloatArray,
 ) -> FloatArray:
-    """Variance of the dipoles along unit vectors (n_molecules, 3), debye^2."""
-    arms = directed_arms(piece, unit)
-    drawn = molecule_sums(arms[:, None] * samples, piece.offsets)
-    if dipole_elements:
-        dipole_vectors = dipole_arms(piece, dipole_elements, 1.0)
-        along = (dipole_vectors * unit[piece.molecule_index][:, None]).sum(axis=-1)
-        drawn += molecule_sums(np.einsum("ie,ies->is", along, amplitudes), piece.offsets)
-    variance: FloatArray = (drawn**2).sum(axis=1)
-    return variance + molecule_sums((arms * novelty) ** 2, piece.offsets)
+    """Variance of the dipoles along unit vectors (n_molecules, 3), debye^2.
+
+    Parameters
+    ----------
+    piece : Molecules
+    arms : ndarray of shape (n_atoms, k, 3), debye / e
+        Dipoles of charges and amplitudes of 1; the first ones are those of the raw charges.
+    drawn : ndarray of shape (n_atoms, k, S), e
+        Draws of these charges and amplitudes.
+    novelty : ndarray of shape (n_atoms,), e
+    unit : ndarray of shape (n_molecules, 3)
+    """
+    along = (arms * unit[piece.molecule_index][:, None]).sum(axis=-1)
+    dipoles = molecule_sums(np.einsum("ik,iks->is", along, drawn), piece.offsets)
+    variance: FloatArray = (dipoles**2).sum(axis=1)
+    return variance + molecule_sums((along[:, 0] * novelty) ** 2, piece.offsets)
 
 
 def residual_kernel(phi: FloatArray) -> FloatArray:
@@ -229,22 +241,20 @@ def residual_kernel(phi: FloatArray) -> FloatArray:
     return share
 
 
-def directed_arms(molecules: Molecules, unit: FloatArray) -> FloatArray:
+def directed_arms(molecules: Molecules, unit: FloatArray, compensation: Compensation) -> FloatArray:
     """Differentiate the dipoles along unit vectors with respect to the raw charges.
-
-    Raw charges are those before charge conservation, which moves the origin to the centroid.
 
     Parameters
     ----------
     molecules : Molecules
     unit : ndarray of shape (n_molecules, 3)
+    compensation : Compensation
+        Of the raw charges.
 
     Returns
     -------
     ndarray of shape (n_atoms,), debye / e
     """
-    index = molecules.molecule_index
-    centroid = molecule_sums(molecules.positions, molecules.offsets) / molecules.natoms[:, None]
-    arms = (molecules.positions - centroid[index]) * unit[index]
+    arms = compensation.apply(molecules.positions, molecules) * unit[molecules.molecule_index]
     directed: FloatArray = DEBYE_PER_E_ANGSTROM * arms.sum(axis=1)
     return directed

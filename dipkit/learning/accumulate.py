@@ -5,6 +5,10 @@ charge rows C = P Phi (n, r); weights c_A (N,). Equation (8) of the theory page:
 
     gram = sum_A c_A C_A^T C_A,    rhs = sum_A c_A C_A^T p_A.
 
+Bond charges, and all charges where these are compensated along bonds, have *coupled* columns: the
+charge of an atom then depends on the basis functions of its neighbours of other elements, and their
+part of C is a product with the matrix of (24).
+
 Phi is never in memory as a whole. A *block* of molecules is computed at once; its *pieces* go to
 the threads. The terms themselves are explained in `quadratic_term.py`.
 """
@@ -22,11 +26,12 @@ from ..support import parallel
 from ..support.backend import Array
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
-from .atomic_dipoles import dipole_arms
-from .basis import Basis, ElementBasis, fill_dipole_columns
+from .basis import Basis, ElementBasis
 from .blocking import BLOCK_ATOMS, piece_atoms
 from .charge_labels import ChargeLabels
-from .charge_maps import element_blocks, moment_map
+from .charge_maps import sum_map
+from .columns import arms_of_dipoles, fill_columns
+from .coupled_charges import ChargeSums, CoupledCharges
 from .quadratic_term import QuadraticTerm, TermSum
 
 __all__ = ["accumulate", "accumulate_sets"]
@@ -36,9 +41,6 @@ FloatArray = NDArray[np.float64]
 # Tasks for each worker. More tasks balance the load better, and less work is lost when a worker
 # fails. But each task sends a matrix of shape (r, r) back.
 TASKS_A_WORKER = 4
-
-# Columns of an element, and the blocks of Phi^T c Phi and Phi^T c p in these columns.
-_ElementSums = tuple[slice, Array, Array]
 
 
 def accumulate(
@@ -173,12 +175,13 @@ def _add_block(
     totals: Sequence[TermSum],
 ) -> None:
     """Write the dipole rows of one block, from molecule `first` on, and add its charge terms."""
-    # Column sums enter the charge term alone: atomic dipoles have no columns here.
+    # Column sums enter the charge term alone, and only with even compensation.
     backend, n_charges = basis.backend, basis.n_charge_columns
-    sums = backend.empty((len(molecules), n_charges)) if labels else None
+    even = bool(labels) and basis.compensation.is_even
+    sums = backend.empty((len(molecules), n_charges)) if even else None
     n_threads = count_threads() if backend.on_host else 1
 
-    def compute(piece: slice) -> list[list[_ElementSums]]:
+    def compute(piece: slice) -> list[ChargeSums]:
         parts = [label.block(molecules, piece) for label in labels]
         piece_sums = None if sums is None else sums[piece, :]
         piece_rows = rows[3 * (first + piece.start) : 3 * (first + piece.stop), :]
@@ -186,14 +189,16 @@ def _add_block(
 
     pieces = cut(molecules.offsets, piece_atoms(basis.backend))
     for found in in_order(compute, pieces, n_threads):
-        for of_element in found:
-            for total, (columns, gram, rhs) in zip(totals, of_element, strict=True):
-                total.gram[columns, columns] += gram
-                total.rhs[columns] += rhs
+        for total, (grams, rhs) in zip(totals, found, strict=True):
+            for one, two, gram in grams:
+                total.gram[one, two] += gram
+            for columns, part in rhs:
+                total.rhs[columns] += part
     for label, total in zip(labels, totals, strict=True):
-        # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
-        scaled = sums * backend.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
-        total.gram[:n_charges, :n_charges] -= scaled.T @ scaled
+        if sums is not None:
+            # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
+            scaled = sums * backend.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
+            total.gram[:n_charges, :n_charges] -= scaled.T @ scaled
         total.constant += float(label.weights[molecules.molecule_index] @ label.charges**2)
         total.weight += float(label.weights @ molecules.natoms)
 
@@ -204,37 +209,47 @@ def _accumulate_piece(
     labels: Sequence[ChargeLabels],
     rows: Array,
     sums: Array,
-) -> list[list[_ElementSums]]:
-    """Fill rows and sums of molecules; return Phi^T c Phi and Phi^T c p by element and labels."""
+) -> list[ChargeSums]:
+    """Fill rows and sums of molecules; return what they add to the term of each set of labels."""
     assert molecules.features is not None
-    backend, found = basis.backend, []
+    backend, coupled = basis.backend, _coupled(molecules, basis, labels)
     scales = molecules.features.on(backend)
     for number in set(basis.elements) - set(molecules.elements):
         _fill_absent(basis.elements[number], rows, sums)
-    arms = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
-    for block in element_blocks(molecules, backend):
-        element = basis.elements[block.number]
-        columns = element.columns
-        phi = basis.basis_functions(block.number, (backend.take(x, block.atoms) for x in scales))
-        rows[:, columns] = block.to_dipole @ phi
+    found: list[ChargeSums] = [([], []) for _ in labels]
+    arms = arms_of_dipoles(molecules, basis)
+    for number in molecules.elements.tolist():
+        atoms, element = np.flatnonzero(molecules.numbers == number), basis.elements[number]
+        phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
+        fill_columns(rows, arms.maps(atoms, molecules, backend), phi, element)
+        owners = molecules.molecule_index[atoms]
         if sums is not None:
-            sums[:, columns] = block.to_sum @ phi
-        owners = molecules.molecule_index[block.atoms]
-        sides = np.moveaxis(arms[block.atoms], 1, 0)
-        to_dipoles = (moment_map(side, owners, len(molecules), backend) for side in sides)
-        fill_dipole_columns(rows, to_dipoles, phi, element)
-        found.append(
-            [
-                (columns, *_sums(phi, label.weights[owners], label.charges[block.atoms], basis))
-                for label in labels
-            ]
-        )
+            sums[:, element.columns] = sum_map(owners, len(molecules), backend) @ phi
+            for (grams, rhs), label in zip(found, labels, strict=True):
+                gram, part = _sums(phi, label.weights[owners], label.charges[atoms], basis)
+                grams.append((element.columns, element.columns, gram))
+                rhs.append((element.columns, part))
+        if coupled is not None:
+            coupled.put(phi, element, atoms)
+    if coupled is not None:
+        charge_rows = coupled.rows()
+        for of_label, label in zip(found, labels, strict=True):
+            coupled.add(of_label, label, charge_rows)
     return found
+
+
+def _coupled(
+    molecules: Molecules, basis: Basis, labels: Sequence[ChargeLabels]
+) -> CoupledCharges | None:
+    """Return what sums over coupled columns, where there are any and charges are wanted."""
+    columns = basis.coupled_columns
+    wanted = labels and columns.stop > columns.start
+    return CoupledCharges(molecules, basis) if wanted else None
 
 
 def _fill_absent(element: ElementBasis, rows: Array, sums: Array) -> None:
     """Fill the columns of an element that no atom of these molecules has."""
-    for columns in (element.columns, *element.dipole_columns):
+    for columns in element.all_columns:
         rows[:, columns] = 0.0
     if sums is not None:
         sums[:, element.columns] = 0.0

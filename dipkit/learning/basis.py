@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..support.backend import NUMPY, Array, Backend
 from .atomic_dipoles import count_leading
+from .compensation import BOND_STIFFNESS, EVEN, Compensation, count_bond_directions
 from .kernels import EnvironmentKernel
 
 FloatArray = NDArray[np.float64]
@@ -42,22 +43,31 @@ class ElementBasis:
     whitening : array of shape (M_e, r_e - 1)
     columns : slice
         Columns of the charges of this element, among all r.
+    bond_columns : slice, default=None
+        Columns of the bond charges of this element, without a constant. They follow the charge
+        columns of all elements. None without bond charges.
     dipole_columns : tuple of slice
         Columns of the atomic dipoles of this element: one slice for the neighbours of each element,
-        the constant last in each. They follow the charge columns of all elements. Empty without
-        atomic dipoles.
+        the constant last in each. They are the last columns. Empty without atomic dipoles.
     """
 
     number: int
     environments: tuple[Array, ...]
     whitening: Array
     columns: slice
+    bond_columns: slice | None = None
     dipole_columns: tuple[slice, ...] = ()
 
     @property
     def n_leading(self) -> int:
         """Number of whitened directions in each amplitude of an atomic dipole."""
         return count_leading(int(self.whitening.shape[1]))
+
+    @property
+    def all_columns(self) -> tuple[slice, ...]:
+        """All columns of this element: charges, bond charges, atomic dipoles."""
+        bonds = () if self.bond_columns is None else (self.bond_columns,)
+        return (self.columns, *bonds, *self.dipole_columns)
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,12 @@ class Basis:
     backend : Backend
         Holds the arrays.
     dipole_scale : float, default=0.0
-        Scale s of atomic dipoles (21). Above 0, their columns follow those of the charges.
+        Scale s of atomic dipoles (21). Above 0, their columns are the last ones.
+    compensation : Compensation, default=EVEN
+        Of the charges (24).
+    bonds : Compensation, default=None
+        Of the bond charges, a second function of charges with the leading directions alone; None
+        for none.
     """
 
     elements: Mapping[int, ElementBasis]
@@ -82,19 +97,28 @@ class Basis:
     weights: tuple[float, ...]
     backend: Backend
     dipole_scale: float = 0.0
+    compensation: Compensation = EVEN
+    bonds: Compensation | None = None
 
     @property
     def n_columns(self) -> int:
-        """Number r of all columns, those of atomic dipoles included."""
-        parts = self.elements.values()
-        return max(
-            columns.stop for part in parts for columns in (part.columns, *part.dipole_columns)
-        )
+        """Number r of all columns, those of bond charges and atomic dipoles included."""
+        return max(columns.stop for part in self.elements.values() for columns in part.all_columns)
 
     @property
     def n_charge_columns(self) -> int:
         """Number of columns of charges, the first of all."""
         return max(part.columns.stop for part in self.elements.values())
+
+    @property
+    def coupled_columns(self) -> slice:
+        """Columns whose charges are not block-sparse by element, after compensation along bonds.
+
+        Those of bond charges, and those of all charges where they are compensated along bonds.
+        """
+        n = self.n_charge_columns
+        ends = [part.bond_columns.stop for part in self.elements.values() if part.bond_columns]
+        return slice(n if self.compensation.is_even else 0, max(ends, default=n))
 
     @property
     def dipole_elements(self) -> list[int]:
@@ -127,6 +151,8 @@ class Basis:
     def dual(self, w: Array) -> dict[int, tuple[FloatArray, float]]:
         """Turn weights into one coefficient per environment and one constant per element.
 
+        The scale of the compensation is included.
+
         Parameters
         ----------
         w : array of shape (r,)
@@ -138,7 +164,7 @@ class Basis:
         """
         found = {}
         for number, element in self.elements.items():
-            part = w[element.columns]
+            part = self.compensation.scale * w[element.columns]
             coefficients = self.backend.to_host(element.whitening @ part[:-1])
             found[number] = (coefficients, float(BIAS * part[-1]))
         return found
@@ -157,9 +183,31 @@ class Basis:
         constants : ndarray of shape (E, S), e
         """
         to_host, parts = self.backend.to_host, list(self.elements.values())
+        w = self.compensation.scale * w
         coefficients = [to_host(part.whitening @ w[part.columns, :][:-1, :]) for part in parts]
         constants = [to_host(BIAS * w[part.columns, :][-1, :]) for part in parts]
         return np.concatenate(coefficients), np.array(constants)
+
+    def bond_dual(self, w: Array) -> FloatArray | None:
+        """Turn weights into coefficients of the bond charges; None without bond charges.
+
+        Parameters
+        ----------
+        w : array of shape (r,) or (r, S)
+
+        Returns
+        -------
+        ndarray of shape (M,) or (M, S), e
+            Elements one after the other; the scale of the bond charges is included.
+        """
+        if self.bonds is None:
+            return None
+        found = []
+        for element in self.elements.values():
+            assert element.bond_columns is not None
+            part = self.bonds.scale * w[element.bond_columns, ...]
+            found.append(self.backend.to_host(element.whitening[:, : part.shape[0]] @ part))
+        return np.concatenate(found)
 
     def dipole_dual(self, w: Array) -> tuple[FloatArray, FloatArray]:
         """Turn weights into coefficients and constants of the amplitudes of atomic dipoles.
@@ -185,27 +233,6 @@ class Basis:
         return np.concatenate(coefficients), np.array(constants)
 
 
-def fill_dipole_columns(
-    rows: Array, moments: Iterable[Array], phi: Array, element: ElementBasis
-) -> None:
-    """Write the columns of the atomic dipoles of one element.
-
-    Parameters
-    ----------
-    rows : array of shape (k, r)
-        Rows of some molecules; written to.
-    moments : iterable of sparse array of shape (k, n_e)
-        One for the neighbours of each element: what an amplitude of 1 on each atom adds to rows.
-    phi : array of shape (n_e, r_e)
-        From `Basis.basis_functions`.
-    element : ElementBasis
-    """
-    for run, moment in zip(element.dipole_columns, moments, strict=True):
-        constant = run.stop - 1
-        rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]
-        rows[:, constant : constant + 1] = moment @ phi[:, -1:]
-
-
 def build_basis(
     environments: Mapping[int, Environments],
     kernel: EnvironmentKernel,
@@ -214,6 +241,8 @@ def build_basis(
     backend: Backend = NUMPY,
     dipole_scale: float = 0.0,
     precise: bool = False,
+    compensation: Compensation = EVEN,
+    bond_scale: float = 0.0,
 ) -> Basis:
     """Whiten the kernel matrix of the environments of each element.
 
@@ -231,6 +260,10 @@ def build_basis(
         Scale of atomic dipoles; 0 for charges alone.
     precise : bool, default=False
         Compute kernel values in float64 instead of float32.
+    compensation : Compensation, default=EVEN
+        Of the charges.
+    bond_scale : float, default=0.0
+        Scale of the bond charges; 0 for none.
 
     Returns
     -------
@@ -248,14 +281,29 @@ def build_basis(
             columns=slice(start, stop),
         )
         start = stop
+    bonds = Compensation(BOND_STIFFNESS, bond_scale) if bond_scale > 0 else None
+    if bonds is not None:
+        elements, start = _with_bond_columns(elements, start)
     if dipole_scale > 0:
         elements = _with_dipole_columns(elements, start)
-    return Basis(elements, kernel, tuple(weights), backend, dipole_scale)
+    return Basis(elements, kernel, tuple(weights), backend, dipole_scale, compensation, bonds)
 
 
 def kernel_dtype(precise: bool) -> type[np.float32 | np.float64]:
     """Type of kernel values: float64 where `precise`, else float32."""
     return np.float64 if precise else np.float32
+
+
+def _with_bond_columns(
+    elements: Mapping[int, ElementBasis], start: int
+) -> tuple[dict[int, ElementBasis], int]:
+    """Give each element columns of its bond charges, from `start` on; return where they end."""
+    found = {}
+    for number, element in elements.items():
+        stop = start + count_bond_directions(int(element.whitening.shape[1]))
+        found[number] = replace(element, bond_columns=slice(start, stop))
+        start = stop
+    return found, start
 
 
 def _with_dipole_columns(

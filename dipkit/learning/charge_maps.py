@@ -116,7 +116,7 @@ class ElementBlock:
     atoms : ndarray of shape (n_e,)
         Positions of these atoms among all atoms of the molecules.
     to_dipole : sparse array of shape (3 n_molecules, n_e), debye / e
-        Maps raw charges of these atoms to dipole components; P is included.
+        Maps raw charges of these atoms to dipole components; their compensation is included.
     to_sum : sparse array of shape (n_molecules, n_e)
         Maps raw charges of these atoms to their sum in each molecule.
     """
@@ -127,7 +127,9 @@ class ElementBlock:
     to_sum: Array
 
 
-def element_blocks(molecules: Molecules, backend: Backend = NUMPY) -> Iterator[ElementBlock]:
+def element_blocks(
+    molecules: Molecules, backend: Backend = NUMPY, arms: FloatArray | None = None
+) -> Iterator[ElementBlock]:
     """Yield the atoms of each element with their maps.
 
     Parameters
@@ -135,6 +137,8 @@ def element_blocks(molecules: Molecules, backend: Backend = NUMPY) -> Iterator[E
     molecules : Molecules
     backend : Backend
         Holds the maps.
+    arms : ndarray of shape (n_atoms, 3), default=None
+        Dipole of a raw charge of 1 on each atom, debye / e. None is that after P of (2).
 
     Yields
     ------
@@ -142,20 +146,30 @@ def element_blocks(molecules: Molecules, backend: Backend = NUMPY) -> Iterator[E
         In the order of atomic numbers.
     """
     index = molecules.molecule_index
-    # P acts on the positions: sum_i (q_i - mean q)(r_i - c) = sum_i q_i (r_i - mean r).
-    centroid = molecule_sums(molecules.positions, molecules.offsets) / molecules.natoms[:, None]
-    arms = DEBYE_PER_E_ANGSTROM * (molecules.positions - centroid[index])
+    if arms is None:
+        # P acts on the positions: sum_i (q_i - mean q)(r_i - c) = sum_i q_i (r_i - mean r).
+        arms = DEBYE_PER_E_ANGSTROM * project(molecules.positions, molecules)
     for number in molecules.elements:
         atoms = np.flatnonzero(molecules.numbers == number)
         yield ElementBlock(
             number=int(number),
             atoms=atoms,
             to_dipole=moment_map(arms[atoms], index[atoms], len(molecules), backend),
-            to_sum=_sum_map(index[atoms], len(molecules), backend),
+            to_sum=sum_map(index[atoms], len(molecules), backend),
         )
 
 
-def _sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Array:
+def sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Array:
+    """Map raw charges of some atoms (n_e,) to their sum in each molecule (n_molecules,).
+
+    Parameters
+    ----------
+    index : ndarray of shape (n_e,)
+        Molecule of each atom, ascending.
+    n_molecules : int
+    backend : Backend
+        Holds the map, a sparse array.
+    """
     pointer = np.searchsorted(index, np.arange(n_molecules + 1)).astype(np.int32)
     columns = np.arange(len(index), dtype=np.int32)
     return backend.csr(np.ones(len(index)), columns, pointer, (n_molecules, len(index)))

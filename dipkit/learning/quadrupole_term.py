@@ -12,8 +12,6 @@ Quadrupoles of given charges are in `multipoles.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +22,10 @@ from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
 from ..units import DEBYE_PER_E_ANGSTROM
 from .atomic_dipoles import dipole_arms
-from .basis import Basis, fill_dipole_columns
+from .basis import Basis
 from .blocking import piece_atoms
-from .charge_maps import constant_charges, molecule_sums, moment_map
+from .charge_maps import constant_charges
+from .columns import Arms, fill_columns
 from .labels import FitLabels
 from .multipoles import constant_dipoles, quadrupoles, require_made_of_charges
 from .quadratic_term import QuadraticTerm, TermSum
@@ -119,43 +118,32 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Array:
     backend = basis.backend
     scales = molecules.features.on(backend)
     rows = backend.zeros((N_COMPONENTS * len(molecules), basis.n_columns))
-    dipole_sides = _component_arms(molecules, factors, basis)
-    for number, atoms, arms in _arms(molecules, factors):
-        owners, element = molecules.molecule_index[atoms], basis.elements[number]
-        to_components = moment_map(arms, owners, len(molecules), backend)
+    arms = _arms(molecules, factors, basis)
+    for number in molecules.elements.tolist():
+        atoms = np.flatnonzero(molecules.numbers == number)
         phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
-        rows[:, element.columns] = to_components @ phi
-        sides = np.moveaxis(dipole_sides[atoms], 1, 0)
-        to_rows = (moment_map(side, owners, len(molecules), backend) for side in sides)
-        fill_dipole_columns(rows, to_rows, phi, element)
+        fill_columns(rows, arms.maps(atoms, molecules, backend), phi, basis.elements[number])
     return rows
 
 
-def _arms(
-    molecules: Molecules, factors: FloatArray
-) -> Iterator[tuple[int, NDArray[np.intp], FloatArray]]:
-    """Yield by element: atoms, and the components (n_e, 5) that a raw charge of 1 on each adds.
+def _arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> Arms:
+    """Return components that charges and amplitudes of 1 on each atom add, times the factors.
 
-    P is applied to these, as to the positions in the dipole: their mean is subtracted.
+    Those of amplitudes are by equation (22). The compensation acts on these components as on the
+    positions in the dipole.
     """
     index = molecules.molecule_index
     arms = molecules.positions - molecules.centers_of_mass()[index]
-    values = 1.5 * DEBYE_PER_E_ANGSTROM * components(arms[:, :, None] * arms[:, None])
-    means = molecule_sums(values, molecules.offsets) / molecules.natoms[:, None]
-    values = factors[index] * (values - means[index])
-    for number in molecules.elements.tolist():
-        atoms = np.flatnonzero(molecules.numbers == number)
-        yield number, atoms, values[atoms]
-
-
-def _component_arms(molecules: Molecules, factors: FloatArray, basis: Basis) -> FloatArray:
-    """Return components (n_atoms, E, 5) that amplitudes of 1 on each atom add, equation (22)."""
+    of_charges = 1.5 * DEBYE_PER_E_ANGSTROM * components(arms[:, :, None] * arms[:, None])
+    of_charges *= factors[index]
     vectors = dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale)
-    index = molecules.molecule_index
-    arms = molecules.positions - molecules.centers_of_mass()[index]
     # `components` takes the symmetric part and drops the trace.
-    values = components(3.0 * vectors[..., None] * arms[:, None, None])
-    return factors[index][:, None] * values
+    of_amplitudes = components(3.0 * vectors[..., None] * arms[:, None, None])
+    return Arms(
+        basis.compensation.apply(of_charges, molecules),
+        None if basis.bonds is None else basis.bonds.apply(of_charges, molecules),
+        factors[index][:, None] * of_amplitudes,
+    )
 
 
 def require_quadrupoles(before: QuadraticTerm | None, labels: FitLabels) -> None:

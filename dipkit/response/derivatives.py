@@ -24,11 +24,11 @@ from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import spectrum_derivatives
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.baseline import make_baseline, require_following
-from ..estimator.prediction import has_atomic_dipoles, predict_blocks
+from ..estimator.fitted_parts import compensations, has_atomic_dipoles, raw_coefficients
+from ..estimator.prediction import predict_blocks
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import summed_derivatives
-from ..learning.charge_maps import project
 from ..quantum.finite_differences import CalculationDerivatives
 from ..support.backend import NUMPY
 from ..support.files import PathLike
@@ -79,14 +79,17 @@ def dipole_derivatives(model: Pipeline, X: Geometries) -> FloatArray:
     parts = []
     for index, one in enumerate(molecules):
         cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)
-        raw = _of_expansions(soap, ridge, one, cheap)
+        moved = _of_expansions(soap, ridge, one, cheap)
         charges = found.charges[atoms]
         if cheap is not None:
             charges = charges - ridge.baseline_factor_ * cheap.charges
-        of_dipole = _of_dipole(charges, _projected(raw[0], one), one)
+        of_charges = _of_charges(ridge, one, found.raw[atoms], moved)
+        of_dipole = _of_dipole(charges, of_charges, one)
         if has_atomic_dipoles(ridge):
             elements = ridge.elements_.tolist()
-            of_dipole += summed_derivatives(one, elements, found.amplitudes[atoms], raw[1:])
+            of_dipole += summed_derivatives(
+                one, elements, found.amplitudes[atoms], moved[found.raw.shape[1] :]
+            )
         if cheap is not None:
             of_dipole += ridge.baseline_factor_ * cheap.of_dipole
         parts.append(of_dipole)
@@ -111,10 +114,11 @@ def charge_derivatives(model: Pipeline, X: Geometries) -> list[FloatArray]:
     """
     soap, ridge = _steps(model)
     molecules = as_molecules(X, labels=False).replace(features=None)
+    found = predict_blocks(ridge, soap.transform(molecules))
     parts = []
-    for one in molecules:
-        cheap = _baseline(ridge, one)
-        moved = _projected(_of_expansions(soap, ridge, one, cheap)[0], one)
+    for index, one in enumerate(molecules):
+        cheap, raw = _baseline(ridge, one), found.raw[molecules.atom_index(index)]
+        moved = _of_charges(ridge, one, raw, _of_expansions(soap, ridge, one, cheap))
         parts.append(moved if cheap is None else moved + ridge.baseline_factor_ * cheap.of_charges)
     return parts
 
@@ -147,10 +151,10 @@ def _of_expansions(
 ) -> FloatArray:
     """Differentiate the kernel expansions of one molecule (k, n, n, 3), e / angstrom.
 
-    The first expansion gives the charges before the projector, the others the amplitudes of atomic
-    dipoles, if there are any.
+    The first expansions give the raw charges, before their compensation, the others the amplitudes
+    of atomic dipoles, if there are any.
     """
-    sets = [ridge.dual_coef_]
+    sets = list(raw_coefficients(ridge).T)
     if has_atomic_dipoles(ridge):
         sets += list(ridge.atomic_dipole_coef_.T)
     raw = np.zeros((len(sets), one.n_atoms, one.n_atoms, 3))
@@ -171,9 +175,24 @@ def _of_expansions(
     return raw
 
 
-def _projected(raw: FloatArray, one: Molecules) -> FloatArray:
-    """Apply the projector to derivatives of charges before charge conservation."""
-    return project(raw.reshape(one.n_atoms, -1), one).reshape(raw.shape)
+def _of_charges(
+    ridge: DipoleKernelRidge, one: Molecules, raw: FloatArray, moved: FloatArray
+) -> FloatArray:
+    """Differentiate the charges of one molecule (n, n, 3), from the derivatives of raw charges.
+
+    Parameters
+    ----------
+    ridge : DipoleKernelRidge
+    one : Molecules
+    raw : ndarray of shape (n, k), e
+    moved : ndarray of shape (K, n, n, 3), K >= k, e / angstrom
+        From `_of_expansions`.
+    """
+    total = np.zeros(moved.shape[1:])
+    for how, charges, change in zip(compensations(ridge), raw.T, moved, strict=False):
+        total += how.apply(change.reshape(one.n_atoms, -1), one).reshape(change.shape)
+        total += how.derivatives(one, charges)
+    return total
 
 
 def _pulls(

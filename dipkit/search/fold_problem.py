@@ -25,10 +25,11 @@ from ..estimator.defaults import (
     resolve_quadrupole_weight,
     resolve_start,
 )
+from ..estimator.fit import basis_of
 from ..estimator.memory_plan import default_n_inducing, require_memory
 from ..estimator.settings import Settings
 from ..exceptions import InputError
-from ..learning.basis import Basis, build_basis
+from ..learning.basis import Basis
 from ..learning.charge_discrepancy import absorbs
 from ..learning.inducing import choose_atoms
 from ..learning.initial_charges import charge_start, start_charges
@@ -230,14 +231,18 @@ def _choose_basis(molecules: Molecules, settings: Settings) -> tuple[Basis, dict
     """Choose the basis of a fit to all molecules; return it with the molecules of its atoms."""
     assert molecules.features is not None, "molecules with descriptors expected"
     parameters, kernel, backend = settings.basis, settings.kernel, get_backend(settings.device)
-    dipoles = float(parameters.atomic_dipoles)
     precise = is_double(parameters.precision, len(molecules))
     n_inducing = parameters.n_inducing or default_n_inducing(
-        molecules, backend, settings.memory_budget, with_dipoles=dipoles > 0, precise=precise
+        molecules,
+        backend,
+        settings.memory_budget,
+        with_dipoles=parameters.atomic_dipoles > 0,
+        precise=precise,
+        with_bonds=parameters.bond_charges > 0,
     )
     chosen = choose_atoms(molecules, n_inducing, kernel, settings.generator(), backend, precise)
     environments = {number: scales for number, (_, scales) in chosen.items()}
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
-    weights, cut = molecules.features.weights, parameters.eigenvalue_cut
     with threads_for(n_inducing):
-        return build_basis(environments, kernel, weights, cut, backend, dipoles, precise), owners
+        weights = molecules.features.weights
+        return basis_of(environments, weights, settings, backend, precise), owners

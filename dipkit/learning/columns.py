@@ -1,0 +1,91 @@
+"""Columns of rows: what the basis functions of atoms add to the moments of molecules.
+
+A row is a component of a moment of a molecule: of its dipole (k = 3) or quadrupole (k = 5). *Arms*
+are what charges and amplitudes of 1 on an atom add to the components. Symbols: N molecules, n
+atoms, n_e of them of one element with basis functions phi (n_e, r_e), E elements of a model; rows
+(k N, r). The basis functions are in `basis.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.molecules import Molecules
+from ..support.backend import Array, Backend
+from ..units import DEBYE_PER_E_ANGSTROM
+from .atomic_dipoles import dipole_arms
+from .basis import Basis, ElementBasis
+from .charge_maps import moment_map
+
+__all__ = ["Arms", "RowMaps", "arms_of_dipoles", "fill_columns"]
+
+FloatArray = NDArray[np.float64]
+
+
+class RowMaps(NamedTuple):
+    """Sparse maps (k N, n_e) from basis functions of the atoms of one element to rows."""
+
+    charges: Array
+    bonds: Array | None
+    """None without bond charges."""
+    dipoles: Iterable[Array]
+    """One for the neighbours of each element; none without atomic dipoles."""
+
+
+class Arms(NamedTuple):
+    """What charges and amplitudes of 1 on each atom add to k components of a moment."""
+
+    charges: FloatArray
+    """(n_atoms, k), after compensation."""
+    bonds: FloatArray | None
+    """(n_atoms, k), of bond charges; None without them."""
+    dipoles: FloatArray
+    """(n_atoms, E, k), of the amplitudes of atomic dipoles; E = 0 without them."""
+
+    def maps(self, atoms: NDArray[np.intp], molecules: Molecules, backend: Backend) -> RowMaps:
+        """Return the maps of some atoms, ascending, to the rows of their molecules."""
+        owners, n = molecules.molecule_index[atoms], len(molecules)
+        bonds = None if self.bonds is None else self.bonds[atoms]
+        sides = np.moveaxis(self.dipoles[atoms], 1, 0)
+        return RowMaps(
+            moment_map(self.charges[atoms], owners, n, backend),
+            None if bonds is None else moment_map(bonds, owners, n, backend),
+            (moment_map(side, owners, n, backend) for side in sides),
+        )
+
+
+def arms_of_dipoles(molecules: Molecules, basis: Basis) -> Arms:
+    """Return the arms of the dipoles of molecules, k = 3, debye / e."""
+    positions = DEBYE_PER_E_ANGSTROM * molecules.positions
+    return Arms(
+        basis.compensation.apply(positions, molecules),
+        None if basis.bonds is None else basis.bonds.apply(positions, molecules),
+        dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale),
+    )
+
+
+def fill_columns(rows: Array, maps: RowMaps, phi: Array, element: ElementBasis) -> None:
+    """Write all columns of one element.
+
+    Parameters
+    ----------
+    rows : array of shape (k N, r)
+        Rows of some molecules; written to.
+    maps : RowMaps
+        Of the atoms of the element.
+    phi : array of shape (n_e, r_e)
+        From `Basis.basis_functions`.
+    element : ElementBasis
+    """
+    rows[:, element.columns] = maps.charges @ phi
+    if maps.bonds is not None and element.bond_columns is not None:
+        n = element.bond_columns.stop - element.bond_columns.start
+        rows[:, element.bond_columns] = maps.bonds @ phi[:, :n]
+    for run, moment in zip(element.dipole_columns, maps.dipoles, strict=True):
+        constant = run.stop - 1
+        rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]
+        rows[:, constant : constant + 1] = moment @ phi[:, -1:]
