@@ -212,9 +212,10 @@ def read_parts(
         starts = range(0, len(molecules), n_molecules)
         yield from (molecules[start : start + n_molecules] for start in starts)
         return
+    metadata = ase_files.read_metadata(file) if reader is _read_database else None
     start = 0
     while frame := next(frames, None):
-        part = AtomsReader(ReadOptions(**options), first=start)
+        part = AtomsReader(ReadOptions(**options), start, metadata)
         try:
             for each in chain([frame], islice(frames, n_molecules - 1)):
                 part.add(each)
@@ -259,14 +260,16 @@ def _read_xyz(path: Path, options: ReadOptions) -> Molecules:
 
 
 def _read_database(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_database(path), options)
+    return _collect(ase_files.read_database(path), options, ase_files.read_metadata(path))
 
 
 _STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
 
 
-def _collect(frames: Iterable[Atoms], options: ReadOptions) -> Molecules:
-    reader = AtomsReader(options)
+def _collect(
+    frames: Iterable[Atoms], options: ReadOptions, metadata: Mapping[str, object] | None = None
+) -> Molecules:
+    reader = AtomsReader(options, metadata=metadata)
     for frame in frames:
         reader.add(frame)
     return reader.molecules()
