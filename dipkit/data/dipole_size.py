@@ -27,7 +27,7 @@ __all__ = ["Comparison", "compare_size", "warn_size"]
 FloatArray = NDArray[np.float64]
 
 MOST_MOLECULES = 500
-FEWEST_MOLECULES = 3
+FEWEST_MOLECULES = 5
 # Rough dipoles below this say little about the size, debye.
 SMALL = 0.7
 # Pauling's electronegativities (CRC Handbook), by atomic number; other elements are left out.

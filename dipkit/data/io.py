@@ -44,6 +44,7 @@ from .formats import ase_files, champs, npz, qm9, sdf
 from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
+from .unit_checks import warn_of_units
 
 __all__ = [
     "as_molecules",
@@ -179,6 +180,7 @@ def read(
         raise InputError(f"{file}: {error}") from error
     if not len(molecules):
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    warn_of_units(molecules)
     return molecules
 
 
@@ -224,6 +226,8 @@ def read_parts(
             raise
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
+        if not start:
+            warn_of_units(molecules)
         start += len(molecules)
         yield molecules
     if not start:

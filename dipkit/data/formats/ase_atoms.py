@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..declared_units import DeclaredUnits
+from ..label_hints import NumericKeys
 from ..label_keys import (
     CHARGES_KEYS,
     QUADRUPOLE_KEY,
@@ -29,11 +30,14 @@ from ..label_keys import (
 )
 from ..molecules import Molecules
 from ..read_options import ReadKeywords, ReadOptions
+from ..unit_checks import warn_of_units
 from .dipole_labels import read_dipole, usual_keys
 from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
+# Molecules whose keys are looked at for hints: a file has the same keys all through.
+_MOST_LOOKED_AT = 50
 _BASELINE_CHARGES = "baseline_charges"
 
 FloatArray = NDArray[np.float64]
@@ -64,6 +68,7 @@ class AtomsReader:
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
         self.units = DeclaredUnits(options, metadata)
+        self.numeric = NumericKeys.empty()
 
     def add(self, atoms: Atoms) -> None:
         """Read one molecule."""
@@ -96,7 +101,7 @@ class AtomsReader:
         """Assemble what was read."""
         self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
-        return assemble(self.records, self.present, self.units.assumed)
+        return assemble(self.records, self.present, self.units.notes(self.numeric.result()))
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
@@ -104,6 +109,8 @@ class AtomsReader:
         values = arrays | _current_results(atoms) | atoms.info
         values = {str(key): value for key, value in values.items() if value is not None}
         self.present |= dict.fromkeys(values)
+        if len(self.records) < _MOST_LOOKED_AT:
+            self.numeric.see(values, len(atoms))
         self.found |= set(self.options.named.values()) & set(values)
         return values
 
@@ -155,7 +162,9 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
                 f"position {index}. Join several Molecules with Molecules.concatenate."
             )
         reader.add(atoms)
-    return reader.molecules()
+    molecules = reader.molecules()
+    warn_of_units(molecules)
+    return molecules
 
 
 def to_atoms(molecules: Molecules) -> list[Atoms]:

@@ -37,7 +37,7 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
     present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
     options.check_found(present, present)
-    assumed = fixed_units(options, "the CSV files of CHAMPS")
+    notes = fixed_units(options, "the CSV files of CHAMPS")
     records = _structures(folder / STRUCTURES)
     if options.read_dipole and DIPOLES in labels:
         for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
@@ -45,7 +45,7 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
                 records[name].magnitude = math.hypot(*(finite_number(x, where) for x in fields))
     if options.read_charges and CHARGES in labels:
         _add_charges(records, labels[CHARGES])
-    return assemble(list(records.values()), present, assumed)
+    return assemble(list(records.values()), present, notes)
 
 
 def _structures(path: Path) -> dict[str, Record]:

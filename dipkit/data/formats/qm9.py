@@ -44,7 +44,7 @@ def is_raw_file(path: Path) -> bool:
 def read_qm9(path: Path, options: ReadOptions) -> Molecules:
     """Read a raw file, a folder of them or a tar archive of them, in the order of the index."""
     options.check_found(SOURCE_KEYS, SOURCE_KEYS)
-    assumed = fixed_units(options, "raw QM9 files")
+    notes = fixed_units(options, "raw QM9 files")
     indexed = [parse_qm9(text, where) for where, text in _texts(path)]
     if not indexed:
         raise FileFormatError(f"{path}: no raw QM9 files (dsgdb9nsd_*.xyz) inside.")
@@ -53,7 +53,7 @@ def read_qm9(path: Path, options: ReadOptions) -> Molecules:
     for record in records:
         record.magnitude = record.magnitude if options.read_dipole else None
         record.charges = record.charges if options.read_charges else None
-    return assemble(records, SOURCE_KEYS, assumed)
+    return assemble(records, SOURCE_KEYS, notes)
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
 from ..molecules import Molecules
-from ..read_notes import ReadNotes
+from ..read_notes import NO_NOTES, ReadNotes
 
 FloatArray = NDArray[np.float64]
 
@@ -49,9 +49,9 @@ def finite_number(field: str, where: str) -> float:
 
 
 def assemble(
-    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str] = ()
+    records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes = NO_NOTES
 ) -> Molecules:
-    """Build checked molecules from records; `assumed` are sentences for `ReadNotes`."""
+    """Build checked molecules from records."""
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
@@ -68,7 +68,7 @@ def assemble(
         baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
         source_keys=tuple(source_keys),
         quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
-        notes=ReadNotes(tuple(assumed)),
+        notes=notes,
     )
 
 

@@ -25,6 +25,7 @@ from ...exceptions import FileFormatError
 from ...support.files import existing_file
 from ..declared_units import DeclaredUnits
 from ..elements import atomic_numbers
+from ..label_hints import NumericKeys
 from ..label_keys import CHARGES_KEYS, TOTAL_CHARGE_KEYS
 from ..molecules import Molecules
 from ..read_options import ReadOptions
@@ -49,7 +50,7 @@ def read_sdf(path: Path, options: ReadOptions) -> Molecules:
     """Read an SD file, a molfile, or all SD files in a folder and its subfolders."""
     records: list[Record] = []
     present: dict[str, None] = {}
-    units = DeclaredUnits(options)
+    units, numeric = DeclaredUnits(options), NumericKeys.empty()
     for file in _files(path):
         for line, text in _records(file):
             record, items = _Record(text, f"{file}, line {line}").parse(
@@ -57,8 +58,9 @@ def read_sdf(path: Path, options: ReadOptions) -> Molecules:
             )
             records.append(record)
             present |= dict.fromkeys(items)
+            numeric.see(items, len(record.numbers))
     options.check_found(set(options.named.values()) & set(present), present)
-    return assemble(records, present, units.assumed)
+    return assemble(records, present, units.notes(numeric.result()))
 
 
 def has_sdf(folder: Path) -> bool:
