@@ -106,7 +106,7 @@ def warn_lengths(
     else:
         advice = "leave out length_unit (--length-unit)"
     warnings.warn(
-        f"positions: the nearest atoms are {np.median(ratios):.3g} times as far apart as bonds are in angstrom "
-        f"(median). Perhaps they are in {unit}: {advice}.",
+        f"positions: the nearest atoms are {np.median(ratios):.3g} times as far apart as bonds are "
+        f"in angstrom (median). Perhaps they are in {unit}: {advice}.",
         stacklevel=4,
     )

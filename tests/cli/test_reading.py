@@ -38,3 +38,23 @@ def test_options_reach_the_reader(water: Path) -> None:
     assert "n_magnitudes        1\n" in lines
     assert "n_charges           0\n" in lines
     assert "--dipole-unit" in refused("info", water, "--dipole-unit", "furlong")
+
+
+def test_fit_proposes_the_key(water: Path, tmp_path: Path) -> None:
+    error = refused("fit", water, "-o", tmp_path / "m.dipkit")
+    assert "with numbers: mine (1 number), charges" in error
+    assert "unit of positions" not in error
+
+
+def test_info_shows_units_and_hints(tmp_path: Path) -> None:
+    atoms = molecule("H2O")
+    with connect(tmp_path / "water.db") as database:
+        database.write(atoms, data={"dft_dipole": [0, 0, 0.7]})
+    text = run("info", tmp_path / "water.db").stdout
+    assert "--dipole dft_dipole" in text
+    assert "positions read in angstrom: the file names no other unit" in text
+    text = run(
+        "info", tmp_path / "water.db", "--dipole", "dft_dipole", "--dipole-unit", "au"
+    ).stdout
+    assert "read in e*bohr (atomic units): dipole_unit='au'" in text
+    assert "1.779" in text

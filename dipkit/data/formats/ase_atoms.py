@@ -86,7 +86,7 @@ class AtomsReader:
         if charge is not None:
             record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
         if self.options.read_dipole:
-            record.magnitude, record.vector = self._dipole(values, where)
+            record.magnitude, record.vector = self._dipole(values, len(atoms), where)
         if self.options.read_charges:
             record.charges = self._charges(values, len(atoms), where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
@@ -115,12 +115,12 @@ class AtomsReader:
         return values
 
     def _dipole(
-        self, values: Mapping[str, Any], where: str
+        self, values: Mapping[str, Any], n_atoms: int, where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
         named = self.options.dipole_key
         keys = [key for key in (named,) if key in values] if named else usual_keys(values)
-        numbers = {key: _dipole_numbers(values[key], key, where) for key in keys}
+        numbers = {key: _dipole_numbers(values[key], key, n_atoms, where) for key in keys}
         return read_dipole(self.units, numbers, values, where, named)
 
     def _positions(self, atoms: Atoms, values: Mapping[str, Any], where: str) -> FloatArray:
@@ -265,9 +265,16 @@ def _current_results(atoms: Atoms) -> dict[str, Any]:
     return dict(results)
 
 
-def _dipole_numbers(value: Any, key: str, where: str) -> FloatArray:
+def _dipole_numbers(value: Any, key: str, n_atoms: int, where: str) -> FloatArray:
     """One number is a magnitude, three are a vector."""
-    return _numbers(value, (3,) if np.size(value) == 3 else (1,), key, where)
+    size = np.size(value)
+    if size == 3 * n_atoms and size > 3:
+        raise InputError(
+            f"{where}: {key!r} holds {size} numbers, 3 for each atom: dipoles of atoms, not the "
+            "dipole of the molecule, which is needed. Name another key, or leave this one unread: "
+            "dipole_key='none' (--dipole none)."
+        )
+    return _numbers(value, (3,) if size == 3 else (1,), key, where)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:
