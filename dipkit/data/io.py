@@ -20,9 +20,14 @@ Labels are looked for under these keys, the first one present counts:
 - total charge, e: ``charge``, ``total_charge``;
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
+Keys such as ``dipole_au``, ``mu_D`` or ``dipole_eA`` are read too, in the unit at their end. A unit
+that the file declares is obeyed, and one that the user gives (``dipole_unit``, ``length_unit``)
+must not contradict it, see `dipkit.data.declared_units`. Positions are in angstrom unless declared.
+
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
-in debye and three are a vector in e*angstrom. One number under ``dipole`` could be in either unit:
-it is an error unless the user names this key or the molecule has a magnitude under another key. A
+in debye and three are a vector in e*angstrom, if no unit is given. One number under ``dipole``
+could be in either unit: it is an error unless a unit is given, the user names this key or the
+molecule has a magnitude under another key. Sizes that are those of another unit are warned of. A
 key that is absent from a molecule means a missing label; NaN in a file is an error. How each format
 is read is in `dipkit.data.formats`.
 """

@@ -7,6 +7,9 @@ from ase.build import molecule
 from ase.db import connect
 from helpers.commands import refused, run
 
+from dipkit.data.datasets import load_organics
+from dipkit.data.io import write
+
 LABELS = ("--dipole", "--dipole-unit", "--charges", "--skip-invalid")
 GEOMETRY = ("--length-unit", "--total-charge", "--ignore-pbc")
 
@@ -58,3 +61,12 @@ def test_info_shows_units_and_hints(tmp_path: Path) -> None:
     ).stdout
     assert "read in e*bohr (atomic units): dipole_unit='au'" in text
     assert "1.779" in text
+
+
+def test_info_says_whether_the_unit_was_checked(tmp_path: Path) -> None:
+    write(tmp_path / "one.npz", load_organics()[:1])
+    assert "was not checked" in run("info", tmp_path / "one.npz").stdout
+    write(tmp_path / "many.npz", load_organics()[:50])
+    text = run("info", tmp_path / "many.npz").stdout
+    assert "times what the baseline gives (median of" in text
+    assert "not that of another unit" in text
