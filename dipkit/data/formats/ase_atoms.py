@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -19,20 +19,25 @@ from numpy.typing import NDArray
 
 from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
+from ..declared_units import DeclaredUnits
+from ..label_hints import NumericKeys
 from ..label_keys import (
     CHARGES_KEYS,
-    DIPOLE_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
     TOTAL_CHARGE_KEYS,
-    VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from ..read_options import ReadKeywords, ReadOptions
+from ..unit_checks import warn_of_units
+from .dipole_labels import read_dipole, usual_keys
+from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
+# Molecules whose keys are looked at for hints: a file has the same keys all through.
+_MOST_LOOKED_AT = 50
 _BASELINE_CHARGES = "baseline_charges"
 
 FloatArray = NDArray[np.float64]
@@ -43,18 +48,27 @@ class AtomsReader:
 
     Parameters
     ----------
-    keys : LabelKeys
+    options : ReadOptions
         Which labels to read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    metadata : mapping, default=None
+        Metadata of the whole file, where units may be declared.
     """
 
-    def __init__(self, keys: LabelKeys, first: int = 0) -> None:
-        self.keys, self.first = keys, first
+    def __init__(
+        self,
+        options: ReadOptions,
+        first: int = 0,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        self.options, self.first = options, first
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
+        self.units = DeclaredUnits(options, metadata)
+        self.numeric = NumericKeys.empty()
 
     def add(self, atoms: Atoms) -> None:
         """Read one molecule."""
@@ -67,26 +81,27 @@ class AtomsReader:
                 'molecule in a box, set atoms.pbc = False (and pbc="F F F" in a file).'
             )
         values = self._values(atoms)
-        record = Record(atoms.numbers, atoms.positions, name)
+        record = Record(atoms.numbers, self._positions(atoms, values, where), name)
         charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
         if charge is not None:
             record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
-        if self.keys.wanted:
-            record.magnitude, record.vector = self._dipole(values, where)
+        if self.options.read_dipole:
+            record.magnitude, record.vector = self._dipole(values, len(atoms), where)
+        if self.options.read_charges:
             record.charges = self._charges(values, len(atoms), where)
-            if QUADRUPOLE_KEY in values:
-                nine = values[QUADRUPOLE_KEY]
-                record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
+        if self.options.labels and QUADRUPOLE_KEY in values:
+            nine = values[QUADRUPOLE_KEY]
+            record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
         self.records.append(record)
 
     def molecules(self) -> Molecules:
         """Assemble what was read."""
-        self.keys.check_found(self.found, self.present)
+        self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
-        return assemble(self.records, self.present)
+        return assemble(self.records, self.present, self.units.notes(self.numeric.result()))
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
@@ -94,40 +109,28 @@ class AtomsReader:
         values = arrays | _current_results(atoms) | atoms.info
         values = {str(key): value for key, value in values.items() if value is not None}
         self.present |= dict.fromkeys(values)
-        self.found |= set(self.keys.named.values()) & set(values)
+        if len(self.records) < _MOST_LOOKED_AT:
+            self.numeric.see(values, len(atoms))
+        self.found |= set(self.options.named.values()) & set(values)
         return values
 
     def _dipole(
-        self, values: Mapping[str, Any], where: str
+        self, values: Mapping[str, Any], n_atoms: int, where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
-        key = self.keys.dipole
-        if key is not None:
-            return _named_dipole(values.get(key), key, where)
-        magnitude = None
-        for key in DIPOLE_KEYS:
-            if key in values:
-                if np.size(values[key]) == 3:
-                    raise InputError(
-                        f"{where}: {key!r} holds 3 numbers: expected 1, a magnitude in debye. If "
-                        "it is a vector, give it in e*angstrom under 'dipole', or name the key "
-                        f"(a vector in e*angstrom is then read): dipole_key={key!r} "
-                        f"(--dipole {key})."
-                    )
-                magnitude = float(_numbers(values[key], (1,), key, where)[0])
-                break
-        vector = _first(values, VECTOR_KEYS)
-        if vector is None or (magnitude is not None and np.size(vector) == 1):
-            return magnitude, None
-        if np.size(vector) == 1:
-            raise InputError(
-                f"{where}: 'dipole' holds one number: expected a vector in e*angstrom. If it is "
-                "a magnitude in debye, name it: dipole_key='dipole' (--dipole dipole)."
-            )
-        return magnitude, _numbers(vector, (3,), "dipole", where) * DEBYE_PER_E_ANGSTROM
+        named = self.options.dipole_key
+        keys = [key for key in (named,) if key in values] if named else usual_keys(values)
+        numbers = {key: _dipole_numbers(values[key], key, n_atoms, where) for key in keys}
+        return read_dipole(self.units, numbers, values, where, named)
+
+    def _positions(self, atoms: Atoms, values: Mapping[str, Any], where: str) -> FloatArray:
+        """Return positions in angstrom."""
+        factor = self.units.length_factor(atoms.numbers, atoms.positions, values, where)
+        return atoms.positions * factor if factor != 1.0 else atoms.positions
 
     def _charges(self, values: Mapping[str, Any], n_atoms: int, where: str) -> FloatArray | None:
-        for key in (self.keys.charges,) if self.keys.charges else CHARGES_KEYS:
+        named = self.options.charges_key
+        for key in (named,) if named else CHARGES_KEYS:
             if key in values:
                 return _numbers(values[key], (n_atoms,), key, where)
         return None
@@ -142,24 +145,16 @@ class AtomsReader:
             record.baseline_charges = _numbers(value, shape, _BASELINE_CHARGES, where)
 
 
-def from_atoms(
-    frames: Iterable[Atoms],
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-) -> Molecules:
-    """Read labels from ASE Atoms; see `dipkit.data.io.read` for keys and units.
+def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Molecules:
+    """Read labels from ASE Atoms.
 
     Parameters
     ----------
     frames : iterable of ase.Atoms
-    dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones.
-    labels : bool, default=True
-        False reads geometries and total charges only.
+    **options
+        Keys, units and what else to read, as in `dipkit.data.io.read`.
     """
-    reader = AtomsReader(LabelKeys(dipole_key, charges_key, labels))
+    reader = AtomsReader(ReadOptions(**options))
     for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise InputError(
@@ -167,7 +162,9 @@ def from_atoms(
                 f"position {index}. Join several Molecules with Molecules.concatenate."
             )
         reader.add(atoms)
-    return reader.molecules()
+    molecules = reader.molecules()
+    warn_of_units(molecules)
+    return molecules
 
 
 def to_atoms(molecules: Molecules) -> list[Atoms]:
@@ -268,13 +265,16 @@ def _current_results(atoms: Atoms) -> dict[str, Any]:
     return dict(results)
 
 
-def _named_dipole(value: Any, key: str, where: str) -> tuple[float | None, FloatArray | None]:
-    """One number is a magnitude in debye, three are a vector in e*angstrom."""
-    if value is None:
-        return None, None
-    if np.size(value) == 3:
-        return None, _numbers(value, (3,), key, where) * DEBYE_PER_E_ANGSTROM
-    return float(_numbers(value, (1,), key, where)[0]), None
+def _dipole_numbers(value: Any, key: str, n_atoms: int, where: str) -> FloatArray:
+    """One number is a magnitude, three are a vector."""
+    size = np.size(value)
+    if size == 3 * n_atoms and size > 3:
+        raise InputError(
+            f"{where}: {key!r} holds {size} numbers, 3 for each atom: dipoles of atoms, not the "
+            "dipole of the molecule, which is needed. Name another key, or leave this one unread: "
+            "dipole_key='none' (--dipole none)."
+        )
+    return _numbers(value, (3,) if size == 3 else (1,), key, where)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:

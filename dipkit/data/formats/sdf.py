@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
-from ...units import DEBYE_PER_E_ANGSTROM
+from ..declared_units import DeclaredUnits
 from ..elements import atomic_numbers
-from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
+from ..label_hints import NumericKeys
+from ..label_keys import CHARGES_KEYS, TOTAL_CHARGE_KEYS
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from ..read_options import ReadOptions
+from .dipole_labels import read_dipole, usual_keys
+from .records import Record, assemble
 
 SUFFIXES = (".sdf", ".sd", ".mol")
 QMUGS_DIPOLE, QMUGS_CHARGES = "DFT:DIPOLE", "DFT:MULLIKEN_CHARGES"
@@ -43,17 +46,21 @@ _TOTAL_TOLERANCE = 0.01
 FloatArray = NDArray[np.float64]
 
 
-def read_sdf(path: Path, keys: LabelKeys) -> Molecules:
+def read_sdf(path: Path, options: ReadOptions) -> Molecules:
     """Read an SD file, a molfile, or all SD files in a folder and its subfolders."""
     records: list[Record] = []
     present: dict[str, None] = {}
+    units, numeric = DeclaredUnits(options), NumericKeys.empty()
     for file in _files(path):
         for line, text in _records(file):
-            record, items = _Record(text, f"{file}, line {line}").parse(keys, len(records))
+            record, items = _Record(text, f"{file}, line {line}").parse(
+                options, units, len(records)
+            )
             records.append(record)
             present |= dict.fromkeys(items)
-    keys.check_found(set(keys.named.values()) & set(present), present)
-    return assemble(records, present)
+            numeric.see(items, len(record.numbers))
+    options.check_found(set(options.named.values()) & set(present), present)
+    return assemble(records, present, units.notes(numeric.result()))
 
 
 def has_sdf(folder: Path) -> bool:
@@ -92,7 +99,9 @@ class _Record:
     def __init__(self, lines: list[str], where: str) -> None:
         self.lines, self.where = lines, where
 
-    def parse(self, keys: LabelKeys, index: int) -> tuple[Record, dict[str, str]]:
+    def parse(
+        self, options: ReadOptions, units: DeclaredUnits, index: int
+    ) -> tuple[Record, dict[str, str]]:
         """Return the molecule, and the data items by tag."""
         n_atoms, n_bonds = self._counts()
         first = _HEADER_LINES + 1
@@ -101,15 +110,18 @@ class _Record:
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
         items = _items(self.lines[last + 1 :])
+        numbers = np.array([number for number, _, _ in rows])
+        positions = np.array([position for _, position, _ in rows])
         record = Record(
-            numbers=[number for number, _, _ in rows],
-            positions=[position for _, position, _ in rows],
+            numbers=numbers,
+            positions=positions * units.length_factor(numbers, positions, items, self.where),
             name=_name(self.lines[0].strip(), items, index),
             total_charge=self._total_charge(items, [old for *_, old in rows], last),
         )
-        if keys.wanted:
-            record.magnitude, record.vector = self._dipole(items, keys.dipole)
-            record.charges = self._charges(items, keys.charges, n_atoms)
+        if options.read_dipole:
+            record.magnitude, record.vector = self._dipole(items, options.dipole_key, units)
+        if options.read_charges:
+            record.charges = self._charges(items, options.charges_key, n_atoms)
         return record, items
 
     def _counts(self) -> tuple[int, int]:
@@ -151,20 +163,23 @@ class _Record:
         return float(sum(int(field) for fields in lines for field in fields[1::2]))
 
     def _dipole(
-        self, items: dict[str, str], named: str | None
+        self, items: dict[str, str], named: str | None, units: DeclaredUnits
     ) -> tuple[float | None, FloatArray | None]:
         """Magnitude in debye and vector in debye."""
-        key = _first(items, (named,) if named else (*DIPOLE_KEYS, QMUGS_DIPOLE))
-        if key is None:
-            return None, None
-        values = self._numbers(items[key], key, (1, 3, 4))
-        if len(values) == 3:
-            if named is None:
-                raise self._error(f"<{key}> holds 3 numbers: expected a magnitude, or four")
-            return None, values * DEBYE_PER_E_ANGSTROM
-        if len(values) == 4 and abs(np.linalg.norm(values[:3]) - values[3]) > _TOTAL_TOLERANCE:
+        keys = [named] if named else usual_keys(items)
+        numbers = {key: self._numbers(items[key], key, (1, 3, 4)) for key in keys if items.get(key)}
+        if not numbers and not named and items.get(QMUGS_DIPOLE):
+            numbers = {QMUGS_DIPOLE: self._numbers(items[QMUGS_DIPOLE], QMUGS_DIPOLE, (1, 4))}
+        numbers = {key: self._total(key, values) for key, values in numbers.items()}
+        return read_dipole(units, numbers, items, self.where, named)
+
+    def _total(self, key: str, values: FloatArray) -> FloatArray:
+        """Take the total of x|y|z|total, as QMugs writes dipoles."""
+        if len(values) != 4:
+            return values
+        if abs(np.linalg.norm(values[:3]) - values[3]) > _TOTAL_TOLERANCE:
             raise self._error(f"<{key}>: the fourth number is not the length of the other three")
-        return float(values[-1]), None
+        return values[3:]
 
     def _charges(self, items: dict[str, str], named: str | None, n_atoms: int) -> FloatArray | None:
         key = _first(items, (named,) if named else (*CHARGES_KEYS, QMUGS_CHARGES))
