@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..learning.labels import FitLabels
 from ..learning.multipoles import dipoles
@@ -30,6 +31,7 @@ __all__ = [
     "AuxiliaryDipoles",
     "Errors",
     "SourcedDipoles",
+    "gfn2_dipoles",
     "make_auxiliary",
     "read_auxiliary",
     "resolve_errors",
@@ -74,7 +76,8 @@ class AuxiliaryDipoles(BaseEstimator):
     """Cheap dipole vectors of the training molecules; only the fit uses them.
 
     Auxiliary dipoles of molecules without a dipole label are used as well: a model can learn from a
-    few hundred labels and thousands of cheap calculations.
+    few hundred labels and thousands of cheap calculations. Molecules whose label is a vector need
+    none and have none.
 
     Parameters
     ----------
@@ -155,7 +158,8 @@ def resolve_source(
     if auxiliary is None:
         return None
     if auxiliary.source == "auto":
-        return "charges" if baseline is None and labels.has_charges else None
+        wanted = baseline is None and labels.has_charges and not labels.target.has_vector.all()
+        return "charges" if wanted else None
     if baseline is not None:
         raise InputError(
             f'auxiliary: "{auxiliary.source}" and a baseline both give directions: expected one of '
@@ -212,11 +216,32 @@ def read_auxiliary(
     source = resolve_source(auxiliary, baseline, labels)
     if auxiliary is None or source is None:
         return None
-    molecules = labels.molecules
+    # A vector label is better than a cheap vector.
+    wanted = np.flatnonzero(~labels.target.has_vector)
+    found = np.full((len(labels.molecules), 3), np.nan)
+    found[wanted] = _vectors(source, labels, wanted, n_jobs, auxiliary.memory)
+    return SourcedDipoles(source, found)
+
+
+def gfn2_dipoles(
+    molecules: Molecules, n_jobs: int | None = None, memory: MemoryLike | None = None
+) -> FloatArray:
+    """Calculate the auxiliary dipoles of GFN2-xTB (n_molecules, 3), debye; NaN where that fails."""
+    return GFN2_FACTOR * gfn2(molecules.replace(features=None), n_jobs, memory).dipole
+
+
+def _vectors(
+    source: str,
+    labels: FitLabels,
+    wanted: NDArray[np.intp],
+    n_jobs: int | None,
+    memory: MemoryLike | None,
+) -> FloatArray:
+    """Auxiliary dipoles of some molecules, debye."""
+    molecules = labels.molecules[wanted]
     if source == "charges":
-        return SourcedDipoles(source, dipoles(labels.charges, molecules))
+        return dipoles(labels.charges[labels.molecules.atom_index(wanted)], molecules)
     if source == "gfn2":
-        found = gfn2(molecules.replace(features=None), n_jobs, auxiliary.memory)
-        return SourcedDipoles(source, GFN2_FACTOR * found.dipole)
+        return gfn2_dipoles(molecules, n_jobs, memory)
     assert molecules.baseline_dipole is not None
-    return SourcedDipoles(source, molecules.baseline_dipole)
+    return molecules.baseline_dipole

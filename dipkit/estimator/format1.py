@@ -79,6 +79,7 @@ def nested_state(state: Mapping[str, Any]) -> dict[str, Any]:
         "loss": _loss(given["loss"], given["huber_threshold"]),
         "start": _start(given),
         "baseline": _baseline(given),
+        "auxiliary": None,
     }
 
 

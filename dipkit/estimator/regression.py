@@ -62,8 +62,9 @@ class DipoleKernelRidge(DipolePredictor):
         ``"given"``: what the molecules carry as ``baseline_dipole`` and ``baseline_charges``, see
         `GivenBaseline`. Molecules without a result are left out of fit, and get NaN in prediction,
         with a warning.
-    auxiliary : {None, "none", "auto", "charges", "gfn2", "given"} or object, default=None
+    auxiliary : {"auto", None, "none", "charges", "gfn2", "given"} or object, default="auto"
         Cheap dipole vectors of the training molecules, from which the fit learns directions.
+        ``"auto"`` takes the dipoles of the reference charges where there are any and no baseline.
         Predictions do not need them. Those of molecules without a label are used as well, see
         `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
@@ -172,7 +173,7 @@ class DipoleKernelRidge(DipolePredictor):
         start: str | Start = "auto",
         solver: Reweighted | None = None,
         baseline: str | Baseline | None = None,
-        auxiliary: str | AuxiliaryDipoles | None = None,
+        auxiliary: str | AuxiliaryDipoles | None = "auto",
         charge_discrepancy: float | None = None,
         quadrupole_weight: float = 0.0,
         device: str = "auto",

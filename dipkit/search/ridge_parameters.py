@@ -10,6 +10,7 @@ from __future__ import annotations
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
+from ..estimator.auxiliary import AuxiliaryDipoles, make_auxiliary, resolve_errors
 from ..estimator.baseline import Baseline, GivenBaseline, make_baseline
 from ..estimator.baseline_molecules import prepare_labels
 from ..estimator.defaults import resolve_alpha, resolve_charge_weight
@@ -76,6 +77,19 @@ def baseline_of(estimator: BaseEstimator) -> Baseline | None:
     """Baseline of the last step; None without one, or if the step is no `DipoleKernelRidge`."""
     last = last_step(estimator)
     return make_baseline(last.baseline) if isinstance(last, DipoleKernelRidge) else None
+
+
+def auxiliary_of(last: BaseEstimator) -> AuxiliaryDipoles | None:
+    """Auxiliary dipoles of an estimator; None where it has none."""
+    return make_auxiliary(last.auxiliary) if isinstance(last, DipoleKernelRidge) else None
+
+
+def with_given_auxiliary(ridge: DipoleKernelRidge) -> DipoleKernelRidge:
+    """Return a copy that takes the vectors of GFN2-xTB from the molecules, with their errors."""
+    auxiliary = make_auxiliary(ridge.auxiliary)
+    assert auxiliary is not None
+    copy: DipoleKernelRidge = clone(ridge)
+    return copy.set_params(auxiliary=AuxiliaryDipoles("given", *resolve_errors(auxiliary, "gfn2")))
 
 
 def with_given_baseline(ridge: DipoleKernelRidge) -> DipoleKernelRidge:

@@ -17,7 +17,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules
-from ..estimator.baseline import GFN2Baseline
+from ..estimator.auxiliary import AuxiliaryDipoles, gfn2_dipoles
+from ..estimator.baseline import Baseline, GFN2Baseline
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import DipkitError, InputError
 from ..learning.labels import FitLabels
@@ -31,11 +32,13 @@ from .ridge_parameters import (
     ALPHA,
     CHARGE_DISCREPANCY,
     CHARGE_WEIGHT,
+    auxiliary_of,
     baseline_of,
     has_discrepancy,
     last_step,
     last_step_prefix,
     untuned_penalties,
+    with_given_auxiliary,
     with_given_baseline,
 )
 from .scoring import Scorer, Scoring, make_scorer, score_errors
@@ -149,7 +152,7 @@ class SearchTask:
 
     def untuned_penalties(self) -> tuple[float, float]:
         """Alpha and charge weight of the untuned estimator."""
-        molecules, last = self._with_baseline(self.labels.molecules, last_step(self.estimator))
+        molecules, last = self._with_calculated(self.labels.molecules, last_step(self.estimator))
         labels = FitLabels(self.labels.target, self.labels.charges, molecules)
         return untuned_penalties(last, labels)
 
@@ -175,7 +178,7 @@ class SearchTask:
             The last step, to be fitted to them.
         """
         head, described, last = self._described(params)
-        return head, *self._with_baseline(described, last)
+        return head, *self._with_calculated(described, last)
 
     def _described(self, params: Params) -> tuple[Pipeline | None, Molecules, BaseEstimator]:
         model = clone(self.estimator).set_params(**params)
@@ -184,21 +187,36 @@ class SearchTask:
         head, described = self.descriptors.describe(model[:-1])
         return head, described, model[-1]
 
-    def _with_baseline(
+    def _with_calculated(
         self, molecules: Molecules, last: BaseEstimator
     ) -> tuple[Molecules, BaseEstimator]:
-        baseline = baseline_of(last)
-        if not isinstance(baseline, GFN2Baseline):
+        """Calculate a baseline or auxiliary dipoles by GFN2-xTB, once for all trials."""
+        baseline, auxiliary = baseline_of(last), auxiliary_of(last)
+        by_gfn2 = auxiliary is not None and auxiliary.source == "gfn2"
+        if not isinstance(baseline, GFN2Baseline) and not by_gfn2:
             return molecules, last
         assert isinstance(last, DipoleKernelRidge)
         with self._lock:
             if self._calculated is None:
-                self._calculated = baseline.attach(self.labels.molecules, last.n_jobs)
+                self._calculated = self._calculate(baseline, auxiliary, last.n_jobs)
         given = molecules.replace(
             baseline_dipole=self._calculated.baseline_dipole,
             baseline_charges=self._calculated.baseline_charges,
         )
-        return given, with_given_baseline(last)
+        return given, with_given_auxiliary(last) if by_gfn2 else with_given_baseline(last)
+
+    def _calculate(
+        self,
+        baseline: Baseline | None,
+        auxiliary: AuxiliaryDipoles | None,
+        n_jobs: int | None,
+    ) -> Molecules:
+        """Return the molecules with the results of GFN2-xTB."""
+        molecules = self.labels.molecules
+        if isinstance(baseline, GFN2Baseline):
+            return baseline.attach(molecules, n_jobs)
+        assert auxiliary is not None
+        return molecules.replace(baseline_dipole=gfn2_dipoles(molecules, n_jobs, auxiliary.memory))
 
     def _fold_scores(self, params: Params) -> Iterator[FloatArray]:
         """Yield the scores of each fold, of shape (n_alphas, n_weights) or ()."""

@@ -96,6 +96,31 @@ def test_auto_is_none_with_a_baseline(described: Molecules) -> None:
         ridge(auxiliary="charges", baseline="given").fit(described)
 
 
+def test_charges_teach_by_default(described: Molecules) -> None:
+    bare = described.replace(dipole_vector=None)
+    one, two, three = (
+        ridge(**each).fit(bare) for each in ({}, {"auxiliary": "charges"}, {"auxiliary": None})
+    )
+    np.testing.assert_array_equal(one.dual_coef_, two.dual_coef_)
+    assert np.abs(one.dual_coef_ - three.dual_coef_).max() > 1e-3
+
+
+def test_molecules_with_a_vector_label_have_none(described: Molecules) -> None:
+    made = make_auxiliary("charges")
+    vectors = described.dipole_vector.copy()
+    vectors[::2] = np.nan
+    some = described.replace(dipole_vector=vectors)
+    found = read_auxiliary(made, None, read_labels(some, None, None, None))
+    assert found is not None
+    np.testing.assert_array_equal(np.isnan(found.dipoles[:, 0]), some.has_vector)
+    np.testing.assert_allclose(found.dipoles[::2], dipoles(some.charges, some)[::2])
+    # With vectors alone the default is none.
+    assert (
+        read_auxiliary(make_auxiliary("auto"), None, read_labels(described, None, None, None))
+        is None
+    )
+
+
 def test_gfn2_is_calculated_for_the_training_molecules(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,31 @@ def test_a_baseline_is_calculated_once(molecules, monkeypatch):
     assert search.best_estimator_[-1].baseline == "gfn2"
 
 
+def test_auxiliary_dipoles_are_calculated_once_for_all_trials(molecules, monkeypatch):
+    calls = []
+
+    def calculate(given, *_):
+        calls.append(len(given))
+        return types.SimpleNamespace(dipole=1.1 * given.dipole_vector, charges=given.charges)
+
+    bare = molecules.replace(dipole_vector=None, charges=None)
+    vectors = dict(zip(molecules.names.tolist(), molecules.dipole_vector, strict=True))
+
+    def gfn2(given, *_):
+        return calculate(given.replace(dipole_vector=[vectors[name] for name in given.names]))
+
+    monkeypatch.setattr("dipkit.estimator.auxiliary.gfn2", gfn2)
+    search = small_search(grid=True, n_trials=2)
+    search.estimator.set_params(dipolekernelridge__auxiliary="gfn2")
+    search.fit(bare)
+    assert calls == [36, 36]  # once for the trials, once to fit the best to all molecules
+    assert search.best_estimator_[-1].auxiliary == "gfn2"
+    _, described, last = search._task(bare, None, None, None, None).prepare({})
+    assert last.auxiliary.source == "given"
+    assert (last.auxiliary.discrepancy, last.auxiliary.noise) == (0.01, 0.17)
+    np.testing.assert_allclose(described.baseline_dipole, 0.89 * 1.1 * molecules.dipole_vector)
+
+
 def test_molecules_without_a_baseline_are_not_scored(molecules):
     baseline = molecules.dipole_vector * 0.8
     baseline[5] = np.nan

@@ -49,7 +49,7 @@ def fit(
         str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
     ] = None,
     baseline: BaselineOption = BaselineName.none,
-    auxiliary: AuxiliaryOption = AuxiliaryName.none,
+    auxiliary: AuxiliaryOption = AuxiliaryName.auto,
     unlabelled: Annotated[
         list[Path] | None,
         typer.Option(

@@ -13,6 +13,8 @@ import typer
 
 from ..console import busy, read_molecules, show
 from ..options import (
+    AuxiliaryName,
+    AuxiliaryOption,
     BaselineName,
     BaselineOption,
     DataArgument,
@@ -50,6 +52,7 @@ def tune(
         bool, typer.Option(help="Keep the usual parameters unless the best trial clearly wins.")
     ] = True,
     baseline: BaselineOption = BaselineName.none,
+    auxiliary: AuxiliaryOption = AuxiliaryName.auto,
     as_json: JsonOption = False,
     *,
     reading: Reading,
@@ -69,7 +72,7 @@ def tune(
     settings: dict[str, Any] = {"space": read_space(space), "n_trials": trials, "cv": cv}
     settings |= {"storage": storage, "study_name": study, "timeout": timeout}
     settings |= {"n_jobs": jobs, "random_state": seed}
-    settings["estimator"] = default_model(baseline=baseline.value)
+    settings["estimator"] = default_model(baseline=baseline.value, auxiliary=auxiliary.value)
     settings |= {} if guard else {"guard": None}
     start = time.perf_counter()
     search, model, summary = tune_model(read_molecules(data, reading), settings, holdout, busy)
