@@ -42,6 +42,7 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from .formats import ase_files, champs, npz, qm9, sdf
 from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
+from .formats.names import with_names
 from .formats.records import LabelKeys
 from .molecules import Molecules
 
@@ -179,7 +180,7 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
     """
     file = Path(path)
     reader = _reader(file if file.is_dir() else existing_file(file))
-    frames = _STREAMED[reader](file) if reader in _STREAMED else None
+    frames = with_names(_STREAMED[reader](file), file) if reader in _STREAMED else None
     if frames is None:
         molecules = read(path, labels=False)
         starts = range(0, len(molecules), n_molecules)
@@ -189,8 +190,8 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
     while frame := next(frames, None):
         part = AtomsReader(LabelKeys(wanted=False), first=start)
         try:
-            for each in chain([frame], islice(frames, n_molecules - 1)):
-                part.add(each)
+            for name, each in chain([frame], islice(frames, n_molecules - 1)):
+                part.add(each, name)
             molecules = part.molecules()
         except FileFormatError:
             raise
@@ -228,20 +229,20 @@ def _folder_reader(folder: Path) -> Callable[[Path, LabelKeys], Molecules]:
 
 
 def _read_xyz(path: Path, keys: LabelKeys) -> Molecules:
-    return _collect(ase_files.read_xyz_frames(path), keys)
+    return _collect(with_names(ase_files.read_xyz_frames(path), path), keys)
 
 
 def _read_database(path: Path, keys: LabelKeys) -> Molecules:
-    return _collect(ase_files.read_database(path), keys)
+    return _collect(with_names(ase_files.read_database(path), path), keys)
 
 
 _STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
 
 
-def _collect(frames: Iterable[Atoms], keys: LabelKeys) -> Molecules:
+def _collect(frames: Iterable[tuple[str, Atoms]], keys: LabelKeys) -> Molecules:
     reader = AtomsReader(keys)
-    for frame in frames:
-        reader.add(frame)
+    for name, frame in frames:
+        reader.add(frame, name)
     return reader.molecules()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
+from ..geometry_checks import molecule_named_in
 from ..molecules import Molecules
 
 FloatArray = NDArray[np.float64]
@@ -59,6 +60,8 @@ class Record:
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
     quadrupole: FloatArray | None = None
+    where: str = ""
+    """The file and the line or member, for messages; empty where the reader is told by others."""
 
 
 def finite_number(field: str, where: str) -> float:
@@ -73,7 +76,18 @@ def finite_number(field: str, where: str) -> float:
 
 
 def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:
-    """Build checked molecules from records."""
+    """Build checked molecules from records; errors name the record's place in the files."""
+    try:
+        return _assemble(records, source_keys)
+    except InputError as error:
+        index = molecule_named_in(str(error))
+        where = "" if index is None else records[index].where
+        if not where:
+            raise
+        raise InputError(f"{where}: {error}") from error
+
+
+def _assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
