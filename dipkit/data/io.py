@@ -42,6 +42,7 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from .formats import ase_files, champs, npz, qm9, sdf
 from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
+from .formats.names import with_names
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 
@@ -206,7 +207,7 @@ def read_parts(
     options["labels"] = False
     file = Path(path)
     reader = _reader(file if file.is_dir() else existing_file(file))
-    frames = _STREAMED[reader](file) if reader in _STREAMED else None
+    frames = with_names(_STREAMED[reader](file), file) if reader in _STREAMED else None
     if frames is None:
         molecules = read(path, **options)
         starts = range(0, len(molecules), n_molecules)
@@ -216,8 +217,8 @@ def read_parts(
     while frame := next(frames, None):
         part = AtomsReader(ReadOptions(**options), first=start)
         try:
-            for each in chain([frame], islice(frames, n_molecules - 1)):
-                part.add(each)
+            for name, each in chain([frame], islice(frames, n_molecules - 1)):
+                part.add(each, name)
             molecules = part.molecules()
         except FileFormatError:
             raise
@@ -255,20 +256,20 @@ def _folder_reader(folder: Path) -> Callable[[Path, ReadOptions], Molecules]:
 
 
 def _read_xyz(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_xyz_frames(path), options)
+    return _collect(with_names(ase_files.read_xyz_frames(path), path), options)
 
 
 def _read_database(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_database(path), options)
+    return _collect(with_names(ase_files.read_database(path), path), options)
 
 
 _STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
 
 
-def _collect(frames: Iterable[Atoms], options: ReadOptions) -> Molecules:
+def _collect(frames: Iterable[tuple[str, Atoms]], options: ReadOptions) -> Molecules:
     reader = AtomsReader(options)
-    for frame in frames:
-        reader.add(frame)
+    for name, frame in frames:
+        reader.add(frame, name)
     return reader.molecules()
 
 

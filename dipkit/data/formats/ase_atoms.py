@@ -59,10 +59,13 @@ class AtomsReader:
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
-    def add(self, atoms: Atoms) -> None:
-        """Read one molecule."""
+    def add(self, atoms: Atoms, untitled: str | None = None) -> None:
+        """Read one molecule; `untitled` is its name where it has none, else its number."""
         index = self.first + len(self.records)
-        name = str(atoms.info.get("name", index))
+        name = atoms.info.get("name")
+        if name is None or name is True:
+            name = index if untitled is None else untitled
+        name = str(name)
         where = f"molecule {index} ({name!r})"
         if atoms.pbc.any():
             raise InputError(
@@ -96,7 +99,8 @@ class AtomsReader:
         """Collect everything that may be a label, by key; info goes first."""
         arrays = {k: v for k, v in atoms.arrays.items() if k not in _GEOMETRY_ARRAYS}
         values = arrays | _current_results(atoms) | atoms.info
-        values = {str(key): value for key, value in values.items() if value is not None}
+        # ASE makes a word of a comment, without a value, true.
+        values = {str(k): v for k, v in values.items() if v is not None and v is not True}
         self.present |= dict.fromkeys(values)
         self.found |= set(self.options.named.values()) & set(values)
         return values

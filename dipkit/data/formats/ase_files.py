@@ -21,24 +21,40 @@ from ase.db import connect
 from ase.db.core import now
 from ase.db.row import AtomsRow, atoms2dict
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, read_xyz, write_xyz
+from ase.io.formats import UnknownFileTypeError
 from ase.io.jsonio import encode
 
 from ...exceptions import FileFormatError
 from ...support.files import atomic_write
+from .xyz_text import ready_for_ase
+
+# What ASE raises for text, JSON and SQLite files of other kinds.
+_NO_DATABASE = (
+    sqlite3.Error,
+    UnknownFileTypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OSError,
+    AssertionError,
+)
 
 
 def read_xyz_frames(path: Path) -> Iterator[Atoms]:
     """Yield the frames of an extended XYZ file."""
     with path.open(encoding="utf-8") as handle:
         try:
-            for line, text in _frames(handle, path):
+            for line, frame in _frames(handle, path):
+                text = ready_for_ase(frame, str(path), line)
                 yield _parse_frame(text, f"{path}, line {line}")
         except UnicodeDecodeError as error:
             raise FileFormatError(f"{path}: expected text, got binary data.") from error
 
 
-def _frames(handle: TextIO, path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the first line number and the text of each frame."""
+def _frames(handle: TextIO, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line number and the lines of each frame."""
     number = 0
     for header in handle:
         number += 1
@@ -56,7 +72,7 @@ def _frames(handle: TextIO, path: Path) -> Iterator[tuple[int, str]]:
                 f"{path}, line {number + len(body) + 1}: the file ends within a frame of "
                 f"{int(header)} atoms: it is cut."
             )
-        yield number, header + "".join(body)
+        yield number, [header, *body]
         number += n_lines
 
 
@@ -102,9 +118,11 @@ def read_database(path: Path) -> Iterator[Atoms]:
     try:
         for row in connect(path, use_lock_file=False).select():
             yield _row_to_atoms(row)
-    except (sqlite3.Error, ValueError, KeyError, OSError, AssertionError) as error:
+    except _NO_DATABASE as error:
+        kind = "JSON, but no ASE database" if path.suffix.lower() == ".json" else "no ASE database"
         raise FileFormatError(
-            f"{path}: not a readable ASE database: {type(error).__name__}: {error}."
+            f"{path}: {kind} that can be read: {type(error).__name__}: {error}. Expected a file "
+            "that ase.db wrote."
         ) from error
 
 

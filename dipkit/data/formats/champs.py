@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
-from ..elements import atomic_numbers
+from ..elements import read_element
 from ..molecules import Molecules
 from ..read_options import ReadOptions
 from .records import Record, assemble, finite_number
@@ -52,12 +52,12 @@ def _structures(path: Path) -> dict[str, Record]:
     rows = _rows(path, ("atom_index", "atom", "x", "y", "z"))
     for name, (index, symbol, *position), where in rows:
         numbers, positions = geometries.setdefault(name, ([], []))
-        if index != str(len(numbers)) or symbol not in _ATOMIC_NUMBERS:
+        if index != str(len(numbers)):
             raise FileFormatError(
-                f"{where}: expected atom {len(numbers)} of {name} and its symbol, got {index!r} "
-                f"and {symbol!r}. Atoms of a molecule are numbered from 0, in order."
+                f"{where}: expected atom {len(numbers)} of {name}, got {index!r}. Atoms of a "
+                "molecule are numbered from 0, in order."
             )
-        numbers.append(_ATOMIC_NUMBERS[symbol])
+        numbers.append(read_element(symbol, where))
         positions.append([finite_number(x, where) for x in position])
     return {name: Record(*geometry, name) for name, geometry in geometries.items()}
 
@@ -100,6 +100,3 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
                 )
             name, *fields = (row[place] for place in places)
             yield name, fields, where
-
-
-_ATOMIC_NUMBERS = atomic_numbers()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
-from ..elements import atomic_numbers
+from ..elements import read_element
 from ..molecules import Molecules
 from ..read_options import ReadOptions
 from .records import Record, assemble, finite_number
@@ -151,13 +151,13 @@ def _header(line: str, where: str) -> tuple[int, float]:
 
 def _atom(line: str, where: str, number: int) -> tuple[float, ...]:
     fields = line.split()
-    atomic_number = _ATOMIC_NUMBERS.get(fields[0]) if fields else None
-    if len(fields) != _ATOM_COLUMNS or atomic_number is None:
+    if len(fields) != _ATOM_COLUMNS:
         raise FileFormatError(
             f"{where}, line {number}: expected symbol, x, y, z and charge, got {line!r:.60}: the "
             "file is cut or damaged. Fetch it again."
         )
-    return (atomic_number, *(_number(field, where, number) for field in fields[1:]))
+    element = read_element(fields[0], f"{where}, line {number}")
+    return (element, *(_number(field, where, number) for field in fields[1:]))
 
 
 def _number(field: str, where: str, number: int) -> float:
@@ -176,6 +176,3 @@ def _check_complete(n_lines: int, n_atoms: int, where: str) -> None:
             f"{where}, line {n_lines}: expected nothing or three lines (frequencies, SMILES, "
             f"InChI) after the atoms, got {n_lines - n_atoms - 2}: the file is cut or damaged."
         )
-
-
-_ATOMIC_NUMBERS = atomic_numbers()

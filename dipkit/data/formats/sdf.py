@@ -2,7 +2,7 @@
 
 A record is three lines of header, a line of counts, one line for each atom in fixed columns (x, y,
 z in angstrom, symbol), bonds, properties up to ``M  END``, and data items ``> <TAG>``; it ends with
-``$$$$``. Bonds are not kept. The total charge is the item ``charge`` or ``total_charge``, else the
+``$$$$``. Bonds are not kept. Records without a title are named after their file, see `names.py`. The total charge is the item ``charge`` or ``total_charge``, else the
 sum of the formal charges.
 
 Labels are looked for under the usual keys, then under those of QMugs (Isert et al., Sci. Data 9,
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
 from ...units import DEBYE_PER_E_ANGSTROM
-from ..elements import atomic_numbers
+from ..elements import read_element
 from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
 from ..molecules import Molecules
 from ..read_options import ReadOptions
+from .names import with_names
 from .records import Record, assemble
 
 SUFFIXES = (".sdf", ".sd", ".mol")
@@ -49,8 +50,8 @@ def read_sdf(path: Path, options: ReadOptions) -> Molecules:
     records: list[Record] = []
     present: dict[str, None] = {}
     for file in _files(path):
-        for line, text in _records(file):
-            record, items = _Record(text, f"{file}, line {line}").parse(options, len(records))
+        for name, (line, text) in with_names(_records(file), file):
+            record, items = _Record(text, file, line).parse(options, name)
             records.append(record)
             present |= dict.fromkeys(items)
     options.check_found(set(options.named.values()) & set(present), present)
@@ -88,16 +89,17 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 class _Record:
-    """One record while it is parsed; `where` names its first line in messages."""
+    """One record while it is parsed; `start` is its first line in the file, from 1."""
 
-    def __init__(self, lines: list[str], where: str) -> None:
-        self.lines, self.where = lines, where
+    def __init__(self, lines: list[str], file: Path, start: int) -> None:
+        self.lines, self.file, self.start = lines, file, start
 
-    def parse(self, options: ReadOptions, index: int) -> tuple[Record, dict[str, str]]:
-        """Return the molecule, and the data items by tag."""
+    def parse(self, options: ReadOptions, name: str) -> tuple[Record, dict[str, str]]:
+        """Return the molecule, and the data items by tag; `name` is for a record without title."""
         n_atoms, n_bonds = self._counts()
         first = _HEADER_LINES + 1
-        rows = [self._atom(line) for line in self.lines[first : first + n_atoms]]
+        atoms = enumerate(self.lines[first : first + n_atoms], start=self.start + first)
+        rows = [self._atom(line, f"{self.file}, line {number}") for number, line in atoms]
         last = self._end(first + n_atoms + n_bonds)
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
@@ -105,7 +107,8 @@ class _Record:
         record = Record(
             numbers=[number for number, _, _ in rows],
             positions=[position for _, position, _ in rows],
-            name=_name(self.lines[0].strip(), items, index),
+            name=_name(self.lines[0].strip(), items, name),
+            where=f"{self.file}, line {self.start}",
             total_charge=self._total_charge(items, [old for *_, old in rows], last),
         )
         if options.read_dipole:
@@ -128,15 +131,17 @@ class _Record:
             raise self._error("coordinates in two dimensions; make a 3D geometry first")
         return n_atoms, n_bonds
 
-    def _atom(self, line: str) -> tuple[int, list[float], int]:
+    def _atom(self, line: str, where: str) -> tuple[int, list[float], int]:
         """Atomic number, position and the charge of the old notation."""
         try:
             position = [float(line[10 * axis : 10 * axis + 10]) for axis in range(3)]
-            number = _ATOMIC_NUMBERS[line[31:34].strip()]
             code = line[36:39].strip()
-            return number, position, _OLD_CHARGES.get(int(code), 0) if code else 0
-        except (ValueError, KeyError):
-            raise self._error(f"expected x, y, z and symbol, got {line!r:.50}") from None
+            charge = _OLD_CHARGES.get(int(code), 0) if code else 0
+        except ValueError:
+            position, charge = [], 0
+        if not position or not line[31:34].strip():
+            raise FileFormatError(f"{where}: expected x, y, z and symbol, got {line!r:.50}.")
+        return read_element(line[31:34], where), position, charge
 
     def _end(self, start: int) -> int | None:
         lines = enumerate(self.lines[start:], start=start)
@@ -184,7 +189,8 @@ class _Record:
         return values
 
     def _error(self, message: str) -> FileFormatError:
-        return FileFormatError(f"{self.where} (start of the record): {message}.")
+        place = f"{self.file}, line {self.start} (start of the record)"
+        return FileFormatError(f"{place}: {message}.")
 
 
 def _items(lines: Sequence[str]) -> dict[str, str]:
@@ -204,15 +210,12 @@ def _items(lines: Sequence[str]) -> dict[str, str]:
     return items
 
 
-def _name(title: str, items: dict[str, str], index: int) -> str:
-    """Molecule and conformer in files of QMugs, else the title, else the place in the file."""
+def _name(title: str, items: dict[str, str], untitled: str) -> str:
+    """Molecule and conformer in files of QMugs, else the title, else the name from the file."""
     if "CHEMBL_ID" in items:
         return "_".join(items[key] for key in ("CHEMBL_ID", "CONF_ID") if key in items)
-    return title or str(index)
+    return title or untitled
 
 
 def _first(items: dict[str, str], keys: Sequence[str]) -> str | None:
     return next((key for key in keys if items.get(key)), None)
-
-
-_ATOMIC_NUMBERS = atomic_numbers() | {"D": 1, "T": 1}
