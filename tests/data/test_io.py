@@ -209,7 +209,7 @@ def test_one_number_under_dipole(tmp_path: Path) -> None:
     file = tmp_path / "scalar.xyz"
     file.write_text('1\ndipole=1.85 pbc="F F F"\nH 0 0 0\n')
     assert read(file, dipole_key="dipole").dipole_magnitude.tolist() == [1.85]
-    with pytest.raises(InputError, match=r"scalar.xyz: .* dipole_key='dipole'"):
+    with pytest.raises(InputError, match=r"scalar.xyz, line 1: .* dipole_key='dipole'"):
         read(file)
     assert not read(file, labels=False).has_magnitude.any()
     assert as_molecules(labelled(dipole=9.0, mu=1.85)).dipole_magnitude.tolist() == [1.85]
@@ -372,13 +372,13 @@ def test_bad_raw_qm9_archives(tmp_path: Path) -> None:
     foreign.write_bytes(b"no archive" * 100)
     with pytest.raises(FileFormatError, match=r"foreign.tar: the archive is damaged"):
         read(foreign)
-    with pytest.raises(FileFormatError, match="no raw QM9 files"):
+    with pytest.raises(FileFormatError, match="no molecules inside: expected XYZ files or SD"):
         read(raw_archive(tmp_path / "empty.tar"))
     broken = raw_archive(tmp_path / "broken.tar.bz2", one=RAW_WATER, two=RAW_WATER[:250])
     with pytest.raises(FileFormatError, match=r"broken.tar.bz2, two.xyz, line"):
         read(broken)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(FileFormatError, match="folder: no raw QM9 files"):
+    with pytest.raises(FileFormatError, match="folder: no molecules inside: expected XYZ files, SD files, or"):
         read(tmp_path / "folder")
 
 
@@ -493,7 +493,7 @@ def test_bad_xyz(tmp_path: Path, text: str, message: str) -> None:
 def test_bad_molecules_in_a_file_name_the_file(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bad.xyz"
     file.write_text("1\nname=good\nHe 0 0 0\n" + text)
-    with pytest.raises(InputError, match=f"bad.xyz: .*{message}") as caught:
+    with pytest.raises(InputError, match=f"bad.xyz, line 4: .*{message}") as caught:
         read(file)
     assert "molecule 1" in str(caught.value)
 

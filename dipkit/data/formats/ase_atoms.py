@@ -30,6 +30,7 @@ from ..label_keys import (
 )
 from ..molecules import Molecules
 from ..read_options import ReadKeywords, ReadOptions
+from .boxes import check_box
 from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
@@ -67,11 +68,7 @@ class AtomsReader:
             name = index if untitled is None else untitled
         name = str(name)
         where = f"molecule {index} ({name!r})"
-        if atoms.pbc.any():
-            raise InputError(
-                f"{where} has a periodic cell: periodic systems are not supported. If it is a "
-                'molecule in a box, set atoms.pbc = False (and pbc="F F F" in a file).'
-            )
+        check_box(atoms, where, self.options.ignore_pbc)
         values = self._values(atoms)
         record = Record(atoms.numbers, atoms.positions, name)
         charge = _first(atoms.info, TOTAL_CHARGE_KEYS)

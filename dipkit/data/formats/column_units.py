@@ -15,7 +15,8 @@ from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..read_options import ReadOptions
 
-# Words for each unit of `ReadOptions.dipole_unit`, in small letters and without dots, stars, blanks.
+# Words for each unit of `ReadOptions.dipole_unit`, in small letters; dots, stars and blanks do
+# not count in brackets.
 _WORDS = {
     "debye": ("debye", "d", "debyes"),
     "e-angstrom": ("ea", "eang", "eangstrom", "eå", "e-angstrom", "e_angstrom", "e_a"),

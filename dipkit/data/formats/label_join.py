@@ -16,9 +16,10 @@ import numpy as np
 
 from ...exceptions import InputError
 from ..molecules import Molecules
+from ..read_notes import ReadNotes
 from .label_table import LabelTable, Row
+from .names import file_stem
 from .records import Record
-from .text_sources import content_stem
 
 _FILE_SUFFIXES = (".xyz", ".extxyz", ".sdf", ".sd", ".mol", ".log", ".out", ".gz", ".db", ".traj")
 _NAMED = 5  # names in messages
@@ -85,8 +86,10 @@ def add_to_records(rows: Sequence[Row | None], records: Sequence[Record]) -> Non
             record.total_charge = _agreed_charge(row, row.total_charge, record.total_charge)
 
 
-def add_to_molecules(rows: Sequence[Row | None], molecules: Molecules) -> Molecules:
-    """Return molecules with the labels of the rows."""
+def add_table(table: LabelTable, molecules: Molecules) -> Molecules:
+    """Return molecules, of a format without records, with the labels of a table."""
+    names = molecules.names.tolist()
+    rows = match_rows(table, names, names)
     missing = np.full(3, np.nan)
     charge = molecules.total_charge.copy()
     for index, row in enumerate(rows):
@@ -97,7 +100,10 @@ def add_to_molecules(rows: Sequence[Row | None], molecules: Molecules) -> Molecu
         dipole_magnitude=[
             np.nan if row is None or row.magnitude is None else row.magnitude for row in rows
         ],
-        dipole_vector=[missing if row is None or row.vector is None else row.vector for row in rows],
+        dipole_vector=[
+            missing if row is None or row.vector is None else row.vector for row in rows
+        ],
+        notes=ReadNotes.join([molecules.notes, ReadNotes(table.notes)]),
     )
 
 
@@ -133,7 +139,7 @@ def _places(name: str, by_name: dict[str, list[int]], by_stem: dict[str, list[in
     candidates = [name]
     path = PurePosixPath(name.replace("\\", "/"))
     if path.suffix.lower() in _FILE_SUFFIXES or len(path.parts) > 1:
-        candidates.append(content_stem(name))
+        candidates.append(file_stem(path))
     for candidate in candidates:
         for places in (by_name, by_stem):
             if candidate in places:
@@ -159,8 +165,8 @@ def _report(
         )
     if without:
         parts.append(
-            f"{len(without)} of {n_molecules} molecules have no row ({_few(without)}) and no dipole "
-            "label"
+            f"{len(without)} of {n_molecules} molecules have no row ({_few(without)}) and no label "
+            "of the dipole"
         )
     if parts:
         warnings.warn(f"{table.path}: {'; '.join(parts)}.", stacklevel=2)

@@ -3,15 +3,17 @@
 The first line names the columns, each further line belongs to one molecule. What is looked for, in
 any case of letters:
 
-==============  =====================================================================================
+==============  ===================================================================
 column          names
-==============  =====================================================================================
-name            ``name``, ``molecule``, ``molecule_name``, ``mol_id``, ``id``, ``file``,
-                ``filename``, else the first column with words
-magnitude       ``dipole``, ``dipole_moment``, ``dipole_magnitude``, ``mu``, ``dipole_total``
-vector          ``dipole_x``, ``dipole_y``, ``dipole_z``, also with ``mu`` or ``dipole_moment``
+==============  ===================================================================
+name            ``name``, ``molecule``, ``molecule_name``, ``mol_id``, ``id``,
+                ``file``, ``filename``, else the first column with words
+magnitude       ``dipole``, ``dipole_moment``, ``dipole_magnitude``, ``mu``,
+                ``dipole_total``
+vector          ``dipole_x``, ``dipole_y``, ``dipole_z``, also with ``mu`` or
+                ``dipole_moment`` in place of ``dipole``
 total charge    ``charge``, ``total_charge``, ``net_charge``
-==============  =====================================================================================
+==============  ===================================================================
 
 A unit may follow the name of a dipole: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``. Vectors are
 those of the coordinates. How a unit is read is in `column_units.py`, how rows find molecules is in

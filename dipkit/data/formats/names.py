@@ -8,7 +8,7 @@ can be joined by them. Titles go before the stem; the formats know them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -16,17 +16,17 @@ Item = TypeVar("Item")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
-def file_stem(path: Path) -> str:
+def file_stem(path: PurePath) -> str:
     """Return the name of a file without its suffix, and without that of a compressed file.
 
     Examples
     --------
-    >>> from pathlib import Path
+    >>> from pathlib import Path, PurePath
     >>> from dipkit.data.formats.names import file_stem
     >>> file_stem(Path("geometries/water.v2.xyz.gz"))
     'water.v2'
     """
-    name = Path(path.stem) if path.suffix.lower() in _COMPRESSED else path
+    name = PurePath(path.stem) if path.suffix.lower() in _COMPRESSED else path
     return name.stem
 
 
@@ -44,7 +44,12 @@ def with_names(items: Iterable[Item], path: Path) -> Iterator[tuple[str, Item]]:
     name : str
     item
     """
-    stem, rest = file_stem(path), iter(items)
+    return with_stem(items, file_stem(path))
+
+
+def with_stem(items: Iterable[Item], stem: str) -> Iterator[tuple[str, Item]]:
+    """Yield the molecules of a file of this stem with their names, reading one ahead."""
+    rest = iter(items)
     try:
         item = next(rest)
     except StopIteration:

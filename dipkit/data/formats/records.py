@@ -38,6 +38,8 @@ class Record:
     quadrupole: FloatArray | None = None
     where: str = ""
     """The file and the line or member, for messages; empty where the reader is told by others."""
+    stem: str = ""
+    """Stem of the file, by which tables of labels may name the molecule."""
 
 
 def finite_number(field: str, where: str) -> float:

@@ -2,8 +2,8 @@
 
 A record is three lines of header, a line of counts, one line for each atom in fixed columns (x, y,
 z in angstrom, symbol), bonds, properties up to ``M  END``, and data items ``> <TAG>``; it ends with
-``$$$$``. Bonds are not kept. Records without a title are named after their file, see `names.py`. The total charge is the item ``charge`` or ``total_charge``, else the
-sum of the formal charges.
+``$$$$``. Bonds are not kept. Records without a title are named after their file, see `names.py`.
+The total charge is the item ``charge`` or ``total_charge``, else the sum of the formal charges.
 
 Labels are looked for under the usual keys, then under those of QMugs (Isert et al., Sci. Data 9,
 273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value for
@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
-from ...support.files import existing_file
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..elements import read_element
 from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
-from ..molecules import Molecules
 from ..read_options import ReadOptions
-from .names import with_names
-from .records import Record, assemble
+from .entries import Entry
+from .names import with_stem
+from .records import Record
+from .text_sources import TextSource
 
 SUFFIXES = (".sdf", ".sd", ".mol")
 QMUGS_DIPOLE, QMUGS_CHARGES = "DFT:DIPOLE", "DFT:MULLIKEN_CHARGES"
@@ -45,53 +44,35 @@ _TOTAL_TOLERANCE = 0.01
 FloatArray = NDArray[np.float64]
 
 
-def read_sdf(path: Path, options: ReadOptions) -> Molecules:
-    """Read an SD file, a molfile, or all SD files in a folder and its subfolders."""
-    records: list[Record] = []
-    present: dict[str, None] = {}
-    for file in _files(path):
-        for name, (line, text) in with_names(_records(file), file):
-            record, items = _Record(text, file, line).parse(options, name)
-            records.append(record)
-            present |= dict.fromkeys(items)
-    options.check_found(set(options.named.values()) & set(present), present)
-    return assemble(records, present)
+def sdf_entries(source: TextSource, options: ReadOptions) -> Iterator[Entry]:
+    """Yield the records of an SD file or molfile."""
+    for name, (line, text) in with_stem(_records(source), source.stem):
+        record, items = _Record(text, source.where, line).parse(options, name)
+        yield Entry(record, record.where, source.stem, name, keys=tuple(items))
 
 
-def has_sdf(folder: Path) -> bool:
-    """Whether there are SD files in a folder or its subfolders."""
-    return next(folder.rglob("*.sdf"), None) is not None
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.sdf")) if path.is_dir() else [path]
-
-
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the lines of each record."""
-    try:
-        lines = existing_file(path).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: expected text, got binary data.") from error
-    start = 0
-    for number, line in enumerate(lines):
+def _records(source: TextSource) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line and the lines of each record, one after another."""
+    start, lines, number = 1, list[str](), 0
+    for number, line in enumerate(source.lines(), start=1):
         if line.startswith("$$$$"):
-            yield start + 1, lines[start:number]
-            start = number + 1
-    rest = lines[start:]
-    if any(line.startswith(">") for line in rest):
+            yield start, lines
+            start, lines = number + 1, []
+        else:
+            lines.append(line.rstrip("\r\n"))
+    if any(line.startswith(">") for line in lines):
         raise FileFormatError(
-            f"{path}, line {len(lines)}: the last record holds data items, and $$$$ is missing at "
-            "its end: the file is cut."
+            f"{source.where}, line {number}: the last record holds data items, and $$$$ is missing "
+            "at its end: the file is cut."
         )
-    if any(line.strip() for line in rest):  # a molfile, which has no end mark
-        yield start + 1, rest
+    if any(line.strip() for line in lines):  # a molfile, which has no end mark
+        yield start, lines
 
 
 class _Record:
     """One record while it is parsed; `start` is its first line in the file, from 1."""
 
-    def __init__(self, lines: list[str], file: Path, start: int) -> None:
+    def __init__(self, lines: list[str], file: str, start: int) -> None:
         self.lines, self.file, self.start = lines, file, start
 
     def parse(self, options: ReadOptions, name: str) -> tuple[Record, dict[str, str]]:

@@ -13,14 +13,16 @@ import io
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
+from .names import file_stem
 
 TAR_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz", ".txz")
 ZIP_SUFFIXES = (".zip",)
@@ -33,21 +35,17 @@ _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, E
 
 @dataclass(frozen=True)
 class TextSource:
-    """One text: `where` names it in messages, `name` is its file name without the folder."""
+    """One text: `where` names it in messages, `name` is its file name, `stem` names molecules."""
 
     where: str
     name: str
+    stem: str
     open_binary: Callable[[], IO[bytes]]
 
     @property
     def suffix(self) -> str:
         """Suffix in small letters, without that of the compression."""
         return content_suffix(self.name)
-
-    @property
-    def stem(self) -> str:
-        """Name without folder and suffixes."""
-        return content_stem(self.name)
 
     def lines(self) -> Iterator[str]:
         """Yield the lines, with their ends.
@@ -73,34 +71,27 @@ def content_suffix(name: str) -> str:
     return PurePosixPath(name.lower().removesuffix(COMPRESSED_SUFFIX)).suffix
 
 
-def content_stem(name: str) -> str:
-    """Return the name of a file without folder, suffix and the suffix of gzip."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.suffix.lower() == COMPRESSED_SUFFIX:
-        path = PurePosixPath(path.stem)
-    return path.stem
-
-
 def is_archive(path: Path) -> bool:
     """Whether this is a tar or zip archive, by its name."""
     return path.name.lower().endswith((*TAR_SUFFIXES, *ZIP_SUFFIXES))
 
 
-def file_source(path: Path) -> TextSource:
-    """Return the source of one file, compressed by gzip or not."""
+def file_source(path: Path, stem: str = "") -> TextSource:
+    """Return the source of one file, compressed by gzip or not; its own stem is the default."""
     compressed = path.name.lower().endswith(COMPRESSED_SUFFIX)
 
     def open_binary() -> IO[bytes]:
         existing_file(path)
         return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
 
-    return TextSource(str(path), path.name, open_binary)
+    return TextSource(str(path), path.name, stem or file_stem(path), open_binary)
 
 
 def folder_sources(folder: Path, suffixes: tuple[str, ...]) -> list[TextSource]:
     """Return sources of the files with these suffixes in a folder and its subfolders, by name.
 
-    Hidden files, and files in hidden folders, are left out.
+    Hidden files, and files in hidden folders, are left out. Where two files have the same stem, as
+    ``a/orca.out`` and ``b/orca.out``, the folder becomes a part of it.
     """
     paths = sorted(
         path
@@ -109,7 +100,15 @@ def folder_sources(folder: Path, suffixes: tuple[str, ...]) -> list[TextSource]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
-    return [file_source(path) for path in paths]
+    counts = Counter(file_stem(path) for path in paths)
+    return [
+        file_source(path, file_stem(path) if counts[file_stem(path)] == 1 else _long(path, folder))
+        for path in paths
+    ]
+
+
+def _long(path: Path, folder: Path) -> str:
+    return (path.relative_to(folder).parent / file_stem(path)).as_posix()
 
 
 def archive_sources(path: Path, suffixes: tuple[str, ...]) -> Iterator[TextSource]:
@@ -149,9 +148,27 @@ def _member(path: Path, name: str, handle: IO[bytes]) -> TextSource:
     compressed = short.lower().endswith(COMPRESSED_SUFFIX)
 
     def open_binary() -> IO[bytes]:
-        return gzip.open(handle, "rb") if compressed else handle  # type: ignore[return-value]
+        stream = io.BufferedReader(_Forwards(handle))
+        return gzip.open(stream, "rb") if compressed else stream  # type: ignore[return-value]
 
-    return TextSource(f"{path}, {short}", short, open_binary)
+    return TextSource(f"{path}, {short}", short, file_stem(Path(short)), open_binary)
+
+
+class _Forwards(io.RawIOBase):
+    """A member of a streamed archive, which cannot say itself that it goes forwards only."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+
+    def readable(self) -> bool:
+        """Whether bytes can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes into a buffer."""
+        content = self._handle.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 @contextmanager
