@@ -17,14 +17,21 @@ Labels are looked for under these keys, the first one present counts:
 - magnitude, debye: ``dipole_debye``, ``mu``, ``mu_debye``;
 - vector, e*angstrom: ``dipole``, as ASE keeps it;
 - charges, e: ``mulliken``, ``mulliken_charges``, ``charges``;
-- total charge, e: ``charge``, ``total_charge``;
+- total charge, e: ``charge``, ``total_charge``, ``net_charge``, ``q``, ``PUBCHEM_TOTAL_CHARGE``
+  in any spelling, the sum of ASE's initial charges, formal charges of SD records; places that
+  disagree are an error, see `dipkit.data.total_charge`;
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
 in debye and three are a vector in e*angstrom. One number under ``dipole`` could be in either unit:
 it is an error unless the user names this key or the molecule has a magnitude under another key. A
-key that is absent from a molecule means a missing label; NaN in a file is an error. How each format
-is read is in `dipkit.data.formats`.
+key that is absent from a molecule means a missing label; NaN in a file is an error, and so is text.
+Words without a value in the comment of an XYZ frame are no keys. How each format is read is in
+`dipkit.data.formats`.
+
+Names are titles (``name``, the first line of an SD record); without one the stem of the file names
+its molecule, or ``stem_0``, ``stem_1``, ... where it has several. Symbols of elements are read in one
+way by all formats, see `dipkit.data.elements.read_element`.
 """
 
 from __future__ import annotations
@@ -33,7 +40,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -43,8 +50,9 @@ from ..support.files import PathLike, atomic_write, existing_file
 from .formats import ase_files, champs, npz, qm9, sdf
 from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
 from .formats.names import with_names
-from .formats.records import LabelKeys
 from .molecules import Molecules
+from .read_options import ReadKeywords, ReadOptions
+from .total_charge import TotalCharges
 
 __all__ = [
     "as_molecules",
@@ -67,23 +75,20 @@ _XYZ_SUFFIXES = (".xyz", ".extxyz")
 _DATABASE_SUFFIXES = (".db", ".json")
 
 
-def as_molecules(
-    x: Any,
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-) -> Molecules:
+def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     """Return molecules in any of the accepted forms as `Molecules`.
 
     Parameters
     ----------
     x : Molecules, ase.Atoms, sequence of either, str or path
         `Molecules` are returned as they are.
-    dipole_key, charges_key : str, default=None
-        Keys of the labels, see `dipkit.data.io`; None looks for the usual ones.
-    labels : bool, default=True
-        False reads geometries and total charges only, as prediction does.
+    **options
+        Keys, units and what else to read, as in `read`.
+
+    Raises
+    ------
+    InputError
+        As `read`; also if `Molecules`, which carry their labels, come with keys or units.
 
     Examples
     --------
@@ -92,13 +97,12 @@ def as_molecules(
     >>> as_molecules([molecule("H2O"), molecule("NH3")])
     Molecules(2 molecules, 7 atoms, elements H N O, labels: none)
     """
-    keys = {"dipole_key": dipole_key, "charges_key": charges_key}
     if isinstance(x, str | os.PathLike):
-        return read(x, labels=labels, **keys)
+        return read(x, **options)
     if isinstance(x, Atoms):
-        return from_atoms([x], labels=labels, **keys)
+        return from_atoms([x], **options)
     if isinstance(x, Molecules):
-        return _without_keys(x, keys)
+        return _as_they_are(x, ReadOptions(**options))
     if not isinstance(x, Sequence) and not (isinstance(x, np.ndarray) and x.dtype == object):
         raise InputError(
             "molecules: expected ase.Atoms, a list of them, Molecules or a path, got "
@@ -107,16 +111,15 @@ def as_molecules(
     if len(x) == 0:
         raise InputError("molecules: expected at least one molecule, got an empty list.")
     if all(isinstance(part, Molecules) for part in x):
-        return _without_keys(Molecules.concatenate(list(x)), keys)
-    return from_atoms(x, labels=labels, **keys)
+        return _as_they_are(Molecules.concatenate(list(x)), ReadOptions(**options))
+    return from_atoms(x, **options)
 
 
-def _without_keys(molecules: Molecules, keys: dict[str, str | None]) -> Molecules:
-    named = [argument for argument, key in keys.items() if key is not None]
-    if named:
+def _as_they_are(molecules: Molecules, options: ReadOptions) -> Molecules:
+    if options.about_labels:
         raise InputError(
-            f"{', '.join(named)}: keys are for files and Atoms, but Molecules already carry "
-            "their labels. Name the key when reading."
+            f"{', '.join(options.about_labels)}: keys and units are for files and Atoms, but "
+            "Molecules already carry their labels. Give them when reading."
         )
     return molecules
 
@@ -127,6 +130,11 @@ def read(
     dipole_key: str | None = None,
     charges_key: str | None = None,
     labels: bool = True,
+    dipole_unit: str = "auto",
+    length_unit: str = "auto",
+    total_charge: str | float | None = None,
+    skip_invalid: bool = False,
+    ignore_pbc: bool = False,
 ) -> Molecules:
     """Read molecules and their labels from a file or a folder.
 
@@ -135,9 +143,22 @@ def read(
     path : str or path
         Formats and keys are listed in `dipkit.data.io`.
     dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones.
+        Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
+        key that is really called so must be renamed).
     labels : bool, default=True
         False reads geometries and total charges only.
+    dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"
+        Unit of the dipole labels; "auto" takes what the file or the key says, else the usual unit
+        of the key.
+    length_unit : {"auto", "angstrom", "bohr"}, default="auto"
+        Unit of the positions; "auto" takes what the file says, else angstrom.
+    total_charge : str or float, default=None
+        Key of the total charge, or the charge of every molecule in e; None looks for the usual
+        keys.
+    skip_invalid : bool, default=False
+        Leave out records that cannot be used, with a warning that counts them.
+    ignore_pbc : bool, default=False
+        Take molecules in periodic boxes as isolated.
 
     Raises
     ------
@@ -146,22 +167,35 @@ def read(
     InputError
         If there is no such file, a named key is absent, or a geometry or label cannot be used.
     """
-    keys = LabelKeys(dipole_key, charges_key, labels)
+    options = ReadOptions(
+        dipole_key=dipole_key,
+        charges_key=charges_key,
+        labels=labels,
+        dipole_unit=dipole_unit,
+        length_unit=length_unit,
+        total_charge=total_charge,
+        skip_invalid=skip_invalid,
+        ignore_pbc=ignore_pbc,
+    )
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
     reader = _reader(file)
     try:
-        molecules = reader(file, keys)
+        molecules = reader(file, options)
     except FileFormatError:
         raise
     except InputError as error:
+        if str(error).startswith(str(file)):  # the reader named a file of the folder, or a line
+            raise
         raise InputError(f"{file}: {error}") from error
     if not len(molecules):
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
     return molecules
 
 
-def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
+def read_parts(
+    path: PathLike, n_molecules: int, **options: Unpack[ReadKeywords]
+) -> Iterator[Molecules]:
     """Read geometries part by part, so that a large file is never in memory as a whole.
 
     Extended XYZ and ASE databases are streamed. Other formats, whose arrays are compact, are read
@@ -172,23 +206,27 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
     path : str or path
     n_molecules : int
         Molecules of a part.
+    **options
+        As in `read`; labels are never read.
 
     Raises
     ------
     FileFormatError, InputError
         As `read`, when the part with the error is reached.
     """
+    options["labels"] = False
     file = Path(path)
     reader = _reader(file if file.is_dir() else existing_file(file))
     frames = with_names(_STREAMED[reader](file), file) if reader in _STREAMED else None
     if frames is None:
-        molecules = read(path, labels=False)
+        molecules = read(path, **options)
         starts = range(0, len(molecules), n_molecules)
         yield from (molecules[start : start + n_molecules] for start in starts)
         return
-    start = 0
+    start, present = 0, dict[str, None]()
+    totals = TotalCharges(ReadOptions(**options))
     while frame := next(frames, None):
-        part = AtomsReader(LabelKeys(wanted=False), first=start)
+        part = AtomsReader(ReadOptions(**options), first=start, total_charges=totals)
         try:
             for name, each in chain([frame], islice(frames, n_molecules - 1)):
                 part.add(each, name)
@@ -198,12 +236,14 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
         start += len(molecules)
+        present |= part.present
         yield molecules
     if not start:
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    totals.sentences(present)
 
 
-def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
+def _reader(file: Path) -> Callable[[Path, ReadOptions], Molecules]:
     suffix = file.suffix.lower()
     if file.is_dir():
         return _folder_reader(file)
@@ -222,25 +262,25 @@ def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
     raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Readable: {_READABLE}.")
 
 
-def _folder_reader(folder: Path) -> Callable[[Path, LabelKeys], Molecules]:
+def _folder_reader(folder: Path) -> Callable[[Path, ReadOptions], Molecules]:
     if (folder / champs.STRUCTURES).exists():
         return champs.read_champs
     return sdf.read_sdf if sdf.has_sdf(folder) else qm9.read_qm9
 
 
-def _read_xyz(path: Path, keys: LabelKeys) -> Molecules:
-    return _collect(with_names(ase_files.read_xyz_frames(path), path), keys)
+def _read_xyz(path: Path, options: ReadOptions) -> Molecules:
+    return _collect(with_names(ase_files.read_xyz_frames(path), path), options)
 
 
-def _read_database(path: Path, keys: LabelKeys) -> Molecules:
-    return _collect(with_names(ase_files.read_database(path), path), keys)
+def _read_database(path: Path, options: ReadOptions) -> Molecules:
+    return _collect(with_names(ase_files.read_database(path), path), options)
 
 
 _STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
 
 
-def _collect(frames: Iterable[tuple[str, Atoms]], keys: LabelKeys) -> Molecules:
-    reader = AtomsReader(keys)
+def _collect(frames: Iterable[tuple[str, Atoms]], options: ReadOptions) -> Molecules:
+    reader = AtomsReader(options)
     for name, frame in frames:
         reader.add(frame, name)
     return reader.molecules()

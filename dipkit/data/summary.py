@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .elements import chemical_symbols
+from .odd_electrons import has_odd_electrons
+from .read_notes import ReadNotes
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Summary:
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
     """Molecules that have a quadrupole."""
+    n_odd_electrons: int = 0
+    """Molecules with an odd number of electrons: radicals, or ions whose charge is missing."""
+    assumed: tuple[str, ...] = ()
+    """What the reader assumed, such as units that the file does not name."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -71,6 +77,10 @@ class Labelled(Protocol):
         """Atomic numbers (n,)."""
 
     @property
+    def molecule_index(self) -> NDArray[np.int64]:
+        """Molecule of each atom (n,)."""
+
+    @property
     def natoms(self) -> NDArray[np.int64]:
         """Atoms of each molecule (N,)."""
 
@@ -93,6 +103,10 @@ class Labelled(Protocol):
     @property
     def source_keys(self) -> tuple[str, ...]:
         """Keys found where the molecules were read."""
+
+    @property
+    def notes(self) -> ReadNotes:
+        """What the reader assumed."""
 
     @property
     def has_magnitude(self) -> NDArray[np.bool_]:
@@ -135,6 +149,8 @@ def summarise(molecules: Labelled) -> Summary:
         n_one_atom=int((natoms == 1).sum()),
         source_keys=molecules.source_keys,
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
+        n_odd_electrons=int(has_odd_electrons(molecules).sum()),
+        assumed=molecules.notes.assumed,
     )
 
 

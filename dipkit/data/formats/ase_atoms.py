@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..label_keys import (
-    CHARGES_KEYS,
     DIPOLE_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
     VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from ..read_options import ReadKeywords, ReadOptions
+from ..total_charge import INITIAL, TotalCharges
+from .atom_charges import AtomCharges
+from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
@@ -43,24 +44,33 @@ class AtomsReader:
 
     Parameters
     ----------
-    keys : LabelKeys
+    options : ReadOptions
         Which labels to read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    total_charges : TotalCharges, default=None
+        Shared by the parts of a file, whose reader asks it for sentences at the end.
     """
 
-    def __init__(self, keys: LabelKeys, first: int = 0) -> None:
-        self.keys, self.first = keys, first
+    def __init__(
+        self, options: ReadOptions, first: int = 0, total_charges: TotalCharges | None = None
+    ) -> None:
+        self.options, self.first = options, first
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
+        self.is_part = total_charges is not None
+        self.total_charges = total_charges or TotalCharges(options)
+        self.charges = AtomCharges(options, _numbers)
+        # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
+        self.assumed: dict[str, None] = {}
 
     def add(self, atoms: Atoms, untitled: str | None = None) -> None:
         """Read one molecule; `untitled` is its name where it has none, else its number."""
         index = self.first + len(self.records)
         name = atoms.info.get("name")
-        if name is None or name is True:
+        if name is None or _is_word(name):
             name = index if untitled is None else untitled
         name = str(name)
         where = f"molecule {index} ({name!r})"
@@ -71,41 +81,44 @@ class AtomsReader:
             )
         values = self._values(atoms)
         record = Record(atoms.numbers, atoms.positions, name)
-        charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
-        if charge is not None:
-            record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
-        if self.keys.wanted:
+        said = {key: values[key] for key in atoms.info if key in values}
+        initial = {INITIAL: values[INITIAL]} if INITIAL in values else {}
+        record.total_charge = self.total_charges.find(said, where, initial)
+        if self.options.read_dipole:
             record.magnitude, record.vector = self._dipole(values, where)
-            record.charges = self._charges(values, len(atoms), where)
-            if QUADRUPOLE_KEY in values:
-                nine = values[QUADRUPOLE_KEY]
-                record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
+        if self.options.read_charges:
+            record.charges = self.charges.find(values, atoms.numbers, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
+        if self.options.labels and QUADRUPOLE_KEY in values:
+            nine = values[QUADRUPOLE_KEY]
+            record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
         self.records.append(record)
 
     def molecules(self) -> Molecules:
         """Assemble what was read."""
-        self.keys.check_found(self.found, self.present)
+        self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
-        return assemble(self.records, self.present)
+        sentences = [] if self.is_part else self.total_charges.sentences(self.present)
+        self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
+        return assemble(self.records, self.present, self.assumed)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
         arrays = {k: v for k, v in atoms.arrays.items() if k not in _GEOMETRY_ARRAYS}
         values = arrays | _current_results(atoms) | atoms.info
         # ASE makes a word of a comment, without a value, true.
-        values = {str(k): v for k, v in values.items() if v is not None and v is not True}
+        values = {str(k): v for k, v in values.items() if v is not None and not _is_word(v)}
         self.present |= dict.fromkeys(values)
-        self.found |= set(self.keys.named.values()) & set(values)
+        self.found |= set(self.options.named.values()) & set(values)
         return values
 
     def _dipole(
         self, values: Mapping[str, Any], where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
-        key = self.keys.dipole
+        key = self.options.dipole_key
         if key is not None:
             return _named_dipole(values.get(key), key, where)
         magnitude = None
@@ -130,12 +143,6 @@ class AtomsReader:
             )
         return magnitude, _numbers(vector, (3,), "dipole", where) * DEBYE_PER_E_ANGSTROM
 
-    def _charges(self, values: Mapping[str, Any], n_atoms: int, where: str) -> FloatArray | None:
-        for key in (self.keys.charges,) if self.keys.charges else CHARGES_KEYS:
-            if key in values:
-                return _numbers(values[key], (n_atoms,), key, where)
-        return None
-
     def _baseline(self, record: Record, values: Mapping[str, Any], where: str) -> None:
         if _BASELINE_DIPOLE in values:
             value = values[_BASELINE_DIPOLE]
@@ -146,24 +153,16 @@ class AtomsReader:
             record.baseline_charges = _numbers(value, shape, _BASELINE_CHARGES, where)
 
 
-def from_atoms(
-    frames: Iterable[Atoms],
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-) -> Molecules:
-    """Read labels from ASE Atoms; see `dipkit.data.io.read` for keys and units.
+def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Molecules:
+    """Read labels from ASE Atoms.
 
     Parameters
     ----------
     frames : iterable of ase.Atoms
-    dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones.
-    labels : bool, default=True
-        False reads geometries and total charges only.
+    **options
+        Keys, units and what else to read, as in `dipkit.data.io.read`.
     """
-    reader = AtomsReader(LabelKeys(dipole_key, charges_key, labels))
+    reader = AtomsReader(ReadOptions(**options))
     for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise InputError(
@@ -261,6 +260,10 @@ def _attach_baseline(frame: Atoms, molecules: Molecules, index: int) -> None:
         part = charges[_atoms(molecules, index)]
         if not np.isnan(part).any():
             frame.new_array(_BASELINE_CHARGES, part)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, bool | np.bool_) and bool(value)
 
 
 def _current_results(atoms: Atoms) -> dict[str, Any]:

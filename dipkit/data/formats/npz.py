@@ -10,7 +10,7 @@ dipole_debye                (N,)           dipole magnitudes, debye
 dipole                      (N, 3)         dipole vectors, e*angstrom
 mulliken                    (n,)           charges, e
 charge                      (N,)           total charges, e; 0 where the array is absent
-name or gdb                 (N,)           names, or QM9 indices
+name or gdb                 (N,)           names, or QM9 indices; else from the file's name
 baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
 baseline_charges            (n,)           charges of that calculation, e
 quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
@@ -44,19 +44,21 @@ from ..label_keys import (
     DIPOLE_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
     VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from .records import LabelKeys
+from ..read_notes import ReadNotes
+from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
+from .names import with_names
 
 _GEOMETRY = ("natoms", "numbers", "positions")
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def read_npz(path: Path, keys: LabelKeys) -> Molecules:
+def read_npz(path: Path, options: ReadOptions) -> Molecules:
     """Read molecules from the flat layout."""
     arrays = _load(path)
     absent = [key for key in _GEOMETRY if key not in arrays]
@@ -67,17 +69,20 @@ def read_npz(path: Path, keys: LabelKeys) -> Molecules:
             f"{', '.join(_GEOMETRY)}."
         )
     source_keys = tuple(key for key in arrays if key not in _GEOMETRY)
-    keys.check_found(source_keys, source_keys)
+    options.check_found(source_keys, source_keys)
+    totals = TotalCharges(options)
+    total_charge = totals.find_all(arrays, len(arrays["natoms"]))
     return Molecules(
         numbers=arrays["numbers"],
         positions=arrays["positions"],
         offsets=_offsets(arrays["natoms"]),
-        names=_names(arrays),
-        total_charge=_first(arrays, TOTAL_CHARGE_KEYS),
+        names=_names(arrays, path),
+        total_charge=total_charge,
         baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
         baseline_charges=arrays.get("baseline_charges"),
         source_keys=source_keys,
-        **(_labels(arrays, keys) if keys.wanted else {}),
+        notes=ReadNotes(tuple(totals.sentences(source_keys))),
+        **_labels(arrays, options),
     )
 
 
@@ -140,18 +145,20 @@ def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
 
 
-def _names(arrays: Arrays) -> Any:
+def _names(arrays: Arrays, path: Path) -> Any:
     if "name" in arrays:
         return arrays["name"].astype(np.str_)
     if "gdb" in arrays:
         return np.char.add("gdb_", np.char.zfill(arrays["gdb"].astype(np.str_), 6))
-    return None
+    return [name for name, _ in with_names(arrays["natoms"], path)]
 
 
-def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
+def _labels(arrays: Arrays, options: ReadOptions) -> dict[str, Any]:
     """Find labels as keyword arguments of `Molecules`."""
-    magnitude, vector = _dipoles(arrays, keys.dipole)
-    charges = _first(arrays, (keys.charges,) if keys.charges else CHARGES_KEYS)
+    magnitude, vector = (
+        _dipoles(arrays, options.dipole_key) if options.read_dipole else (None, None)
+    )
+    charges = _charges(arrays, options.charges_key) if options.read_charges else None
     if charges is not None and SCHEME_KEY in arrays:
         warn_mixed_schemes(Counter(arrays[SCHEME_KEY].astype(np.str_).tolist()))
     natoms = arrays["natoms"]
@@ -167,9 +174,15 @@ def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
         "dipole_vector": _announced("dipole vector", _in_debye(vector), arrays.get("has_vector")),
         "charges": _announced("charges", charges, has_charges),
         "quadrupole": _announced(
-            "quadrupole", arrays.get(QUADRUPOLE_KEY), arrays.get("has_quadrupole")
+            "quadrupole",
+            arrays.get(QUADRUPOLE_KEY) if options.labels else None,
+            arrays.get("has_quadrupole"),
         ),
     }
+
+
+def _charges(arrays: Arrays, key: str | None) -> Any:
+    return _first(arrays, (key,) if key else CHARGES_KEYS)
 
 
 def _dipoles(arrays: Arrays, key: str | None) -> tuple[Any, Any]:
