@@ -21,14 +21,21 @@ Labels are looked for under these keys, the first one present counts:
 - magnitude, debye: ``dipole_debye``, ``mu``, ``mu_debye``;
 - vector, e*angstrom: ``dipole``, as ASE keeps it;
 - charges, e: ``mulliken``, ``mulliken_charges``, ``charges``;
-- total charge, e: ``charge``, ``total_charge``;
+- total charge, e: ``charge``, ``total_charge``, ``net_charge``, ``q``, ``PUBCHEM_TOTAL_CHARGE``
+  in any spelling, the sum of ASE's initial charges, formal charges of SD records; places that
+  disagree are an error, see `dipkit.data.total_charge`;
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
 in debye and three are a vector in e*angstrom. One number under ``dipole`` could be in either unit:
 it is an error unless the user names this key or the molecule has a magnitude under another key. A
-key that is absent from a molecule means a missing label; NaN in a file is an error. How each format
-is read is in `dipkit.data.formats`.
+key that is absent from a molecule means a missing label; NaN in a file is an error, and so is text.
+Words without a value in the comment of an XYZ frame are no keys. How each format is read is in
+`dipkit.data.formats`.
+
+Names are titles (``name``, the first line of an SD record); without one the stem of the file names
+its molecule, or ``stem_0``, ``stem_1``, ... where it has several. Symbols of elements are read in one
+way by all formats, see `dipkit.data.elements.read_element`.
 """
 
 from __future__ import annotations
@@ -220,16 +227,20 @@ def read_parts(
         starts = range(0, len(molecules), n_molecules)
         yield from (molecules[start : start + n_molecules] for start in starts)
         return
-    entries, start = read_entries(file, ReadOptions(**options)), 0
+    start, present = 0, dict[str, None]()
+    context = EntryReader(ReadOptions(**options)).context
+    entries = read_entries(file, context)
     while entry := next(entries, None):
-        part = EntryReader(ReadOptions(**options), first=start)
+        part = EntryReader(context.options, first=start, shared=context)
         with _naming(file):
             part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
             molecules = part.molecules()
         start += len(molecules)
+        present |= part.present
         yield molecules
     if not start:
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    context.total_charges.sentences(present)
 
 
 def _read_file(file: Path, options: ReadOptions) -> Molecules:
@@ -241,7 +252,7 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
         molecules = array_reader(file, options.for_geometries)
         return molecules if table is None else add_table(table, molecules)
     reader = EntryReader(options)
-    reader.add_entries(read_entries(file, options.for_geometries))
+    reader.add_entries(read_entries(file, reader.context))
     if holds_many_files(file):
         reader.sort()
     if table is not None:

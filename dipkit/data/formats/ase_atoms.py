@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..label_keys import (
-    CHARGES_KEYS,
     DIPOLE_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
     VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
 from ..read_options import ReadKeywords, ReadOptions
+from ..total_charge import INITIAL, TotalCharges
+from .atom_charges import AtomCharges
 from .boxes import check_box
 from .records import Record, assemble
 
@@ -49,14 +49,21 @@ class AtomsReader:
         Which labels to read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    total_charges : TotalCharges, default=None
+        Shared by the parts of a file, whose reader asks it for sentences at the end.
     """
 
-    def __init__(self, options: ReadOptions, first: int = 0) -> None:
+    def __init__(
+        self, options: ReadOptions, first: int = 0, total_charges: TotalCharges | None = None
+    ) -> None:
         self.options, self.first = options, first
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
+        self.is_part = total_charges is not None
+        self.total_charges = total_charges or TotalCharges(options)
+        self.charges = AtomCharges(options, _numbers)
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
@@ -64,20 +71,20 @@ class AtomsReader:
         """Read one molecule; `untitled` is its name where it has none, else its number."""
         index = self.first + len(self.records)
         name = atoms.info.get("name")
-        if name is None or name is True:
+        if name is None or _is_word(name):
             name = index if untitled is None else untitled
         name = str(name)
         where = f"molecule {index} ({name!r})"
         check_box(atoms, where, self.options.ignore_pbc)
         values = self._values(atoms)
         record = Record(atoms.numbers, atoms.positions, name)
-        charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
-        if charge is not None:
-            record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
+        said = {key: values[key] for key in atoms.info if key in values}
+        initial = {INITIAL: values[INITIAL]} if INITIAL in values else {}
+        record.total_charge = self.total_charges.find(said, where, initial)
         if self.options.read_dipole:
             record.magnitude, record.vector = self._dipole(values, where)
         if self.options.read_charges:
-            record.charges = self._charges(values, len(atoms), where)
+            record.charges = self.charges.find(values, atoms.numbers, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
         if self.options.labels and QUADRUPOLE_KEY in values:
@@ -90,6 +97,8 @@ class AtomsReader:
         """Assemble what was read."""
         self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
+        sentences = [] if self.is_part else self.total_charges.sentences(self.present)
+        self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
         return assemble(self.records, self.present, self.assumed)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
@@ -97,7 +106,7 @@ class AtomsReader:
         arrays = {k: v for k, v in atoms.arrays.items() if k not in _GEOMETRY_ARRAYS}
         values = arrays | _current_results(atoms) | atoms.info
         # ASE makes a word of a comment, without a value, true.
-        values = {str(k): v for k, v in values.items() if v is not None and v is not True}
+        values = {str(k): v for k, v in values.items() if v is not None and not _is_word(v)}
         self.present |= dict.fromkeys(values)
         self.found |= set(self.options.named.values()) & set(values)
         return values
@@ -130,13 +139,6 @@ class AtomsReader:
                 "a magnitude in debye, name it: dipole_key='dipole' (--dipole dipole)."
             )
         return magnitude, _numbers(vector, (3,), "dipole", where) * DEBYE_PER_E_ANGSTROM
-
-    def _charges(self, values: Mapping[str, Any], n_atoms: int, where: str) -> FloatArray | None:
-        named = self.options.charges_key
-        for key in (named,) if named else CHARGES_KEYS:
-            if key in values:
-                return _numbers(values[key], (n_atoms,), key, where)
-        return None
 
     def _baseline(self, record: Record, values: Mapping[str, Any], where: str) -> None:
         if _BASELINE_DIPOLE in values:
@@ -255,6 +257,10 @@ def _attach_baseline(frame: Atoms, molecules: Molecules, index: int) -> None:
         part = charges[_atoms(molecules, index)]
         if not np.isnan(part).any():
             frame.new_array(_BASELINE_CHARGES, part)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, bool | np.bool_) and bool(value)
 
 
 def _current_results(atoms: Atoms) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A folder with three files, the last two where there are labels; each begins with
 - ``dipole_moments.csv``: ``molecule_name``, ``X``, ``Y``, ``Z`` in debye;
 - ``mulliken_charges.csv``: ``molecule_name``, ``atom_index``, ``mulliken_charge`` in e.
 
-All molecules are neutral. The dipole vectors refer to other axes than the coordinates (ammonia's
+All molecules are neutral unless the user says otherwise. The dipole vectors refer to other axes than the coordinates (ammonia's
 lies along z, whatever the molecule's orientation), so that only their lengths are taken. Molecules
 are made of the records in `records.py`.
 """
@@ -23,6 +23,7 @@ from ...support.files import existing_file
 from ..elements import read_element
 from ..molecules import Molecules
 from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
 from .records import Record, assemble, finite_number
 
 STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
@@ -43,7 +44,10 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
                 records[name].magnitude = math.hypot(*(finite_number(x, where) for x in fields))
     if options.read_charges and CHARGES in labels:
         _add_charges(records, labels[CHARGES])
-    return assemble(list(records.values()), present)
+    charges = TotalCharges(options)
+    for name, record in records.items():
+        record.total_charge = charges.find({}, name)
+    return assemble(list(records.values()), present, charges.sentences(present))
 
 
 def _structures(path: Path) -> dict[str, Record]:

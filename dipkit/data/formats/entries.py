@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from ase import Atoms
 
+from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
 from .records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the readers of all files of one call share."""
+
+    options: ReadOptions
+    total_charges: TotalCharges
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from ...exceptions import FileFormatError, InputError
 from ..read_options import ReadOptions
 from . import sdf
 from .ase_atoms import AtomsReader
-from .entries import Entry
+from .entries import Context, Entry
 from .label_join import add_to_records, match_rows
 from .label_table import LabelTable, read_label_table
 from .records import Record
@@ -29,10 +29,13 @@ class EntryReader(AtomsReader):
         With a table of labels, dipoles beside the geometries are not read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    shared : Context, default=None
+        That of the whole file, where this reads a part of it.
     """
 
-    def __init__(self, options: ReadOptions, first: int = 0) -> None:
-        super().__init__(options.for_geometries, first)
+    def __init__(self, options: ReadOptions, first: int = 0, shared: Context | None = None) -> None:
+        super().__init__(options.for_geometries, first, shared and shared.total_charges)
+        self.context = shared or Context(self.options, self.total_charges)
         self.orders: list[int | None] = []
 
     def add_entries(self, entries: Iterable[Entry]) -> None:

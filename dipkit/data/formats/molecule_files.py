@@ -14,9 +14,8 @@ from pathlib import Path
 from ase import Atoms
 
 from ...exceptions import FileFormatError
-from ..read_options import ReadOptions
 from . import ase_files, program_outputs, sdf, xyz_files
-from .entries import Entry
+from .entries import Context, Entry
 from .names import file_stem, with_stem
 from .text_sources import (
     TextSource,
@@ -49,7 +48,7 @@ def holds_many_files(path: Path) -> bool:
     return path.is_dir() or is_archive(path)
 
 
-def read_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
+def read_entries(path: Path, context: Context) -> Iterator[Entry]:
     """Yield the molecules of a file, a folder or an archive.
 
     Raises
@@ -60,28 +59,28 @@ def read_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
     """
     suffix = content_suffix(path.name)
     if path.is_dir():
-        return _folder(path, options)
+        return _folder(path, context)
     if is_archive(path):
-        return _archive(path, options)
+        return _archive(path, context)
     if suffix in _DATABASES:
         return _frames(ase_files.read_database(path), path)
     if suffix == _TRAJECTORY:
         return _frames(ase_files.read_trajectory(path), path)
-    return _text(file_source(path), options)
+    return _text(file_source(path), context)
 
 
-def _text(source: TextSource, options: ReadOptions) -> Iterator[Entry]:
+def _text(source: TextSource, context: Context) -> Iterator[Entry]:
     kind = _FORMAT_OF[source.suffix]
     if kind == "XYZ":
-        return xyz_files.xyz_entries(source)
+        return xyz_files.xyz_entries(source, context)
     if kind == "SD":
-        return sdf.sdf_entries(source, options)
-    return iter([_output(source)])
+        return sdf.sdf_entries(source, context)
+    return iter([_output(source, context)])
 
 
-def _output(source: TextSource) -> Entry:
+def _output(source: TextSource, context: Context) -> Entry:
     lines = list(source.lines())
-    record, notes = program_outputs.parse_output(lines, source.where, source.stem)
+    record, notes = program_outputs.parse_output(lines, source.where, source.stem, context)
     keys = program_outputs.PRESENT
     return Entry(record, source.where, source.stem, source.stem, keys=keys, notes=tuple(notes))
 
@@ -92,7 +91,7 @@ def _frames(frames: Iterable[Atoms], path: Path) -> Iterator[Entry]:
         yield Entry(atoms, f"{path}, molecule {place}", stem, name)
 
 
-def _folder(folder: Path, options: ReadOptions) -> Iterator[Entry]:
+def _folder(folder: Path, context: Context) -> Iterator[Entry]:
     sources, foreign = [], []
     for source in folder_sources(folder, tuple(_FORMAT_OF)):
         if source.suffix in program_outputs.SUFFIXES and not _is_output(source):
@@ -106,7 +105,7 @@ def _folder(folder: Path, options: ReadOptions) -> Iterator[Entry]:
         )
     _check_one_format(folder, Counter(_FORMAT_OF[source.suffix] for source in sources))
     for source in sources:
-        yield from _text(source, options)
+        yield from _text(source, context)
 
 
 def _is_output(source: TextSource) -> bool:
@@ -120,12 +119,12 @@ def _foreign(names: list[str]) -> str:
     return f"; {', '.join(names[:3])} is none of these" if names else ""
 
 
-def _archive(path: Path, options: ReadOptions) -> Iterator[Entry]:
+def _archive(path: Path, context: Context) -> Iterator[Entry]:
     formats: Counter[str] = Counter()
     for source in archive_sources(path, _IN_ARCHIVES):
         formats[_FORMAT_OF[source.suffix]] += 1
         _check_one_format(path, formats)
-        yield from _text(source, options)
+        yield from _text(source, context)
     if not formats:
         raise FileFormatError(f"{path}: no molecules inside: expected XYZ files or SD files.")
 

@@ -10,7 +10,7 @@ dipole_debye                (N,)           dipole magnitudes, debye
 dipole                      (N, 3)         dipole vectors, e*angstrom
 mulliken                    (n,)           charges, e
 charge                      (N,)           total charges, e; 0 where the array is absent
-name or gdb                 (N,)           names, or QM9 indices
+name or gdb                 (N,)           names, or QM9 indices; else from the file's name
 baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
 baseline_charges            (n,)           charges of that calculation, e
 quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
@@ -44,12 +44,14 @@ from ..label_keys import (
     DIPOLE_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
     VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
+from ..read_notes import ReadNotes
 from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
+from .names import with_names
 
 _GEOMETRY = ("natoms", "numbers", "positions")
 
@@ -68,15 +70,18 @@ def read_npz(path: Path, options: ReadOptions) -> Molecules:
         )
     source_keys = tuple(key for key in arrays if key not in _GEOMETRY)
     options.check_found(source_keys, source_keys)
+    totals = TotalCharges(options)
+    total_charge = totals.find_all(arrays, len(arrays["natoms"]))
     return Molecules(
         numbers=arrays["numbers"],
         positions=arrays["positions"],
         offsets=_offsets(arrays["natoms"]),
-        names=_names(arrays),
-        total_charge=_first(arrays, TOTAL_CHARGE_KEYS),
+        names=_names(arrays, path),
+        total_charge=total_charge,
         baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
         baseline_charges=arrays.get("baseline_charges"),
         source_keys=source_keys,
+        notes=ReadNotes(tuple(totals.sentences(source_keys))),
         **_labels(arrays, options),
     )
 
@@ -140,12 +145,12 @@ def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
 
 
-def _names(arrays: Arrays) -> Any:
+def _names(arrays: Arrays, path: Path) -> Any:
     if "name" in arrays:
         return arrays["name"].astype(np.str_)
     if "gdb" in arrays:
         return np.char.add("gdb_", np.char.zfill(arrays["gdb"].astype(np.str_), 6))
-    return None
+    return [name for name, _ in with_names(arrays["natoms"], path)]
 
 
 def _labels(arrays: Arrays, options: ReadOptions) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from ...exceptions import FileFormatError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..elements import atomic_masses, atomic_numbers
+from .entries import Context
 from .records import Record, finite_number
 
 SUFFIXES = (".log", ".out")
@@ -108,7 +109,9 @@ def is_readable(start: Iterable[str]) -> bool:
     return program_of(start) in _READ
 
 
-def parse_output(lines: Sequence[str], where: str, name: str) -> tuple[Record, list[str]]:
+def parse_output(
+    lines: Sequence[str], where: str, name: str, context: Context
+) -> tuple[Record, list[str]]:
     """Read one output.
 
     Parameters
@@ -118,6 +121,7 @@ def parse_output(lines: Sequence[str], where: str, name: str) -> tuple[Record, l
         The file's name, for messages.
     name : str
         Name of the molecule.
+    context : Context
 
     Returns
     -------
@@ -142,9 +146,9 @@ def parse_output(lines: Sequence[str], where: str, name: str) -> tuple[Record, l
     if not found.numbers:
         raise FileFormatError(f"{where}: this output of {program} holds no geometry.")
     notes: list[str] = []
-    record = Record(found.numbers, found.positions, name, float(found.total_charge or 0))
-    if found.total_charge is None:
-        notes.append(f"{where}: no total charge is printed; taken as 0.")
+    printed = {} if found.total_charge is None else {"charge": found.total_charge}
+    total_charge = context.total_charges.find(printed, where)
+    record = Record(found.numbers, found.positions, name, total_charge)
     record.vector = _vector(found, record, where, notes)
     record.charges = _charges(found, record, where, notes)
     return record, notes

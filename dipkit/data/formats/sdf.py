@@ -3,7 +3,8 @@
 A record is three lines of header, a line of counts, one line for each atom in fixed columns (x, y,
 z in angstrom, symbol), bonds, properties up to ``M  END``, and data items ``> <TAG>``; it ends with
 ``$$$$``. Bonds are not kept. Records without a title are named after their file, see `names.py`.
-The total charge is the item ``charge`` or ``total_charge``, else the sum of the formal charges.
+The total charge is in an item of a usual key (``charge``, ``PUBCHEM_TOTAL_CHARGE``, ...) or the sum
+of the formal charges; an error is raised where these disagree, see `dipkit.data.total_charge`.
 
 Labels are looked for under the usual keys, then under those of QMugs (Isert et al., Sci. Data 9,
 273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value for
@@ -23,9 +24,8 @@ from numpy.typing import NDArray
 from ...exceptions import FileFormatError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..elements import read_element
-from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
-from ..read_options import ReadOptions
-from .entries import Entry
+from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS
+from .entries import Context, Entry
 from .names import with_stem
 from .records import Record
 from .text_sources import TextSource
@@ -33,6 +33,8 @@ from .text_sources import TextSource
 SUFFIXES = (".sdf", ".sd", ".mol")
 QMUGS_DIPOLE, QMUGS_CHARGES = "DFT:DIPOLE", "DFT:MULLIKEN_CHARGES"
 
+# The place of formal charges in messages, and as a key.
+FORMAL = "M  CHG"
 _HEADER_LINES = 3
 _TAG = re.compile(r"<([^>]*)>")
 _SEPARATORS = re.compile(r"[|,;\s]+")
@@ -44,10 +46,10 @@ _TOTAL_TOLERANCE = 0.01
 FloatArray = NDArray[np.float64]
 
 
-def sdf_entries(source: TextSource, options: ReadOptions) -> Iterator[Entry]:
+def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the records of an SD file or molfile."""
     for name, (line, text) in with_stem(_records(source), source.stem):
-        record, items = _Record(text, source.where, line).parse(options, name)
+        record, items = _Record(text, source.where, line).parse(context, name)
         yield Entry(record, record.where, source.stem, name, keys=tuple(items))
 
 
@@ -75,7 +77,7 @@ class _Record:
     def __init__(self, lines: list[str], file: str, start: int) -> None:
         self.lines, self.file, self.start = lines, file, start
 
-    def parse(self, options: ReadOptions, name: str) -> tuple[Record, dict[str, str]]:
+    def parse(self, context: Context, name: str) -> tuple[Record, dict[str, str]]:
         """Return the molecule, and the data items by tag; `name` is for a record without title."""
         n_atoms, n_bonds = self._counts()
         first = _HEADER_LINES + 1
@@ -84,13 +86,14 @@ class _Record:
         last = self._end(first + n_atoms + n_bonds)
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
-        items = _items(self.lines[last + 1 :])
+        items, options = _items(self.lines[last + 1 :]), context.options
+        old = sum(charge for *_, charge in rows)
         record = Record(
             numbers=[number for number, _, _ in rows],
             positions=[position for _, position, _ in rows],
             name=_name(self.lines[0].strip(), items, name),
             where=f"{self.file}, line {self.start}",
-            total_charge=self._total_charge(items, [old for *_, old in rows], last),
+            total_charge=context.total_charges.find(items, self._where, self._formal(old, last)),
         )
         if options.read_dipole:
             record.magnitude, record.vector = self._dipole(items, options.dipole_key)
@@ -128,15 +131,26 @@ class _Record:
         lines = enumerate(self.lines[start:], start=start)
         return next((number for number, line in lines if line.startswith("M  END")), None)
 
-    def _total_charge(self, items: dict[str, str], old: list[int], last: int) -> float:
-        """Read the item; else the lines M  CHG, which go before the codes of the atom lines."""
-        for key in TOTAL_CHARGE_KEYS:
-            if key in items:
-                return float(self._numbers(items[key], key, (1,))[0])
-        lines = [line.split()[3:] for line in self.lines[:last] if line.startswith("M  CHG")]
-        if not lines:
-            return float(sum(old))
-        return float(sum(int(field) for fields in lines for field in fields[1::2]))
+    def _formal(self, old: int, last: int) -> dict[str, float]:
+        """Sum of the formal charges, by their place; nothing where the record has none.
+
+        By the format, lines of charges or radicals set aside all codes of the atom lines.
+        """
+        lines = [line for line in self.lines[:last] if line.startswith(("M  CHG", "M  RAD"))]
+        charged = [line for line in lines if line.startswith("M  CHG")]
+        if charged:
+            return {FORMAL: float(sum(self._charges_of(line) for line in charged))}
+        return {"charges of the atom lines": float(old)} if old and not lines else {}
+
+    def _charges_of(self, line: str) -> int:
+        """Sum the charges of one line: their number, then pairs of atom and charge."""
+        try:
+            count, *pairs = (int(field) for field in line[6:].split())
+        except ValueError:
+            count, pairs = 0, []
+        if count < 1 or len(pairs) != 2 * count:
+            raise self._error(f"expected 'M  CHG', a number and pairs of it, got {line!r:.40}")
+        return sum(pairs[1::2])
 
     def _dipole(
         self, items: dict[str, str], named: str | None
@@ -170,8 +184,11 @@ class _Record:
         return values
 
     def _error(self, message: str) -> FileFormatError:
-        place = f"{self.file}, line {self.start} (start of the record)"
-        return FileFormatError(f"{place}: {message}.")
+        return FileFormatError(f"{self._where}: {message}.")
+
+    @property
+    def _where(self) -> str:
+        return f"{self.file}, line {self.start} (start of the record)"
 
 
 def _items(lines: Sequence[str]) -> dict[str, str]:

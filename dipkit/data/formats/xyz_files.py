@@ -15,20 +15,23 @@ from ase.io.extxyz import read_xyz
 
 from ...exceptions import FileFormatError
 from . import qm9
-from .entries import Entry
+from .entries import Context, Entry
 from .names import with_stem
 from .numbered_lines import NumberedLines
+from .records import Record
 from .text_sources import TextSource
 from .xyz_text import ready_for_ase
 
 SUFFIXES = (".xyz", ".extxyz")
 
 
-def xyz_entries(source: TextSource) -> Iterator[Entry]:
+def xyz_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the molecules of a file, named by its stem where they have no title."""
     lines = NumberedLines(source.lines(), source.where)
     for name, entry in with_stem(_entries(lines), source.stem):
         entry.name, entry.stem = name, source.stem
+        if isinstance(entry.content, Record):
+            entry.content.total_charge = context.total_charges.find({}, entry.where)
         yield entry
 
 
