@@ -57,7 +57,7 @@ from .formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
 from .formats.entry_reader import EntryReader, companion_table
 from .formats.label_join import add_table
 from .formats.label_table import read_label_table
-from .formats.molecule_files import holds_many_files, is_readable, read_entries
+from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 
@@ -228,7 +228,7 @@ def read_parts(
         yield from (molecules[start : start + n_molecules] for start in starts)
         return
     start, present = 0, dict[str, None]()
-    context = EntryReader(ReadOptions(**options)).context
+    context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
     entries = read_entries(file, context)
     while entry := next(entries, None):
         part = EntryReader(context.options, first=start, shared=context)
@@ -251,7 +251,7 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
     if array_reader := _array_reader(file):
         molecules = array_reader(file, options.for_geometries)
         return molecules if table is None else add_table(table, molecules)
-    reader = EntryReader(options)
+    reader = EntryReader(options, metadata=metadata_of(file))
     reader.add_entries(read_entries(file, reader.context))
     if holds_many_files(file):
         reader.sort()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
+from ..declared_units import fixed_units
 from ..elements import read_element
 from ..molecules import Molecules
 from ..read_options import ReadOptions
@@ -37,6 +38,7 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
     present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
     options.check_found(present, present)
+    assumed = fixed_units(options, "the CSV files of CHAMPS")
     records = _structures(folder / STRUCTURES)
     if options.read_dipole and DIPOLES in labels:
         for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
@@ -47,7 +49,8 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     charges = TotalCharges(options)
     for name, record in records.items():
         record.total_charge = charges.find({}, name)
-    return assemble(list(records.values()), present, charges.sentences(present))
+    assumed += charges.sentences(present)
+    return assemble(list(records.values()), present, assumed)
 
 
 def _structures(path: Path) -> dict[str, Record]:

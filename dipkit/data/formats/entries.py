@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ase import Atoms
 
+from ..declared_units import DeclaredUnits
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
 from .records import Record
@@ -21,6 +22,7 @@ class Context:
 
     options: ReadOptions
     total_charges: TotalCharges
+    units: DeclaredUnits
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +29,22 @@ class EntryReader(AtomsReader):
         With a table of labels, dipoles beside the geometries are not read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    metadata : mapping, default=None
+        Metadata of the file, where units may be declared.
     shared : Context, default=None
         That of the whole file, where this reads a part of it.
     """
 
-    def __init__(self, options: ReadOptions, first: int = 0, shared: Context | None = None) -> None:
-        super().__init__(options.for_geometries, first, shared and shared.total_charges)
-        self.context = shared or Context(self.options, self.total_charges)
+    def __init__(
+        self,
+        options: ReadOptions,
+        first: int = 0,
+        metadata: Mapping[str, object] | None = None,
+        shared: Context | None = None,
+    ) -> None:
+        super().__init__(options.for_geometries, first, shared and shared.total_charges, metadata)
+        self.units = shared.units if shared else self.units
+        self.context = Context(self.options, self.total_charges, self.units)
         self.orders: list[int | None] = []
 
     def add_entries(self, entries: Iterable[Entry]) -> None:

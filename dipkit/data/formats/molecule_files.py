@@ -48,6 +48,11 @@ def holds_many_files(path: Path) -> bool:
     return path.is_dir() or is_archive(path)
 
 
+def metadata_of(path: Path) -> dict[str, object]:
+    """Return what a file says about all its molecules."""
+    return ase_files.read_metadata(path) if path.suffix.lower() in _DATABASES else {}
+
+
 def read_entries(path: Path, context: Context) -> Iterator[Entry]:
     """Yield the molecules of a file, a folder or an archive.
 

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
-from ...units import DEBYE_PER_E_ANGSTROM
+from ..declared_units import DeclaredUnits
 from ..elements import read_element
-from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS
+from ..label_keys import CHARGES_KEYS
+from .dipole_labels import read_dipole, usual_keys
 from .entries import Context, Entry
 from .names import with_stem
 from .records import Record
@@ -87,16 +88,18 @@ class _Record:
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
         items, options = _items(self.lines[last + 1 :]), context.options
-        old = sum(charge for *_, charge in rows)
+        numbers = np.array([number for number, _, _ in rows])
+        positions = np.array([position for _, position, _ in rows])
+        units, old = context.units, sum(charge for *_, charge in rows)
         record = Record(
-            numbers=[number for number, _, _ in rows],
-            positions=[position for _, position, _ in rows],
+            numbers=numbers,
+            positions=positions * units.length_factor(numbers, positions, items, self._where),
             name=_name(self.lines[0].strip(), items, name),
             where=f"{self.file}, line {self.start}",
             total_charge=context.total_charges.find(items, self._where, self._formal(old, last)),
         )
         if options.read_dipole:
-            record.magnitude, record.vector = self._dipole(items, options.dipole_key)
+            record.magnitude, record.vector = self._dipole(items, options.dipole_key, units)
         if options.read_charges:
             record.charges = self._charges(items, options.charges_key, n_atoms)
         return record, items
@@ -153,20 +156,23 @@ class _Record:
         return sum(pairs[1::2])
 
     def _dipole(
-        self, items: dict[str, str], named: str | None
+        self, items: dict[str, str], named: str | None, units: DeclaredUnits
     ) -> tuple[float | None, FloatArray | None]:
         """Magnitude in debye and vector in debye."""
-        key = _first(items, (named,) if named else (*DIPOLE_KEYS, QMUGS_DIPOLE))
-        if key is None:
-            return None, None
-        values = self._numbers(items[key], key, (1, 3, 4))
-        if len(values) == 3:
-            if named is None:
-                raise self._error(f"<{key}> holds 3 numbers: expected a magnitude, or four")
-            return None, values * DEBYE_PER_E_ANGSTROM
-        if len(values) == 4 and abs(np.linalg.norm(values[:3]) - values[3]) > _TOTAL_TOLERANCE:
+        keys = [named] if named else usual_keys(items)
+        numbers = {key: self._numbers(items[key], key, (1, 3, 4)) for key in keys if items.get(key)}
+        if not numbers and not named and items.get(QMUGS_DIPOLE):
+            numbers = {QMUGS_DIPOLE: self._numbers(items[QMUGS_DIPOLE], QMUGS_DIPOLE, (1, 4))}
+        numbers = {key: self._total(key, values) for key, values in numbers.items()}
+        return read_dipole(units, numbers, items, self._where, named)
+
+    def _total(self, key: str, values: FloatArray) -> FloatArray:
+        """Take the total of x|y|z|total, as QMugs writes dipoles."""
+        if len(values) != 4:
+            return values
+        if abs(np.linalg.norm(values[:3]) - values[3]) > _TOTAL_TOLERANCE:
             raise self._error(f"<{key}>: the fourth number is not the length of the other three")
-        return float(values[-1]), None
+        return values[3:]
 
     def _charges(self, items: dict[str, str], named: str | None, n_atoms: int) -> FloatArray | None:
         key = _first(items, (named,) if named else (*CHARGES_KEYS, QMUGS_CHARGES))
