@@ -42,7 +42,8 @@ class EntryReader(AtomsReader):
         metadata: Mapping[str, object] | None = None,
         shared: Context | None = None,
     ) -> None:
-        super().__init__(options.for_geometries, first, shared and shared.total_charges, metadata)
+        totals = shared.total_charges if shared else None
+        super().__init__(options.for_geometries, first, totals, metadata)
         self.units = shared.units if shared else self.units
         self.context = Context(self.options, self.total_charges, self.units)
         self.orders: list[int | None] = []

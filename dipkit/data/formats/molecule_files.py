@@ -84,7 +84,8 @@ def _text(source: TextSource, context: Context) -> Iterator[Entry]:
 
 
 def _output(source: TextSource, context: Context) -> Entry:
-    lines = list(source.lines())
+    # Comments and paths in outputs may have any encoding; what is read is ASCII.
+    lines = list(source.lines(errors="replace"))
     record, notes = program_outputs.parse_output(lines, source.where, source.stem, context)
     keys = program_outputs.PRESENT
     return Entry(record, source.where, source.stem, source.stem, keys=keys, notes=tuple(notes))
@@ -115,7 +116,7 @@ def _folder(folder: Path, context: Context) -> Iterator[Entry]:
 
 def _is_output(source: TextSource) -> bool:
     try:
-        return program_outputs.is_readable(source.lines())
+        return program_outputs.is_readable(source.lines(errors="replace"))
     except FileFormatError:
         return False
 

@@ -48,7 +48,7 @@ class NumberedLines:
 
     def take_many(self, count: int) -> list[str]:
         """Take some lines; fewer where the text ends."""
-        lines = []
+        lines: list[str] = []
         while len(lines) < count and (line := self.take()):
             lines.append(line)
         return lines

@@ -47,8 +47,13 @@ class TextSource:
         """Suffix in small letters, without that of the compression."""
         return content_suffix(self.name)
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, errors: str = "strict") -> Iterator[str]:
         """Yield the lines, with their ends.
+
+        Parameters
+        ----------
+        errors : {"strict", "replace"}, default="strict"
+            What to do with bytes that are no UTF-8.
 
         Raises
         ------
@@ -56,7 +61,7 @@ class TextSource:
             If the content is no text, is cut or damaged, or has a line without end.
         """
         with reading(self.where), self.open_binary() as binary:
-            handle = io.TextIOWrapper(binary, encoding="utf-8-sig")
+            handle = io.TextIOWrapper(binary, encoding="utf-8-sig", errors=errors)
             while line := handle.readline(_LONGEST_LINE):
                 if len(line) == _LONGEST_LINE:
                     raise FileFormatError(
