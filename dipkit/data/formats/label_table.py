@@ -221,10 +221,10 @@ def _dipole_columns(
 
 def _one(path: Path, header: list[str], places: list[int]) -> int | None:
     if len(places) > 1:
-        names = ", ".join(header[place] for place in places)
+        names = ", ".join(header[place] for place in sorted(places))
         raise InputError(
-            f"{path}: several columns may be meant: {names}. Name the one of the dipole with "
-            "--dipole COLUMN (dipole_key= in Python), or rename the others."
+            f"{path}: several columns may be meant: {names}. Rename the others; the column of the "
+            "dipole can also be named: --dipole COLUMN (dipole_key= in Python)."
         )
     return places[0] if places else None
 
