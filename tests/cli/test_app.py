@@ -172,7 +172,7 @@ def test_named_keys(tmp_path: Path) -> None:
 
 
 def test_one_atom_molecule_is_allowed(model: Path, tmp_path: Path) -> None:
-    ase_write(tmp_path / "atom.xyz", [Atoms("F")], format="extxyz")
+    ase_write(tmp_path / "atom.xyz", [Atoms("F", info={"charge": -1})], format="extxyz")
     run("predict", model, tmp_path / "atom.xyz", "-o", tmp_path / "out.csv")
     assert "0.000000" in (tmp_path / "out.csv").read_text()
 
