@@ -38,18 +38,6 @@ def test_two_places_that_disagree_and_the_option_that_decides(tmp_path: Path) ->
     assert chosen["total_charges"] == {"+2": 1}
 
 
-@pytest.mark.parametrize("command", ["info", "convert", "evaluate", "fit"])
-@pytest.mark.filterwarnings("default")
-def test_odd_electrons_are_named(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from dipkit.cli.console import read_molecules
-
-    file = xyz(tmp_path, "charge=1 name=odd", "name=even")
-    with pytest.warns(UserWarning, match=r"odd number of electrons in 1 of 2 molecules: 'odd'"):
-        read_molecules(file, {})
-
-
 def test_labels_left_unread(tmp_path: Path) -> None:
     file = xyz(tmp_path, 'mu=n/a charges="0.1"')
     assert "'mu' holds" in refused("info", file)
