@@ -6,7 +6,7 @@ Formats, keys and units are listed in `dipkit.data.io`, which offers these funct
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Unpack
@@ -20,6 +20,7 @@ from .formats.label_table import LabelTable, read_label_table
 from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
+from .unit_checks import warn_of_units
 
 __all__ = ["read", "read_parts", "with_table"]
 
@@ -93,6 +94,7 @@ def read(
         molecules = _read_file(file, options)
     if not len(molecules):
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    warn_of_units(molecules)
     return molecules
 
 
@@ -133,6 +135,8 @@ def read_parts(
         with _naming(file):
             part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
             molecules = part.molecules()
+        if not start:
+            warn_of_units(molecules)
         start += len(molecules)
         present |= part.present
         yield molecules
@@ -147,7 +151,8 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
         return with_table(array_reader(file, options.for_geometries), options)
     table = _table(options)
     reader = EntryReader(options, metadata=metadata_of(file))
-    reader.add_entries(read_entries(file, reader.context))
+    with closing(read_entries(file, reader.context)) as entries:
+        reader.add_entries(entries)
     if holds_many_files(file):
         reader.sort()
     if table is not None:

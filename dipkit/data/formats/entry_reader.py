@@ -78,6 +78,7 @@ class EntryReader(AtomsReader):
             record.magnitude = record.vector = None
         if not _is_meant(options.charges_key, options.read_charges, entry):
             record.charges = None
+        self.numeric.see(entry.values, len(record.numbers))
         self.records.append(record)
 
     def sort(self) -> None:
@@ -93,6 +94,7 @@ class EntryReader(AtomsReader):
         self.present |= dict.fromkeys(table.columns)
         self.found |= set(self.options.named.values()) & set(table.columns)
         self.assumed |= dict.fromkeys(table.notes)
+        self.units.dipole_units = dict.fromkeys(table.units)
 
     @property
     def has_dipoles(self) -> bool:

@@ -18,7 +18,7 @@ from ...exceptions import FileFormatError, InputError
 from ..dipole_origin import warn_origin
 from ..geometry_checks import molecule_named_in
 from ..molecules import Molecules
-from ..read_notes import ReadNotes
+from ..read_notes import NO_NOTES, ReadNotes
 
 FloatArray = NDArray[np.float64]
 
@@ -55,14 +55,11 @@ def finite_number(field: str, where: str) -> float:
 
 
 def assemble(
-    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str] = ()
+    records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes = NO_NOTES
 ) -> Molecules:
-    """Build checked molecules from records; errors name the record's place in the files.
-
-    `assumed` are sentences for `ReadNotes`.
-    """
+    """Build checked molecules from records; errors name the record's place in the files."""
     try:
-        molecules = _assemble(records, source_keys, assumed)
+        molecules = _assemble(records, source_keys, notes)
     except InputError as error:
         index = molecule_named_in(str(error))
         where = "" if index is None else records[index].where
@@ -73,9 +70,7 @@ def assemble(
     return molecules
 
 
-def _assemble(
-    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str]
-) -> Molecules:
+def _assemble(records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes) -> Molecules:
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
@@ -92,7 +87,7 @@ def _assemble(
         baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
         source_keys=tuple(source_keys),
         quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
-        notes=ReadNotes(tuple(assumed)),
+        notes=notes,
     )
 
 

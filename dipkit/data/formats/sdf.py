@@ -16,7 +16,8 @@ computed them, which may differ from those of the coordinates. Molecules are mad
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +50,16 @@ FloatArray = NDArray[np.float64]
 
 def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the records of an SD file or molfile."""
-    for name, (line, text) in with_stem(_records(source), source.stem):
-        record, items = _Record(text, source.where, line).parse(context, name)
-        yield Entry(record, record.where, source.stem, name, keys=tuple(items))
+    with closing(source.lines()) as lines:
+        for name, (start, text) in with_stem(_records(lines, source.where), source.stem):
+            record, items = _Record(text, source.where, start).parse(context, name)
+            yield Entry(record, record.where, source.stem, name, keys=tuple(items), values=items)
 
 
-def _records(source: TextSource) -> Iterator[tuple[int, list[str]]]:
+def _records(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of the first line and the lines of each record, one after another."""
     start, lines, number = 1, list[str](), 0
-    for number, line in enumerate(source.lines(), start=1):
+    for number, line in enumerate(text, start=1):
         if line.startswith("$$$$"):
             yield start, lines
             start, lines = number + 1, []
@@ -65,8 +67,8 @@ def _records(source: TextSource) -> Iterator[tuple[int, list[str]]]:
             lines.append(line.rstrip("\r\n"))
     if any(line.startswith(">") for line in lines):
         raise FileFormatError(
-            f"{source.where}, line {number}: the last record holds data items, and $$$$ is missing "
-            "at its end: the file is cut."
+            f"{where}, line {number}: the last record holds data items, and $$$$ is missing at "
+            "its end: the file is cut."
         )
     if any(line.strip() for line in lines):  # a molfile, which has no end mark
         yield start, lines

@@ -14,7 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -47,8 +47,8 @@ class TextSource:
         """Suffix in small letters, without that of the compression."""
         return content_suffix(self.name)
 
-    def lines(self, errors: str = "strict") -> Iterator[str]:
-        """Yield the lines, with their ends.
+    def lines(self, errors: str = "strict") -> Generator[str, None, None]:
+        """Yield the lines, with their ends; close the generator where it is not used up.
 
         Parameters
         ----------

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from ase import Atoms
 from ase.io.extxyz import read_xyz
 
 from ...exceptions import FileFormatError
-from ..declared_units import fixed_units
 from . import qm9
 from .entries import Context, Entry
 from .names import with_stem
@@ -28,13 +28,14 @@ SUFFIXES = (".xyz", ".extxyz")
 
 def xyz_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the molecules of a file, named by its stem where they have no title."""
-    lines = NumberedLines(source.lines(), source.where)
-    for name, entry in with_stem(_entries(lines), source.stem):
-        entry.name, entry.stem = name, source.stem
-        if isinstance(entry.content, Record):
-            entry.content.total_charge = context.total_charges.find({}, entry.where)
-            entry.notes = tuple(fixed_units(context.options, "raw QM9 files"))
-        yield entry
+    with closing(source.lines()) as text:
+        lines = NumberedLines(text, source.where)
+        for name, entry in with_stem(_entries(lines), source.stem):
+            entry.name, entry.stem = name, source.stem
+            if isinstance(entry.content, Record):
+                entry.content.total_charge = context.total_charges.find({}, entry.where)
+                entry.notes = context.fixed_units("raw QM9 files")
+            yield entry
 
 
 def frames_in_text(text: str, where: str) -> Iterator[Atoms]:
