@@ -48,9 +48,9 @@ class NumberedLines:
 
     def take_many(self, count: int) -> list[str]:
         """Take some lines; fewer where the text ends."""
-        lines: list[str] = []
-        while len(lines) < count and (line := self.take()):
-            lines.append(line)
+        lines = [self._ahead.popleft() for _ in range(min(count, len(self._ahead)))]
+        lines += islice(self._rest, count - len(lines))
+        self.number += len(lines)
         return lines
 
     def skip_blank(self) -> bool:
