@@ -108,15 +108,15 @@ def test_units_that_look_wrong(ridge, described, factor, unit) -> None:
 def test_vector_in_place_of_a_magnitude_and_the_other_way_round(tmp_path) -> None:
     lines = ["2", 'Properties=species:S:1:pos:R:3 {} pbc="F F F"', "H 0 0 0", "F 0 0 0.92", ""]
     file = tmp_path / "x.xyz"
-    file.write_text("\n".join(lines).format('dipole_debye="0 0 1.8"'))
-    with pytest.raises(InputError, match="'dipole_debye' holds 3 numbers: expected 1"):
+    file.write_text("\n".join(lines).format('mu="0 0 1.8"'))
+    with pytest.raises(InputError, match="'mu' holds 3 numbers: expected 1"):
         read(file)
     file.write_text("\n".join(lines).format("dipole=1.8"))
     with pytest.raises(InputError, match="'dipole' holds one number: expected a vector"):
         read(file)
     flat = {"natoms": [2], "numbers": [1, 9], "positions": [[0, 0, 0], [0, 0, 0.92]]}
-    np.savez(tmp_path / "a.npz", **flat, dipole_debye=[[0, 0, 1.8]])
-    with pytest.raises(InputError, match="dipole_debye: expected one magnitude"):
+    np.savez(tmp_path / "a.npz", **flat, mu=[[0, 0, 1.8]])
+    with pytest.raises(InputError, match="mu: expected one magnitude"):
         read(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", **flat, dipole=[1.8])
     with pytest.raises(InputError, match="dipole: expected vectors"):

@@ -183,7 +183,9 @@ def test_low_vibrations_stay_at_rest(modes: NormalModes) -> None:
 def test_total_charge_goes_along(modes: NormalModes) -> None:
     ion = modes.atoms.copy()
     ion.info["charge"] = 1
-    drawn = thermal_geometries(NormalModes(ion, modes.wave_numbers, modes.vectors), 2)
+    drawn = thermal_geometries(
+        NormalModes(ion, modes.wave_numbers, modes.vectors), 2, random_state=0
+    )
     assert drawn.total_charge.tolist() == [1, 1]
 
 
