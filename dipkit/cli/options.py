@@ -1,4 +1,7 @@
-"""Arguments and options that several commands share. The commands are in `commands/`."""
+"""Arguments and options that several commands share. The commands are in `commands/`.
+
+Options about reading files are in `reading.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,6 @@ DataArgument = Annotated[
 ]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model that dipkit wrote.", show_default=False)
-]
-DipoleOption = Annotated[
-    str | None, typer.Option("--dipole", metavar="KEY", help="Key of the dipole labels.")
-]
-ChargesOption = Annotated[
-    str | None, typer.Option("--charges", metavar="KEY", help="Key of the reference charges.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 BaselineOption = Annotated[

@@ -33,7 +33,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -42,8 +42,8 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from .formats import ase_files, champs, npz, qm9, sdf
 from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
-from .formats.records import LabelKeys
 from .molecules import Molecules
+from .read_options import ReadKeywords, ReadOptions
 
 __all__ = [
     "as_molecules",
@@ -66,23 +66,20 @@ _XYZ_SUFFIXES = (".xyz", ".extxyz")
 _DATABASE_SUFFIXES = (".db", ".json")
 
 
-def as_molecules(
-    x: Any,
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-) -> Molecules:
+def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     """Return molecules in any of the accepted forms as `Molecules`.
 
     Parameters
     ----------
     x : Molecules, ase.Atoms, sequence of either, str or path
         `Molecules` are returned as they are.
-    dipole_key, charges_key : str, default=None
-        Keys of the labels, see `dipkit.data.io`; None looks for the usual ones.
-    labels : bool, default=True
-        False reads geometries and total charges only, as prediction does.
+    **options
+        Keys, units and what else to read, as in `read`.
+
+    Raises
+    ------
+    InputError
+        As `read`; also if `Molecules`, which carry their labels, come with keys or units.
 
     Examples
     --------
@@ -91,13 +88,12 @@ def as_molecules(
     >>> as_molecules([molecule("H2O"), molecule("NH3")])
     Molecules(2 molecules, 7 atoms, elements H N O, labels: none)
     """
-    keys = {"dipole_key": dipole_key, "charges_key": charges_key}
     if isinstance(x, str | os.PathLike):
-        return read(x, labels=labels, **keys)
+        return read(x, **options)
     if isinstance(x, Atoms):
-        return from_atoms([x], labels=labels, **keys)
+        return from_atoms([x], **options)
     if isinstance(x, Molecules):
-        return _without_keys(x, keys)
+        return _as_they_are(x, ReadOptions(**options))
     if not isinstance(x, Sequence) and not (isinstance(x, np.ndarray) and x.dtype == object):
         raise InputError(
             "molecules: expected ase.Atoms, a list of them, Molecules or a path, got "
@@ -106,16 +102,15 @@ def as_molecules(
     if len(x) == 0:
         raise InputError("molecules: expected at least one molecule, got an empty list.")
     if all(isinstance(part, Molecules) for part in x):
-        return _without_keys(Molecules.concatenate(list(x)), keys)
-    return from_atoms(x, labels=labels, **keys)
+        return _as_they_are(Molecules.concatenate(list(x)), ReadOptions(**options))
+    return from_atoms(x, **options)
 
 
-def _without_keys(molecules: Molecules, keys: dict[str, str | None]) -> Molecules:
-    named = [argument for argument, key in keys.items() if key is not None]
-    if named:
+def _as_they_are(molecules: Molecules, options: ReadOptions) -> Molecules:
+    if options.about_labels:
         raise InputError(
-            f"{', '.join(named)}: keys are for files and Atoms, but Molecules already carry "
-            "their labels. Name the key when reading."
+            f"{', '.join(options.about_labels)}: keys and units are for files and Atoms, but "
+            "Molecules already carry their labels. Give them when reading."
         )
     return molecules
 
@@ -126,6 +121,11 @@ def read(
     dipole_key: str | None = None,
     charges_key: str | None = None,
     labels: bool = True,
+    dipole_unit: str = "auto",
+    length_unit: str = "auto",
+    total_charge: str | float | None = None,
+    skip_invalid: bool = False,
+    ignore_pbc: bool = False,
 ) -> Molecules:
     """Read molecules and their labels from a file or a folder.
 
@@ -134,9 +134,22 @@ def read(
     path : str or path
         Formats and keys are listed in `dipkit.data.io`.
     dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones.
+        Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
+        key that is really called so must be renamed).
     labels : bool, default=True
         False reads geometries and total charges only.
+    dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"
+        Unit of the dipole labels; "auto" takes what the file or the key says, else the usual unit
+        of the key.
+    length_unit : {"auto", "angstrom", "bohr"}, default="auto"
+        Unit of the positions; "auto" takes what the file says, else angstrom.
+    total_charge : str or float, default=None
+        Key of the total charge, or the charge of every molecule in e; None looks for the usual
+        keys.
+    skip_invalid : bool, default=False
+        Leave out records that cannot be used, with a warning that counts them.
+    ignore_pbc : bool, default=False
+        Take molecules in periodic boxes as isolated.
 
     Raises
     ------
@@ -145,12 +158,21 @@ def read(
     InputError
         If there is no such file, a named key is absent, or a geometry or label cannot be used.
     """
-    keys = LabelKeys(dipole_key, charges_key, labels)
+    options = ReadOptions(
+        dipole_key=dipole_key,
+        charges_key=charges_key,
+        labels=labels,
+        dipole_unit=dipole_unit,
+        length_unit=length_unit,
+        total_charge=total_charge,
+        skip_invalid=skip_invalid,
+        ignore_pbc=ignore_pbc,
+    )
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
     reader = _reader(file)
     try:
-        molecules = reader(file, keys)
+        molecules = reader(file, options)
     except FileFormatError:
         raise
     except InputError as error:
@@ -160,7 +182,9 @@ def read(
     return molecules
 
 
-def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
+def read_parts(
+    path: PathLike, n_molecules: int, **options: Unpack[ReadKeywords]
+) -> Iterator[Molecules]:
     """Read geometries part by part, so that a large file is never in memory as a whole.
 
     Extended XYZ and ASE databases are streamed. Other formats, whose arrays are compact, are read
@@ -171,23 +195,26 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
     path : str or path
     n_molecules : int
         Molecules of a part.
+    **options
+        As in `read`; labels are never read.
 
     Raises
     ------
     FileFormatError, InputError
         As `read`, when the part with the error is reached.
     """
+    options["labels"] = False
     file = Path(path)
     reader = _reader(file if file.is_dir() else existing_file(file))
     frames = _STREAMED[reader](file) if reader in _STREAMED else None
     if frames is None:
-        molecules = read(path, labels=False)
+        molecules = read(path, **options)
         starts = range(0, len(molecules), n_molecules)
         yield from (molecules[start : start + n_molecules] for start in starts)
         return
     start = 0
     while frame := next(frames, None):
-        part = AtomsReader(LabelKeys(wanted=False), first=start)
+        part = AtomsReader(ReadOptions(**options), first=start)
         try:
             for each in chain([frame], islice(frames, n_molecules - 1)):
                 part.add(each)
@@ -202,7 +229,7 @@ def read_parts(path: PathLike, n_molecules: int) -> Iterator[Molecules]:
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
 
 
-def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
+def _reader(file: Path) -> Callable[[Path, ReadOptions], Molecules]:
     suffix = file.suffix.lower()
     if file.is_dir():
         return _folder_reader(file)
@@ -221,25 +248,25 @@ def _reader(file: Path) -> Callable[[Path, LabelKeys], Molecules]:
     raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Readable: {_READABLE}.")
 
 
-def _folder_reader(folder: Path) -> Callable[[Path, LabelKeys], Molecules]:
+def _folder_reader(folder: Path) -> Callable[[Path, ReadOptions], Molecules]:
     if (folder / champs.STRUCTURES).exists():
         return champs.read_champs
     return sdf.read_sdf if sdf.has_sdf(folder) else qm9.read_qm9
 
 
-def _read_xyz(path: Path, keys: LabelKeys) -> Molecules:
-    return _collect(ase_files.read_xyz_frames(path), keys)
+def _read_xyz(path: Path, options: ReadOptions) -> Molecules:
+    return _collect(ase_files.read_xyz_frames(path), options)
 
 
-def _read_database(path: Path, keys: LabelKeys) -> Molecules:
-    return _collect(ase_files.read_database(path), keys)
+def _read_database(path: Path, options: ReadOptions) -> Molecules:
+    return _collect(ase_files.read_database(path), options)
 
 
 _STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
 
 
-def _collect(frames: Iterable[Atoms], keys: LabelKeys) -> Molecules:
-    reader = AtomsReader(keys)
+def _collect(frames: Iterable[Atoms], options: ReadOptions) -> Molecules:
+    reader = AtomsReader(options)
     for frame in frames:
         reader.add(frame)
     return reader.molecules()

@@ -23,6 +23,7 @@ from .elements import atomic_masses, hill_formulas
 from .geometry_checks import Locator
 from .outdated import without_outdated
 from .per_atom import PerAtomData, check_per_atom, join_per_atom
+from .read_notes import NO_NOTES, ReadNotes
 from .summary import Summary, summarise
 
 __all__ = ["Molecules", "Summary"]
@@ -67,6 +68,8 @@ class Molecules(FrozenArrays):
         Keys found where the molecules were read, for messages about missing labels.
     quadrupole : array-like of shape (n_molecules, 3, 3), debye*angstrom, default=None
         Reference quadrupoles: traceless, in Buckingham's convention, about the centres of mass.
+    notes : ReadNotes, default=ReadNotes()
+        What the reader assumed, such as units that the file does not name.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class Molecules(FrozenArrays):
     baseline_charges: FloatArray | None = None
     source_keys: tuple[str, ...] = ()
     quadrupole: FloatArray | None = None
+    notes: ReadNotes = NO_NOTES
 
     def __post_init__(self) -> None:
         """Copy and check every field."""
@@ -213,7 +217,8 @@ class Molecules(FrozenArrays):
         values["offsets"] = np.concatenate(([0], np.cumsum(natoms)))
         values["features"] = join_per_atom([part.features for part in parts])
         keys = dict.fromkeys(key for part in parts for key in part.source_keys)
-        return cls._trusted(**values, source_keys=tuple(keys))
+        notes = ReadNotes.join(part.notes for part in parts)
+        return cls._trusted(**values, source_keys=tuple(keys), notes=notes)
 
     def replace(self, **changes: Any) -> Molecules:
         """Return a copy with these fields changed; what changed is checked.

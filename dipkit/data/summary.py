@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .elements import chemical_symbols
+from .read_notes import ReadNotes
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Summary:
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
     """Molecules that have a quadrupole."""
+    assumed: tuple[str, ...] = ()
+    """What the reader assumed, such as units that the file does not name."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -95,6 +98,10 @@ class Labelled(Protocol):
         """Keys found where the molecules were read."""
 
     @property
+    def notes(self) -> ReadNotes:
+        """What the reader assumed."""
+
+    @property
     def has_magnitude(self) -> NDArray[np.bool_]:
         """(N,)."""
 
@@ -135,6 +142,7 @@ def summarise(molecules: Labelled) -> Summary:
         n_one_atom=int((natoms == 1).sum()),
         source_keys=molecules.source_keys,
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
+        assumed=molecules.notes.assumed,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
 from ..data.molecules import Molecules
+from ..data.read_options import ReadKeywords
 from ..descriptors.scales import baseline_scales
 from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
@@ -98,7 +99,9 @@ def default_model(**parameters: Any) -> Pipeline:
     return make_pipeline(SOAPTransformer(scales), ridge)
 
 
-def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Iterator[Prediction]:
+def predict_parts(
+    model: Any, path: PathLike, return_std: bool = False, **options: Unpack[ReadKeywords]
+) -> Iterator[Prediction]:
     """Predict the molecules of a file part by part, with memory that does not grow with the file.
 
     Parameters
@@ -109,13 +112,15 @@ def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Itera
         Extended XYZ and ASE databases are streamed; see `dipkit.data.io.read_parts`.
     return_std : bool, default=False
         Whether to predict standard deviations of the magnitudes too.
+    **options
+        Units and total charges, as in `dipkit.data.io.read`.
 
     Yields
     ------
     Prediction
         Of some thousand molecules each, in order.
     """
-    for molecules in read_parts(path, PART_MOLECULES):
+    for molecules in read_parts(path, PART_MOLECULES, **options):
         yield predict_all(_on_demand(model), molecules, return_std)
 
 

@@ -198,8 +198,8 @@ def test_a_named_key_replaces_the_usual_ones() -> None:
     np.testing.assert_array_equal(named.charges, MULLIKEN)
     vector = as_molecules(atoms, dipole_key="three").dipole_vector
     np.testing.assert_allclose(vector, [[0.0, 0.0, 0.5 * DEBYE_PER_E_ANGSTROM]])
-    with pytest.raises(InputError, match=r"dipole_key='none': found in no molecule; keys present"):
-        as_molecules(atoms, dipole_key="none")
+    with pytest.raises(InputError, match=r"dipole_key='no': found in no molecule; keys present"):
+        as_molecules(atoms, dipole_key="no")
     with pytest.raises(InputError, match=r"charges_key='esp'.*hirshfeld"):
         as_molecules([atoms, atoms], charges_key="esp")
 
@@ -276,7 +276,7 @@ def test_not_molecules(x: Any, message: str) -> None:
 
 
 def test_keys_with_molecules_are_an_error() -> None:
-    with pytest.raises(InputError, match=r"dipole_key: keys are for files"):
+    with pytest.raises(InputError, match=r"dipole_key: keys and units are for files"):
         as_molecules(some_molecules(), dipole_key="mu")
 
 

@@ -13,8 +13,10 @@ import typer
 
 from ..console import busy, show
 from ..options import DataArgument, JsonOption
+from ..reading import Reading, reads_geometries
 
 
+@reads_geometries
 def label(
     data: DataArgument,
     output: Annotated[
@@ -32,6 +34,8 @@ def label(
     ] = "1",
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Calculate dipoles and charges; a run that was killed can be continued."""
     from ...data.io import as_molecules
@@ -43,7 +47,7 @@ def label(
     spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
     calculation = parse_method(method, charges_scheme, spin)
     with busy("reading"):
-        molecules = as_molecules(data, labels=False)
+        molecules = as_molecules(data, **reading | {"labels": False})
     start = time.perf_counter()
     result = label_file(molecules, calculation, output, jobs)
     report = {

@@ -12,8 +12,10 @@ import typer
 
 from ..console import busy, show
 from ..options import DataArgument, JsonOption, ModelArgument
+from ..reading import Reading, reads_geometries
 
 
+@reads_geometries
 def predict(
     model: ModelArgument,
     data: DataArgument,
@@ -27,6 +29,8 @@ def predict(
         ),
     ] = None,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Predict magnitudes, vectors and charges; labels in DATA are not read."""
     from ...estimator.persistence import load_model
@@ -37,5 +41,5 @@ def predict(
     loaded = load_model(model)
     with_std = keeps_std(loaded) if std is None else std
     with busy("predicting"):
-        n_molecules = stream_predictions(output, predict_parts(loaded, data, with_std))
+        n_molecules = stream_predictions(output, predict_parts(loaded, data, with_std, **reading))
     show({"output": str(output), "molecules": n_molecules}, as_json, err=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -29,7 +29,8 @@ from ..label_keys import (
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from ..read_options import ReadKeywords, ReadOptions
+from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
@@ -43,18 +44,20 @@ class AtomsReader:
 
     Parameters
     ----------
-    keys : LabelKeys
+    options : ReadOptions
         Which labels to read.
     first : int, default=0
         Number of the first molecule, for names and messages.
     """
 
-    def __init__(self, keys: LabelKeys, first: int = 0) -> None:
-        self.keys, self.first = keys, first
+    def __init__(self, options: ReadOptions, first: int = 0) -> None:
+        self.options, self.first = options, first
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
+        # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
+        self.assumed: dict[str, None] = {}
 
     def add(self, atoms: Atoms) -> None:
         """Read one molecule."""
@@ -71,22 +74,23 @@ class AtomsReader:
         charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
         if charge is not None:
             record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
-        if self.keys.wanted:
+        if self.options.read_dipole:
             record.magnitude, record.vector = self._dipole(values, where)
+        if self.options.read_charges:
             record.charges = self._charges(values, len(atoms), where)
-            if QUADRUPOLE_KEY in values:
-                nine = values[QUADRUPOLE_KEY]
-                record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
+        if self.options.labels and QUADRUPOLE_KEY in values:
+            nine = values[QUADRUPOLE_KEY]
+            record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
         self.records.append(record)
 
     def molecules(self) -> Molecules:
         """Assemble what was read."""
-        self.keys.check_found(self.found, self.present)
+        self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
-        return assemble(self.records, self.present)
+        return assemble(self.records, self.present, self.assumed)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
@@ -94,14 +98,14 @@ class AtomsReader:
         values = arrays | _current_results(atoms) | atoms.info
         values = {str(key): value for key, value in values.items() if value is not None}
         self.present |= dict.fromkeys(values)
-        self.found |= set(self.keys.named.values()) & set(values)
+        self.found |= set(self.options.named.values()) & set(values)
         return values
 
     def _dipole(
         self, values: Mapping[str, Any], where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
-        key = self.keys.dipole
+        key = self.options.dipole_key
         if key is not None:
             return _named_dipole(values.get(key), key, where)
         magnitude = None
@@ -127,7 +131,8 @@ class AtomsReader:
         return magnitude, _numbers(vector, (3,), "dipole", where) * DEBYE_PER_E_ANGSTROM
 
     def _charges(self, values: Mapping[str, Any], n_atoms: int, where: str) -> FloatArray | None:
-        for key in (self.keys.charges,) if self.keys.charges else CHARGES_KEYS:
+        named = self.options.charges_key
+        for key in (named,) if named else CHARGES_KEYS:
             if key in values:
                 return _numbers(values[key], (n_atoms,), key, where)
         return None
@@ -142,24 +147,16 @@ class AtomsReader:
             record.baseline_charges = _numbers(value, shape, _BASELINE_CHARGES, where)
 
 
-def from_atoms(
-    frames: Iterable[Atoms],
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-) -> Molecules:
-    """Read labels from ASE Atoms; see `dipkit.data.io.read` for keys and units.
+def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Molecules:
+    """Read labels from ASE Atoms.
 
     Parameters
     ----------
     frames : iterable of ase.Atoms
-    dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones.
-    labels : bool, default=True
-        False reads geometries and total charges only.
+    **options
+        Keys, units and what else to read, as in `dipkit.data.io.read`.
     """
-    reader = AtomsReader(LabelKeys(dipole_key, charges_key, labels))
+    reader = AtomsReader(ReadOptions(**options))
     for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise InputError(

@@ -22,25 +22,26 @@ from ...exceptions import FileFormatError
 from ...support.files import existing_file
 from ..elements import atomic_numbers
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble, finite_number
+from ..read_options import ReadOptions
+from .records import Record, assemble, finite_number
 
 STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
 
 Row = tuple[str, Sequence[str], str]
 
 
-def read_champs(path: Path, keys: LabelKeys) -> Molecules:
+def read_champs(path: Path, options: ReadOptions) -> Molecules:
     """Read a folder with ``structures.csv``, or that file; labels are in the same folder."""
     folder = path if path.is_dir() else path.parent
     labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
     present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
-    keys.check_found(present, present)
+    options.check_found(present, present)
     records = _structures(folder / STRUCTURES)
-    if keys.wanted and DIPOLES in labels:
+    if options.read_dipole and DIPOLES in labels:
         for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
             if name in records:
                 records[name].magnitude = math.hypot(*(finite_number(x, where) for x in fields))
-    if keys.wanted and CHARGES in labels:
+    if options.read_charges and CHARGES in labels:
         _add_charges(records, labels[CHARGES])
     return assemble(list(records.values()), present)
 

@@ -49,14 +49,14 @@ from ..label_keys import (
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from .records import LabelKeys
+from ..read_options import ReadOptions
 
 _GEOMETRY = ("natoms", "numbers", "positions")
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def read_npz(path: Path, keys: LabelKeys) -> Molecules:
+def read_npz(path: Path, options: ReadOptions) -> Molecules:
     """Read molecules from the flat layout."""
     arrays = _load(path)
     absent = [key for key in _GEOMETRY if key not in arrays]
@@ -67,7 +67,7 @@ def read_npz(path: Path, keys: LabelKeys) -> Molecules:
             f"{', '.join(_GEOMETRY)}."
         )
     source_keys = tuple(key for key in arrays if key not in _GEOMETRY)
-    keys.check_found(source_keys, source_keys)
+    options.check_found(source_keys, source_keys)
     return Molecules(
         numbers=arrays["numbers"],
         positions=arrays["positions"],
@@ -77,7 +77,7 @@ def read_npz(path: Path, keys: LabelKeys) -> Molecules:
         baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
         baseline_charges=arrays.get("baseline_charges"),
         source_keys=source_keys,
-        **(_labels(arrays, keys) if keys.wanted else {}),
+        **_labels(arrays, options),
     )
 
 
@@ -148,10 +148,12 @@ def _names(arrays: Arrays) -> Any:
     return None
 
 
-def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
+def _labels(arrays: Arrays, options: ReadOptions) -> dict[str, Any]:
     """Find labels as keyword arguments of `Molecules`."""
-    magnitude, vector = _dipoles(arrays, keys.dipole)
-    charges = _first(arrays, (keys.charges,) if keys.charges else CHARGES_KEYS)
+    magnitude, vector = (
+        _dipoles(arrays, options.dipole_key) if options.read_dipole else (None, None)
+    )
+    charges = _charges(arrays, options.charges_key) if options.read_charges else None
     if charges is not None and SCHEME_KEY in arrays:
         warn_mixed_schemes(Counter(arrays[SCHEME_KEY].astype(np.str_).tolist()))
     natoms = arrays["natoms"]
@@ -167,9 +169,15 @@ def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
         "dipole_vector": _announced("dipole vector", _in_debye(vector), arrays.get("has_vector")),
         "charges": _announced("charges", charges, has_charges),
         "quadrupole": _announced(
-            "quadrupole", arrays.get(QUADRUPOLE_KEY), arrays.get("has_quadrupole")
+            "quadrupole",
+            arrays.get(QUADRUPOLE_KEY) if options.labels else None,
+            arrays.get("has_quadrupole"),
         ),
     }
+
+
+def _charges(arrays: Arrays, key: str | None) -> Any:
+    return _first(arrays, (key,) if key else CHARGES_KEYS)
 
 
 def _dipoles(arrays: Arrays, key: str | None) -> tuple[Any, Any]:

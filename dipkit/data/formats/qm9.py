@@ -16,7 +16,8 @@ from ...exceptions import FileFormatError
 from ...support.files import existing_file
 from ..elements import atomic_numbers
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble, finite_number
+from ..read_options import ReadOptions
+from .records import Record, assemble, finite_number
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz")
 SOURCE_KEYS = ("mu", "mulliken")
@@ -39,17 +40,17 @@ def is_raw_file(path: Path) -> bool:
         return handle.readline(1000).startswith(("gdb ", "gdb\t"))
 
 
-def read_qm9(path: Path, keys: LabelKeys) -> Molecules:
+def read_qm9(path: Path, options: ReadOptions) -> Molecules:
     """Read a raw file, a folder of them or a tar archive of them, in the order of the index."""
-    keys.check_found(SOURCE_KEYS, SOURCE_KEYS)
+    options.check_found(SOURCE_KEYS, SOURCE_KEYS)
     indexed = [parse_qm9(text, where) for where, text in _texts(path)]
     if not indexed:
         raise FileFormatError(f"{path}: no raw QM9 files (dsgdb9nsd_*.xyz) inside.")
     indexed.sort(key=lambda pair: pair[0])
     records = [record for _, record in indexed]
-    if not keys.wanted:
-        for record in records:
-            record.magnitude = record.charges = None
+    for record in records:
+        record.magnitude = record.magnitude if options.read_dipole else None
+        record.charges = record.charges if options.read_charges else None
     return assemble(records, SOURCE_KEYS)
 
 

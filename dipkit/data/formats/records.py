@@ -1,4 +1,4 @@
-"""Tools that readers share: keys to look for, numbers in text, records, molecules from records.
+"""Tools that readers share: numbers in text, records, molecules from records.
 
 A reader makes one `Record` for each molecule and gives all records to `assemble`. Units are those
 of `Molecules`: angstrom, e, debye; None marks a missing value. File formats are not here.
@@ -14,35 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import FileFormatError, InputError
+from ...exceptions import FileFormatError
 from ..molecules import Molecules
+from ..read_notes import ReadNotes
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class LabelKeys:
-    """Which labels to read: keys named by the user, None for the usual ones."""
-
-    dipole: str | None = None
-    charges: str | None = None
-    wanted: bool = True
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Keys named by the user, by argument."""
-        pairs = {"dipole_key": self.dipole, "charges_key": self.charges}
-        return {argument: key for argument, key in pairs.items() if key and self.wanted}
-
-    def check_found(self, found: Iterable[str], present: Iterable[str]) -> None:
-        """Raise where a key that the user named was found for no molecule."""
-        found = set(found)
-        for argument, key in self.named.items():
-            if key not in found:
-                raise InputError(
-                    f"{argument}={key!r}: found in no molecule; keys present: "
-                    f"{', '.join(present) or 'none'}. Name one of these."
-                )
 
 
 @dataclass(slots=True)
@@ -72,8 +48,10 @@ def finite_number(field: str, where: str) -> float:
     return value
 
 
-def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:
-    """Build checked molecules from records."""
+def assemble(
+    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str] = ()
+) -> Molecules:
+    """Build checked molecules from records; `assumed` are sentences for `ReadNotes`."""
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
@@ -90,6 +68,7 @@ def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules
         baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
         source_keys=tuple(source_keys),
         quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
+        notes=ReadNotes(tuple(assumed)),
     )
 
 

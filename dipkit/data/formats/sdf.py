@@ -27,7 +27,8 @@ from ...units import DEBYE_PER_E_ANGSTROM
 from ..elements import atomic_numbers
 from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from ..read_options import ReadOptions
+from .records import Record, assemble
 
 SUFFIXES = (".sdf", ".sd", ".mol")
 QMUGS_DIPOLE, QMUGS_CHARGES = "DFT:DIPOLE", "DFT:MULLIKEN_CHARGES"
@@ -43,16 +44,16 @@ _TOTAL_TOLERANCE = 0.01
 FloatArray = NDArray[np.float64]
 
 
-def read_sdf(path: Path, keys: LabelKeys) -> Molecules:
+def read_sdf(path: Path, options: ReadOptions) -> Molecules:
     """Read an SD file, a molfile, or all SD files in a folder and its subfolders."""
     records: list[Record] = []
     present: dict[str, None] = {}
     for file in _files(path):
         for line, text in _records(file):
-            record, items = _Record(text, f"{file}, line {line}").parse(keys, len(records))
+            record, items = _Record(text, f"{file}, line {line}").parse(options, len(records))
             records.append(record)
             present |= dict.fromkeys(items)
-    keys.check_found(set(keys.named.values()) & set(present), present)
+    options.check_found(set(options.named.values()) & set(present), present)
     return assemble(records, present)
 
 
@@ -92,7 +93,7 @@ class _Record:
     def __init__(self, lines: list[str], where: str) -> None:
         self.lines, self.where = lines, where
 
-    def parse(self, keys: LabelKeys, index: int) -> tuple[Record, dict[str, str]]:
+    def parse(self, options: ReadOptions, index: int) -> tuple[Record, dict[str, str]]:
         """Return the molecule, and the data items by tag."""
         n_atoms, n_bonds = self._counts()
         first = _HEADER_LINES + 1
@@ -107,9 +108,10 @@ class _Record:
             name=_name(self.lines[0].strip(), items, index),
             total_charge=self._total_charge(items, [old for *_, old in rows], last),
         )
-        if keys.wanted:
-            record.magnitude, record.vector = self._dipole(items, keys.dipole)
-            record.charges = self._charges(items, keys.charges, n_atoms)
+        if options.read_dipole:
+            record.magnitude, record.vector = self._dipole(items, options.dipole_key)
+        if options.read_charges:
+            record.charges = self._charges(items, options.charges_key, n_atoms)
         return record, items
 
     def _counts(self) -> tuple[int, int]:
