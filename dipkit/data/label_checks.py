@@ -154,3 +154,17 @@ def check_charges(
             f"expected its total charge {total_charge[index]:.6g} e within "
             f"{CHARGE_SUM_TOLERANCE} e. Correct the charges or set the total charge."
         )
+
+
+def check_multiplicity(multiplicity: FloatArray | None, locate: Locator) -> None:
+    """Check that spin multiplicities are whole numbers of at least 1, or NaN."""
+    if multiplicity is None:
+        return
+    given = ~np.isnan(multiplicity)
+    wrong = given & ~((multiplicity >= 1) & (multiplicity == np.round(multiplicity)))
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise InputError(
+            f"multiplicity: expected whole numbers of at least 1, got {multiplicity[index]:g} for "
+            f"{locate.molecule(index)}. Correct it, or leave the key out where it is unknown."
+        )

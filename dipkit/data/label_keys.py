@@ -20,6 +20,8 @@ QUADRUPOLE_KEY = "quadrupole_debye_angstrom"
 CHARGES_KEYS = ("mulliken", "mulliken_charges", "charges")
 # Total charge of the molecule, e.
 TOTAL_CHARGE_KEYS = ("charge", "total_charge")
+# Spin multiplicity of the molecule, for calculations.
+MULTIPLICITY_KEYS = ("multiplicity", "spin_multiplicity")
 
 
 # Name of the scheme of the charges, as `dipkit label` writes it.

@@ -22,6 +22,7 @@ from ...units import DEBYE_PER_E_ANGSTROM
 from ..label_keys import (
     CHARGES_KEYS,
     DIPOLE_KEYS,
+    MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
     TOTAL_CHARGE_KEYS,
@@ -74,6 +75,10 @@ class AtomsReader:
         charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
         if charge is not None:
             record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
+        multiplicity = _first(atoms.info, MULTIPLICITY_KEYS)
+        # A word in the comment line of a plain XYZ file becomes True in ASE.
+        if multiplicity is not None and not isinstance(multiplicity, bool | np.bool_):
+            record.multiplicity = float(_numbers(multiplicity, (1,), "multiplicity", where)[0])
         if self.options.read_dipole:
             record.magnitude, record.vector = self._dipole(values, where)
         if self.options.read_charges:
@@ -224,10 +229,12 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
 
 def _bare_atoms(molecules: Molecules, index: int) -> Atoms:
     part = _atoms(molecules, index)
-    info = {
+    info: dict[str, object] = {
         "name": str(molecules.names[index]),
         "charge": float(molecules.total_charge[index]),
     }
+    if molecules.multiplicity is not None and not np.isnan(molecules.multiplicity[index]):
+        info["multiplicity"] = int(molecules.multiplicity[index])
     return Atoms(molecules.numbers[part], molecules.positions[part], info=info)
 
 

@@ -10,6 +10,7 @@ dipole_debye                (N,)           dipole magnitudes, debye
 dipole                      (N, 3)         dipole vectors, e*angstrom
 mulliken                    (n,)           charges, e
 charge                      (N,)           total charges, e; 0 where the array is absent
+multiplicity                (N,)           spin multiplicities; NaN where unknown
 name or gdb                 (N,)           names, or QM9 indices
 baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
 baseline_charges            (n,)           charges of that calculation, e
@@ -42,6 +43,7 @@ from ...units import DEBYE_PER_E_ANGSTROM
 from ..label_keys import (
     CHARGES_KEYS,
     DIPOLE_KEYS,
+    MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
     TOTAL_CHARGE_KEYS,
@@ -74,6 +76,7 @@ def read_npz(path: Path, options: ReadOptions) -> Molecules:
         offsets=_offsets(arrays["natoms"]),
         names=_names(arrays),
         total_charge=_first(arrays, TOTAL_CHARGE_KEYS),
+        multiplicity=_first(arrays, MULTIPLICITY_KEYS),
         baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
         baseline_charges=arrays.get("baseline_charges"),
         source_keys=source_keys,
@@ -98,6 +101,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
         "charge": molecules.total_charge,
         "name": molecules.names,
         "baseline_charges": molecules.baseline_charges,
+        "multiplicity": molecules.multiplicity,
     }
     if molecules.baseline_dipole is not None:
         arrays["baseline_dipole"] = molecules.baseline_dipole / DEBYE_PER_E_ANGSTROM

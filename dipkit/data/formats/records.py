@@ -35,6 +35,7 @@ class Record:
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
     quadrupole: FloatArray | None = None
+    multiplicity: float | None = None
 
 
 def finite_number(field: str, where: str) -> float:
@@ -68,8 +69,16 @@ def assemble(
         baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
         source_keys=tuple(source_keys),
         quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
+        multiplicity=_numbers_or_none([r.multiplicity for r in records]),
         notes=ReadNotes(tuple(assumed)),
     )
+
+
+def _numbers_or_none(values: Sequence[float | None]) -> Any:
+    """NaN where missing, None where none is known."""
+    if all(value is None for value in values):
+        return None
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _concatenate(values: Sequence[Any], empty: Any) -> Any:

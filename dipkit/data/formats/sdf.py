@@ -25,7 +25,7 @@ from ...exceptions import FileFormatError
 from ...support.files import existing_file
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..elements import atomic_numbers
-from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
+from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, MULTIPLICITY_KEYS, TOTAL_CHARGE_KEYS
 from ..molecules import Molecules
 from ..read_options import ReadOptions
 from .records import Record, assemble
@@ -108,6 +108,8 @@ class _Record:
             name=_name(self.lines[0].strip(), items, index),
             total_charge=self._total_charge(items, [old for *_, old in rows], last),
         )
+        if (key := _first(items, MULTIPLICITY_KEYS)) is not None:
+            record.multiplicity = float(self._numbers(items[key], key, (1,))[0])
         if options.read_dipole:
             record.magnitude, record.vector = self._dipole(items, options.dipole_key)
         if options.read_charges:
