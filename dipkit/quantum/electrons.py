@@ -24,9 +24,7 @@ def centred(numbers: IntArray, positions: FloatArray) -> FloatArray:
     return positions - mass @ positions / mass.sum()
 
 
-def count_unpaired(
-    numbers: IntArray, total_charge: float, wanted: int, n_core: int = 0
-) -> int:
+def count_unpaired(numbers: IntArray, total_charge: float, wanted: int, n_core: int = 0) -> int:
     """Return the number of unpaired electrons.
 
     Parameters

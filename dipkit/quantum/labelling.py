@@ -138,9 +138,7 @@ def label(
     methods = methods_of(molecules, method)
     keys = [_key(molecules, index, own) for index, own in enumerate(methods)]
     left = [
-        index
-        for index, key in enumerate(keys)
-        if key not in journal.entries and index not in unfit
+        index for index, key in enumerate(keys) if key not in journal.entries and index not in unfit
     ]
     blocks = _blocks(left, methods)
     with parallel.progress("labels", len(blocks), "auto") as advance:

@@ -71,7 +71,7 @@ class GFN2:
             if number > LAST_ELEMENT
         }
 
-    def provenance(self, elements: IntArray) -> dict[str, str]:  # noqa: ARG002
+    def provenance(self, elements: IntArray) -> dict[str, str]:
         """Program, version, method and charge scheme."""
         return provenance("tblite", "GFN2-xTB", "", "mulliken")
 

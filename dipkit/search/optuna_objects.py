@@ -173,7 +173,8 @@ def create_study(
                 direction="maximize",
             )
         except optuna.exceptions.DuplicatedStudyError:
-            assert name is not None and opened is not None
+            assert name is not None
+            assert opened is not None
             return optuna.load_study(
                 study_name=name, storage=opened, sampler=sampler, pruner=pruner
             ), False

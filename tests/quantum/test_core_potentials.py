@@ -45,11 +45,11 @@ def test_known_values(molecule, basis, z, charge) -> None:
     assert result.charges.sum() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("basis", ["def2-svp", "lanl2dz", "sbkjc", "crenbl", "bfd-vdz"])
+@pytest.mark.parametrize("basis", ["lanl2dz", "sbkjc", "crenbl", "bfd-vdz"])
 def test_families_agree_with_a_basis_for_all_electrons(basis) -> None:
     """Without the potential the dipole is off by debyes, or points the other way."""
     molecules = of(([1, 17], [[0, 0, 0], [0, 0, 1.28]]))
-    expected = calculate(parse_method("hf/3-21g"), molecules, n_jobs=1).dipole[0, 2]
+    expected = calculate(parse_method("hf/def2-svp"), molecules, n_jobs=1).dipole[0, 2]
     found = calculate(parse_method(f"hf/{basis}"), molecules, n_jobs=1).dipole[0, 2]
     assert found == pytest.approx(expected, abs=0.5)
 
