@@ -1,36 +1,48 @@
 """Reading and writing molecules.
 
-================================  ==================================================
-suffix                            format
-================================  ==================================================
-``.xyz``, ``.extxyz``             extended XYZ; raw QM9 files, recognised by their second line
-``.db``, ``.json``                ASE database
-``.npz``                          flat arrays, see `dipkit.data.formats.npz`
-``.tar``, ``.tar.bz2``, ...       archive of raw QM9 files, streamed
-``.sdf``, ``.sd``, ``.mol``       V2000 records, QMugs among them, see `dipkit.data.formats.sdf`
-``structures.csv``                CSV files of CHAMPS, see `dipkit.data.formats.champs`
-a folder                          CSV files of CHAMPS, SD files, or raw QM9 files ``*.xyz``
-================================  ==================================================
+==================================  ================================================
+suffix                              format
+==================================  ================================================
+``.xyz``, ``.extxyz``               XYZ frames: plain, extended, or raw QM9
+``.sdf``, ``.sd``, ``.mol``         V2000 records, QMugs among them; ``gdb9.sdf.csv``
+``.log``, ``.out``                  outputs of Gaussian and ORCA
+``.db``, ``.json``                  ASE database
+``.traj``                           ASE trajectory
+``.npz``                            flat arrays, see `dipkit.data.formats.npz`
+``structures.csv``, or its folder   CSV files of CHAMPS
+a folder                            XYZ files, SD files or outputs inside
+``.tar``, ``.tar.gz``, ``.zip``     the same, XYZ and SD files, streamed
+==================================  ================================================
+
+Files of XYZ and of SD may be compressed by gzip: ``.xyz.gz``, ``.sdf.gz``.
 
 Labels are looked for under these keys, the first one present counts:
 
 - magnitude, debye: ``dipole_debye``, ``mu``, ``mu_debye``;
 - vector, e*angstrom: ``dipole``, as ASE keeps it;
 - charges, e: ``mulliken``, ``mulliken_charges``, ``charges``;
-- total charge, e: ``charge``, ``total_charge``;
+- total charge, e: ``charge``, ``total_charge``, ``net_charge``, ``q``, ``PUBCHEM_TOTAL_CHARGE``
+  in any spelling, the sum of ASE's initial charges, formal charges of SD records; places that
+  disagree are an error, see `dipkit.data.total_charge`;
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
 in debye and three are a vector in e*angstrom. One number under ``dipole`` could be in either unit:
 it is an error unless the user names this key or the molecule has a magnitude under another key. A
-key that is absent from a molecule means a missing label; NaN in a file is an error. How each format
-is read is in `dipkit.data.formats`.
+key that is absent from a molecule means a missing label; NaN in a file is an error, and so is text.
+Words without a value in the comment of an XYZ frame are no keys. How each format is read is in
+`dipkit.data.formats`.
+
+Names are titles (``name``, the first line of an SD record); without one the stem of the file names
+its molecule, or ``stem_0``, ``stem_1``, ... where it has several. Symbols of elements are read in one
+way by all formats, see `dipkit.data.elements.read_element`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -40,8 +52,12 @@ from ase import Atoms
 
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
-from .formats import ase_files, champs, npz, qm9, sdf
-from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
+from .formats import ase_files, champs, npz
+from .formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
+from .formats.entry_reader import EntryReader, companion_table
+from .formats.label_join import add_table
+from .formats.label_table import read_label_table
+from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 
@@ -58,8 +74,8 @@ __all__ = [
 ]
 
 _READABLE = (
-    ".xyz, .extxyz, .db, .json, .npz, .sdf, .mol, .tar(.bz2, .gz, .xz), structures.csv, or a "
-    "folder of raw QM9 files, SD files or the CSV files of CHAMPS"
+    ".xyz, .extxyz, .sdf, .sd, .mol (also .gz), .db, .json, .traj, .npz, outputs of Gaussian and "
+    "ORCA (.log, .out), archives (.tar, .zip) or folders of these, structures.csv"
 )
 _WRITABLE = ".xyz, .extxyz, .db, .json, .npz"
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
@@ -126,6 +142,7 @@ def read(
     total_charge: str | float | None = None,
     skip_invalid: bool = False,
     ignore_pbc: bool = False,
+    labels_file: PathLike | None = None,
 ) -> Molecules:
     """Read molecules and their labels from a file or a folder.
 
@@ -150,6 +167,9 @@ def read(
         Leave out records that cannot be used, with a warning that counts them.
     ignore_pbc : bool, default=False
         Take molecules in periodic boxes as isolated.
+    labels_file : str or path, default=None
+        CSV file with the dipoles, joined by the names of the molecules or of their files, see
+        `dipkit.data.formats.label_table`. Dipoles beside the geometries are then not read.
 
     Raises
     ------
@@ -167,16 +187,12 @@ def read(
         total_charge=total_charge,
         skip_invalid=skip_invalid,
         ignore_pbc=ignore_pbc,
+        labels_file=labels_file,
     )
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
-    reader = _reader(file)
-    try:
-        molecules = reader(file, options)
-    except FileFormatError:
-        raise
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
+    with _naming(file):
+        molecules = _read_file(file, options)
     if not len(molecules):
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
     return molecules
@@ -187,8 +203,8 @@ def read_parts(
 ) -> Iterator[Molecules]:
     """Read geometries part by part, so that a large file is never in memory as a whole.
 
-    Extended XYZ and ASE databases are streamed. Other formats, whose arrays are compact, are read
-    as a whole first.
+    Single files are streamed. Arrays, which are compact, and folders and archives, whose molecules
+    may have an order, are read as a whole first.
 
     Parameters
     ----------
@@ -205,71 +221,69 @@ def read_parts(
     """
     options["labels"] = False
     file = Path(path)
-    reader = _reader(file if file.is_dir() else existing_file(file))
-    frames = _STREAMED[reader](file) if reader in _STREAMED else None
-    if frames is None:
+    file = file if file.is_dir() else existing_file(file)
+    if _array_reader(file) or holds_many_files(file):
         molecules = read(path, **options)
         starts = range(0, len(molecules), n_molecules)
         yield from (molecules[start : start + n_molecules] for start in starts)
         return
-    start = 0
-    while frame := next(frames, None):
-        part = AtomsReader(ReadOptions(**options), first=start)
-        try:
-            for each in chain([frame], islice(frames, n_molecules - 1)):
-                part.add(each)
+    start, present = 0, dict[str, None]()
+    context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
+    entries = read_entries(file, context)
+    while entry := next(entries, None):
+        part = EntryReader(context.options, first=start, shared=context)
+        with _naming(file):
+            part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
             molecules = part.molecules()
-        except FileFormatError:
-            raise
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
         start += len(molecules)
+        present |= part.present
         yield molecules
     if not start:
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    context.total_charges.sentences(present)
 
 
-def _reader(file: Path) -> Callable[[Path, ReadOptions], Molecules]:
-    suffix = file.suffix.lower()
-    if file.is_dir():
-        return _folder_reader(file)
-    if qm9.is_archive(file):
-        return qm9.read_qm9
-    if suffix in _XYZ_SUFFIXES:
-        return qm9.read_qm9 if qm9.is_raw_file(file) else _read_xyz
-    if suffix in _DATABASE_SUFFIXES:
-        return _read_database
-    if suffix == ".npz":
-        return npz.read_npz
-    if suffix in sdf.SUFFIXES:
-        return sdf.read_sdf
-    if file.name == champs.STRUCTURES:
-        return champs.read_champs
-    raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Readable: {_READABLE}.")
-
-
-def _folder_reader(folder: Path) -> Callable[[Path, ReadOptions], Molecules]:
-    if (folder / champs.STRUCTURES).exists():
-        return champs.read_champs
-    return sdf.read_sdf if sdf.has_sdf(folder) else qm9.read_qm9
-
-
-def _read_xyz(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_xyz_frames(path), options)
-
-
-def _read_database(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_database(path), options)
-
-
-_STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
-
-
-def _collect(frames: Iterable[Atoms], options: ReadOptions) -> Molecules:
-    reader = AtomsReader(options)
-    for frame in frames:
-        reader.add(frame)
+def _read_file(file: Path, options: ReadOptions) -> Molecules:
+    """Read by the suffix; arrays have readers of their own, all else is read entry by entry."""
+    table = None
+    if options.labels_file is not None and options.labels:
+        table = read_label_table(existing_file(options.labels_file), options)
+    if array_reader := _array_reader(file):
+        molecules = array_reader(file, options.for_geometries)
+        return molecules if table is None else add_table(table, molecules)
+    reader = EntryReader(options, metadata=metadata_of(file))
+    reader.add_entries(read_entries(file, reader.context))
+    if holds_many_files(file):
+        reader.sort()
+    if table is not None:
+        reader.join(table)
+    elif not reader.has_dipoles and (beside := companion_table(file, options)):
+        reader.join(beside, subset=True)
     return reader.molecules()
+
+
+def _array_reader(file: Path) -> Callable[[Path, ReadOptions], Molecules] | None:
+    """Return the reader of a format that holds many molecules in arrays or tables."""
+    if (file / champs.STRUCTURES).exists() or file.name == champs.STRUCTURES:
+        return champs.read_champs
+    if file.suffix.lower() == ".npz":
+        return npz.read_npz
+    if not is_readable(file):
+        raise FileFormatError(f"{file}: unknown suffix {file.suffix!r}. Readable: {_READABLE}.")
+    return None
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Name the file in errors that do not name it yet."""
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except InputError as error:
+        if str(file) in str(error):
+            raise
+        raise InputError(f"{file}: {error}") from error
 
 
 def write(path: PathLike, molecules: Molecules, *, info: Mapping[str, str] | None = None) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .elements import chemical_symbols
+from .odd_electrons import has_odd_electrons
 from .read_notes import ReadNotes
 
 
@@ -43,6 +44,8 @@ class Summary:
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
     """Molecules that have a quadrupole."""
+    n_odd_electrons: int = 0
+    """Molecules with an odd number of electrons: radicals, or ions whose charge is missing."""
     assumed: tuple[str, ...] = ()
     """What the reader assumed, such as units that the file does not name."""
 
@@ -72,6 +75,10 @@ class Labelled(Protocol):
     @property
     def numbers(self) -> NDArray[np.int64]:
         """Atomic numbers (n,)."""
+
+    @property
+    def molecule_index(self) -> NDArray[np.int64]:
+        """Molecule of each atom (n,)."""
 
     @property
     def natoms(self) -> NDArray[np.int64]:
@@ -142,6 +149,7 @@ def summarise(molecules: Labelled) -> Summary:
         n_one_atom=int((natoms == 1).sum()),
         source_keys=molecules.source_keys,
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
+        n_odd_electrons=int(has_odd_electrons(molecules).sum()),
         assumed=molecules.notes.assumed,
     )
 

@@ -5,14 +5,18 @@ Predictions come from `dipkit.estimator.pipeline`, files are written in `writers
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..console import busy, show
 from ..options import DataArgument, JsonOption, ModelArgument
 from ..reading import Reading, reads_geometries
+
+if TYPE_CHECKING:
+    from ...estimator.pipeline import Prediction
 
 
 @reads_geometries
@@ -33,6 +37,7 @@ def predict(
     reading: Reading,
 ) -> None:
     """Predict magnitudes, vectors and charges; labels in DATA are not read."""
+    from ...data.odd_electrons import OddElectrons
     from ...estimator.persistence import load_model
     from ...estimator.pipeline import keeps_std, predict_parts
     from ..writers import PREDICTION_SUFFIXES, check_output, stream_predictions
@@ -40,6 +45,14 @@ def predict(
     check_output(output, PREDICTION_SUFFIXES)
     loaded = load_model(model)
     with_std = keeps_std(loaded) if std is None else std
+    odd = OddElectrons()
+
+    def predictions() -> Iterator[Prediction]:
+        for part in predict_parts(loaded, data, with_std, **reading):
+            odd.add(part.molecules)
+            yield part
+
     with busy("predicting"):
-        n_molecules = stream_predictions(output, predict_parts(loaded, data, with_std, **reading))
+        n_molecules = stream_predictions(output, predictions())
+    odd.warn()
     show({"output": str(output), "molecules": n_molecules}, as_json, err=True)

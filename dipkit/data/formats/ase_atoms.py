@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 
 from ...exceptions import InputError
 from ...units import DEBYE_PER_E_ANGSTROM
+from ..declared_units import DeclaredUnits
 from ..label_keys import (
-    CHARGES_KEYS,
-    DIPOLE_KEYS,
     MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
-    VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
 from ..read_options import ReadKeywords, ReadOptions
+from ..total_charge import INITIAL, TotalCharges
+from .atom_charges import AtomCharges
+from .boxes import check_box
+from .dipole_labels import read_dipole, usual_keys
 from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
@@ -49,32 +50,45 @@ class AtomsReader:
         Which labels to read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    total_charges : TotalCharges, default=None
+        Shared by the parts of a file, whose reader asks it for sentences at the end.
+    metadata : mapping, default=None
+        Metadata of the whole file, where units may be declared.
     """
 
-    def __init__(self, options: ReadOptions, first: int = 0) -> None:
+    def __init__(
+        self,
+        options: ReadOptions,
+        first: int = 0,
+        total_charges: TotalCharges | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
         self.options, self.first = options, first
         self.records: list[Record] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
+        self.is_part = total_charges is not None
+        self.total_charges = total_charges or TotalCharges(options)
+        self.charges = AtomCharges(options, _numbers)
+        self.units = DeclaredUnits(options, metadata)
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
-    def add(self, atoms: Atoms) -> None:
-        """Read one molecule."""
+    def add(self, atoms: Atoms, untitled: str | None = None) -> None:
+        """Read one molecule; `untitled` is its name where it has none, else its number."""
         index = self.first + len(self.records)
-        name = str(atoms.info.get("name", index))
+        name = atoms.info.get("name")
+        if name is None or _is_word(name):
+            name = index if untitled is None else untitled
+        name = str(name)
         where = f"molecule {index} ({name!r})"
-        if atoms.pbc.any():
-            raise InputError(
-                f"{where} has a periodic cell: periodic systems are not supported. If it is a "
-                'molecule in a box, set atoms.pbc = False (and pbc="F F F" in a file).'
-            )
+        check_box(atoms, where, self.options.ignore_pbc)
         values = self._values(atoms)
-        record = Record(atoms.numbers, atoms.positions, name)
-        charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
-        if charge is not None:
-            record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
+        record = Record(atoms.numbers, self._positions(atoms, values, where), name)
+        said = {key: values[key] for key in atoms.info if key in values}
+        initial = {INITIAL: values[INITIAL]} if INITIAL in values else {}
+        record.total_charge = self.total_charges.find(said, where, initial)
         multiplicity = _first(atoms.info, MULTIPLICITY_KEYS)
         # A word in the comment line of a plain XYZ file becomes True in ASE.
         if multiplicity is not None and not isinstance(multiplicity, bool | np.bool_):
@@ -82,7 +96,7 @@ class AtomsReader:
         if self.options.read_dipole:
             record.magnitude, record.vector = self._dipole(values, where)
         if self.options.read_charges:
-            record.charges = self._charges(values, len(atoms), where)
+            record.charges = self.charges.find(values, atoms.numbers, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
         if self.options.labels and QUADRUPOLE_KEY in values:
@@ -95,13 +109,16 @@ class AtomsReader:
         """Assemble what was read."""
         self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
-        return assemble(self.records, self.present, self.assumed)
+        sentences = [] if self.is_part else self.total_charges.sentences(self.present)
+        self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
+        return assemble(self.records, self.present, self.units.assumed | self.assumed)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
         arrays = {k: v for k, v in atoms.arrays.items() if k not in _GEOMETRY_ARRAYS}
         values = arrays | _current_results(atoms) | atoms.info
-        values = {str(key): value for key, value in values.items() if value is not None}
+        # ASE makes a word of a comment, without a value, true.
+        values = {str(k): v for k, v in values.items() if v is not None and not _is_word(v)}
         self.present |= dict.fromkeys(values)
         self.found |= set(self.options.named.values()) & set(values)
         return values
@@ -110,37 +127,15 @@ class AtomsReader:
         self, values: Mapping[str, Any], where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
-        key = self.options.dipole_key
-        if key is not None:
-            return _named_dipole(values.get(key), key, where)
-        magnitude = None
-        for key in DIPOLE_KEYS:
-            if key in values:
-                if np.size(values[key]) == 3:
-                    raise InputError(
-                        f"{where}: {key!r} holds 3 numbers: expected 1, a magnitude in debye. If "
-                        "it is a vector, give it in e*angstrom under 'dipole', or name the key "
-                        f"(a vector in e*angstrom is then read): dipole_key={key!r} "
-                        f"(--dipole {key})."
-                    )
-                magnitude = float(_numbers(values[key], (1,), key, where)[0])
-                break
-        vector = _first(values, VECTOR_KEYS)
-        if vector is None or (magnitude is not None and np.size(vector) == 1):
-            return magnitude, None
-        if np.size(vector) == 1:
-            raise InputError(
-                f"{where}: 'dipole' holds one number: expected a vector in e*angstrom. If it is "
-                "a magnitude in debye, name it: dipole_key='dipole' (--dipole dipole)."
-            )
-        return magnitude, _numbers(vector, (3,), "dipole", where) * DEBYE_PER_E_ANGSTROM
+        named = self.options.dipole_key
+        keys = [key for key in (named,) if key in values] if named else usual_keys(values)
+        numbers = {key: _dipole_numbers(values[key], key, where) for key in keys}
+        return read_dipole(self.units, numbers, values, where, named)
 
-    def _charges(self, values: Mapping[str, Any], n_atoms: int, where: str) -> FloatArray | None:
-        named = self.options.charges_key
-        for key in (named,) if named else CHARGES_KEYS:
-            if key in values:
-                return _numbers(values[key], (n_atoms,), key, where)
-        return None
+    def _positions(self, atoms: Atoms, values: Mapping[str, Any], where: str) -> FloatArray:
+        """Return positions in angstrom."""
+        factor = self.units.length_factor(atoms.numbers, atoms.positions, values, where)
+        return atoms.positions * factor if factor != 1.0 else atoms.positions
 
     def _baseline(self, record: Record, values: Mapping[str, Any], where: str) -> None:
         if _BASELINE_DIPOLE in values:
@@ -263,6 +258,10 @@ def _attach_baseline(frame: Atoms, molecules: Molecules, index: int) -> None:
             frame.new_array(_BASELINE_CHARGES, part)
 
 
+def _is_word(value: object) -> bool:
+    return isinstance(value, bool | np.bool_) and bool(value)
+
+
 def _current_results(atoms: Atoms) -> dict[str, Any]:
     """Results that belong to the present geometry."""
     results = getattr(atoms.calc, "results", None) or {}
@@ -272,13 +271,9 @@ def _current_results(atoms: Atoms) -> dict[str, Any]:
     return dict(results)
 
 
-def _named_dipole(value: Any, key: str, where: str) -> tuple[float | None, FloatArray | None]:
-    """One number is a magnitude in debye, three are a vector in e*angstrom."""
-    if value is None:
-        return None, None
-    if np.size(value) == 3:
-        return None, _numbers(value, (3,), key, where) * DEBYE_PER_E_ANGSTROM
-    return float(_numbers(value, (1,), key, where)[0]), None
+def _dipole_numbers(value: Any, key: str, where: str) -> FloatArray:
+    """One number is a magnitude, three are a vector."""
+    return _numbers(value, (3,) if np.size(value) == 3 else (1,), key, where)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:

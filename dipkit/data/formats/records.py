@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import FileFormatError
+from ...exceptions import FileFormatError, InputError
+from ..geometry_checks import molecule_named_in
 from ..molecules import Molecules
 from ..read_notes import ReadNotes
 
@@ -36,6 +37,10 @@ class Record:
     baseline_charges: FloatArray | None = None
     quadrupole: FloatArray | None = None
     multiplicity: float | None = None
+    where: str = ""
+    """The file and the line or member, for messages; empty where the reader is told by others."""
+    stem: str = ""
+    """Stem of the file, by which tables of labels may name the molecule."""
 
 
 def finite_number(field: str, where: str) -> float:
@@ -52,7 +57,23 @@ def finite_number(field: str, where: str) -> float:
 def assemble(
     records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str] = ()
 ) -> Molecules:
-    """Build checked molecules from records; `assumed` are sentences for `ReadNotes`."""
+    """Build checked molecules from records; errors name the record's place in the files.
+
+    `assumed` are sentences for `ReadNotes`.
+    """
+    try:
+        return _assemble(records, source_keys, assumed)
+    except InputError as error:
+        index = molecule_named_in(str(error))
+        where = "" if index is None else records[index].where
+        if not where:
+            raise
+        raise InputError(f"{where}: {error}") from error
+
+
+def _assemble(
+    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str]
+) -> Molecules:
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]

@@ -1,0 +1,44 @@
+"""One molecule as a file holds it, before its labels are understood.
+
+Readers of files yield entries, one after another; `AtomsReader` in `ase_atoms.py` turns them into
+records and collects the keys that occur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ase import Atoms
+
+from ..declared_units import DeclaredUnits
+from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
+from .records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the readers of all files of one call share."""
+
+    options: ReadOptions
+    total_charges: TotalCharges
+    units: DeclaredUnits
+
+
+@dataclass(slots=True)
+class Entry:
+    """Atoms whose labels are still to be found, or a record whose labels are known."""
+
+    content: Atoms | Record
+    where: str
+    """The file, and the line or member, for messages."""
+    stem: str = ""
+    """Stem of the file."""
+    name: str = ""
+    """Name of a molecule that has no title."""
+    keys: tuple[str, ...] = ()
+    """Keys of the labels of a record, found in the file."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what was assumed or left unread."""
+    order: int | None = None
+    """Place among the molecules of a folder or an archive, where all of them have one."""

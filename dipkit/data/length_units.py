@@ -1,0 +1,105 @@
+"""Units of positions that look wrong: bonds that no molecule has in angstrom.
+
+Symbols: distances d over sums of covalent radii, of each atom and its nearest neighbour, r (n,).
+In molecules r is close to 1: O-H 0.99, C-H 1.02, C-C 1.01. Atoms without a bond, such as noble
+gases, are left out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+from ase.data import covalent_radii
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ..units import ANGSTROM_PER_BOHR
+
+__all__ = ["likely_length_unit", "nearest_ratio", "positions_look_like", "warn_lengths"]
+
+NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+# Angstrom in one of each unit. Lengths in bohr that were multiplied once too often count too.
+UNITS = {
+    "bohr": ANGSTROM_PER_BOHR,
+    "nm": 10.0,
+    "pm": 0.01,
+    "angstrom, already converted from bohr": 1 / ANGSTROM_PER_BOHR,
+}
+# A unit is named if the ratio, converted to it, is within this factor of 1: half the way to bohr.
+TOLERANCE = 1.25
+MAX_ATOMS = 20_000
+
+
+def nearest_ratio(
+    numbers: NDArray[np.int64], positions: NDArray[np.float64], offsets: NDArray[np.int64]
+) -> float:
+    """Return the median of nearest distances over sums of covalent radii; NaN where unknown.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_atoms,)
+    positions : ndarray of shape (n_atoms, 3), angstrom
+    offsets : ndarray of shape (n_molecules + 1,)
+        Atoms of molecule A are ``offsets[A]:offsets[A + 1]``.
+    """
+    ratios: list[NDArray[np.float64]] = []
+    n_seen = 0
+    for start, stop in pairwise(offsets.tolist()):
+        if stop - start < 2 or n_seen > MAX_ATOMS:
+            continue
+        part, atoms = positions[start:stop], numbers[start:stop]
+        if not np.isfinite(part).all():
+            continue
+        distance, neighbour = cKDTree(part).query(part, k=2)
+        radii = covalent_radii[atoms]
+        ratio = distance[:, 1] / (radii + radii[neighbour[:, 1] % len(part)])
+        ratios.append(ratio[~np.isin(atoms, NOBLE_GASES)])
+        n_seen += stop - start
+    found = np.concatenate(ratios) if ratios else np.zeros(0)
+    return float(np.median(found)) if len(found) else np.nan
+
+
+def likely_length_unit(ratio: float) -> str | None:
+    """Return the unit that would explain this ratio; None where angstrom does, or nothing.
+
+    Examples
+    --------
+    >>> from dipkit.data.length_units import likely_length_unit
+    >>> [likely_length_unit(ratio) for ratio in (1.0, 1.9, 0.1)]
+    [None, 'bohr', 'nm']
+    """
+    if not ratio > 0:
+        return None
+    near = {unit: abs(np.log(ratio * factor)) for unit, factor in UNITS.items()}
+    unit = min(near, key=near.__getitem__)
+    return unit if near[unit] < np.log(TOLERANCE) else None
+
+
+def positions_look_like(numbers: NDArray[np.int64], positions: NDArray[np.float64]) -> str:
+    """Return "bohr" or "angstrom", whichever gives the bonds of one molecule."""
+    ratio = nearest_ratio(numbers, positions, np.array([0, len(numbers)]))
+    # Half the way between the two, as a ratio; NaN gives angstrom.
+    return "bohr" if ratio * np.sqrt(ANGSTROM_PER_BOHR) > 1 else "angstrom"
+
+
+def warn_lengths(
+    numbers: NDArray[np.int64], positions: NDArray[np.float64], offsets: NDArray[np.int64]
+) -> None:
+    """Warn where the nearest distances are not those of molecules in angstrom."""
+    ratio = nearest_ratio(numbers, positions, offsets)
+    unit = likely_length_unit(ratio)
+    if unit is None:
+        return
+    if unit == "bohr":
+        advice = "say so: length_unit='bohr' (--length-unit bohr)"
+    elif unit in ("nm", "pm"):
+        advice = f"multiply them by {UNITS[unit]:g}"
+    else:
+        advice = "leave out length_unit (--length-unit)"
+    warnings.warn(
+        f"positions: the nearest atoms are {ratio:.3g} times as far apart as bonds are in angstrom "
+        f"(median). Perhaps they are in {unit}: {advice}.",
+        stacklevel=4,
+    )
