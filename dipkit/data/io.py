@@ -34,8 +34,8 @@ Words without a value in the comment of an XYZ frame are no keys. How each forma
 `dipkit.data.formats`.
 
 Names are titles (``name``, the first line of an SD record); without one the stem of the file names
-its molecule, or ``stem_0``, ``stem_1``, ... where it has several. Symbols of elements are read in one
-way by all formats, see `dipkit.data.elements.read_element`.
+its molecule, or ``stem_0``, ``stem_1``, ... where it has several. Symbols of elements are read in
+one way by all formats, see `dipkit.data.elements.read_element`.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ class OddElectrons:
         """Warn where there are any."""
         if self.names:
             warnings.warn(
-                f"{len(self.names)} of {counted(self.n_molecules)} with an odd number of "
-                f"electrons: {listed(self.names)}. Radicals have one; if these are ions, their "
+                f"odd number of electrons in {len(self.names)} of {counted(self.n_molecules)}: "
+                f"{listed(self.names)}. Radicals have one; if these are ions, their "
                 "total charge is missing or wrong in the file: give it under the key charge, or "
                 "with total_charge= (--total-charge KEY|N).",
                 stacklevel=3,

@@ -288,7 +288,7 @@ def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatA
     if numbers.size != np.prod(shape):
         raise InputError(
             f"{where}: {key!r} holds {numbers.size} numbers: expected {int(np.prod(shape))}. "
-            "Correct it or name another key."
+            "Correct it, name another key, or leave the label unread: the key 'none'."
         )
     if not np.isfinite(numbers).all():
         raise InputError(

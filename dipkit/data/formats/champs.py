@@ -6,9 +6,9 @@ A folder with three files, the last two where there are labels; each begins with
 - ``dipole_moments.csv``: ``molecule_name``, ``X``, ``Y``, ``Z`` in debye;
 - ``mulliken_charges.csv``: ``molecule_name``, ``atom_index``, ``mulliken_charge`` in e.
 
-All molecules are neutral unless the user says otherwise. The dipole vectors refer to other axes than the coordinates (ammonia's
-lies along z, whatever the molecule's orientation), so that only their lengths are taken. Molecules
-are made of the records in `records.py`.
+All molecules are neutral unless the user says otherwise. The dipole vectors refer to other axes
+than the coordinates (ammonia's lies along z, whatever the molecule's orientation), so that only
+their lengths are taken. Molecules are made of the records in `records.py`.
 """
 
 from __future__ import annotations

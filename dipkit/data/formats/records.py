@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
+from ..dipole_origin import warn_origin
 from ..geometry_checks import molecule_named_in
 from ..molecules import Molecules
 from ..read_notes import ReadNotes
@@ -62,13 +63,15 @@ def assemble(
     `assumed` are sentences for `ReadNotes`.
     """
     try:
-        return _assemble(records, source_keys, assumed)
+        molecules = _assemble(records, source_keys, assumed)
     except InputError as error:
         index = molecule_named_in(str(error))
         where = "" if index is None else records[index].where
         if not where:
             raise
         raise InputError(f"{where}: {error}") from error
+    warn_origin(molecules)
+    return molecules
 
 
 def _assemble(

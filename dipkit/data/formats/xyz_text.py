@@ -18,9 +18,12 @@ _PART = (
     r"|\{(?:\\.|[^}\\])*(?:\}|$)|\[(?:\\.|[^\]\\])*(?:\]|$)|[^\s\"'{\[\\])"
 )
 _QUOTED = r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'"
+# What follows a blank behind = is the value, unless it is the next key.
+_NO_KEY = r"(?![^\s=]+\s*=)"
 # Quotes count where a word begins, so that an apostrophe within a word opens nothing.
 _ENTRY = re.compile(
-    rf"(?:^|(?<=[\s,;]))(?:(?P<key>{_QUOTED}|[^\s=,;\"'][^\s=]*)\s*=\s*(?P<value>{_PART}+)"
+    rf"(?:^|(?<=[\s,;]))(?:(?P<key>{_QUOTED}|[^\s=,;\"'][^\s=]*)\s*=(?:\s+{_NO_KEY})?"
+    rf"(?P<value>{_PART}+)"
     rf"|(?:{_QUOTED})(?!\S))"
 )
 _PROPERTIES = re.compile(r"\bProperties\s*=\s*[\"']?([^\s\"']+)")
