@@ -34,7 +34,7 @@ def read_molecules(data: Path, reading: ReadKeywords) -> Molecules:
 
 def read_unlabelled(data: Path, reading: ReadKeywords) -> Molecules:
     """Read molecules without their dipole labels."""
-    molecules = read_molecules(data, reading | {"dipole_key": "none"})
+    molecules = read_molecules(data, reading | {"dipole_key": "none", "labels_file": None})
     return molecules.replace(quadrupole=None)
 
 

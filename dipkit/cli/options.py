@@ -18,7 +18,9 @@ AuxiliaryName = StrEnum("AuxiliaryName", ["none", "auto", "charges", "gfn2", "gi
 DataArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="Molecules: .xyz, .npz, .db, .sdf, raw QM9 files.", show_default=False
+        metavar="DATA",
+        help="Molecules: .xyz, .sdf, .db, .npz, .log, .out, a folder or an archive of these.",
+        show_default=False,
     ),
 ]
 ModelArgument = Annotated[

@@ -41,9 +41,7 @@ one way by all formats, see `dipkit.data.elements.read_element`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -51,15 +49,18 @@ import numpy as np
 from ase import Atoms
 
 from ..exceptions import FileFormatError, InputError
-from ..support.files import PathLike, atomic_write, existing_file
-from .formats import ase_files, champs, npz
+from ..support.files import PathLike, atomic_write
+from .formats import ase_files, npz
 from .formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
-from .formats.entry_reader import EntryReader, companion_table
-from .formats.label_join import add_table
-from .formats.label_table import read_label_table
-from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
+from .formats.data_frames import (
+    atoms_of_frame,
+    frames_of_texts,
+    is_data_frame,
+    is_series,
+)
 from .molecules import Molecules
-from .read_options import ReadKeywords, ReadOptions
+from .read_files import read, read_parts, with_table
+from .read_options import UNREAD, ReadKeywords, ReadOptions
 
 __all__ = [
     "as_molecules",
@@ -73,10 +74,6 @@ __all__ = [
     "write_atoms",
 ]
 
-_READABLE = (
-    ".xyz, .extxyz, .sdf, .sd, .mol (also .gz), .db, .json, .traj, .npz, outputs of Gaussian and "
-    "ORCA (.log, .out), archives (.tar, .zip) or folders of these, structures.csv"
-)
 _WRITABLE = ".xyz, .extxyz, .db, .json, .npz"
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
 _DATABASE_SUFFIXES = (".db", ".json")
@@ -87,8 +84,10 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
 
     Parameters
     ----------
-    x : Molecules, ase.Atoms, sequence of either, str or path
-        `Molecules` are returned as they are.
+    x : Molecules, ase.Atoms, sequence of either, str or path, data frame
+        `Molecules` are returned as they are. A data frame has a column of Atoms or of the text of
+        XYZ files; its other columns are labels and names under the usual keys. A list of such
+        texts will do as well. SMILES are refused: they have no geometry.
     **options
         Keys, units and what else to read, as in `read`.
 
@@ -106,20 +105,34 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     """
     if isinstance(x, str | os.PathLike):
         return read(x, **options)
-    if isinstance(x, Atoms):
-        return from_atoms([x], **options)
+    said = ReadOptions(**options)
     if isinstance(x, Molecules):
-        return _as_they_are(x, ReadOptions(**options))
-    if not isinstance(x, Sequence) and not (isinstance(x, np.ndarray) and x.dtype == object):
+        return _as_they_are(x, said)
+    frames: list[Any] | None = [x] if isinstance(x, Atoms) else _frames_of(x)
+    if frames is None:
+        return _as_they_are(Molecules.concatenate(list(x)), said)
+    if said.labels_file is not None:
+        # The key and the unit are those of the table.
+        options |= {"labels_file": None, "dipole_key": UNREAD, "dipole_unit": "auto"}
+    return with_table(from_atoms(frames, **options), said)
+
+
+def _frames_of(x: Any) -> list[Any] | None:
+    """Return what a collection holds, texts as Atoms; None where these are `Molecules`."""
+    if is_data_frame(x):
+        return atoms_of_frame(x)
+    if is_series(x) or (isinstance(x, np.ndarray) and x.dtype.kind in "OUT"):
+        x = list(x)
+    if not isinstance(x, Sequence):
         raise InputError(
-            "molecules: expected ase.Atoms, a list of them, Molecules or a path, got "
+            "molecules: expected ase.Atoms, a list of them, Molecules, a data frame or a path, got "
             f"{type(x).__name__}."
         )
     if len(x) == 0:
         raise InputError("molecules: expected at least one molecule, got an empty list.")
     if all(isinstance(part, Molecules) for part in x):
-        return _as_they_are(Molecules.concatenate(list(x)), ReadOptions(**options))
-    return from_atoms(x, **options)
+        return None
+    return frames_of_texts(x) if all(isinstance(part, str) for part in x) else list(x)
 
 
 def _as_they_are(molecules: Molecules, options: ReadOptions) -> Molecules:
@@ -129,161 +142,6 @@ def _as_they_are(molecules: Molecules, options: ReadOptions) -> Molecules:
             "Molecules already carry their labels. Give them when reading."
         )
     return molecules
-
-
-def read(
-    path: PathLike,
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-    dipole_unit: str = "auto",
-    length_unit: str = "auto",
-    total_charge: str | float | None = None,
-    skip_invalid: bool = False,
-    ignore_pbc: bool = False,
-    labels_file: PathLike | None = None,
-) -> Molecules:
-    """Read molecules and their labels from a file or a folder.
-
-    Parameters
-    ----------
-    path : str or path
-        Formats and keys are listed in `dipkit.data.io`.
-    dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
-        key that is really called so must be renamed).
-    labels : bool, default=True
-        False reads geometries and total charges only.
-    dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"
-        Unit of the dipole labels; "auto" takes what the file or the key says, else the usual unit
-        of the key.
-    length_unit : {"auto", "angstrom", "bohr"}, default="auto"
-        Unit of the positions; "auto" takes what the file says, else angstrom.
-    total_charge : str or float, default=None
-        Key of the total charge, or the charge of every molecule in e; None looks for the usual
-        keys.
-    skip_invalid : bool, default=False
-        Leave out records that cannot be used, with a warning that counts them.
-    ignore_pbc : bool, default=False
-        Take molecules in periodic boxes as isolated.
-    labels_file : str or path, default=None
-        CSV file with the dipoles, joined by the names of the molecules or of their files, see
-        `dipkit.data.formats.label_table`. Dipoles beside the geometries are then not read.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is empty, cut, damaged or of an unknown format.
-    InputError
-        If there is no such file, a named key is absent, or a geometry or label cannot be used.
-    """
-    options = ReadOptions(
-        dipole_key=dipole_key,
-        charges_key=charges_key,
-        labels=labels,
-        dipole_unit=dipole_unit,
-        length_unit=length_unit,
-        total_charge=total_charge,
-        skip_invalid=skip_invalid,
-        ignore_pbc=ignore_pbc,
-        labels_file=labels_file,
-    )
-    file = Path(path)
-    file = file if file.is_dir() else existing_file(file)
-    with _naming(file):
-        molecules = _read_file(file, options)
-    if not len(molecules):
-        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
-    return molecules
-
-
-def read_parts(
-    path: PathLike, n_molecules: int, **options: Unpack[ReadKeywords]
-) -> Iterator[Molecules]:
-    """Read geometries part by part, so that a large file is never in memory as a whole.
-
-    Single files are streamed. Arrays, which are compact, and folders and archives, whose molecules
-    may have an order, are read as a whole first.
-
-    Parameters
-    ----------
-    path : str or path
-    n_molecules : int
-        Molecules of a part.
-    **options
-        As in `read`; labels are never read.
-
-    Raises
-    ------
-    FileFormatError, InputError
-        As `read`, when the part with the error is reached.
-    """
-    options["labels"] = False
-    file = Path(path)
-    file = file if file.is_dir() else existing_file(file)
-    if _array_reader(file) or holds_many_files(file):
-        molecules = read(path, **options)
-        starts = range(0, len(molecules), n_molecules)
-        yield from (molecules[start : start + n_molecules] for start in starts)
-        return
-    start, present = 0, dict[str, None]()
-    context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
-    entries = read_entries(file, context)
-    while entry := next(entries, None):
-        part = EntryReader(context.options, first=start, shared=context)
-        with _naming(file):
-            part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
-            molecules = part.molecules()
-        start += len(molecules)
-        present |= part.present
-        yield molecules
-    if not start:
-        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
-    context.total_charges.sentences(present)
-
-
-def _read_file(file: Path, options: ReadOptions) -> Molecules:
-    """Read by the suffix; arrays have readers of their own, all else is read entry by entry."""
-    table = None
-    if options.labels_file is not None and options.labels:
-        table = read_label_table(existing_file(options.labels_file), options)
-    if array_reader := _array_reader(file):
-        molecules = array_reader(file, options.for_geometries)
-        return molecules if table is None else add_table(table, molecules)
-    reader = EntryReader(options, metadata=metadata_of(file))
-    reader.add_entries(read_entries(file, reader.context))
-    if holds_many_files(file):
-        reader.sort()
-    if table is not None:
-        reader.join(table)
-    elif not reader.has_dipoles and (beside := companion_table(file, options)):
-        reader.join(beside, subset=True)
-    return reader.molecules()
-
-
-def _array_reader(file: Path) -> Callable[[Path, ReadOptions], Molecules] | None:
-    """Return the reader of a format that holds many molecules in arrays or tables."""
-    if (file / champs.STRUCTURES).exists() or file.name == champs.STRUCTURES:
-        return champs.read_champs
-    if file.suffix.lower() == ".npz":
-        return npz.read_npz
-    if not is_readable(file):
-        raise FileFormatError(f"{file}: unknown suffix {file.suffix!r}. Readable: {_READABLE}.")
-    return None
-
-
-@contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """Name the file in errors that do not name it yet."""
-    try:
-        yield
-    except FileFormatError:
-        raise
-    except InputError as error:
-        if str(file) in str(error):
-            raise
-        raise InputError(f"{file}: {error}") from error
 
 
 def write(path: PathLike, molecules: Molecules, *, info: Mapping[str, str] | None = None) -> None:

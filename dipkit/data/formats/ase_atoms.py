@@ -156,7 +156,10 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
     **options
         Keys, units and what else to read, as in `dipkit.data.io.read`.
     """
-    reader = AtomsReader(ReadOptions(**options))
+    said = ReadOptions(**options)
+    if said.labels_file is not None:
+        raise InputError("labels_file: give it to dipkit.data.as_molecules or read, which join it.")
+    reader = AtomsReader(said)
     for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise InputError(

@@ -9,25 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ase.units import Bohr
-
 from ...exceptions import InputError
-from ...units import DEBYE_PER_E_ANGSTROM
 from ..read_options import ReadOptions
+from ..unit_words import DEBYE_PER, WRITTEN, key_stem, suffix_unit
 
-# Words for each unit of `ReadOptions.dipole_unit`, in small letters; dots, stars and blanks do
-# not count in brackets.
-_WORDS = {
-    "debye": ("debye", "d", "debyes"),
-    "e-angstrom": ("ea", "eang", "eangstrom", "eå", "e-angstrom", "e_angstrom", "e_a"),
-    "au": ("au", "ebohr", "e-bohr", "e_bohr", "ea0", "e_a0", "a_u"),
-}
-_UNITS = {word: unit for unit, words in _WORDS.items() for word in words}
-_DEBYE = {
-    "debye": 1.0,
-    "e-angstrom": DEBYE_PER_E_ANGSTROM,
-    "au": DEBYE_PER_E_ANGSTROM * Bohr,
-}
 _BRACKETS = re.compile(r"^(.*?)\s*[(\[{]\s*([^)\]}]*?)\s*[)\]}]$")
 
 
@@ -41,23 +26,14 @@ def split_unit(column: str) -> tuple[str, str | None]:
     (('dipole', 'debye'), ('dipole_x', 'au'), ('mu', None), ('mu', 'mD'))
     """
     name = column.strip()
-    if bracketed := _BRACKETS.match(name):
-        word = bracketed[2]
-        return _base(bracketed[1]), _UNITS.get(_plain(word), word)
-    name = name.lower()
-    for word in sorted(_UNITS, key=len, reverse=True):
-        for joint in ("_", " ", "/"):
-            if name.endswith(joint + word):
-                return _base(name.removesuffix(joint + word)), _UNITS[word]
-    return _base(name), None
+    unit = suffix_unit(name)
+    if unit is None and (bracketed := _BRACKETS.match(name)):
+        return _base(bracketed[1]), bracketed[2]
+    return _base(key_stem(name)), unit
 
 
 def _base(name: str) -> str:
     return re.sub(r"[\s_]+", "_", name.strip().lower()).strip("_")
-
-
-def _plain(word: str) -> str:
-    return re.sub(r"[.*·\s]", "", word.lower())
 
 
 def debye_in(
@@ -90,9 +66,9 @@ def debye_in(
         If the unit is unknown, missing, or another one than that of the options.
     """
     asked = None if options.dipole_unit == "auto" else options.dipole_unit
-    if unit is not None and unit not in _DEBYE:
+    if unit is not None and unit not in DEBYE_PER:
         raise InputError(
-            f"{path}: column {column!r}: unknown unit {unit!r}. Known are {', '.join(_DEBYE)}: "
+            f"{path}: column {column!r}: unknown unit {unit!r}. Known are {', '.join(DEBYE_PER)}: "
             "convert the values."
         )
     if unit is not None and asked is not None and unit != asked:
@@ -108,5 +84,5 @@ def debye_in(
             "the names of the columns, for example dipole_x_debye."
         )
     reason = "as the column says" if unit else "as given" if asked else "as no unit is named"
-    notes.append(f"dipoles in {chosen}, {reason} ({path}, {column}).")
-    return _DEBYE[chosen]
+    notes.append(f"dipoles read in {WRITTEN[chosen]}: {reason} ({path}, {column}).")
+    return DEBYE_PER[chosen]

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from ...exceptions import FileFormatError, InputError
 from .label_table import NAME_COLUMNS
+from .xyz_files import frames_in_text
 
 # Where a column holds text without a line end, it may be one of these.
 _NO_GEOMETRY = ("smiles", "smi", "canonical_smiles", "inchi", "selfies")
@@ -27,9 +29,19 @@ SMILES_REFUSED = (
 )
 
 
+def frames_of_texts(texts: Sequence[str]) -> list[Atoms]:
+    """Return one Atoms for each text of an XYZ file; texts of other kinds are refused."""
+    return [atoms_of_text(text, f"molecule {index}") for index, text in enumerate(texts)]
+
+
 def is_data_frame(x: object) -> bool:
     """Whether this has named columns and rows, as data frames of pandas and polars do."""
     return all(hasattr(x, name) for name in ("columns", "shape", "__getitem__", "__len__"))
+
+
+def is_series(x: object) -> bool:
+    """Whether this is one column of a data frame."""
+    return hasattr(x, "to_list") and hasattr(x, "dtype")
 
 
 def atoms_of_frame(frame: Any) -> list[Atoms]:
@@ -76,8 +88,6 @@ def atoms_of_text(text: object, where: str) -> Atoms:
             f"{where}: expected ase.Atoms or the text of an XYZ file, got {text!r:.40}. If this is "
             f"SMILES: {SMILES_REFUSED}"
         )
-    from .xyz_files import frames_in_text
-
     frames = list(frames_in_text(text, where))
     if len(frames) != 1:
         raise FileFormatError(f"{where}: expected one molecule, got {len(frames)}.")
@@ -124,7 +134,7 @@ def _names(columns: Mapping[str, Sequence[Any]], frame: Any) -> Sequence[Any] | 
 
 
 def _is_missing(value: object) -> bool:
-    """None, or a value that differs from itself, as NaN and pandas.NaT do; pandas.NA is neither."""
+    """Whether a cell is empty: None, NaN, or what pandas has for these."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, float) and value != value
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))

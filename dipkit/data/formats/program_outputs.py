@@ -24,12 +24,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from ase.units import Bohr
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
-from ...units import DEBYE_PER_E_ANGSTROM
-from ..elements import atomic_masses, atomic_numbers
+from ...units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
+from ..declared_units import fixed_units
+from ..elements import atomic_masses, read_element
 from .entries import Context
 from .records import Record, finite_number
 
@@ -145,7 +145,7 @@ def parse_output(
         )
     if not found.numbers:
         raise FileFormatError(f"{where}: this output of {program} holds no geometry.")
-    notes: list[str] = []
+    notes = fixed_units(context.options, f"outputs of {program}")
     printed = {} if found.total_charge is None else {"charge": found.total_charge}
     total_charge = context.total_charges.find(printed, where)
     record = Record(found.numbers, found.positions, name, total_charge)
@@ -232,7 +232,7 @@ def _orca(lines: Sequence[str], where: str) -> _Found:
             found.origin = "mass" if "CENTER OF MASS" in line else "unknown"
         elif line.strip().startswith("Total Dipole Moment"):
             atomic = _three(line.split(":")[-1].split(), f"{where}, line {number + 1}")
-            found.add_dipole(atomic * Bohr * DEBYE_PER_E_ANGSTROM, None)
+            found.add_dipole(atomic * ANGSTROM_PER_BOHR * DEBYE_PER_E_ANGSTROM, None)
         elif line.strip().startswith("Magnitude (Debye)"):
             found.magnitude = finite_number(line.split()[-1], f"{where}, line {number + 1}")
         elif line.startswith("MULLIKEN ATOMIC CHARGES"):
@@ -250,10 +250,9 @@ def _orca_rows(lines: Sequence[str], start: int, where: str) -> list[Row]:
         if len(fields) != 4:
             break
         place = f"{where}, line {number}"
-        z = atomic_numbers().get(fields[0])
-        if z is None:
-            raise FileFormatError(f"{place}: {fields[0]!r} is no element.")
-        rows.append((z, [finite_number(word, place) for word in fields[1:]]))
+        rows.append(
+            (read_element(fields[0], place), [finite_number(word, place) for word in fields[1:]])
+        )
     return rows
 
 

@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.io.extxyz import read_xyz
 
 from ...exceptions import FileFormatError
+from ..declared_units import fixed_units
 from . import qm9
 from .entries import Context, Entry
 from .names import with_stem
@@ -32,6 +33,7 @@ def xyz_entries(source: TextSource, context: Context) -> Iterator[Entry]:
         entry.name, entry.stem = name, source.stem
         if isinstance(entry.content, Record):
             entry.content.total_charge = context.total_charges.find({}, entry.where)
+            entry.notes = tuple(fixed_units(context.options, "raw QM9 files"))
         yield entry
 
 

@@ -1,0 +1,193 @@
+"""Reading of files, folders and archives, as a whole or part by part.
+
+Formats, keys and units are listed in `dipkit.data.io`, which offers these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Unpack
+
+from ..exceptions import FileFormatError, InputError
+from ..support.files import PathLike, existing_file
+from .formats import champs, npz
+from .formats.entry_reader import EntryReader, companion_table
+from .formats.label_join import add_table
+from .formats.label_table import LabelTable, read_label_table
+from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
+from .molecules import Molecules
+from .read_options import ReadKeywords, ReadOptions
+
+__all__ = ["read", "read_parts", "with_table"]
+
+_READABLE = (
+    ".xyz, .extxyz, .sdf, .sd, .mol (also .gz), .db, .json, .traj, .npz, outputs of Gaussian and "
+    "ORCA (.log, .out), archives (.tar, .zip) or folders of these, structures.csv"
+)
+
+
+def read(
+    path: PathLike,
+    *,
+    dipole_key: str | None = None,
+    charges_key: str | None = None,
+    labels: bool = True,
+    dipole_unit: str = "auto",
+    length_unit: str = "auto",
+    total_charge: str | float | None = None,
+    skip_invalid: bool = False,
+    ignore_pbc: bool = False,
+    labels_file: PathLike | None = None,
+) -> Molecules:
+    """Read molecules and their labels from a file or a folder.
+
+    Parameters
+    ----------
+    path : str or path
+        Formats and keys are listed in `dipkit.data.io`.
+    dipole_key, charges_key : str, default=None
+        Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
+        key that is really called so must be renamed).
+    labels : bool, default=True
+        False reads geometries and total charges only.
+    dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"
+        Unit of the dipole labels; "auto" takes what the file or the key says, else the usual unit
+        of the key.
+    length_unit : {"auto", "angstrom", "bohr"}, default="auto"
+        Unit of the positions; "auto" takes what the file says, else angstrom.
+    total_charge : str or float, default=None
+        Key of the total charge, or the charge of every molecule in e; None looks for the usual
+        keys.
+    skip_invalid : bool, default=False
+        Leave out records that cannot be used, with a warning that counts them.
+    ignore_pbc : bool, default=False
+        Take molecules in periodic boxes as isolated.
+    labels_file : str or path, default=None
+        CSV file with the dipoles, joined by the names of the molecules or of their files, see
+        `dipkit.data.formats.label_table`. Dipoles beside the geometries are then not read.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is empty, cut, damaged or of an unknown format.
+    InputError
+        If there is no such file, a named key is absent, or a geometry or label cannot be used.
+    """
+    options = ReadOptions(
+        dipole_key=dipole_key,
+        charges_key=charges_key,
+        labels=labels,
+        dipole_unit=dipole_unit,
+        length_unit=length_unit,
+        total_charge=total_charge,
+        skip_invalid=skip_invalid,
+        ignore_pbc=ignore_pbc,
+        labels_file=labels_file,
+    )
+    file = Path(path)
+    file = file if file.is_dir() else existing_file(file)
+    with _naming(file):
+        molecules = _read_file(file, options)
+    if not len(molecules):
+        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    return molecules
+
+
+def read_parts(
+    path: PathLike, n_molecules: int, **options: Unpack[ReadKeywords]
+) -> Iterator[Molecules]:
+    """Read geometries part by part, so that a large file is never in memory as a whole.
+
+    Single files are streamed. Arrays, which are compact, and folders and archives, whose molecules
+    may have an order, are read as a whole first.
+
+    Parameters
+    ----------
+    path : str or path
+    n_molecules : int
+        Molecules of a part.
+    **options
+        As in `read`; labels are never read.
+
+    Raises
+    ------
+    FileFormatError, InputError
+        As `read`, when the part with the error is reached.
+    """
+    options["labels"] = False
+    file = Path(path)
+    file = file if file.is_dir() else existing_file(file)
+    if _array_reader(file) or holds_many_files(file):
+        molecules = read(path, **options)
+        starts = range(0, len(molecules), n_molecules)
+        yield from (molecules[start : start + n_molecules] for start in starts)
+        return
+    start, present = 0, dict[str, None]()
+    context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
+    entries = read_entries(file, context)
+    while entry := next(entries, None):
+        part = EntryReader(context.options, first=start, shared=context)
+        with _naming(file):
+            part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
+            molecules = part.molecules()
+        start += len(molecules)
+        present |= part.present
+        yield molecules
+    if not start:
+        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    context.total_charges.sentences(present)
+
+
+def _read_file(file: Path, options: ReadOptions) -> Molecules:
+    """Read by the suffix; arrays have readers of their own, all else is read entry by entry."""
+    if array_reader := _array_reader(file):
+        return with_table(array_reader(file, options.for_geometries), options)
+    table = _table(options)
+    reader = EntryReader(options, metadata=metadata_of(file))
+    reader.add_entries(read_entries(file, reader.context))
+    if holds_many_files(file):
+        reader.sort()
+    if table is not None:
+        reader.join(table)
+    elif not reader.has_dipoles and (beside := companion_table(file, options)):
+        reader.join(beside, subset=True)
+    return reader.molecules()
+
+
+def with_table(molecules: Molecules, options: ReadOptions) -> Molecules:
+    """Join the table of labels that the user named, if any, by the names of the molecules."""
+    table = _table(options)
+    return molecules if table is None else add_table(table, molecules)
+
+
+def _table(options: ReadOptions) -> LabelTable | None:
+    if options.labels_file is None or not options.labels:
+        return None
+    return read_label_table(existing_file(options.labels_file), options)
+
+
+def _array_reader(file: Path) -> Callable[[Path, ReadOptions], Molecules] | None:
+    """Return the reader of a format that holds many molecules in arrays or tables."""
+    if (file / champs.STRUCTURES).exists() or file.name == champs.STRUCTURES:
+        return champs.read_champs
+    if file.suffix.lower() == ".npz":
+        return npz.read_npz
+    if not is_readable(file):
+        raise FileFormatError(f"{file}: unknown suffix {file.suffix!r}. Readable: {_READABLE}.")
+    return None
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Name the file in errors that do not name it yet."""
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except InputError as error:
+        if str(file) in str(error):
+            raise
+        raise InputError(f"{file}: {error}") from error
