@@ -250,6 +250,10 @@ class Molecules(FrozenArrays):
             return Molecules._trusted(**values | changes)
         return Molecules(**without_outdated(values, changes) | changes)
 
+    def with_notes(self, notes: ReadNotes) -> Molecules:
+        """Return the same molecules with other notes of the reader."""
+        return Molecules._trusted(**self._fields() | {"notes": notes})
+
     # What follows from the fields
 
     @cached_property

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .bad_records import BadRecord
+
 __all__ = ["NO_NOTES", "ReadNotes"]
 
 
@@ -19,6 +21,8 @@ class ReadNotes:
     ----------
     assumed : tuple of str, default=()
         Sentences about units, charges and records left out, each with its reason.
+    bad : tuple of BadRecord, default=()
+        Records of the file that were left out.
 
     Examples
     --------
@@ -29,11 +33,16 @@ class ReadNotes:
     """
 
     assumed: tuple[str, ...] = ()
+    bad: tuple[BadRecord, ...] = ()
 
     @classmethod
     def join(cls, parts: Iterable[ReadNotes]) -> ReadNotes:
         """Join notes; each sentence is kept once."""
-        return cls(tuple(dict.fromkeys(line for part in parts for line in part.assumed)))
+        parts = list(parts)
+        return cls(
+            tuple(dict.fromkeys(line for part in parts for line in part.assumed)),
+            tuple(dict.fromkeys(one for part in parts for one in part.bad)),
+        )
 
 
 NO_NOTES = ReadNotes()

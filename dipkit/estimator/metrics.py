@@ -21,7 +21,8 @@ from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support.files import PathLike
-from .pipeline import Prediction, predict_all
+from .pipeline import predict_all
+from .predicted_molecules import Prediction
 
 if TYPE_CHECKING:
     from .regression import DipoleKernelRidge

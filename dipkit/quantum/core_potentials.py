@@ -99,8 +99,9 @@ def core_potential(
     if potential is None and family is not None and number >= family.first:
         shared = re.match(family.pattern, name)
         assert shared is not None
-        potential = family.potential and _load(shared.expand(family.potential), symbol)
-        if not potential:
+        if family.potential is not None:
+            potential = _load(shared.expand(family.potential), symbol)
+        if potential is None:
             raise UnfitBasisError(_missing(basis, symbol))
     n_core = 0 if potential is None else potential.n_core
     if potential is None and number > 2 and _steepest(shells) < _STEEPEST * number**2:

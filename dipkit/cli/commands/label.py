@@ -51,7 +51,7 @@ def label(
     spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
     calculation = parse_method(method, charges_scheme, spin)
     with busy("reading"):
-        molecules = as_molecules(data, **reading | {"labels": False})
+        molecules = as_molecules(data, **reading | {"labels": False, "skip_invalid": not strict})
     start = time.perf_counter()
     result = label_file(molecules, calculation, output, jobs, strict)
     report = {
@@ -59,6 +59,7 @@ def label(
         "molecules": len(result.molecules),
         "resumed": result.resumed,
         "failed": result.failures,
+        "unread": len(molecules.notes.bad),
         **calculation.provenance(result.molecules.elements),
         "seconds": time.perf_counter() - start,
     }

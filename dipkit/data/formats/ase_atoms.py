@@ -17,8 +17,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
-from ...exceptions import InputError
+from ...exceptions import FileFormatError, InputError
 from ...units import DEBYE_PER_E_ANGSTROM
+from ..bad_records import BadRecord, warn_left_out
 from ..declared_units import DeclaredUnits
 from ..label_keys import (
     MULTIPLICITY_KEYS,
@@ -65,6 +66,7 @@ class AtomsReader:
     ) -> None:
         self.options, self.first = options, first
         self.records: list[Record] = []
+        self.bad: list[BadRecord] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
@@ -77,7 +79,7 @@ class AtomsReader:
 
     def add(self, atoms: Atoms, untitled: str | None = None) -> None:
         """Read one molecule; `untitled` is its name where it has none, else its number."""
-        index = self.first + len(self.records)
+        index = self.next_index
         name = atoms.info.get("name")
         if name is None or _is_word(name):
             name = index if untitled is None else untitled
@@ -103,15 +105,36 @@ class AtomsReader:
             nine = values[QUADRUPOLE_KEY]
             record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
+        record.index = index
         self.records.append(record)
 
-    def molecules(self) -> Molecules:
-        """Assemble what was read."""
-        self.options.check_found(self.found, self.present)
+    @property
+    def next_index(self) -> int:
+        """Place of the next record among all records."""
+        return self.first + len(self.records) + len(self.bad)
+
+    def reject(self, error: InputError, name: str = "") -> None:
+        """Keep the reason why the next record cannot be used."""
+        damaged = isinstance(error, FileFormatError)
+        self.bad.append(BadRecord(self.next_index, name, str(error), damaged))
+
+    def molecules(self, may_be_empty: bool = False) -> Molecules:
+        """Assemble what was read.
+
+        Parameters
+        ----------
+        may_be_empty : bool, default=False
+            Whether bad records alone are no error, as in a part of a file.
+        """
+        if self.records or not self.bad:
+            self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
         sentences = [] if self.is_part else self.total_charges.sentences(self.present)
         self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
-        return assemble(self.records, self.present, self.units.assumed | self.assumed)
+        assumed = self.units.assumed | self.assumed
+        return assemble(
+            self.records, self.present, assumed, self.options.skip_invalid, self.bad, may_be_empty
+        )
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
@@ -166,8 +189,13 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
                 f"molecules: expected a list of ase.Atoms alone, got {type(atoms).__name__} at "
                 f"position {index}. Join several Molecules with Molecules.concatenate."
             )
-        reader.add(atoms)
-    return reader.molecules()
+        try:
+            reader.add(atoms)
+        except InputError as error:
+            reader.reject(error)
+    molecules = reader.molecules()
+    warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
+    return molecules
 
 
 def to_atoms(molecules: Molecules) -> list[Atoms]:

@@ -7,6 +7,7 @@ of `Molecules`: angstrom, e, debye; None marks a missing value. File formats are
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
+from ..bad_records import BadRecord, describe, refuse
 from ..dipole_origin import warn_origin
-from ..geometry_checks import molecule_named_in
 from ..molecules import Molecules
-from ..read_notes import ReadNotes
+from ..read_notes import NO_NOTES, ReadNotes
 
 FloatArray = NDArray[np.float64]
 
@@ -40,6 +41,8 @@ class Record:
     multiplicity: float | None = None
     where: str = ""
     """The file and the line or member, for messages; empty where the reader is told by others."""
+    index: int = -1
+    """Place among all records of the file or the folder, from 0; -1 is the place in the list."""
     stem: str = ""
     """Stem of the file, by which tables of labels may name the molecule."""
 
@@ -56,27 +59,76 @@ def finite_number(field: str, where: str) -> float:
 
 
 def assemble(
-    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str] = ()
+    records: Sequence[Record],
+    source_keys: Iterable[str],
+    assumed: Iterable[str] = (),
+    skip_invalid: bool = False,
+    unread: Sequence[BadRecord] = (),
+    may_be_empty: bool = False,
 ) -> Molecules:
     """Build checked molecules from records; errors name the record's place in the files.
 
-    `assumed` are sentences for `ReadNotes`.
+    Parameters
+    ----------
+    records : sequence of Record
+    source_keys : iterable of str
+        Keys found in the files.
+    assumed : iterable of str, default=()
+        Sentences for `ReadNotes`.
+    skip_invalid : bool, default=False
+        Leave out bad records; `ReadNotes` then names them. Else they are an error.
+    unread : sequence of BadRecord, default=()
+        Records that could not be read.
+    may_be_empty : bool, default=False
+        Whether bad records alone are no error, where they are left out.
+
+    Raises
+    ------
+    FileFormatError, InputError
+        If a record is bad and `skip_invalid` is not set, or all of them are.
     """
+    n_records, keys, assumed = len(records) + len(unread), list(source_keys), list(assumed)
     try:
-        molecules = _assemble(records, source_keys, assumed)
+        molecules = _assemble(records, keys, ReadNotes(tuple(assumed), tuple(unread)))
+        bad = list(unread)
     except InputError as error:
-        index = molecule_named_in(str(error))
-        where = "" if index is None else records[index].where
-        if not where:
+        refused = _refused(records)
+        if not refused:
             raise
-        raise InputError(f"{where}: {error}") from error
+        bad = sorted([*unread, *refused.values()])
+        if not skip_invalid:
+            raise refuse(bad, n_records) from error
+        usable = [record for place, record in enumerate(records) if place not in refused]
+        molecules = _assemble(usable, keys, ReadNotes(tuple(assumed), tuple(bad)))
+    if bad and (not skip_invalid or (len(bad) == n_records and not may_be_empty)):
+        raise refuse(bad, n_records)
+    if bad:
+        sentence = f"{describe(bad, n_records)}: left out."
+        molecules = molecules.with_notes(ReadNotes((*assumed, sentence), tuple(bad)))
     warn_origin(molecules)
     return molecules
 
 
-def _assemble(
-    records: Sequence[Record], source_keys: Iterable[str], assumed: Iterable[str]
-) -> Molecules:
+def _refused(records: Sequence[Record], first: int = 0) -> dict[int, BadRecord]:
+    """Find the records that cannot become molecules, by place: all, none, or halves again."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the usable ones are assembled once more
+            _assemble(records, (), NO_NOTES)
+    except InputError as error:
+        if len(records) > 1:
+            middle = len(records) // 2
+            left = _refused(records[:middle], first)
+            return left | _refused(records[middle:], first + middle)
+        (record,) = records
+        index = first if record.index < 0 else record.index
+        reason = str(error).replace("molecule 0 (", f"molecule {index} (")
+        where = f"{record.where}: " if record.where else ""
+        return {first: BadRecord(index, record.name, f"{where}{reason}")}
+    return {}
+
+
+def _assemble(records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes) -> Molecules:
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
@@ -94,7 +146,7 @@ def _assemble(
         source_keys=tuple(source_keys),
         quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
         multiplicity=_numbers_or_none([r.multiplicity for r in records]),
-        notes=ReadNotes(tuple(assumed)),
+        notes=notes,
     )
 
 

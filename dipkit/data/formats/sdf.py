@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import FileFormatError
+from ...exceptions import FileFormatError, InputError
 from ..declared_units import DeclaredUnits
 from ..elements import read_element
 from ..label_keys import CHARGES_KEYS, MULTIPLICITY_KEYS
@@ -49,9 +49,25 @@ FloatArray = NDArray[np.float64]
 
 def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the records of an SD file or molfile."""
-    for name, (line, text) in with_stem(_records(source), source.stem):
-        record, items = _Record(text, source.where, line).parse(context, name)
-        yield Entry(record, record.where, source.stem, name, keys=tuple(items))
+    for name, found in with_stem(_records_or_error(source), source.stem):
+        if isinstance(found, InputError):
+            yield Entry(found, source.where, source.stem)
+            continue
+        line, text = found
+        try:
+            record, items = _Record(text, source.where, line).parse(context, name)
+        except InputError as error:
+            yield Entry(error, f"{source.where}, line {line}", source.stem, name)
+        else:
+            yield Entry(record, record.where, source.stem, name, keys=tuple(items))
+
+
+def _records_or_error(source: TextSource) -> Iterator[tuple[int, list[str]] | InputError]:
+    """Yield the records, then the error that ends the file, if any."""
+    try:
+        yield from _records(source)
+    except InputError as error:
+        yield error
 
 
 def _records(source: TextSource) -> Iterator[tuple[int, list[str]]]:
@@ -87,6 +103,8 @@ class _Record:
         last = self._end(first + n_atoms + n_bonds)
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
+        if self._end(last + 1) is not None:
+            raise self._error("two molecules without $$$$ between them: a line is missing")
         items, options = _items(self.lines[last + 1 :]), context.options
         numbers = np.array([number for number, _, _ in rows])
         positions = np.array([position for _, position, _ in rows])

@@ -1,0 +1,74 @@
+"""Records of a file that cannot be used: which ones, why, and what is said about them.
+
+A record is bad where it cannot be read, or its geometry or its labels contradict themselves.
+Readers collect bad records; whether they are an error or are left out is the choice of the user
+(`ReadOptions.skip_invalid`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..exceptions import FileFormatError, InputError
+
+__all__ = ["BadRecord", "describe", "refuse", "warn_left_out"]
+
+_N_NAMED = 3
+
+
+class BadRecord(NamedTuple):
+    """A record that cannot be used.
+
+    Parameters
+    ----------
+    row : int
+        Place among all records of the file or the folder, from 0.
+    name : str
+        Empty where it could not be read.
+    reason : str
+    damaged : bool
+        Whether the record could not be read at all.
+    """
+
+    row: int
+    name: str
+    reason: str
+    damaged: bool = False
+
+
+def describe(bad: Sequence[BadRecord], n_records: int, what: str = "records are bad") -> str:
+    """Count bad records and name the first few, with the reason of each.
+
+    Examples
+    --------
+    >>> from dipkit.data.bad_records import BadRecord, describe
+    >>> describe([BadRecord(2, "water", "two atoms coincide.")], 5)
+    "1 of 5 records are bad: record 2 ('water'): two atoms coincide"
+    """
+    named = [
+        f"record {one.row}{f' ({one.name!r})' if one.name else ''}: {one.reason.rstrip('.')}"
+        for one in bad[:_N_NAMED]
+    ]
+    more = [f"and {len(bad) - _N_NAMED} more"] if len(bad) > _N_NAMED else []
+    return f"{len(bad)} of {n_records} {what}: {'; '.join(named + more)}"
+
+
+def refuse(bad: Sequence[BadRecord], n_records: int) -> InputError:
+    """Return the error for bad records that may not be left out."""
+    kind = FileFormatError if bad[0].damaged else InputError
+    if n_records == 1 or len({one.reason for one in bad}) == 1 < len(bad):
+        return kind(bad[0].reason)
+    if len(bad) == n_records:
+        return kind(f"{describe(bad, n_records)}.")
+    return kind(
+        f"{describe(bad, n_records)}. Repair these records, or leave them out with --skip-invalid "
+        "(skip_invalid=True in Python)."
+    )
+
+
+def warn_left_out(bad: Sequence[BadRecord], n_records: int) -> None:
+    """Give one warning for all records that were left out, if there are any."""
+    if bad:
+        warnings.warn(f"{describe(bad, n_records)}. They were left out.", stacklevel=3)
