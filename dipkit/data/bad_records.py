@@ -47,12 +47,16 @@ def describe(bad: Sequence[BadRecord], n_records: int, what: str = "records are 
     >>> describe([BadRecord(2, "water", "two atoms coincide.")], 5)
     "1 of 5 records are bad: record 2 ('water'): two atoms coincide"
     """
+    return f"{len(bad)} of {n_records} {what}: {_listed(bad)}"
+
+
+def _listed(bad: Sequence[BadRecord]) -> str:
     named = [
         f"record {one.row}{f' ({one.name!r})' if one.name else ''}: {one.reason.rstrip('.')}"
         for one in bad[:_N_NAMED]
     ]
     more = [f"and {len(bad) - _N_NAMED} more"] if len(bad) > _N_NAMED else []
-    return f"{len(bad)} of {n_records} {what}: {'; '.join(named + more)}"
+    return "; ".join(named + more)
 
 
 def refuse(bad: Sequence[BadRecord], n_records: int) -> InputError:
@@ -60,11 +64,13 @@ def refuse(bad: Sequence[BadRecord], n_records: int) -> InputError:
     kind = FileFormatError if bad[0].damaged else InputError
     if n_records == 1 or len({one.reason for one in bad}) == 1 < len(bad):
         return kind(bad[0].reason)
+    first, others = bad[0].reason, bad[1:]
+    also = f" (also {_listed(others)})" if others else ""
+    count = f"{len(bad)} of {n_records} records {'are' if others else 'is'} bad{also}"
     if len(bad) == n_records:
-        return kind(f"{describe(bad, n_records)}.")
+        return kind(f"{first} {count}.")
     return kind(
-        f"{describe(bad, n_records)}. Repair these records, or leave them out with --skip-invalid "
-        "(skip_invalid=True in Python)."
+        f"{first} {count}. Repair them, or leave them out: --skip-invalid (skip_invalid=True)."
     )
 
 
