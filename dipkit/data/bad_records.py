@@ -8,12 +8,12 @@ Readers collect bad records; whether they are an error or are left out is the ch
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..exceptions import FileFormatError, InputError
 
-__all__ = ["BadRecord", "describe", "refuse", "warn_left_out"]
+__all__ = ["BadRecord", "describe", "find_refused", "refuse", "warn_left_out"]
 
 _N_NAMED = 3
 
@@ -36,6 +36,40 @@ class BadRecord(NamedTuple):
     name: str
     reason: str
     damaged: bool = False
+
+
+def find_refused(n: int, attempt: Callable[[int, int], object]) -> dict[int, InputError]:
+    """Find the items that are refused: tries all, then halves of what is refused.
+
+    Parameters
+    ----------
+    n : int
+        Number of items.
+    attempt : callable
+        ``attempt(start, stop)`` uses these items, or raises `InputError`.
+
+    Returns
+    -------
+    dict
+        The error of each item that is refused by itself.
+    """
+    refused: dict[int, InputError] = {}
+
+    def search(start: int, stop: int) -> None:
+        if start == stop:
+            return
+        try:
+            attempt(start, stop)
+        except InputError as error:
+            if stop - start == 1:
+                refused[start] = error
+                return
+            middle = (start + stop) // 2
+            search(start, middle)
+            search(middle, stop)
+
+    search(0, n)
+    return refused
 
 
 def describe(bad: Sequence[BadRecord], n_records: int, what: str = "records are bad") -> str:

@@ -15,6 +15,7 @@ The first two must agree with each other, and all with the option. Words for uni
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import InputError
 from .length_units import positions_look_like
+from .read_notes import ReadNotes
 from .read_options import ReadOptions
 from .unit_words import (
     ANGSTROM_PER,
@@ -46,6 +48,14 @@ _UNIT_KEY = re.compile(r"^(?:(?P<before>.+?)[_ .:-]*units?|units?[_ .:-]+(?P<aft
 # Words under ``units`` that are about other quantities.
 _OTHER = re.compile(
     r"ev|mev|hartrees?|ha|rydbergs?|ry|kcal|kj|kcal/mol|kj/mol|k|kelvin|cm-1|fs|ps|amu|e|.*/.*"
+)
+
+
+# Programs that write positions in bohr mostly write dipoles in atomic units too.
+_MIXED = (
+    "dipole labels: positions are in bohr, and vectors without a unit were read in e*angstrom. "
+    'Perhaps they are in atomic units too: say dipole_unit="au" (--dipole-unit au), or '
+    '"e-angstrom" if they are not.'
 )
 
 
@@ -72,7 +82,7 @@ class DeclaredUnits:
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
         self.dipole_units: dict[str, None] = {}
-        self.length_units: dict[str, None] = {}
+        self._in_bohr = self._usual_vectors = False
 
     def dipole_factor(
         self, key: str, usual: str, why: str, values: Mapping[str, object], where: str
@@ -121,6 +131,13 @@ class DeclaredUnits:
             raise _contradiction("length_unit", option, declared, where)
         return Declaration(option, f"length_unit={option!r}")
 
+    def notes(self, numeric_keys: Mapping[str, str]) -> ReadNotes:
+        """Return what was assumed; `numeric_keys` come from `dipkit.data.label_hints`."""
+        if self._in_bohr and self._usual_vectors:
+            warnings.warn(_MIXED, stacklevel=4)
+        unit = next(iter(self.dipole_units)) if len(self.dipole_units) == 1 else None
+        return ReadNotes(tuple(self.assumed), unit, numeric_keys)
+
     def length_factor(
         self,
         numbers: NDArray[np.int64],
@@ -141,7 +158,7 @@ class DeclaredUnits:
             unit = positions_look_like(numbers, positions)
             reason = f"the bonds fit, and {reason} may be about other quantities"
         self.assumed[f"positions read in {unit}: {reason}."] = None
-        self.length_units[unit] = None
+        self._in_bohr |= unit == "bohr"
         return ANGSTROM_PER[unit]
 
     def _dipole_unit(
@@ -149,6 +166,7 @@ class DeclaredUnits:
     ) -> tuple[str, str]:
         option, declared = self.options.dipole_unit, self._declared(key, values, where)
         if option == "auto":
+            self._usual_vectors |= declared is None and usual == "e-angstrom"
             return declared if declared else (usual, why)
         if declared and declared.unit != option:
             raise _contradiction("dipole_unit", option, declared, where)
@@ -213,7 +231,7 @@ class DeclaredUnits:
             yield from _words(name, value, key, " of the file's metadata")
 
 
-def fixed_units(options: ReadOptions, what: str) -> list[str]:
+def fixed_units(options: ReadOptions, what: str) -> ReadNotes:
     """Return the note about a format whose units are fixed: debye and angstrom.
 
     Raises
@@ -229,7 +247,8 @@ def fixed_units(options: ReadOptions, what: str) -> list[str]:
             raise InputError(
                 f"{argument}={given!r}: {what} are in {fixed} by definition. Leave this out."
             )
-    return [f"dipoles in debye and positions in angstrom: {what} are defined so."]
+    note = f"dipoles in debye and positions in angstrom: {what} are defined so."
+    return ReadNotes((note,), "debye")
 
 
 @lru_cache(maxsize=4096)

@@ -22,12 +22,12 @@ from ..units import DEBYE_PER_E_ANGSTROM
 from .molecules import Molecules
 from .unit_words import DEBYE_PER, WRITTEN
 
-__all__ = ["Comparison", "compare_size", "warn_size"]
+__all__ = ["Comparison", "compare_size", "describe_size", "warn_size"]
 
 FloatArray = NDArray[np.float64]
 
 MOST_MOLECULES = 500
-FEWEST_MOLECULES = 3
+FEWEST_MOLECULES = 5
 # Rough dipoles below this say little about the size, debye.
 SMALL = 0.7
 # Pauling's electronegativities (CRC Handbook), by atomic number; other elements are left out.
@@ -94,6 +94,23 @@ def warn_size(molecules: Molecules, unit: str | None = None) -> None:
         f"{found.source} (median of {found.n_molecules} molecules). Perhaps they are in "
         f"{WRITTEN[likely]}: dipole_unit={likely!r} (--dipole-unit {likely}).",
         stacklevel=4,
+    )
+
+
+def describe_size(molecules: Molecules) -> str:
+    """Say in one sentence what a comparison of sizes shows, or how one can be made."""
+    found = compare_size(molecules)
+    if found is None:
+        return (
+            "the size of the dipoles was not checked: it takes at least "
+            f"{FEWEST_MOLECULES} neutral molecules. Hold one molecule against a known dipole "
+            "(water: 1.85 D), or against dipkit label --method gfn2."
+        )
+    outcome = "not that of another unit" if not found.certain else "perhaps another unit"
+    hint = "; reference charges would tell more" if found.source == _RULE.name else ""
+    return (
+        f"dipoles are {found.ratio:.2f} times what {found.source} (median of "
+        f"{found.n_molecules} molecules): {outcome}{hint}."
     )
 
 

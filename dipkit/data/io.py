@@ -26,9 +26,14 @@ Labels are looked for under these keys, the first one present counts:
   disagree are an error, see `dipkit.data.total_charge`;
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
+Keys such as ``dipole_au``, ``mu_D`` or ``dipole_eA`` are read too, in the unit at their end. A unit
+that the file declares is obeyed, and one that the user gives (``dipole_unit``, ``length_unit``)
+must not contradict it, see `dipkit.data.declared_units`. Positions are in angstrom unless declared.
+
 A key named by the user replaces the usual ones: under ``dipole_key`` one number is a magnitude
-in debye and three are a vector in e*angstrom. One number under ``dipole`` could be in either unit:
-it is an error unless the user names this key or the molecule has a magnitude under another key. A
+in debye and three are a vector in e*angstrom, if no unit is given. One number under ``dipole``
+could be in either unit: it is an error unless a unit is given, the user names this key or the
+molecule has a magnitude under another key. Sizes that are those of another unit are warned of. A
 key that is absent from a molecule means a missing label; NaN in a file is an error, and so is text.
 Words without a value in the comment of an XYZ frame are no keys. How each format is read is in
 `dipkit.data.formats`.
@@ -50,6 +55,7 @@ from ase import Atoms
 
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write
+from .dipole_size import warn_size
 from .formats import ase_files, npz
 from .formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
 from .formats.data_frames import (
@@ -114,7 +120,10 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     if said.labels_file is not None:
         # The key and the unit are those of the table.
         options |= {"labels_file": None, "dipole_key": UNREAD, "dipole_unit": "auto"}
-    return with_table(from_atoms(frames, **options), said)
+    molecules = with_table(from_atoms(frames, **options), said)
+    if said.labels_file is not None:
+        warn_size(molecules, molecules.notes.dipole_unit)
+    return molecules
 
 
 def _frames_of(x: Any) -> list[Any] | None:

@@ -157,11 +157,11 @@ def check_charges(
         allowed = max(CHARGE_SUM_TOLERANCE, rounding_of_sum(own))
         # A sum that is exactly as far off as rounding allows is accepted.
         if difference[index] > allowed * (1 + 1e-9):
+            advice = "" if what.startswith("baseline") else ", or leave them unread: --charges none"
             raise InputError(
                 f"{what}: the charges of {locate.molecule(index)} sum to {total[index]:.6g} e: "
                 f"expected its total charge {total_charge[index]:.6g} e within {allowed:.3g} e. "
-                "Correct the charges, set the total charge (--total-charge), or leave the charges "
-                "unread (--charges none)."
+                f"Correct the charges or set the total charge (--total-charge KEY|N){advice}."
             )
 
 

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from ..units import ANGSTROM_PER_BOHR
 
-__all__ = ["likely_length_unit", "nearest_ratio", "positions_look_like", "warn_lengths"]
+__all__ = ["likely_length_unit", "nearest_ratios", "positions_look_like", "warn_lengths"]
 
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 # Angstrom in one of each unit. Lengths in bohr that were multiplied once too often count too.
@@ -27,15 +27,17 @@ UNITS = {
     "pm": 0.01,
     "angstrom, already converted from bohr": 1 / ANGSTROM_PER_BOHR,
 }
-# A unit is named if the ratio, converted to it, is within this factor of 1: half the way to bohr.
-TOLERANCE = 1.25
+# A unit is named if the median, converted to it, is within a factor of 1.2 of 1, and eight of ten
+# ratios within a factor of 1.4 of the median (in molecules: 0.77 to 1.11).
+TOLERANCE, SPREAD = np.log(1.2), np.log(1.4)
+FEWEST_ATOMS = 3
 MAX_ATOMS = 20_000
 
 
-def nearest_ratio(
+def nearest_ratios(
     numbers: NDArray[np.int64], positions: NDArray[np.float64], offsets: NDArray[np.int64]
-) -> float:
-    """Return the median of nearest distances over sums of covalent radii; NaN where unknown.
+) -> NDArray[np.float64]:
+    """Return nearest distances over sums of covalent radii, of atoms that may have a bond.
 
     Parameters
     ----------
@@ -57,39 +59,44 @@ def nearest_ratio(
         ratio = distance[:, 1] / (radii + radii[neighbour[:, 1] % len(part)])
         ratios.append(ratio[~np.isin(atoms, NOBLE_GASES)])
         n_seen += stop - start
-    found = np.concatenate(ratios) if ratios else np.zeros(0)
-    return float(np.median(found)) if len(found) else np.nan
+    return np.concatenate(ratios) if ratios else np.zeros(0)
 
 
-def likely_length_unit(ratio: float) -> str | None:
-    """Return the unit that would explain this ratio; None where angstrom does, or nothing.
+def likely_length_unit(ratios: NDArray[np.float64]) -> str | None:
+    """Return the unit that would explain these ratios; None where angstrom does, or nothing.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from dipkit.data.length_units import likely_length_unit
-    >>> [likely_length_unit(ratio) for ratio in (1.0, 1.9, 0.1)]
+    >>> [likely_length_unit(np.full(5, ratio)) for ratio in (1.0, 1.9, 0.1)]
     [None, 'bohr', 'nm']
     """
-    if not ratio > 0:
+    if len(ratios) < FEWEST_ATOMS:
         return None
-    near = {unit: abs(np.log(ratio * factor)) for unit, factor in UNITS.items()}
+    logs = np.log(ratios)
+    low, middle, high = np.quantile(logs, [0.1, 0.5, 0.9])
+    near = {unit: abs(middle + np.log(factor)) for unit, factor in UNITS.items()}
     unit = min(near, key=near.__getitem__)
-    return unit if near[unit] < np.log(TOLERANCE) else None
+    # Bonds are alike in all molecules: distances that spread widely are of another kind.
+    alike = high - middle < SPREAD and middle - low < SPREAD
+    return unit if near[unit] < TOLERANCE and alike else None
 
 
 def positions_look_like(numbers: NDArray[np.int64], positions: NDArray[np.float64]) -> str:
     """Return "bohr" or "angstrom", whichever gives the bonds of one molecule."""
-    ratio = nearest_ratio(numbers, positions, np.array([0, len(numbers)]))
-    # Half the way between the two, as a ratio; NaN gives angstrom.
-    return "bohr" if ratio * np.sqrt(ANGSTROM_PER_BOHR) > 1 else "angstrom"
+    ratios = nearest_ratios(numbers, positions, np.array([0, len(numbers)]))
+    # Half the way between the two, as a ratio.
+    bohr = len(ratios) and float(np.median(ratios)) * np.sqrt(ANGSTROM_PER_BOHR) > 1
+    return "bohr" if bohr else "angstrom"
 
 
 def warn_lengths(
     numbers: NDArray[np.int64], positions: NDArray[np.float64], offsets: NDArray[np.int64]
 ) -> None:
     """Warn where the nearest distances are not those of molecules in angstrom."""
-    ratio = nearest_ratio(numbers, positions, offsets)
-    unit = likely_length_unit(ratio)
+    ratios = nearest_ratios(numbers, positions, offsets)
+    unit = likely_length_unit(ratios)
     if unit is None:
         return
     if unit == "bohr":
@@ -99,7 +106,7 @@ def warn_lengths(
     else:
         advice = "leave out length_unit (--length-unit)"
     warnings.warn(
-        f"positions: the nearest atoms are {ratio:.3g} times as far apart as bonds are in angstrom "
-        f"(median). Perhaps they are in {unit}: {advice}.",
+        f"positions: the nearest atoms are {np.median(ratios):.3g} times as far apart as bonds are "
+        f"in angstrom (median). Perhaps they are in {unit}: {advice}.",
         stacklevel=4,
     )

@@ -6,7 +6,8 @@ Formats, keys and units are listed in `dipkit.data.io`, which offers these funct
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Unpack
@@ -20,8 +21,8 @@ from .formats.label_join import add_table
 from .formats.label_table import LabelTable, read_label_table
 from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
 from .molecules import Molecules
-from .read_notes import ReadNotes
 from .read_options import ReadKeywords, ReadOptions
+from .unit_checks import warn_of_units
 
 __all__ = ["read", "read_parts", "with_table"]
 
@@ -102,6 +103,7 @@ def _read_checked(path: PathLike, options: ReadOptions) -> Molecules:
         molecules = _read_file(file, options)
     if not len(molecules):
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    warn_of_units(molecules)
     return molecules
 
 
@@ -146,12 +148,13 @@ def read_parts(
         with _naming(file):
             part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
             molecules = part.molecules(may_be_empty=True)
+        if not n_good and len(molecules):
+            warn_of_units(molecules)
         start = part.next_index
         present |= part.present
         n_good += len(molecules)
         all_bad += molecules.notes.bad
-        if n_good:
-            yield molecules
+        yield molecules
     if not start:
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
     if not n_good:
@@ -169,7 +172,7 @@ def _parts_of(molecules: Molecules, n_molecules: int) -> Iterator[Molecules]:
         first = rows[start] if start else 0
         end = rows[stop] if stop < len(rows) else n_records
         bad = tuple(one for one in notes.bad if first <= one.row < end)
-        yield molecules[start:stop].with_notes(ReadNotes(notes.assumed, bad))
+        yield molecules[start:stop].with_notes(replace(notes, bad=bad))
 
 
 def _read_file(file: Path, options: ReadOptions) -> Molecules:
@@ -178,7 +181,8 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
         return with_table(array_reader(file, options.for_geometries), options)
     table = _table(options)
     reader = EntryReader(options, metadata=metadata_of(file))
-    reader.add_entries(read_entries(file, reader.context))
+    with closing(read_entries(file, reader.context)) as entries:
+        reader.add_entries(entries)
     if holds_many_files(file):
         reader.sort()
     if table is not None:

@@ -116,8 +116,8 @@ class ReadOptions:
     def about_labels(self) -> list[str]:
         """Arguments that say how a file is to be understood, and were given."""
         usual = ReadOptions()
-        names = ("dipole_key", "charges_key", "labels_file")
-        names += ("dipole_unit", "length_unit", "total_charge")
+        keys = ("dipole_key", "charges_key", "labels_file")
+        names = (*keys, "dipole_unit", "length_unit", "total_charge")
         return [name for name in names if getattr(self, name) != getattr(usual, name)]
 
     def check_found(self, found: Iterable[str], present: Iterable[str]) -> None:

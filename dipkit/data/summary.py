@@ -7,13 +7,14 @@ Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e. T
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .elements import chemical_symbols
+from .label_hints import hint
 from .odd_electrons import has_odd_electrons
 from .read_notes import ReadNotes
 
@@ -48,10 +49,16 @@ class Summary:
     """Molecules with an odd number of electrons: radicals, or ions whose charge is missing."""
     assumed: tuple[str, ...] = ()
     """What the reader assumed, such as units that the file does not name."""
+    numeric_keys: dict[str, str] = field(default_factory=dict)
+    """What numbers stand under each key; empty where all labels were found."""
+    hints: tuple[str, ...] = ()
+    """Likely keys of labels that were not found."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
+        """Return plain values, ready for JSON; hints are left out where there are none."""
+        values = asdict(self)
+        optional = ("numeric_keys", "hints")
+        return {name: v for name, v in values.items() if v or name not in optional}
 
     def one_line(self) -> str:
         """Describe in a few words."""
@@ -151,7 +158,18 @@ def summarise(molecules: Labelled) -> Summary:
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
         n_odd_electrons=int(has_odd_electrons(molecules).sum()),
         assumed=molecules.notes.assumed,
+        **_hints(molecules),
     )
+
+
+def _hints(molecules: Labelled) -> dict[str, Any]:
+    """Propose keys of labels that no molecule has."""
+    numeric = molecules.notes.numeric_keys
+    missing = {"dipole": molecules.has_magnitude, "charges": molecules.has_charges}
+    found = [hint(kind, numeric) for kind, has in missing.items() if not has.any()]
+    hints = tuple(text for text in found if text)
+    shown = hints or not molecules.has_magnitude.any()
+    return {"numeric_keys": dict(numeric) if shown else {}, "hints": hints}
 
 
 def _range(known: NDArray[np.float64]) -> tuple[float, float, float] | None:

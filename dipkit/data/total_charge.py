@@ -46,6 +46,8 @@ def same_key(key: str) -> str:
     return re.sub(r"[\W_]+", "_", key.casefold()).strip("_")
 
 
+_SEPARATORS = re.compile(r"[|,;\s]+")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _USUAL = frozenset(same_key(key) for key in TOTAL_CHARGE_KEYS)
 
 
@@ -216,12 +218,20 @@ def _is_said(key: str, value: Any) -> bool:
     """Whether a place holds anything; texts may be blank, and q may be charges of the atoms."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return False
-    return same_key(key) != "q" or np.size(value) == 1
+    return same_key(key) != "q" or np.size(_split(value)) == 1
+
+
+def _split(value: Any) -> Any:
+    """Split a text of several numbers, such as charges of the atoms in an SD record."""
+    fields = (
+        [field for field in _SEPARATORS.split(value) if field] if isinstance(value, str) else []
+    )
+    return fields if len(fields) > 1 and all(map(_NUMBER.fullmatch, fields)) else value
 
 
 def _whole_number(key: str, value: Any, where: str) -> float:
     try:
-        array = np.asarray(value)
+        array = np.asarray(_split(value))
         number = array.astype(np.float64) if array.dtype.kind != "b" else None
     except (TypeError, ValueError):
         number = None

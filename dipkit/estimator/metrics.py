@@ -290,7 +290,7 @@ def _where_labelled(
     """Molecules with a magnitude, molecules with a vector, atoms with a charge."""
     known = molecules.has_magnitude
     if not known.any():
-        raise missing_labels_error("dipole", molecules.source_keys)
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
     return known, molecules.has_vector, molecules.has_charges[molecules.molecule_index]
 
 

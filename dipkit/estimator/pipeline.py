@@ -142,6 +142,7 @@ def predict_all(
         bare,
         estimator.elements_,
         lambda index: _predict(model, molecules[index], bare[index], return_std),
+        return_std,
     )
 
 

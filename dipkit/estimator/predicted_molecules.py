@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.bad_records import BadRecord
+from ..data.bad_records import BadRecord, find_refused
 from ..data.elements import chemical_symbols
 from ..data.molecules import Molecules
-from ..exceptions import InputError
 from ..learning.multipoles import quadrupoles_of_atoms
 
 __all__ = ["Prediction", "predict_usable"]
@@ -91,7 +90,10 @@ class Prediction:
 
 
 def predict_usable(
-    molecules: Molecules, elements: IntArray, predict: Callable[[IntArray], Prediction]
+    molecules: Molecules,
+    elements: IntArray,
+    predict: Callable[[IntArray], Prediction],
+    with_std: bool = False,
 ) -> Prediction:
     """Predict all molecules that a model can predict; the others get NaN and a reason.
 
@@ -103,6 +105,8 @@ def predict_usable(
         Atomic numbers that the model knows.
     predict : callable
         Predicts the molecules of an index array, or raises `InputError`.
+    with_std : bool, default=False
+        Whether it gives standard deviations.
 
     Returns
     -------
@@ -115,10 +119,9 @@ def predict_usable(
         molecules,
         np.full(molecules.n_atoms, np.nan),
         np.full((len(molecules), 3), np.nan),
+        std=np.full(len(molecules), np.nan) if with_std else None,
         failures=failures,
     )
-    if any(part.std is not None for _, part in parts):
-        result = replace(result, std=np.full(len(molecules), np.nan))
     if any(part.atomic_dipoles is not None for _, part in parts):
         result = replace(result, atomic_dipoles=np.full((molecules.n_atoms, 3), np.nan))
     for index, part in parts:
@@ -148,14 +151,11 @@ def _predict_parts(
     index: IntArray, predict: Callable[[IntArray], Prediction], failures: dict[int, str]
 ) -> list[tuple[IntArray, Prediction]]:
     """Predict these molecules, in halves where one of them cannot be predicted."""
-    if not len(index):
-        return []
-    try:
-        return [(index, predict(index))]
-    except InputError as error:
-        if len(index) == 1:
-            failures[int(index[0])] = str(error)
-            return []
-    middle = len(index) // 2
-    left = _predict_parts(index[:middle], predict, failures)
-    return left + _predict_parts(index[middle:], predict, failures)
+    parts: list[tuple[IntArray, Prediction]] = []
+
+    def attempt(start: int, stop: int) -> None:
+        parts.append((index[start:stop], predict(index[start:stop])))
+
+    for place, error in find_refused(len(index), attempt).items():
+        failures[int(index[place])] = str(error)
+    return parts

@@ -94,6 +94,7 @@ tricky_names = st.one_of(
 )
 
 
+@pytest.mark.filterwarnings("ignore:positions")  # random geometries have no bonds
 @pytest.mark.parametrize("suffix", [".xyz", ".db", ".json", ".npz"])
 @given(names=st.lists(tricky_names, min_size=1, max_size=3), seed=st.integers(0, 2**31))
 @settings(

@@ -154,7 +154,7 @@ def test_a_molfile_needs_no_end_mark(tmp_path: Path) -> None:
         (record().replace("  3  2  0", "  0  0  0"), "numbers of atoms and bonds"),
         (record().replace(" O  ", " Q  "), "line 5: 'Q' is no element"),
         (record().replace("0.7572", "0.7x72", 1), "x, y, z and symbol"),
-        (record(items={"mu": "1.0 2.0 2.0"}), "<mu> holds 3 numbers: expected a magnitude"),
+        (record(items={"mu": "1.0 2.0 2.0"}), "'mu' holds 3 numbers: expected 1, a magnitude"),
         (record(items={"mu": "nan"}), "<mu> holds 1 numbers: expected 1 or 3 or 4, finite"),
         (record(items={"mu": "large"}), "<mu> holds 'large'"),
         (record(items=QMUGS | {"DFT:DIPOLE": "1|0|0|2"}), "fourth number"),

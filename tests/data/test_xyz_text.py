@@ -60,7 +60,9 @@ def test_entries_among_words_count(tmp_path: Path, words: str) -> None:
 def test_text_under_a_key_of_labels_is_an_error(tmp_path: Path, entry: str) -> None:
     file = tmp_path / "water.xyz"
     file.write_text(f"3\n{entry}\n{WATER}")
-    with pytest.raises(InputError, match=rf"water.xyz: molecule 0 .*'{entry.split('=')[0]}' holds"):
+    with pytest.raises(
+        InputError, match=rf"water.xyz, line 1: molecule 0 .*'{entry.split('=')[0]}' holds"
+    ):
         read(file)
 
 

@@ -30,4 +30,12 @@ def info(
     # A file with the name of a model counts as a model even if it is cut: the error then names
     # the right format.
     about = read_metadata(file) if is_model(file) or file.suffix == ".dipkit" else None
-    show(about or read_molecules(file, reading).summary().as_dict(), as_json)
+    show(about or _about_molecules(file, reading), as_json)
+
+
+def _about_molecules(file: Path, reading: Reading) -> dict[str, object]:
+    from ...data.dipole_size import describe_size
+
+    molecules = read_molecules(file, reading)
+    about = molecules.summary().as_dict()
+    return about | ({"size_check": describe_size(molecules)} if about["n_magnitudes"] else {})

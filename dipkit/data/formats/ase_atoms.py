@@ -21,6 +21,7 @@ from ...exceptions import FileFormatError, InputError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..bad_records import BadRecord, warn_left_out
 from ..declared_units import DeclaredUnits
+from ..label_hints import NumericKeys
 from ..label_keys import (
     MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
@@ -30,6 +31,7 @@ from ..label_keys import (
 from ..molecules import Molecules
 from ..read_options import ReadKeywords, ReadOptions
 from ..total_charge import INITIAL, TotalCharges
+from ..unit_checks import warn_of_units
 from .atom_charges import AtomCharges
 from .boxes import check_box
 from .dipole_labels import read_dipole, usual_keys
@@ -37,6 +39,8 @@ from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
+# Molecules whose keys are looked at for hints: a file has the same keys all through.
+_MOST_LOOKED_AT = 50
 _BASELINE_CHARGES = "baseline_charges"
 
 FloatArray = NDArray[np.float64]
@@ -74,6 +78,7 @@ class AtomsReader:
         self.total_charges = total_charges or TotalCharges(options)
         self.charges = AtomCharges(options, _numbers)
         self.units = DeclaredUnits(options, metadata)
+        self.numeric = NumericKeys.empty()
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
@@ -96,7 +101,7 @@ class AtomsReader:
         if multiplicity is not None and not isinstance(multiplicity, bool | np.bool_):
             record.multiplicity = float(_numbers(multiplicity, (1,), "multiplicity", where)[0])
         if self.options.read_dipole:
-            record.magnitude, record.vector = self._dipole(values, where)
+            record.magnitude, record.vector = self._dipole(values, len(atoms), where)
         if self.options.read_charges:
             record.charges = self.charges.find(values, atoms.numbers, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
@@ -131,10 +136,9 @@ class AtomsReader:
         warn_mixed_schemes(self.schemes)
         sentences = [] if self.is_part else self.total_charges.sentences(self.present)
         self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
-        assumed = self.units.assumed | self.assumed
-        return assemble(
-            self.records, self.present, assumed, self.options.skip_invalid, self.bad, may_be_empty
-        )
+        notes = self.units.notes(self.numeric.result()).also(self.assumed)
+        skip = self.options.skip_invalid
+        return assemble(self.records, self.present, notes, skip, self.bad, may_be_empty)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
@@ -143,16 +147,18 @@ class AtomsReader:
         # ASE makes a word of a comment, without a value, true.
         values = {str(k): v for k, v in values.items() if v is not None and not _is_word(v)}
         self.present |= dict.fromkeys(values)
+        if len(self.records) < _MOST_LOOKED_AT:
+            self.numeric.see(values, len(atoms))
         self.found |= set(self.options.named.values()) & set(values)
         return values
 
     def _dipole(
-        self, values: Mapping[str, Any], where: str
+        self, values: Mapping[str, Any], n_atoms: int, where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
         named = self.options.dipole_key
         keys = [key for key in (named,) if key in values] if named else usual_keys(values)
-        numbers = {key: _dipole_numbers(values[key], key, where) for key in keys}
+        numbers = {key: _dipole_numbers(values[key], key, n_atoms, where) for key in keys}
         return read_dipole(self.units, numbers, values, where, named)
 
     def _positions(self, atoms: Atoms, values: Mapping[str, Any], where: str) -> FloatArray:
@@ -195,6 +201,7 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
             reader.reject(error)
     molecules = reader.molecules()
     warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
+    warn_of_units(molecules)
     return molecules
 
 
@@ -302,9 +309,16 @@ def _current_results(atoms: Atoms) -> dict[str, Any]:
     return dict(results)
 
 
-def _dipole_numbers(value: Any, key: str, where: str) -> FloatArray:
+def _dipole_numbers(value: Any, key: str, n_atoms: int, where: str) -> FloatArray:
     """One number is a magnitude, three are a vector."""
-    return _numbers(value, (3,) if np.size(value) == 3 else (1,), key, where)
+    size = np.size(value)
+    if size == 3 * n_atoms and size > 3:
+        raise InputError(
+            f"{where}: {key!r} holds {size} numbers, 3 for each atom: dipoles of atoms, not the "
+            "dipole of the molecule, which is needed. Name another key, or leave this one unread: "
+            "dipole_key='none' (--dipole none)."
+        )
+    return _numbers(value, (3,) if size == 3 else (1,), key, where)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:

@@ -38,7 +38,7 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
     present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
     options.check_found(present, present)
-    assumed = fixed_units(options, "the CSV files of CHAMPS")
+    notes = fixed_units(options, "the CSV files of CHAMPS")
     records = _structures(folder / STRUCTURES)
     if options.read_dipole and DIPOLES in labels:
         for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
@@ -49,8 +49,8 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     charges = TotalCharges(options)
     for name, record in records.items():
         record.total_charge = charges.find({}, name)
-    assumed += charges.sentences(present)
-    return assemble(list(records.values()), present, assumed, options.skip_invalid)
+    notes = notes.also(charges.sentences(present))
+    return assemble(list(records.values()), present, notes, options.skip_invalid)
 
 
 def _structures(path: Path) -> dict[str, Record]:

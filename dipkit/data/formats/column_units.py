@@ -1,7 +1,7 @@
 """Units in the names of columns: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``.
 
 A unit is a word behind the name, after an underscore or a blank, or in brackets. A word in brackets
-that is no known unit is an error, because it would otherwise be ignored. Factors are in debye.
+that is no known unit is an error, because it would otherwise be ignored.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def _base(name: str) -> str:
     return re.sub(r"[\s_]+", "_", name.strip().lower()).strip("_")
 
 
-def debye_in(
+def unit_of(
     path: Path,
     column: str,
     unit: str | None,
     options: ReadOptions,
     usual: str | None,
     notes: list[str],
-) -> float:
-    """Return debye in one unit of a column.
+) -> str:
+    """Return the unit of a column, one of those of `ReadOptions.dipole_unit`.
 
     Parameters
     ----------
@@ -85,4 +85,4 @@ def debye_in(
         )
     reason = "as the column says" if unit else "as given" if asked else "as no unit is named"
     notes.append(f"dipoles read in {WRITTEN[chosen]}: {reason} ({path}, {column}).")
-    return DEBYE_PER[chosen]
+    return chosen

@@ -6,13 +6,13 @@ records and collects the keys that occur.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ase import Atoms
 
 from ...exceptions import InputError
-from ..declared_units import DeclaredUnits
+from ..declared_units import DeclaredUnits, fixed_units
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
 from .records import Record
@@ -25,6 +25,13 @@ class Context:
     options: ReadOptions
     total_charges: TotalCharges
     units: DeclaredUnits
+
+    def fixed_units(self, what: str) -> tuple[str, ...]:
+        """Return the note about files of fixed units; refuse another unit of the user."""
+        notes = fixed_units(self.options, what)
+        if notes.dipole_unit is not None:
+            self.units.dipole_units[notes.dipole_unit] = None
+        return notes.assumed
 
 
 @dataclass(slots=True)
@@ -41,6 +48,8 @@ class Entry:
     """Name of a molecule that has no title."""
     keys: tuple[str, ...] = ()
     """Keys of the labels of a record, found in the file."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    """What stands under the keys of a record, where it may be proposed as a label."""
     notes: tuple[str, ...] = ()
     """Sentences about what was assumed or left unread."""
     order: int | None = None

@@ -42,7 +42,8 @@ class EntryReader(AtomsReader):
         metadata: Mapping[str, object] | None = None,
         shared: Context | None = None,
     ) -> None:
-        super().__init__(options.for_geometries, first, shared and shared.total_charges, metadata)
+        totals = shared.total_charges if shared else None
+        super().__init__(options.for_geometries, first, totals, metadata)
         self.units = shared.units if shared else self.units
         self.context = Context(self.options, self.total_charges, self.units)
         self.orders: list[int | None] = []
@@ -80,6 +81,7 @@ class EntryReader(AtomsReader):
         if not _is_meant(options.charges_key, options.read_charges, entry):
             record.charges = None
         record.index = self.next_index
+        self.numeric.see(entry.values, len(record.numbers))
         self.records.append(record)
 
     def sort(self) -> None:
@@ -101,6 +103,7 @@ class EntryReader(AtomsReader):
         self.present |= dict.fromkeys(table.columns)
         self.found |= set(self.options.named.values()) & set(table.columns)
         self.assumed |= dict.fromkeys(table.notes)
+        self.units.dipole_units = dict.fromkeys(table.units)
 
     @property
     def has_dipoles(self) -> bool:

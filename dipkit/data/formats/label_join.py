@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from ...exceptions import InputError
 from ..molecules import Molecules
-from ..read_notes import ReadNotes
 from .label_table import LabelTable, Row
 from .names import file_stem
 from .records import Record
@@ -103,7 +103,10 @@ def add_table(table: LabelTable, molecules: Molecules) -> Molecules:
         dipole_vector=[
             missing if row is None or row.vector is None else row.vector for row in rows
         ],
-        notes=ReadNotes.join([molecules.notes, ReadNotes(table.notes)]),
+        notes=replace(
+            molecules.notes.also(table.notes),
+            dipole_unit=table.units[0] if len(table.units) == 1 else None,
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
 from ..read_options import ReadOptions
-from .column_units import debye_in, split_unit
+from ..unit_words import DEBYE_PER
+from .column_units import split_unit, unit_of
 from .records import finite_number
 from .text_sources import file_source
 
@@ -67,19 +69,21 @@ class LabelTable:
     path: Path
     rows: tuple[Row, ...]
     columns: tuple[str, ...]
+    units: tuple[str, ...]
+    """Of the dipoles; several where a vector and a magnitude differ."""
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Places of the columns that are read, and debye in one unit of each dipole."""
+    """Places of the columns that are read, and units of the dipoles."""
 
     name: int
     magnitude: int | None
     vector: tuple[int, ...]
     charge: int | None
-    magnitude_factor: float
-    vector_factor: float
+    units: dict[str, str]
+    """Of the magnitude and of the vector, where they are there."""
 
 
 def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
@@ -100,8 +104,9 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
     InputError
         If the columns of the name or of the dipole are not found, or a unit is unknown or missing.
     """
-    header, lines, decimal = _open(path)
-    rows = list(lines)
+    with closing(file_source(path).lines()) as lines:
+        header, left, decimal = _open(path, lines)
+        rows = list(left)
     if not rows:
         raise FileFormatError(f"{path}: no rows below the names of the columns.")
     columns, notes = _find_columns(path, header, [fields for _, fields in rows], options)
@@ -110,12 +115,14 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
     if unread:
         notes.append(f"{path}: columns left unread: {', '.join(unread)}.")
     read = (_row(f"{path}, line {n}", fields, columns, decimal) for n, fields in rows)
-    return LabelTable(path, tuple(read), tuple(header), tuple(notes))
+    units = tuple(dict.fromkeys(columns.units.values()))
+    return LabelTable(path, tuple(read), tuple(header), units, tuple(notes))
 
 
-def _open(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]], Callable[[str], str]]:
+def _open(
+    path: Path, lines: Iterator[str]
+) -> tuple[list[str], Iterator[tuple[int, list[str]]], Callable[[str], str]]:
     """Return the names of the columns, the rows with their lines, and how a number is written."""
-    lines = file_source(path).lines()
     first = next(lines, "")
     delimiter = max(_DELIMITERS, key=first.count)
     if delimiter not in first:
@@ -175,19 +182,19 @@ def _find_columns(
     if len(vector_units) > 1:
         raise InputError(f"{path}: the columns of the vector have different units in their names.")
     notes: list[str] = []
-    factor = 1.0
+    units: dict[str, str] = {}
     if magnitude is not None:
-        factor = debye_in(path, header[magnitude], magnitude_unit, options, "debye", notes)
-    vector_factor = 1.0
+        name = header[magnitude]
+        units["magnitude"] = unit_of(path, name, magnitude_unit, options, "debye", notes)
     if vector:
         # Beside a magnitude the vector is in its unit; that their sizes agree is checked in rows.
         unit = next(iter(vector_units)) or (magnitude_unit if magnitude is not None else None)
         usual = None if magnitude is None else "debye"
         names = ", ".join(header[place] for place in vector)
-        vector_factor = debye_in(path, names, unit, options, usual, notes)
+        units["vector"] = unit_of(path, names, unit, options, usual, notes)
     charge = _one(path, header, [p for base in CHARGE_COLUMNS for p in by_base.get(base, [])])
-    name = _name_column(path, header, rows, {magnitude, charge, *vector})
-    return _Columns(name, magnitude, vector, charge, factor, vector_factor), notes
+    place = _name_column(path, header, rows, {magnitude, charge, *vector})
+    return _Columns(place, magnitude, vector, charge, units), notes
 
 
 def _dipole_columns(
@@ -221,10 +228,10 @@ def _dipole_columns(
 
 def _one(path: Path, header: list[str], places: list[int]) -> int | None:
     if len(places) > 1:
-        names = ", ".join(header[place] for place in places)
+        names = ", ".join(header[place] for place in sorted(places))
         raise InputError(
-            f"{path}: several columns may be meant: {names}. Name the one of the dipole with "
-            "--dipole COLUMN (dipole_key= in Python), or rename the others."
+            f"{path}: several columns may be meant: {names}. Rename the others; the column of the "
+            "dipole can also be named: --dipole COLUMN (dipole_key= in Python)."
         )
     return places[0] if places else None
 
@@ -258,9 +265,9 @@ def _row(where: str, fields: list[str], columns: _Columns, decimal: Callable[[st
         raise FileFormatError(f"{where}: the name of the molecule is missing.")
     row = Row(name, where)
     if columns.magnitude is not None and (found := numbers([columns.magnitude])):
-        row = replace(row, magnitude=found[0] * columns.magnitude_factor)
+        row = replace(row, magnitude=found[0] * DEBYE_PER[columns.units["magnitude"]])
     if columns.vector and (found := numbers(columns.vector)):
-        row = replace(row, vector=np.array(found) * columns.vector_factor)
+        row = replace(row, vector=np.array(found) * DEBYE_PER[columns.units["vector"]])
     if columns.charge is not None and (found := numbers([columns.charge])):
         row = replace(row, total_charge=found[0])
     _check_row(row)

@@ -8,7 +8,8 @@ the same molecules often lie there twice. Formats of arrays (``.npz``, CHAMPS) a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from ase import Atoms
@@ -53,7 +54,7 @@ def metadata_of(path: Path) -> dict[str, object]:
     return ase_files.read_metadata(path) if path.suffix.lower() in _DATABASES else {}
 
 
-def read_entries(path: Path, context: Context) -> Iterator[Entry]:
+def read_entries(path: Path, context: Context) -> Generator[Entry, None, None]:
     """Yield the molecules of a file, a folder or an archive.
 
     Raises
@@ -64,14 +65,15 @@ def read_entries(path: Path, context: Context) -> Iterator[Entry]:
     """
     suffix = content_suffix(path.name)
     if path.is_dir():
-        return _folder(path, context)
-    if is_archive(path):
-        return _archive(path, context)
-    if suffix in _DATABASES:
-        return _frames(ase_files.read_database(path), path)
-    if suffix == _TRAJECTORY:
-        return _frames(ase_files.read_trajectory(path), path)
-    return _text(file_source(path), context)
+        yield from _folder(path, context)
+    elif is_archive(path):
+        yield from _archive(path, context)
+    elif suffix in _DATABASES:
+        yield from _frames(ase_files.read_database(path), path)
+    elif suffix == _TRAJECTORY:
+        yield from _frames(ase_files.read_trajectory(path), path)
+    else:
+        yield from _text(file_source(path), context)
 
 
 def _text(source: TextSource, context: Context) -> Iterator[Entry]:
@@ -84,7 +86,8 @@ def _text(source: TextSource, context: Context) -> Iterator[Entry]:
 
 
 def _output(source: TextSource, context: Context) -> Iterator[Entry]:
-    lines = list(source.lines())
+    # Comments and paths in outputs may have any encoding; what is read is ASCII.
+    lines = list(source.lines(errors="replace"))
     record, notes = program_outputs.parse_output(lines, source.where, source.stem, context)
     keys = program_outputs.PRESENT
     yield Entry(record, source.where, source.stem, source.stem, keys=keys, notes=tuple(notes))
@@ -119,7 +122,8 @@ def _folder(folder: Path, context: Context) -> Iterator[Entry]:
 
 def _is_output(source: TextSource) -> bool:
     try:
-        return program_outputs.is_readable(source.lines())
+        with closing(source.lines(errors="replace")) as lines:
+            return program_outputs.is_readable(lines)
     except FileFormatError:
         return False
 

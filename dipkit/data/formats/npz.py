@@ -41,6 +41,7 @@ from ...exceptions import FileFormatError, InputError
 from ...support.files import atomic_write
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..declared_units import DeclaredUnits
+from ..label_hints import ATOMS, ATOMS_BY_3, ONE, OTHER, THREE
 from ..label_keys import (
     CHARGES_KEYS,
     MULTIPLICITY_KEYS,
@@ -50,11 +51,11 @@ from ..label_keys import (
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from ..read_notes import ReadNotes
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
 from .dipole_labels import usual_keys, usual_unit
 from .names import with_names
+from .usable_arrays import molecules_of_arrays
 
 _GEOMETRY = ("natoms", "numbers", "positions")
 
@@ -77,19 +78,18 @@ def read_npz(path: Path, options: ReadOptions) -> Molecules:
     total_charge = totals.find_all(arrays, len(arrays["natoms"]))
     offsets = _offsets(arrays["natoms"])
     labels = _labels(arrays, options, units)
-    return Molecules(
-        numbers=arrays["numbers"],
-        positions=_positions(arrays, offsets, units),
-        offsets=offsets,
-        names=_names(arrays, path),
-        total_charge=total_charge,
-        multiplicity=_first(arrays, MULTIPLICITY_KEYS),
-        baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
-        baseline_charges=arrays.get("baseline_charges"),
-        source_keys=source_keys,
-        notes=ReadNotes((*units.assumed, *totals.sentences(source_keys))),
-        **labels,
-    )
+    fields = labels | {
+        "numbers": arrays["numbers"],
+        "positions": _positions(arrays, offsets, units),
+        "names": _names(arrays, path),
+        "total_charge": total_charge,
+        "multiplicity": _first(arrays, MULTIPLICITY_KEYS),
+        "baseline_dipole": _in_debye(arrays.get("baseline_dipole")),
+        "baseline_charges": arrays.get("baseline_charges"),
+        "source_keys": source_keys,
+    }
+    notes = units.notes(_numeric_keys(arrays)).also(totals.sentences(source_keys))
+    return molecules_of_arrays(fields, offsets, notes, options.skip_invalid)
 
 
 def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None = None) -> None:
@@ -141,6 +141,17 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             f"{path}: not a readable npz file: {error}. It may be cut, of another format, or "
             "hold pickled objects, which are not read."
         ) from error
+
+
+def _numeric_keys(arrays: Arrays) -> dict[str, str]:
+    """Return what stands under each array for one molecule or atom."""
+    n, n_atoms = len(arrays["natoms"]), len(arrays["numbers"])
+    shapes = {(n,): ONE, (n, 1): ONE, (n, 3): THREE, (n_atoms,): ATOMS, (n_atoms, 3): ATOMS_BY_3}
+    return {
+        key: shapes.get(values.shape, OTHER)
+        for key, values in arrays.items()
+        if key not in _GEOMETRY and values.dtype.kind in "fiu"
+    }
 
 
 def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:

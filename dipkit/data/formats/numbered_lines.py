@@ -60,7 +60,7 @@ class NumberedLines:
 
     def take_many(self, count: int) -> list[str]:
         """Take some lines; fewer where the text ends."""
-        lines = list[str]()
+        lines: list[str] = []
         while len(lines) < count and (line := self.take()):
             lines.append(line)
         return lines

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
 from ...units import ANGSTROM_PER_BOHR, DEBYE_PER_E_ANGSTROM
-from ..declared_units import fixed_units
 from ..elements import atomic_masses, read_element
 from .entries import Context
 from .records import Record, finite_number
@@ -145,7 +144,7 @@ def parse_output(
         )
     if not found.numbers:
         raise FileFormatError(f"{where}: this output of {program} holds no geometry.")
-    notes = fixed_units(context.options, f"outputs of {program}")
+    notes = list(context.fixed_units(f"outputs of {program}"))
     printed = {} if found.total_charge is None else {"charge": found.total_charge}
     total_charge = context.total_charges.find(printed, where)
     record = Record(found.numbers, found.positions, name, total_charge)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
-from ..bad_records import BadRecord, describe, refuse
+from ..bad_records import BadRecord, describe, find_refused, refuse
 from ..dipole_origin import warn_origin
 from ..molecules import Molecules
 from ..read_notes import NO_NOTES, ReadNotes
@@ -61,7 +61,7 @@ def finite_number(field: str, where: str) -> float:
 def assemble(
     records: Sequence[Record],
     source_keys: Iterable[str],
-    assumed: Iterable[str] = (),
+    notes: ReadNotes = NO_NOTES,
     skip_invalid: bool = False,
     unread: Sequence[BadRecord] = (),
     may_be_empty: bool = False,
@@ -73,8 +73,7 @@ def assemble(
     records : sequence of Record
     source_keys : iterable of str
         Keys found in the files.
-    assumed : iterable of str, default=()
-        Sentences for `ReadNotes`.
+    notes : ReadNotes, default=NO_NOTES
     skip_invalid : bool, default=False
         Leave out bad records; `ReadNotes` then names them. Else they are an error.
     unread : sequence of BadRecord, default=()
@@ -87,9 +86,9 @@ def assemble(
     FileFormatError, InputError
         If a record is bad and `skip_invalid` is not set, or all of them are.
     """
-    n_records, keys, assumed = len(records) + len(unread), list(source_keys), list(assumed)
+    n_records, keys = len(records) + len(unread), list(source_keys)
     try:
-        molecules = _assemble(records, keys, ReadNotes(tuple(assumed), tuple(unread)))
+        molecules = _assemble(records, keys, notes)
         bad = list(unread)
     except InputError as error:
         refused = _refused(records)
@@ -99,33 +98,32 @@ def assemble(
         if not skip_invalid:
             raise refuse(bad, n_records) from error
         usable = [record for place, record in enumerate(records) if place not in refused]
-        molecules = _assemble(usable, keys, ReadNotes(tuple(assumed), tuple(bad)))
+        molecules = _assemble(usable, keys, notes)
     if bad and (not skip_invalid or (len(bad) == n_records and not may_be_empty)):
         raise refuse(bad, n_records)
     if bad:
         sentence = f"{describe(bad, n_records)}: left out."
-        molecules = molecules.with_notes(ReadNotes((*assumed, sentence), tuple(bad)))
+        molecules = molecules.with_notes(replace(notes.also([sentence]), bad=tuple(bad)))
     warn_origin(molecules)
     return molecules
 
 
-def _refused(records: Sequence[Record], first: int = 0) -> dict[int, BadRecord]:
-    """Find the records that cannot become molecules, by place: all, none, or halves again."""
-    try:
+def _refused(records: Sequence[Record]) -> dict[int, BadRecord]:
+    """Find the records that cannot become molecules, by place."""
+
+    def attempt(start: int, stop: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the usable ones are assembled once more
-            _assemble(records, (), NO_NOTES)
-    except InputError as error:
-        if len(records) > 1:
-            middle = len(records) // 2
-            left = _refused(records[:middle], first)
-            return left | _refused(records[middle:], first + middle)
-        (record,) = records
-        index = first if record.index < 0 else record.index
-        reason = str(error).replace("molecule 0 (", f"molecule {index} (")
+            _assemble(records[start:stop], (), NO_NOTES)
+
+    found = {}
+    for place, error in find_refused(len(records), attempt).items():
+        record = records[place]
+        row = place if record.index < 0 else record.index
         where = f"{record.where}: " if record.where else ""
-        return {first: BadRecord(index, record.name, f"{where}{reason}")}
-    return {}
+        reason = str(error).replace("molecule 0 (", f"molecule {row} (")
+        found[place] = BadRecord(row, record.name, f"{where}{reason}")
+    return found
 
 
 def _assemble(records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes) -> Molecules:

@@ -16,7 +16,8 @@ computed them, which may differ from those of the coordinates. Molecules are mad
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,31 +50,36 @@ FloatArray = NDArray[np.float64]
 
 def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the records of an SD file or molfile."""
-    for name, found in with_stem(_records_or_error(source), source.stem):
-        if isinstance(found, InputError):
-            yield Entry(found, source.where, source.stem)
-            continue
-        line, text = found
-        try:
-            record, items = _Record(text, source.where, line).parse(context, name)
-        except InputError as error:
-            yield Entry(error, f"{source.where}, line {line}", source.stem, name)
-        else:
-            yield Entry(record, record.where, source.stem, name, keys=tuple(items))
+    with closing(source.lines()) as lines:
+        found = _records_or_error(lines, source.where)
+        for name, item in with_stem(found, source.stem):
+            if isinstance(item, InputError):
+                yield Entry(item, source.where, source.stem)
+                continue
+            start, text = item
+            try:
+                record, items = _Record(text, source.where, start).parse(context, name)
+            except InputError as error:
+                yield Entry(error, f"{source.where}, line {start}", source.stem, name)
+            else:
+                keys = tuple(items)
+                yield Entry(record, record.where, source.stem, name, keys=keys, values=items)
 
 
-def _records_or_error(source: TextSource) -> Iterator[tuple[int, list[str]] | InputError]:
+def _records_or_error(
+    text: Iterable[str], where: str
+) -> Iterator[tuple[int, list[str]] | InputError]:
     """Yield the records, then the error that ends the file, if any."""
     try:
-        yield from _records(source)
+        yield from _records(text, where)
     except InputError as error:
         yield error
 
 
-def _records(source: TextSource) -> Iterator[tuple[int, list[str]]]:
+def _records(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of the first line and the lines of each record, one after another."""
     start, lines, number = 1, list[str](), 0
-    for number, line in enumerate(source.lines(), start=1):
+    for number, line in enumerate(text, start=1):
         if line.startswith("$$$$"):
             yield start, lines
             start, lines = number + 1, []
@@ -81,8 +87,8 @@ def _records(source: TextSource) -> Iterator[tuple[int, list[str]]]:
             lines.append(line.rstrip("\r\n"))
     if any(line.startswith(">") for line in lines):
         raise FileFormatError(
-            f"{source.where}, line {number}: the last record holds data items, and $$$$ is missing "
-            "at its end: the file is cut."
+            f"{where}, line {number}: the last record holds data items, and $$$$ is missing at "
+            "its end: the file is cut."
         )
     if any(line.strip() for line in lines):  # a molfile, which has no end mark
         yield start, lines

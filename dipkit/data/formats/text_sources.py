@@ -14,7 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -47,8 +47,13 @@ class TextSource:
         """Suffix in small letters, without that of the compression."""
         return content_suffix(self.name)
 
-    def lines(self) -> Iterator[str]:
-        """Yield the lines, with their ends.
+    def lines(self, errors: str = "strict") -> Generator[str, None, None]:
+        """Yield the lines, with their ends; close the generator where it is not used up.
+
+        Parameters
+        ----------
+        errors : {"strict", "replace"}, default="strict"
+            What to do with bytes that are no UTF-8.
 
         Raises
         ------
@@ -56,7 +61,7 @@ class TextSource:
             If the content is no text, is cut or damaged, or has a line without end.
         """
         with reading(self.where), self.open_binary() as binary:
-            handle = io.TextIOWrapper(binary, encoding="utf-8-sig")
+            handle = io.TextIOWrapper(binary, encoding="utf-8-sig", errors=errors)
             while line := handle.readline(_LONGEST_LINE):
                 if len(line) == _LONGEST_LINE:
                     raise FileFormatError(

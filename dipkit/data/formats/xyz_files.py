@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from ase import Atoms
 from ase.io.extxyz import read_xyz
 
 from ...exceptions import FileFormatError, InputError
-from ..declared_units import fixed_units
 from . import qm9
 from .entries import Context, Entry, with_errors
 from .names import with_stem
@@ -30,11 +30,12 @@ _MOST_LINES_AHEAD = 100_000
 
 def xyz_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the molecules of a file, named by its stem where they have no title."""
-    lines = NumberedLines(source.lines(), source.where)
-    entries = with_errors(_entries(lines, context), source.where)
-    for name, entry in with_stem(entries, source.stem):
-        entry.name, entry.stem = name, source.stem
-        yield entry
+    with closing(source.lines()) as text:
+        lines = NumberedLines(text, source.where)
+        entries = with_errors(_entries(lines, context), source.where)
+        for name, entry in with_stem(entries, source.stem):
+            entry.name, entry.stem = name, source.stem
+            yield entry
 
 
 def frames_in_text(text: str, where: str) -> Iterator[Atoms]:
@@ -61,7 +62,7 @@ def _entry(lines: NumberedLines, where: str, context: Context) -> Entry:
         return Entry(_frame(lines), where)
     index, record = qm9.read_raw_frame(lines)
     record.total_charge = context.total_charges.find({}, where)
-    notes = tuple(fixed_units(context.options, "raw QM9 files"))
+    notes = context.fixed_units("raw QM9 files")
     return Entry(record, where, keys=qm9.SOURCE_KEYS, order=index, notes=notes)
 
 
