@@ -89,13 +89,13 @@ def stream_predictions(path: PathLike, predictions: Iterable[Prediction]) -> int
     Returns
     -------
     int
-        Number of molecules.
+        Number of records, those that were left out among them.
     """
     file, sizes = Path(path), []
 
     def counted() -> Iterator[Prediction]:
         for part in predictions:
-            sizes.append(len(part.molecules))
+            sizes.append(len(part.molecules) + len(part.molecules.notes.bad))
             yield part
 
     if file.suffix.lower() == ".csv":

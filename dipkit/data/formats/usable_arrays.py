@@ -87,7 +87,7 @@ def _select(
 ) -> Molecules:
     pieces = [np.arange(offsets[i], offsets[i + 1]) for i in index]
     atoms = np.concatenate(pieces)
-    rows = {
+    rows: dict[str, Any] = {
         name: value
         if value is None or name in _WHOLE
         else np.asarray(value)[atoms if name in _PER_ATOM else index]

@@ -24,6 +24,8 @@ from .xyz_text import ready_for_ase
 
 SUFFIXES = (".xyz", ".extxyz")
 
+# Symbol, x, y, z.
+_ATOM_FIELDS = 4
 # A damaged frame that claims to be longer is not believed.
 _MOST_LINES_AHEAD = 100_000
 
@@ -59,11 +61,32 @@ def _entries(lines: NumberedLines, context: Context) -> Iterator[Entry]:
 
 def _entry(lines: NumberedLines, where: str, context: Context) -> Entry:
     if not qm9.is_raw(lines.peek(1)):
-        return Entry(_frame(lines), where)
+        frame = _frame(lines)
+        _check_end(lines)
+        return Entry(frame, where)
     index, record = qm9.read_raw_frame(lines)
     record.total_charge = context.total_charges.find({}, where)
     notes = context.fixed_units("raw QM9 files")
     return Entry(record, where, keys=qm9.SOURCE_KEYS, order=index, notes=notes)
+
+
+def _check_end(lines: NumberedLines) -> None:
+    """Refuse a frame that is followed by one more atom: its number of atoms is wrong."""
+    fields = lines.peek().split()
+    if len(fields) >= _ATOM_FIELDS and all(map(_is_number, fields[1:_ATOM_FIELDS])):
+        raise FileFormatError(
+            f"{lines.where}, line {lines.number + 1}: expected the number of atoms of the next XYZ "
+            f"frame, got {lines.peek().strip()!r:.60}: this frame has more atoms than its number "
+            "says."
+        )
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _skip_frame(lines: NumberedLines) -> None:
