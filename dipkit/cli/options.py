@@ -39,6 +39,9 @@ AuxiliaryOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop with an error where a molecule is bad.")
+]
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)
 ]

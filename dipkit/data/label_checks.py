@@ -190,3 +190,17 @@ def rounding_of_sum(charges: FloatArray) -> float:
         if np.abs(units - np.round(units)).max(initial=0.0) < 1e-3:
             return min(len(charges) * 0.5 * 10**-decimals, MAX_ROUNDING_OF_SUM) if decimals else 0.0
     return 0.0
+
+
+def check_multiplicity(multiplicity: FloatArray | None, locate: Locator) -> None:
+    """Check that spin multiplicities are whole numbers of at least 1, or NaN."""
+    if multiplicity is None:
+        return
+    given = ~np.isnan(multiplicity)
+    wrong = given & ~((multiplicity >= 1) & (multiplicity == np.round(multiplicity)))
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise InputError(
+            f"multiplicity: expected whole numbers of at least 1, got {multiplicity[index]:g} for "
+            f"{locate.molecule(index)}. Correct it, or leave the key out where it is unknown."
+        )

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Unpack
 
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, existing_file
+from .bad_records import BadRecord, refuse, warn_left_out
 from .formats import champs, npz
 from .formats.entry_reader import EntryReader, companion_table
 from .formats.label_join import add_table
@@ -88,6 +90,13 @@ def read(
         ignore_pbc=ignore_pbc,
         labels_file=labels_file,
     )
+    molecules = _read_checked(path, options)
+    warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
+    return molecules
+
+
+def _read_checked(path: PathLike, options: ReadOptions) -> Molecules:
+    """Read all molecules; records left out are in their notes."""
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
     with _naming(file):
@@ -110,9 +119,15 @@ def read_parts(
     ----------
     path : str or path
     n_molecules : int
-        Molecules of a part.
+        Records of a part.
     **options
         As in `read`; labels are never read.
+
+    Yields
+    ------
+    Molecules
+        With ``skip_invalid`` bad records are left out without a warning: ``notes.bad`` has those of
+        this part. A part, but not all of them, may then be empty.
 
     Raises
     ------
@@ -123,26 +138,41 @@ def read_parts(
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
     if _array_reader(file) or holds_many_files(file):
-        molecules = read(path, **options)
-        starts = range(0, len(molecules), n_molecules)
-        yield from (molecules[start : start + n_molecules] for start in starts)
+        yield from _parts_of(_read_checked(path, ReadOptions(**options)), n_molecules)
         return
-    start, present = 0, dict[str, None]()
+    start, present, n_good, all_bad = 0, dict[str, None](), 0, list[BadRecord]()
     context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
     entries = read_entries(file, context)
     while entry := next(entries, None):
         part = EntryReader(context.options, first=start, shared=context)
         with _naming(file):
             part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
-            molecules = part.molecules()
-        if not start:
+            molecules = part.molecules(may_be_empty=True)
+        if not n_good and len(molecules):
             warn_of_units(molecules)
-        start += len(molecules)
+        start = part.next_index
         present |= part.present
+        n_good += len(molecules)
+        all_bad += molecules.notes.bad
         yield molecules
     if not start:
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
+    if not n_good:
+        raise refuse(all_bad, start)
     context.total_charges.sentences(present)
+
+
+def _parts_of(molecules: Molecules, n_molecules: int) -> Iterator[Molecules]:
+    """Cut molecules into parts; each takes the bad records among its rows of the file."""
+    notes, n_records = molecules.notes, len(molecules) + len(molecules.notes.bad)
+    places = {one.row for one in notes.bad}
+    rows = [index for index in range(n_records) if index not in places]
+    for start in range(0, len(molecules), n_molecules):
+        stop = start + n_molecules
+        first = rows[start] if start else 0
+        end = rows[stop] if stop < len(rows) else n_records
+        bad = tuple(one for one in notes.bad if first <= one.row < end)
+        yield molecules[start:stop].with_notes(replace(notes, bad=bad))
 
 
 def _read_file(file: Path, options: ReadOptions) -> Molecules:

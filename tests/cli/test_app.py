@@ -285,7 +285,9 @@ def test_wrong_number_of_charges(tmp_path: Path) -> None:
 
 def test_unseen_element(model: Path, tmp_path: Path) -> None:
     ase_write(tmp_path / "new.xyz", [molecule("PH3")], format="extxyz")
-    said = refused("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.csv")
+    predict = ("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.csv")
+    assert "P is none of the elements that the model knows (H C N O F)" in refused(*predict)
+    said = refused(*predict, "--strict")
     assert "unknown to the descriptors: P; expected H, C, N, O, F" in said
     assert not (tmp_path / "out.csv").exists()
 

@@ -17,11 +17,13 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
-from ...exceptions import InputError
+from ...exceptions import FileFormatError, InputError
 from ...units import DEBYE_PER_E_ANGSTROM
+from ..bad_records import BadRecord, warn_left_out
 from ..declared_units import DeclaredUnits
 from ..label_hints import NumericKeys
 from ..label_keys import (
+    MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
     warn_mixed_schemes,
@@ -68,6 +70,7 @@ class AtomsReader:
     ) -> None:
         self.options, self.first = options, first
         self.records: list[Record] = []
+        self.bad: list[BadRecord] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
@@ -81,7 +84,7 @@ class AtomsReader:
 
     def add(self, atoms: Atoms, untitled: str | None = None) -> None:
         """Read one molecule; `untitled` is its name where it has none, else its number."""
-        index = self.first + len(self.records)
+        index = self.next_index
         name = atoms.info.get("name")
         if name is None or _is_word(name):
             name = index if untitled is None else untitled
@@ -93,6 +96,10 @@ class AtomsReader:
         said = {key: values[key] for key in atoms.info if key in values}
         initial = {INITIAL: values[INITIAL]} if INITIAL in values else {}
         record.total_charge = self.total_charges.find(said, where, initial)
+        multiplicity = _first(atoms.info, MULTIPLICITY_KEYS)
+        # A word in the comment line of a plain XYZ file becomes True in ASE.
+        if multiplicity is not None and not isinstance(multiplicity, bool | np.bool_):
+            record.multiplicity = float(_numbers(multiplicity, (1,), "multiplicity", where)[0])
         if self.options.read_dipole:
             record.magnitude, record.vector = self._dipole(values, len(atoms), where)
         if self.options.read_charges:
@@ -103,16 +110,35 @@ class AtomsReader:
             nine = values[QUADRUPOLE_KEY]
             record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
+        record.index = index
         self.records.append(record)
 
-    def molecules(self) -> Molecules:
-        """Assemble what was read."""
-        self.options.check_found(self.found, self.present)
+    @property
+    def next_index(self) -> int:
+        """Place of the next record among all records."""
+        return self.first + len(self.records) + len(self.bad)
+
+    def reject(self, error: InputError, name: str = "") -> None:
+        """Keep the reason why the next record cannot be used."""
+        damaged = isinstance(error, FileFormatError)
+        self.bad.append(BadRecord(self.next_index, name, str(error), damaged))
+
+    def molecules(self, may_be_empty: bool = False) -> Molecules:
+        """Assemble what was read.
+
+        Parameters
+        ----------
+        may_be_empty : bool, default=False
+            Whether bad records alone are no error, as in a part of a file.
+        """
+        if self.records or not self.bad:
+            self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
         sentences = [] if self.is_part else self.total_charges.sentences(self.present)
         self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
         notes = self.units.notes(self.numeric.result()).also(self.assumed)
-        return assemble(self.records, self.present, notes)
+        skip = self.options.skip_invalid
+        return assemble(self.records, self.present, notes, skip, self.bad, may_be_empty)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
@@ -169,8 +195,12 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
                 f"molecules: expected a list of ase.Atoms alone, got {type(atoms).__name__} at "
                 f"position {index}. Join several Molecules with Molecules.concatenate."
             )
-        reader.add(atoms)
+        try:
+            reader.add(atoms)
+        except InputError as error:
+            reader.reject(error)
     molecules = reader.molecules()
+    warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
     warn_of_units(molecules)
     return molecules
 
@@ -232,10 +262,12 @@ def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> li
 
 def _bare_atoms(molecules: Molecules, index: int) -> Atoms:
     part = _atoms(molecules, index)
-    info = {
+    info: dict[str, object] = {
         "name": str(molecules.names[index]),
         "charge": float(molecules.total_charge[index]),
     }
+    if molecules.multiplicity is not None and not np.isnan(molecules.multiplicity[index]):
+        info["multiplicity"] = int(molecules.multiplicity[index])
     return Atoms(molecules.numbers[part], molecules.positions[part], info=info)
 
 

@@ -79,17 +79,45 @@ def _same(read: dict[str, object], name: str) -> bool:
     return isinstance(value, str) and value == name
 
 
-def read_database(path: Path) -> Iterator[Atoms]:
-    """Yield the rows of an ASE database, with their key-value pairs and data as info."""
+def read_database(path: Path) -> Iterator[Atoms | FileFormatError]:
+    """Yield the rows of an ASE database, with their key-value pairs and data as info.
+
+    A damaged row is yielded as an error.
+    """
+    last = 0
     try:
         for row in connect(path, use_lock_file=False).select():
             yield _row_to_atoms(row)
+            last = row.id
+        return
     except _NO_DATABASE as error:
-        kind = "JSON, but no ASE database" if path.suffix.lower() == ".json" else "no ASE database"
-        raise FileFormatError(
-            f"{path}: {kind} that can be read: {type(error).__name__}: {error}. Expected a file "
-            "that ase.db wrote."
-        ) from error
+        yield from _rows_one_by_one(path, last, error)
+
+
+def _rows_one_by_one(path: Path, last: int, error: Exception) -> Iterator[Atoms | FileFormatError]:
+    """Yield the rows behind a damaged one; ASE ends its own iteration there."""
+    try:
+        database = connect(path, use_lock_file=False)
+        numbers = [row.id for row in database.select(columns=["id"]) if row.id > last]
+    except _NO_DATABASE:
+        numbers = []
+    if not numbers:
+        raise _no_database(path, error) from error
+    for number in numbers:
+        try:
+            yield _row_to_atoms(database.get(id=number))
+        except _NO_DATABASE as damage:
+            yield FileFormatError(
+                f"{path}, row {number}: cannot be read: {type(damage).__name__}: {damage}."
+            )
+
+
+def _no_database(path: Path, error: Exception) -> FileFormatError:
+    kind = "JSON, but no ASE database" if path.suffix.lower() == ".json" else "no ASE database"
+    return FileFormatError(
+        f"{path}: {kind} that can be read: {type(error).__name__}: {error}. Expected a file "
+        "that ase.db wrote."
+    )
 
 
 def read_trajectory(path: Path) -> Iterator[Atoms]:

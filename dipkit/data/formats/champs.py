@@ -50,7 +50,7 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     for name, record in records.items():
         record.total_charge = charges.find({}, name)
     notes = notes.also(charges.sentences(present))
-    return assemble(list(records.values()), present, notes)
+    return assemble(list(records.values()), present, notes, options.skip_invalid)
 
 
 def _structures(path: Path) -> dict[str, Record]:

@@ -6,11 +6,12 @@ records and collects the keys that occur.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ase import Atoms
 
+from ...exceptions import InputError
 from ..declared_units import DeclaredUnits, fixed_units
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
@@ -35,9 +36,10 @@ class Context:
 
 @dataclass(slots=True)
 class Entry:
-    """Atoms whose labels are still to be found, or a record whose labels are known."""
+    """Atoms whose labels are still to be found, a record whose labels are known, or an error."""
 
-    content: Atoms | Record
+    content: Atoms | Record | InputError
+    """The error is the reason why this molecule cannot be read; others follow."""
     where: str
     """The file, and the line or member, for messages."""
     stem: str = ""
@@ -52,3 +54,11 @@ class Entry:
     """Sentences about what was assumed or left unread."""
     order: int | None = None
     """Place among the molecules of a folder or an archive, where all of them have one."""
+
+
+def with_errors(entries: Iterator[Entry], where: str) -> Iterator[Entry]:
+    """Yield entries; an error of their reader, which ends it, becomes the last entry."""
+    try:
+        yield from entries
+    except InputError as error:
+        yield Entry(error, where)

@@ -51,17 +51,19 @@ class EntryReader(AtomsReader):
     def add_entries(self, entries: Iterable[Entry]) -> None:
         """Read molecules; errors name their place in the files."""
         for entry in entries:
-            self._add_entry(entry)
-
-    def _add_entry(self, entry: Entry) -> None:
-        content = entry.content
-        if isinstance(content, Atoms):
+            if isinstance(entry.content, InputError):
+                self.reject(entry.content)
+                continue
             try:
-                self.add(content, entry.name)
-            except FileFormatError:
-                raise
+                self._add_entry(entry, entry.content)
+            except FileFormatError as error:
+                self.reject(error, entry.name)
             except InputError as error:
-                raise InputError(f"{entry.where}: {error}") from error
+                self.reject(InputError(f"{entry.where}: {error}"), entry.name)
+
+    def _add_entry(self, entry: Entry, content: Atoms | Record) -> None:
+        if isinstance(content, Atoms):
+            self.add(content, entry.name)
         else:
             self._add_record(content, entry)
         self.records[-1].stem = entry.stem
@@ -78,6 +80,7 @@ class EntryReader(AtomsReader):
             record.magnitude = record.vector = None
         if not _is_meant(options.charges_key, options.read_charges, entry):
             record.charges = None
+        record.index = self.next_index
         self.numeric.see(entry.values, len(record.numbers))
         self.records.append(record)
 
@@ -86,11 +89,17 @@ class EntryReader(AtomsReader):
         orders = [order for order in self.orders if order is not None]
         if len(orders) == len(self.records):
             self.records = [self.records[place] for place in np.argsort(orders, kind="stable")]
+            # Bad records have no order: they go behind the others.
+            for index, record in enumerate(self.records):
+                record.index = index
+            self.bad = [
+                bad._replace(row=row) for row, bad in enumerate(self.bad, start=len(self.records))
+            ]
 
     def join(self, table: LabelTable, subset: bool = False) -> None:
         """Take dipoles, and total charges where there are, from a table."""
         names, stems = [r.name for r in self.records], [r.stem for r in self.records]
-        add_to_records(match_rows(table, names, stems, subset), self.records)
+        add_to_records(match_rows(table, names, stems, subset or bool(self.bad)), self.records)
         self.present |= dict.fromkeys(table.columns)
         self.found |= set(self.options.named.values()) & set(table.columns)
         self.assumed |= dict.fromkeys(table.notes)

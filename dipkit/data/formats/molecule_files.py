@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ...exceptions import FileFormatError
+from ...exceptions import FileFormatError, InputError
 from . import ase_files, program_outputs, sdf, xyz_files
-from .entries import Context, Entry
+from .entries import Context, Entry, with_errors
 from .names import file_stem, with_stem
 from .text_sources import (
     TextSource,
@@ -82,21 +82,25 @@ def _text(source: TextSource, context: Context) -> Iterator[Entry]:
         return xyz_files.xyz_entries(source, context)
     if kind == "SD":
         return sdf.sdf_entries(source, context)
-    return iter([_output(source, context)])
+    return with_errors(_output(source, context), source.where)
 
 
-def _output(source: TextSource, context: Context) -> Entry:
+def _output(source: TextSource, context: Context) -> Iterator[Entry]:
     # Comments and paths in outputs may have any encoding; what is read is ASCII.
     lines = list(source.lines(errors="replace"))
     record, notes = program_outputs.parse_output(lines, source.where, source.stem, context)
     keys = program_outputs.PRESENT
-    return Entry(record, source.where, source.stem, source.stem, keys=keys, notes=tuple(notes))
+    yield Entry(record, source.where, source.stem, source.stem, keys=keys, notes=tuple(notes))
 
 
-def _frames(frames: Iterable[Atoms], path: Path) -> Iterator[Entry]:
+def _frames(frames: Iterable[Atoms | InputError], path: Path) -> Iterator[Entry]:
     stem = file_stem(path)
-    for place, (name, atoms) in enumerate(with_stem(frames, stem)):
-        yield Entry(atoms, f"{path}, molecule {place}", stem, name)
+    numbered = (
+        Entry(atoms, f"{path}, molecule {place}", stem) for place, atoms in enumerate(frames)
+    )
+    for name, entry in with_stem(with_errors(numbered, str(path)), stem):
+        entry.name = name
+        yield entry
 
 
 def _folder(folder: Path, context: Context) -> Iterator[Entry]:

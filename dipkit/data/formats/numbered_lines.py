@@ -27,6 +27,7 @@ class NumberedLines:
 
     def __init__(self, lines: Iterable[str], where: str) -> None:
         self._rest, self._ahead = iter(lines), deque[str]()
+        self._taken: list[str] = []
         self.where = where
         self.number = 0
         """Number of the line taken last, from 1."""
@@ -44,7 +45,18 @@ class NumberedLines:
         if self._ahead:
             self._ahead.popleft()
             self.number += 1
+            self._taken.append(line)
         return line
+
+    def begin(self) -> None:
+        """Mark this place, for `again`."""
+        self._taken.clear()
+
+    def again(self) -> None:
+        """Go back to the place of the latest `begin`."""
+        self._ahead.extendleft(reversed(self._taken))
+        self.number -= len(self._taken)
+        self._taken.clear()
 
     def take_many(self, count: int) -> list[str]:
         """Take some lines; fewer where the text ends."""

@@ -22,10 +22,10 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import FileFormatError
+from ...exceptions import FileFormatError, InputError
 from ..declared_units import DeclaredUnits
 from ..elements import read_element
-from ..label_keys import CHARGES_KEYS
+from ..label_keys import CHARGES_KEYS, MULTIPLICITY_KEYS
 from .dipole_labels import read_dipole, usual_keys
 from .entries import Context, Entry
 from .names import with_stem
@@ -51,9 +51,29 @@ FloatArray = NDArray[np.float64]
 def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
     """Yield the records of an SD file or molfile."""
     with closing(source.lines()) as lines:
-        for name, (start, text) in with_stem(_records(lines, source.where), source.stem):
-            record, items = _Record(text, source.where, start).parse(context, name)
-            yield Entry(record, record.where, source.stem, name, keys=tuple(items), values=items)
+        found = _records_or_error(lines, source.where)
+        for name, item in with_stem(found, source.stem):
+            if isinstance(item, InputError):
+                yield Entry(item, source.where, source.stem)
+                continue
+            start, text = item
+            try:
+                record, items = _Record(text, source.where, start).parse(context, name)
+            except InputError as error:
+                yield Entry(error, f"{source.where}, line {start}", source.stem, name)
+            else:
+                keys = tuple(items)
+                yield Entry(record, record.where, source.stem, name, keys=keys, values=items)
+
+
+def _records_or_error(
+    text: Iterable[str], where: str
+) -> Iterator[tuple[int, list[str]] | InputError]:
+    """Yield the records, then the error that ends the file, if any."""
+    try:
+        yield from _records(text, where)
+    except InputError as error:
+        yield error
 
 
 def _records(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
@@ -89,6 +109,8 @@ class _Record:
         last = self._end(first + n_atoms + n_bonds)
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
+        if self._end(last + 1) is not None:
+            raise self._error("two molecules without $$$$ between them: a line is missing")
         items, options = _items(self.lines[last + 1 :]), context.options
         numbers = np.array([number for number, _, _ in rows])
         positions = np.array([position for _, position, _ in rows])
@@ -100,6 +122,8 @@ class _Record:
             where=f"{self.file}, line {self.start}",
             total_charge=context.total_charges.find(items, self._where, self._formal(old, last)),
         )
+        if (key := _first(items, MULTIPLICITY_KEYS)) is not None:
+            record.multiplicity = float(self._numbers(items[key], key, (1,))[0])
         if options.read_dipole:
             record.magnitude, record.vector = self._dipole(items, options.dipole_key, units)
         if options.read_charges:
