@@ -63,6 +63,7 @@ class NumberedLines:
         lines = [self._ahead.popleft() for _ in range(min(count, len(self._ahead)))]
         lines += islice(self._rest, count - len(lines))
         self.number += len(lines)
+        self._taken += lines
         return lines
 
     def skip_blank(self) -> bool:
