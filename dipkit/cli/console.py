@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 
 def read_molecules(data: Path, reading: ReadKeywords) -> Molecules:
-    """Read molecules and their labels, with a sign of progress."""
+    """Read molecules and their labels; odd numbers of electrons give a warning."""
     from ..data.io import read
+    from ..data.odd_electrons import OddElectrons
 
     with busy("reading"):
-        return read(data, **reading)
+        molecules = read(data, **reading)
+    odd = OddElectrons()
+    odd.add(molecules)
+    odd.warn()
+    return molecules
 
 
 def read_unlabelled(data: Path, reading: ReadKeywords) -> Molecules:
     """Read molecules without their dipole labels."""
-    molecules = read_molecules(data, reading | {"dipole_key": "none"})
+    molecules = read_molecules(data, reading | {"dipole_key": "none", "labels_file": None})
     return molecules.replace(quadrupole=None)
 
 

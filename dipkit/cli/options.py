@@ -18,7 +18,9 @@ AuxiliaryName = StrEnum("AuxiliaryName", ["none", "auto", "charges", "gfn2", "gi
 DataArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="Molecules: .xyz, .npz, .db, .sdf, raw QM9 files.", show_default=False
+        metavar="DATA",
+        help="Molecules: .xyz, .sdf, .db, .npz, .log, .out, a folder or an archive of these.",
+        show_default=False,
     ),
 ]
 ModelArgument = Annotated[
@@ -37,6 +39,9 @@ AuxiliaryOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop with an error where a molecule is bad.")
+]
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)
 ]

@@ -11,6 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,6 +71,15 @@ _LABELS: dict[str, Option] = {
             str | None,
             typer.Option(
                 "--charges", metavar="KEY", help="Key of the reference charges; none: not read."
+            ),
+        ],
+        None,
+    ),
+    "labels_file": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--labels", metavar="CSV", help="Table of the dipoles, joined by name of molecule."
             ),
         ],
         None,

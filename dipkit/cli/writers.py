@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import rich.table
     from ase import Atoms
 
-    from ..estimator.pipeline import Prediction
+    from ..estimator.predicted_molecules import Prediction
 
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
@@ -68,8 +68,9 @@ def write_predictions(path: PathLike, prediction: Prediction) -> None:
     Parameters
     ----------
     path : str or path
-        ``.csv``: one row for each molecule, dipoles in debye. ``.xyz``: geometries with charges
-        and dipole vectors that ASE reads back.
+        ``.csv``: one row for each record, dipoles in debye, NaN where a record is bad. ``.xyz``:
+        geometries with charges and dipole vectors that ASE reads back; without these where the
+        model cannot predict a molecule. A record that was left out has no geometry to write.
     prediction : Prediction
         Of `predict_all`; standard deviations are written where there are any.
     """
@@ -88,13 +89,13 @@ def stream_predictions(path: PathLike, predictions: Iterable[Prediction]) -> int
     Returns
     -------
     int
-        Number of molecules.
+        Number of records, those that were left out among them.
     """
     file, sizes = Path(path), []
 
     def counted() -> Iterator[Prediction]:
         for part in predictions:
-            sizes.append(len(part.molecules))
+            sizes.append(len(part.molecules) + len(part.molecules.notes.bad))
             yield part
 
     if file.suffix.lower() == ".csv":
@@ -121,7 +122,7 @@ def _write_csv(file: Path, predictions: Iterable[Prediction]) -> None:
         atomic_write(file) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as handle,
     ):
-        writer, columns = csv.writer(handle, lineterminator="\n"), None
+        writer, columns, row = csv.writer(handle, lineterminator="\n"), None, 0
         for part in predictions:
             numbers = [part.magnitude, *part.dipole.T]
             if part.std is not None:
@@ -129,8 +130,15 @@ def _write_csv(file: Path, predictions: Iterable[Prediction]) -> None:
             if columns is None:
                 columns = (*CSV_COLUMNS, STD_COLUMN)[: 1 + len(numbers)]
                 writer.writerow(columns)
-            for name, *values in zip(part.molecules.names, *numbers, strict=True):
-                writer.writerow([name, *(f"{value:.6f}" for value in values)])
+            good = (
+                [name, *(f"{value:.6f}" for value in values)]
+                for name, *values in zip(part.molecules.names, *numbers, strict=True)
+            )
+            missing = ["nan"] * len(numbers)
+            bad = {one.row: [one.name, *missing] for one in part.molecules.notes.bad}
+            for _ in range(len(part.molecules) + len(bad)):
+                writer.writerow(bad.get(row) or next(good))
+                row += 1
 
 
 def rich_table(table: Table) -> rich.table.Table:

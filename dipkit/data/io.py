@@ -1,23 +1,29 @@
 """Reading and writing molecules.
 
-================================  ==================================================
-suffix                            format
-================================  ==================================================
-``.xyz``, ``.extxyz``             extended XYZ; raw QM9 files, recognised by their second line
-``.db``, ``.json``                ASE database
-``.npz``                          flat arrays, see `dipkit.data.formats.npz`
-``.tar``, ``.tar.bz2``, ...       archive of raw QM9 files, streamed
-``.sdf``, ``.sd``, ``.mol``       V2000 records, QMugs among them, see `dipkit.data.formats.sdf`
-``structures.csv``                CSV files of CHAMPS, see `dipkit.data.formats.champs`
-a folder                          CSV files of CHAMPS, SD files, or raw QM9 files ``*.xyz``
-================================  ==================================================
+==================================  ================================================
+suffix                              format
+==================================  ================================================
+``.xyz``, ``.extxyz``               XYZ frames: plain, extended, or raw QM9
+``.sdf``, ``.sd``, ``.mol``         V2000 records, QMugs among them; ``gdb9.sdf.csv``
+``.log``, ``.out``                  outputs of Gaussian and ORCA
+``.db``, ``.json``                  ASE database
+``.traj``                           ASE trajectory
+``.npz``                            flat arrays, see `dipkit.data.formats.npz`
+``structures.csv``, or its folder   CSV files of CHAMPS
+a folder                            XYZ files, SD files or outputs inside
+``.tar``, ``.tar.gz``, ``.zip``     the same, XYZ and SD files, streamed
+==================================  ================================================
+
+Files of XYZ and of SD may be compressed by gzip: ``.xyz.gz``, ``.sdf.gz``.
 
 Labels are looked for under these keys, the first one present counts:
 
 - magnitude, debye: ``dipole_debye``, ``mu``, ``mu_debye``;
 - vector, e*angstrom: ``dipole``, as ASE keeps it;
 - charges, e: ``mulliken``, ``mulliken_charges``, ``charges``;
-- total charge, e: ``charge``, ``total_charge``;
+- total charge, e: ``charge``, ``total_charge``, ``net_charge``, ``q``, ``PUBCHEM_TOTAL_CHARGE``
+  in any spelling, the sum of ASE's initial charges, formal charges of SD records; places that
+  disagree are an error, see `dipkit.data.total_charge`;
 - quadrupole, debye*angstrom: ``quadrupole_debye_angstrom``, see `Molecules`.
 
 Keys such as ``dipole_au``, ``mu_D`` or ``dipole_eA`` are read too, in the unit at their end. A unit
@@ -28,15 +34,19 @@ A key named by the user replaces the usual ones: under ``dipole_key`` one number
 in debye and three are a vector in e*angstrom, if no unit is given. One number under ``dipole``
 could be in either unit: it is an error unless a unit is given, the user names this key or the
 molecule has a magnitude under another key. Sizes that are those of another unit are warned of. A
-key that is absent from a molecule means a missing label; NaN in a file is an error. How each format
-is read is in `dipkit.data.formats`.
+key that is absent from a molecule means a missing label; NaN in a file is an error, and so is text.
+Words without a value in the comment of an XYZ frame are no keys. How each format is read is in
+`dipkit.data.formats`.
+
+Names are titles (``name``, the first line of an SD record); without one the stem of the file names
+its molecule, or ``stem_0``, ``stem_1``, ... where it has several. Symbols of elements are read in
+one way by all formats, see `dipkit.data.elements.read_element`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -44,12 +54,19 @@ import numpy as np
 from ase import Atoms
 
 from ..exceptions import FileFormatError, InputError
-from ..support.files import PathLike, atomic_write, existing_file
-from .formats import ase_files, champs, npz, qm9, sdf
-from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
+from ..support.files import PathLike, atomic_write
+from .dipole_size import warn_size
+from .formats import ase_files, npz
+from .formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
+from .formats.data_frames import (
+    atoms_of_frame,
+    frames_of_texts,
+    is_data_frame,
+    is_series,
+)
 from .molecules import Molecules
-from .read_options import ReadKeywords, ReadOptions
-from .unit_checks import warn_of_units
+from .read_files import read, read_parts, with_table
+from .read_options import UNREAD, ReadKeywords, ReadOptions
 
 __all__ = [
     "as_molecules",
@@ -63,10 +80,6 @@ __all__ = [
     "write_atoms",
 ]
 
-_READABLE = (
-    ".xyz, .extxyz, .db, .json, .npz, .sdf, .mol, .tar(.bz2, .gz, .xz), structures.csv, or a "
-    "folder of raw QM9 files, SD files or the CSV files of CHAMPS"
-)
 _WRITABLE = ".xyz, .extxyz, .db, .json, .npz"
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
 _DATABASE_SUFFIXES = (".db", ".json")
@@ -77,8 +90,10 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
 
     Parameters
     ----------
-    x : Molecules, ase.Atoms, sequence of either, str or path
-        `Molecules` are returned as they are.
+    x : Molecules, ase.Atoms, sequence of either, str or path, data frame
+        `Molecules` are returned as they are. A data frame has a column of Atoms or of the text of
+        XYZ files; its other columns are labels and names under the usual keys. A list of such
+        texts will do as well. SMILES are refused: they have no geometry.
     **options
         Keys, units and what else to read, as in `read`.
 
@@ -96,20 +111,37 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     """
     if isinstance(x, str | os.PathLike):
         return read(x, **options)
-    if isinstance(x, Atoms):
-        return from_atoms([x], **options)
+    said = ReadOptions(**options)
     if isinstance(x, Molecules):
-        return _as_they_are(x, ReadOptions(**options))
-    if not isinstance(x, Sequence) and not (isinstance(x, np.ndarray) and x.dtype == object):
+        return _as_they_are(x, said)
+    frames: list[Any] | None = [x] if isinstance(x, Atoms) else _frames_of(x)
+    if frames is None:
+        return _as_they_are(Molecules.concatenate(list(x)), said)
+    if said.labels_file is not None:
+        # The key and the unit are those of the table.
+        options |= {"labels_file": None, "dipole_key": UNREAD, "dipole_unit": "auto"}
+    molecules = with_table(from_atoms(frames, **options), said)
+    if said.labels_file is not None:
+        warn_size(molecules, molecules.notes.dipole_unit)
+    return molecules
+
+
+def _frames_of(x: Any) -> list[Any] | None:
+    """Return what a collection holds, texts as Atoms; None where these are `Molecules`."""
+    if is_data_frame(x):
+        return atoms_of_frame(x)
+    if is_series(x) or (isinstance(x, np.ndarray) and x.dtype.kind in "OUT"):
+        x = list(x)
+    if not isinstance(x, Sequence):
         raise InputError(
-            "molecules: expected ase.Atoms, a list of them, Molecules or a path, got "
+            "molecules: expected ase.Atoms, a list of them, Molecules, a data frame or a path, got "
             f"{type(x).__name__}."
         )
     if len(x) == 0:
         raise InputError("molecules: expected at least one molecule, got an empty list.")
     if all(isinstance(part, Molecules) for part in x):
-        return _as_they_are(Molecules.concatenate(list(x)), ReadOptions(**options))
-    return from_atoms(x, **options)
+        return None
+    return frames_of_texts(x) if all(isinstance(part, str) for part in x) else list(x)
 
 
 def _as_they_are(molecules: Molecules, options: ReadOptions) -> Molecules:
@@ -119,169 +151,6 @@ def _as_they_are(molecules: Molecules, options: ReadOptions) -> Molecules:
             "Molecules already carry their labels. Give them when reading."
         )
     return molecules
-
-
-def read(
-    path: PathLike,
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-    dipole_unit: str = "auto",
-    length_unit: str = "auto",
-    total_charge: str | float | None = None,
-    skip_invalid: bool = False,
-    ignore_pbc: bool = False,
-) -> Molecules:
-    """Read molecules and their labels from a file or a folder.
-
-    Parameters
-    ----------
-    path : str or path
-        Formats and keys are listed in `dipkit.data.io`.
-    dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
-        key that is really called so must be renamed).
-    labels : bool, default=True
-        False reads geometries and total charges only.
-    dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"
-        Unit of the dipole labels; "auto" takes what the file or the key says, else the usual unit
-        of the key.
-    length_unit : {"auto", "angstrom", "bohr"}, default="auto"
-        Unit of the positions; "auto" takes what the file says, else angstrom.
-    total_charge : str or float, default=None
-        Key of the total charge, or the charge of every molecule in e; None looks for the usual
-        keys.
-    skip_invalid : bool, default=False
-        Leave out records that cannot be used, with a warning that counts them.
-    ignore_pbc : bool, default=False
-        Take molecules in periodic boxes as isolated.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is empty, cut, damaged or of an unknown format.
-    InputError
-        If there is no such file, a named key is absent, or a geometry or label cannot be used.
-    """
-    options = ReadOptions(
-        dipole_key=dipole_key,
-        charges_key=charges_key,
-        labels=labels,
-        dipole_unit=dipole_unit,
-        length_unit=length_unit,
-        total_charge=total_charge,
-        skip_invalid=skip_invalid,
-        ignore_pbc=ignore_pbc,
-    )
-    file = Path(path)
-    file = file if file.is_dir() else existing_file(file)
-    reader = _reader(file)
-    try:
-        molecules = reader(file, options)
-    except FileFormatError:
-        raise
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-    if not len(molecules):
-        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
-    warn_of_units(molecules)
-    return molecules
-
-
-def read_parts(
-    path: PathLike, n_molecules: int, **options: Unpack[ReadKeywords]
-) -> Iterator[Molecules]:
-    """Read geometries part by part, so that a large file is never in memory as a whole.
-
-    Extended XYZ and ASE databases are streamed. Other formats, whose arrays are compact, are read
-    as a whole first.
-
-    Parameters
-    ----------
-    path : str or path
-    n_molecules : int
-        Molecules of a part.
-    **options
-        As in `read`; labels are never read.
-
-    Raises
-    ------
-    FileFormatError, InputError
-        As `read`, when the part with the error is reached.
-    """
-    options["labels"] = False
-    file = Path(path)
-    reader = _reader(file if file.is_dir() else existing_file(file))
-    frames = _STREAMED[reader](file) if reader in _STREAMED else None
-    if frames is None:
-        molecules = read(path, **options)
-        starts = range(0, len(molecules), n_molecules)
-        yield from (molecules[start : start + n_molecules] for start in starts)
-        return
-    metadata = ase_files.read_metadata(file) if reader is _read_database else None
-    start = 0
-    while frame := next(frames, None):
-        part = AtomsReader(ReadOptions(**options), start, metadata)
-        try:
-            for each in chain([frame], islice(frames, n_molecules - 1)):
-                part.add(each)
-            molecules = part.molecules()
-        except FileFormatError:
-            raise
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
-        if not start:
-            warn_of_units(molecules)
-        start += len(molecules)
-        yield molecules
-    if not start:
-        raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
-
-
-def _reader(file: Path) -> Callable[[Path, ReadOptions], Molecules]:
-    suffix = file.suffix.lower()
-    if file.is_dir():
-        return _folder_reader(file)
-    if qm9.is_archive(file):
-        return qm9.read_qm9
-    if suffix in _XYZ_SUFFIXES:
-        return qm9.read_qm9 if qm9.is_raw_file(file) else _read_xyz
-    if suffix in _DATABASE_SUFFIXES:
-        return _read_database
-    if suffix == ".npz":
-        return npz.read_npz
-    if suffix in sdf.SUFFIXES:
-        return sdf.read_sdf
-    if file.name == champs.STRUCTURES:
-        return champs.read_champs
-    raise FileFormatError(f"{file}: unknown suffix {suffix!r}. Readable: {_READABLE}.")
-
-
-def _folder_reader(folder: Path) -> Callable[[Path, ReadOptions], Molecules]:
-    if (folder / champs.STRUCTURES).exists():
-        return champs.read_champs
-    return sdf.read_sdf if sdf.has_sdf(folder) else qm9.read_qm9
-
-
-def _read_xyz(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_xyz_frames(path), options)
-
-
-def _read_database(path: Path, options: ReadOptions) -> Molecules:
-    return _collect(ase_files.read_database(path), options, ase_files.read_metadata(path))
-
-
-_STREAMED = {_read_xyz: ase_files.read_xyz_frames, _read_database: ase_files.read_database}
-
-
-def _collect(
-    frames: Iterable[Atoms], options: ReadOptions, metadata: Mapping[str, object] | None = None
-) -> Molecules:
-    reader = AtomsReader(options, metadata=metadata)
-    for frame in frames:
-        reader.add(frame)
-    return reader.molecules()
 
 
 def write(path: PathLike, molecules: Molecules, *, info: Mapping[str, str] | None = None) -> None:

@@ -19,8 +19,11 @@ VECTOR_KEYS = ("dipole",)
 QUADRUPOLE_KEY = "quadrupole_debye_angstrom"
 # Charges of the atoms, e.
 CHARGES_KEYS = ("mulliken", "mulliken_charges", "charges")
-# Total charge of the molecule, e.
-TOTAL_CHARGE_KEYS = ("charge", "total_charge")
+# Total charge of the molecule, e; in any spelling, such as "Total Charge". All of them are read,
+# see `total_charge.py`.
+TOTAL_CHARGE_KEYS = ("charge", "total_charge", "net_charge", "q", "PUBCHEM_TOTAL_CHARGE")
+# Spin multiplicity of the molecule, for calculations.
+MULTIPLICITY_KEYS = ("multiplicity", "spin_multiplicity")
 
 
 # Name of the scheme of the charges, as `dipkit label` writes it.

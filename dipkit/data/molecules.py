@@ -68,6 +68,8 @@ class Molecules(FrozenArrays):
         Keys found where the molecules were read, for messages about missing labels.
     quadrupole : array-like of shape (n_molecules, 3, 3), debye*angstrom, default=None
         Reference quadrupoles: traceless, in Buckingham's convention, about the centres of mass.
+    multiplicity : array-like of shape (n_molecules,), default=None
+        Spin multiplicities, for calculations; NaN where the file names none.
     notes : ReadNotes, default=ReadNotes()
         What the reader assumed, such as units that the file does not name.
 
@@ -96,6 +98,7 @@ class Molecules(FrozenArrays):
     source_keys: tuple[str, ...] = ()
     quadrupole: FloatArray | None = None
     notes: ReadNotes = NO_NOTES
+    multiplicity: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Copy and check every field."""
@@ -111,6 +114,7 @@ class Molecules(FrozenArrays):
             self.baseline_dipole, self.baseline_charges, self.total_charge, locate
         )
         label_checks.check_quadrupoles(self.quadrupole, locate)
+        label_checks.check_multiplicity(self.multiplicity, locate)
         check_per_atom(self.features, self.n_atoms)
 
     def _coerce(self) -> None:
@@ -131,6 +135,7 @@ class Molecules(FrozenArrays):
             ("baseline_dipole", (n, 3), None),
             ("baseline_charges", (n_atoms,), None),
             ("quadrupole", (n, 3, 3), None),
+            ("multiplicity", (n,), None),
         ):
             value = getattr(self, name)
             if value is None and absent is not None:
@@ -245,6 +250,10 @@ class Molecules(FrozenArrays):
             return Molecules._trusted(**values | changes)
         return Molecules(**without_outdated(values, changes) | changes)
 
+    def with_notes(self, notes: ReadNotes) -> Molecules:
+        """Return the same molecules with other notes of the reader."""
+        return Molecules._trusted(**self._fields() | {"notes": notes})
+
     # What follows from the fields
 
     @cached_property
@@ -313,5 +322,6 @@ _PER_MOLECULE = (
     "dipole_vector",
     "baseline_dipole",
     "quadrupole",
+    "multiplicity",
 )
 _PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")

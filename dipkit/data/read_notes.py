@@ -6,7 +6,9 @@ Notes travel with the molecules: indexing keeps them, joining joins them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from .bad_records import BadRecord
 
 __all__ = ["NO_NOTES", "ReadNotes"]
 
@@ -23,6 +25,8 @@ class ReadNotes:
         Unit in which dipole labels were read; None if of several, or unknown.
     numeric_keys : mapping of str to str, default={}
         What numbers stand under each key where the molecules were read.
+    bad : tuple of BadRecord, default=()
+        Records of the file that were left out.
 
     Examples
     --------
@@ -35,6 +39,11 @@ class ReadNotes:
     assumed: tuple[str, ...] = ()
     dipole_unit: str | None = None
     numeric_keys: Mapping[str, str] = field(default_factory=dict)
+    bad: tuple[BadRecord, ...] = ()
+
+    def also(self, sentences: Iterable[str]) -> ReadNotes:
+        """Return these notes with more sentences; each is kept once."""
+        return replace(self, assumed=tuple(dict.fromkeys((*self.assumed, *sentences))))
 
     @classmethod
     def join(cls, parts: Iterable[ReadNotes]) -> ReadNotes:
@@ -46,6 +55,7 @@ class ReadNotes:
             assumed=tuple(dict.fromkeys(line for part in parts for line in part.assumed)),
             dipole_unit=units.pop() if len(units) == 1 else None,
             numeric_keys=numeric,
+            bad=tuple(dict.fromkeys(one for part in parts for one in part.bad)),
         )
 
 

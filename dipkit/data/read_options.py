@@ -7,10 +7,11 @@ format. Keys that are looked for without being named are in `label_keys.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from ..exceptions import InputError
+from ..support.files import PathLike
 
 __all__ = ["DIPOLE_UNITS", "LENGTH_UNITS", "UNREAD", "ReadKeywords", "ReadOptions"]
 
@@ -31,6 +32,7 @@ class ReadKeywords(TypedDict, total=False):
     total_charge: str | float | None
     skip_invalid: bool
     ignore_pbc: bool
+    labels_file: PathLike | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class ReadOptions:
         Leave out records that cannot be used, with a warning that counts them.
     ignore_pbc : bool, default=False
         Take molecules in periodic boxes as isolated.
+    labels_file : str or path, default=None
+        CSV file with the dipoles, joined by name; dipoles beside the geometries are then not read.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class ReadOptions:
     total_charge: str | float | None = None
     skip_invalid: bool = False
     ignore_pbc: bool = False
+    labels_file: PathLike | None = None
 
     def __post_init__(self) -> None:
         """Check the words."""
@@ -91,6 +96,13 @@ class ReadOptions:
         return self.labels and self.charges_key != UNREAD
 
     @property
+    def for_geometries(self) -> ReadOptions:
+        """Options of the files of geometries: with a table of labels, no dipoles are read there."""
+        if self.labels_file is None or not self.labels:
+            return self
+        return replace(self, dipole_key=UNREAD, dipole_unit="auto", labels_file=None)
+
+    @property
     def named(self) -> dict[str, str]:
         """Keys of labels that the user named, by argument."""
         keys = {}
@@ -104,7 +116,8 @@ class ReadOptions:
     def about_labels(self) -> list[str]:
         """Arguments that say how a file is to be understood, and were given."""
         usual = ReadOptions()
-        names = ("dipole_key", "charges_key", "dipole_unit", "length_unit", "total_charge")
+        keys = ("dipole_key", "charges_key", "labels_file")
+        names = (*keys, "dipole_unit", "length_unit", "total_charge")
         return [name for name in names if getattr(self, name) != getattr(usual, name)]
 
     def check_found(self, found: Iterable[str], present: Iterable[str]) -> None:

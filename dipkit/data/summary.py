@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .elements import chemical_symbols
 from .label_hints import hint
+from .odd_electrons import has_odd_electrons
 from .read_notes import ReadNotes
 
 
@@ -44,6 +45,8 @@ class Summary:
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
     """Molecules that have a quadrupole."""
+    n_odd_electrons: int = 0
+    """Molecules with an odd number of electrons: radicals, or ions whose charge is missing."""
     assumed: tuple[str, ...] = ()
     """What the reader assumed, such as units that the file does not name."""
     numeric_keys: dict[str, str] = field(default_factory=dict)
@@ -79,6 +82,10 @@ class Labelled(Protocol):
     @property
     def numbers(self) -> NDArray[np.int64]:
         """Atomic numbers (n,)."""
+
+    @property
+    def molecule_index(self) -> NDArray[np.int64]:
+        """Molecule of each atom (n,)."""
 
     @property
     def natoms(self) -> NDArray[np.int64]:
@@ -149,6 +156,7 @@ def summarise(molecules: Labelled) -> Summary:
         n_one_atom=int((natoms == 1).sum()),
         source_keys=molecules.source_keys,
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
+        n_odd_electrons=int(has_odd_electrons(molecules).sum()),
         assumed=molecules.notes.assumed,
         **_hints(molecules),
     )

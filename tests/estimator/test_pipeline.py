@@ -156,7 +156,7 @@ def test_unnamed_molecules_are_numbered_through(
     monkeypatch.setattr(dipkit.estimator.pipeline, "PART_MOLECULES", 2)
     write(tmp_path / "three.xyz", [molecule("H2O"), molecule("NH3"), molecule("CH4")])
     names = [list(part.molecules.names) for part in predict_parts(model, tmp_path / "three.xyz")]
-    assert names == [["0", "1"], ["2"]]
+    assert names == [["three_0", "three_1"], ["three_2"]]
 
 
 def test_an_error_in_a_later_part_names_the_molecule(

@@ -91,6 +91,6 @@ def test_displaced_geometries() -> None:
 
 
 def test_a_geometry_that_cannot_be_calculated(model: Pipeline) -> None:
-    one = as_molecules(turned("H2O", 0.5), labels=False)
+    one = as_molecules(turned("H2O"), labels=False).replace(total_charge=[0.5])
     with pytest.raises(InputError, match="baseline: 18 of the 18 geometries"):
         differentiate(GFN2(), one, n_jobs=1)

@@ -10,7 +10,8 @@ dipole_debye                (N,)           dipole magnitudes, debye
 dipole                      (N, 3)         dipole vectors, e*angstrom
 mulliken                    (n,)           charges, e
 charge                      (N,)           total charges, e; 0 where the array is absent
-name or gdb                 (N,)           names, or QM9 indices
+multiplicity                (N,)           spin multiplicities; NaN where unknown
+name or gdb                 (N,)           names, or QM9 indices; else from the file's name
 baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
 baseline_charges            (n,)           charges of that calculation, e
 quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
@@ -43,15 +44,18 @@ from ..declared_units import DeclaredUnits
 from ..label_hints import ATOMS, ATOMS_BY_3, ONE, OTHER, THREE
 from ..label_keys import (
     CHARGES_KEYS,
+    MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
     VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
 from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
 from .dipole_labels import usual_keys, usual_unit
+from .names import with_names
+from .usable_arrays import molecules_of_arrays
 
 _GEOMETRY = ("natoms", "numbers", "positions")
 
@@ -70,20 +74,22 @@ def read_npz(path: Path, options: ReadOptions) -> Molecules:
         )
     source_keys = tuple(key for key in arrays if key not in _GEOMETRY)
     options.check_found(source_keys, source_keys)
-    units, offsets = DeclaredUnits(options), _offsets(arrays["natoms"])
+    totals, units = TotalCharges(options), DeclaredUnits(options)
+    total_charge = totals.find_all(arrays, len(arrays["natoms"]))
+    offsets = _offsets(arrays["natoms"])
     labels = _labels(arrays, options, units)
-    return Molecules(
-        numbers=arrays["numbers"],
-        positions=_positions(arrays, offsets, units),
-        offsets=offsets,
-        names=_names(arrays),
-        total_charge=_first(arrays, TOTAL_CHARGE_KEYS),
-        baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
-        baseline_charges=arrays.get("baseline_charges"),
-        source_keys=source_keys,
-        notes=units.notes(_numeric_keys(arrays)),
-        **labels,
-    )
+    fields = labels | {
+        "numbers": arrays["numbers"],
+        "positions": _positions(arrays, offsets, units),
+        "names": _names(arrays, path),
+        "total_charge": total_charge,
+        "multiplicity": _first(arrays, MULTIPLICITY_KEYS),
+        "baseline_dipole": _in_debye(arrays.get("baseline_dipole")),
+        "baseline_charges": arrays.get("baseline_charges"),
+        "source_keys": source_keys,
+    }
+    notes = units.notes(_numeric_keys(arrays)).also(totals.sentences(source_keys))
+    return molecules_of_arrays(fields, offsets, notes, options.skip_invalid)
 
 
 def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None = None) -> None:
@@ -103,6 +109,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
         "charge": molecules.total_charge,
         "name": molecules.names,
         "baseline_charges": molecules.baseline_charges,
+        "multiplicity": molecules.multiplicity,
     }
     if molecules.baseline_dipole is not None:
         arrays["baseline_dipole"] = molecules.baseline_dipole / DEBYE_PER_E_ANGSTROM
@@ -156,12 +163,12 @@ def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
 
 
-def _names(arrays: Arrays) -> Any:
+def _names(arrays: Arrays, path: Path) -> Any:
     if "name" in arrays:
         return arrays["name"].astype(np.str_)
     if "gdb" in arrays:
         return np.char.add("gdb_", np.char.zfill(arrays["gdb"].astype(np.str_), 6))
-    return None
+    return [name for name, _ in with_names(arrays["natoms"], path)]
 
 
 def _labels(arrays: Arrays, options: ReadOptions, units: DeclaredUnits) -> dict[str, Any]:
