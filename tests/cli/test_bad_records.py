@@ -56,7 +56,7 @@ def test_predict_goes_on_and_keeps_the_order(model, mixed, tmp_path, monkeypatch
     )
     assert "record 3 ('twice'): " in result.stderr
     assert "atoms 0 and 1 of molecule 3 ('twice') are 0.001 angstrom apart" in result.stderr
-    assert "mixed.xyz, line 19" in result.stderr  # the damaged frame
+    assert "mixed.xyz, line 21" in result.stderr  # the damaged frame
     rows = rows_of(output)
     missing = [row["dipole_debye"] == "nan" for row in rows]
     assert missing == [False, True, False, True, True, False]
@@ -64,7 +64,10 @@ def test_predict_goes_on_and_keeps_the_order(model, mixed, tmp_path, monkeypatch
     only = tmp_path / "only.xyz"
     only.write_text(WATER + METHANE)
     run("predict", model, only, "-o", tmp_path / "only.csv")
-    assert rows_of(tmp_path / "only.csv")[:2] == [rows[0], rows[2]]
+    for found, expected in zip(rows_of(tmp_path / "only.csv"), (rows[0], rows[2]), strict=True):
+        assert found.pop("name") == expected.pop("name")
+        numbers = [list(map(float, row.values())) for row in (found, expected)]
+        np.testing.assert_allclose(*numbers, atol=1e-4)
 
 
 def test_predict_writes_xyz_that_reads_as_missing(model, mixed, tmp_path) -> None:
@@ -111,7 +114,7 @@ def test_any_refusal_of_the_model_is_one_row(model, monkeypatch) -> None:
     assert prediction.failures == {7: "an atom has no descriptor."}
     expected = whole.dipole.copy()
     expected[7] = np.nan
-    np.testing.assert_allclose(prediction.dipole, expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(prediction.dipole, expected, atol=1e-4)
     assert np.isnan(prediction.charges_of(7)).all()
     assert not np.isnan(prediction.charges_of(8)).any()
 

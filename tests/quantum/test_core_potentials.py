@@ -47,11 +47,14 @@ def test_known_values(molecule, basis, z, charge) -> None:
 
 @pytest.mark.parametrize("basis", ["lanl2dz", "sbkjc", "crenbl", "bfd-vdz"])
 def test_families_agree_with_a_basis_for_all_electrons(basis) -> None:
-    """Without the potential the dipole is off by debyes, or points the other way."""
+    """Without the potential the dipole is off by debyes, or points the other way.
+
+    Bases without polarization functions give half a debye more.
+    """
     molecules = of(([1, 17], [[0, 0, 0], [0, 0, 1.28]]))
     expected = calculate(parse_method("hf/def2-svp"), molecules, n_jobs=1).dipole[0, 2]
     found = calculate(parse_method(f"hf/{basis}"), molecules, n_jobs=1).dipole[0, 2]
-    assert found == pytest.approx(expected, abs=0.5)
+    assert found == pytest.approx(expected, abs=0.7)
 
 
 @pytest.mark.parametrize(
