@@ -4,8 +4,8 @@ Begin with `plan_fit`. Symbols: N molecules, n atoms, M inducing environments, r
 most M + elements for charges, and those of bond charges and atomic dipoles), d descriptor columns.
 A fit first chooses environments, and frees the memory of that step. Then matrices of shape (r, r),
 the environments, and the dipole rows (3 N, r) stay in memory until the end; rows that do not fit
-are in a file. Blocks of molecules are in memory for a time. On a GPU all of this is memory of the card.
-Not here: the bytes of each step (`memory_forecast.py`), and how much memory there is
+are in a file. Blocks of molecules are in memory for a time. On a GPU all of this is memory of the
+card. Not here: the bytes of each step (`memory_forecast.py`), and how much memory there is
 (`dipkit.support.system_memory`).
 """
 

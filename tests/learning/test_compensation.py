@@ -141,7 +141,7 @@ def test_the_map_is_symmetric(how: Compensation, molecules: Molecules, raw: np.n
     matrix = how.matrix(molecules, NUMPY).toarray()
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-13)
     values = np.linalg.eigvalsh(matrix)
-    assert -1e-12 < values[0]
+    assert values[0] > -1e-12
     assert values[-1] <= how.scale + 1e-12
 
 
