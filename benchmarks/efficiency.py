@@ -28,7 +28,8 @@ from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.blocking import PIECE_ATOMS
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.charge_maps import element_blocks
+from dipkit.learning.charge_maps import sum_map
+from dipkit.learning.columns import arms_of_dipoles
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.support.blas_threads import count_threads
@@ -92,21 +93,25 @@ def stages(described: Molecules, basis: Basis, repeats: float) -> list[Stage]:
     assert features is not None
     names = ("kernel", "whitening", "rows, sums", "charge Gram")
     operations, floors, measured = (dict.fromkeys(names, 0.0) for _ in range(3))
-    for block in element_blocks(described):
-        element = basis.elements[block.number]
+    for number, element in basis.elements.items():
         m, r = element.whitening.shape
-        n = len(block.atoms)
+        of_element = np.flatnonzero(described.numbers == number)
+        n = len(of_element)
         share = n / described.n_atoms
-        atoms = block.atoms[: max(int(PIECE_ATOMS * share), 1)]
+        atoms = of_element[: max(int(PIECE_ATOMS * share), 1)]
         scale = repeats * n / len(atoms)
         rates = product_rates(len(atoms), features.widths[0], m, r)
         x = [part[atoms] for part in features.scales]
         k = basis.kernel(x, element.environments, basis.weights).astype(np.float64)
         phi = k @ element.whitening
-        part = described[: np.searchsorted(described.offsets, block.atoms[len(atoms) - 1]) + 1]
-        own = next(b for b in element_blocks(part) if b.number == block.number)
-        maps, rows = (own.to_dipole, own.to_sum), np.resize(phi, (len(own.atoms), r))
-        rows_scale = repeats * n / len(own.atoms)
+        part = described[: np.searchsorted(described.offsets, atoms[-1]) + 1]
+        own = np.flatnonzero(part.numbers == number)
+        maps = (
+            arms_of_dipoles(part, basis).maps(own, part, basis.backend).charges,
+            sum_map(part.molecule_index[own], len(part), basis.backend),
+        )
+        rows = np.resize(phi, (len(own), r))
+        rows_scale = repeats * n / len(own)
         work = {
             "kernel": (
                 2.0 * sum(features.widths) * m,

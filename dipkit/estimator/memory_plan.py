@@ -1,11 +1,11 @@
 """Memory of a fit: a forecast before anything is allocated.
 
-Begin with `plan_fit`. Symbols: N molecules, n atoms, M inducing environments, r <= M + elements
-basis functions, d descriptor columns; with atomic dipoles r includes their columns. A fit first
-chooses environments, and frees the memory of that step. Then matrices of shape (r, r), the
-environments, and the dipole rows (3 N, r) stay in memory until the end; rows that do not fit are in
-a file. Blocks of molecules are in memory for a time. On a GPU all of this is memory of the card.
-Not here: the bytes of each step (`memory_forecast.py`), and how much memory there is
+Begin with `plan_fit`. Symbols: N molecules, n atoms, M inducing environments, r basis functions (at
+most M + elements for charges, and those of bond charges and atomic dipoles), d descriptor columns.
+A fit first chooses environments, and frees the memory of that step. Then matrices of shape (r, r),
+the environments, and the dipole rows (3 N, r) stay in memory until the end; rows that do not fit
+are in a file. Blocks of molecules are in memory for a time. On a GPU all of this is memory of the
+card. Not here: the bytes of each step (`memory_forecast.py`), and how much memory there is
 (`dipkit.support.system_memory`).
 """
 
@@ -236,7 +236,7 @@ def require_memory(
     n_matrices : int
         Matrices of 8 r^2 bytes that are in memory at once.
     per_environment : float, default=1
-        Columns of each inducing environment, more than one with atomic dipoles.
+        Columns of each inducing environment, more than one with bond charges or atomic dipoles.
 
     Raises
     ------

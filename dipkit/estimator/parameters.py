@@ -101,11 +101,15 @@ class InducingBasis(NestedParameters):
             raise InputError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}.")
         check_number("atomic_dipoles", self.atomic_dipoles, above=None)
         check_number("bond_charges", self.bond_charges, above=None)
-        if self.compensation not in COMPENSATIONS:
+        if not isinstance(self.compensation, str) or self.compensation not in COMPENSATIONS:
             raise InputError(
                 f"compensation: expected one of {tuple(COMPENSATIONS)}, got {self.compensation!r}."
             )
         make_kernel(self.kernel).check()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore; models from before there were bond charges have none."""
+        super().__setstate__({"bond_charges": 0.0, "compensation": "molecule"} | state)
 
 
 class Start(BaseEstimator):

@@ -110,7 +110,8 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
         raw, amplitudes, drawn = _raw_charges(
             model, piece, coefficients, of_atoms, backend, predictor
         )
-        correction = sum(how.apply(part, piece) for how, part in zip(maps, raw.T, strict=True))
+        parts = [how.apply(one, piece) for how, one in zip(maps, raw.T, strict=True)]
+        correction = np.sum(parts, axis=0)
         atomic = of_atoms.dipoles(piece, amplitudes)
         dipole = dipoles(correction, piece) + constant_dipoles(piece)
         dipole += molecule_sums(atomic, piece.offsets)

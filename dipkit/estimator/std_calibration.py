@@ -250,9 +250,8 @@ def _environments(
         element = basis.elements[number]
         raw[atoms, 0] = to_host(phi @ weights[element.columns])
         if element.bond_columns is not None:
-            part = weights[element.bond_columns]
-            raw[atoms, 1] = to_host(phi[:, : part.shape[0]] @ part)
+            raw[atoms, 1] = to_host(phi[:, : element.n_bond] @ weights[element.bond_columns])
     charges = basis.compensation.apply(raw[:, 0], molecules)
-    return novelty, charges if basis.bonds is None else charges + basis.bonds.apply(
-        raw[:, 1], molecules
-    )
+    if basis.bonds is not None:
+        charges += basis.bonds.apply(raw[:, 1], molecules)
+    return novelty, charges

@@ -170,10 +170,7 @@ class StdPredictor:
         for atoms, of_atoms, unexplained in parts:
             values[atoms], novelty[atoms] = of_atoms, unexplained
         drawn_of = values.reshape(piece.n_atoms, -1, self.n_samples)
-        arms = [how.apply(piece.positions, piece) for how in self.compensations]
-        vectors = dipole_arms(piece, self.dipole_elements, 1.0)
-        sides = [DEBYE_PER_E_ANGSTROM * np.stack(arms, axis=1), vectors]
-        found = partial(_variance, piece, np.concatenate(sides, axis=1), drawn_of, novelty)
+        found = partial(_variance, piece, self._arms(piece), drawn_of, novelty)
         variance = found(unit_vectors(dipoles))
         short = np.linalg.norm(dipoles, axis=1) < MIN_DIRECTED_DIPOLE
         if short.any():
@@ -182,6 +179,12 @@ class StdPredictor:
             variance = np.where(short, along_axes, variance)
         std: FloatArray = np.where(piece.natoms > 1, np.sqrt(variance + self.floor**2), 0.0)
         return std
+
+    def _arms(self, piece: Molecules) -> FloatArray:
+        """Return dipoles (n_atoms, k, 3) of raw charges and amplitudes of 1 e, debye / e."""
+        arms = [how.apply(piece.positions, piece) for how in self.compensations]
+        vectors = dipole_arms(piece, self.dipole_elements, 1.0)
+        return np.concatenate([DEBYE_PER_E_ANGSTROM * np.stack(arms, axis=1), vectors], axis=1)
 
 
 def _coefficients_of_draws(model: DipolePredictor) -> tuple[FloatArray, FloatArray]:

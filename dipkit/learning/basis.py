@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from ..support.backend import NUMPY, Array, Backend
 from .atomic_dipoles import count_leading
 from .compensation import BOND_STIFFNESS, EVEN, Compensation, count_bond_directions
 from .kernels import EnvironmentKernel
+from .whitening import whiten
 
 FloatArray = NDArray[np.float64]
 # Descriptors of some environments of one element, one array of shape (M_e, d_s) per SOAP scale.
@@ -62,6 +62,12 @@ class ElementBasis:
     def n_leading(self) -> int:
         """Number of whitened directions in each amplitude of an atomic dipole."""
         return count_leading(int(self.whitening.shape[1]))
+
+    @property
+    def n_bond(self) -> int:
+        """Number of whitened directions of the bond charges; 0 without them."""
+        columns = self.bond_columns
+        return 0 if columns is None else int(columns.stop - columns.start)
 
     @property
     def all_columns(self) -> tuple[slice, ...]:
@@ -206,7 +212,7 @@ class Basis:
         for element in self.elements.values():
             assert element.bond_columns is not None
             part = self.bonds.scale * w[element.bond_columns, ...]
-            found.append(self.backend.to_host(element.whitening[:, : part.shape[0]] @ part))
+            found.append(self.backend.to_host(element.whitening[:, : element.n_bond] @ part))
         return np.concatenate(found)
 
     def dipole_dual(self, w: Array) -> tuple[FloatArray, FloatArray]:
@@ -271,7 +277,10 @@ def build_basis(
     """
     elements, start, dtype = {}, 0, kernel_dtype(precise)
     for number, scales in sorted(environments.items()):
-        whitening = whiten(_exact_kernel_matrix(scales, kernel, weights), eigenvalue_cut)
+        # In float64: rounding noise in K_MM would be whitened together with the signal, and the
+        # eigenvalue cut would have to be orders of magnitude higher.
+        exact = [scale.astype(np.float64) for scale in scales]
+        whitening = whiten(kernel(exact, exact, weights), eigenvalue_cut)
         stop = start + whitening.shape[1] + 1
         elements[number] = ElementBasis(
             number=number,
@@ -317,33 +326,3 @@ def _with_dipole_columns(
         found[number] = replace(element, dipole_columns=tuple(runs))
         start = runs[-1].stop
     return found
-
-
-def _exact_kernel_matrix(
-    scales: Environments, kernel: EnvironmentKernel, weights: Sequence[float]
-) -> FloatArray:
-    # In float64: rounding noise in K_MM would be whitened together with the signal, and the
-    # eigenvalue cut would have to be orders of magnitude higher.
-    exact = [scale.astype(np.float64) for scale in scales]
-    matrix: FloatArray = kernel(exact, exact, weights)
-    return matrix
-
-
-def whiten(matrix: FloatArray, eigenvalue_cut: float) -> FloatArray:
-    """Return W with W^T K W = 1 on the directions above the cut, largest eigenvalue first.
-
-    Parameters
-    ----------
-    matrix : ndarray of shape (M, M)
-        Symmetric positive semidefinite.
-    eigenvalue_cut : float
-        Relative to the largest eigenvalue.
-
-    Returns
-    -------
-    ndarray of shape (M, r), r <= M
-    """
-    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
-    above = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
-    whitening: FloatArray = vectors[:, above] / np.sqrt(values[above])
-    return whitening

@@ -8,15 +8,11 @@ the charges are made of (kernels, weights) is in `basis.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import NUMPY, Array, Backend
-from ..units import DEBYE_PER_E_ANGSTROM
+from ..support.backend import Array, Backend
 
 FloatArray = NDArray[np.float64]
 
@@ -103,60 +99,6 @@ def constant_charges(molecules: Molecules) -> FloatArray:
     """
     charges = molecules.baseline_charges
     return even_charges(molecules) if charges is None else charges
-
-
-@dataclass(frozen=True)
-class ElementBlock:
-    """The atoms of one element in some molecules, and the linear maps of their charges.
-
-    Parameters
-    ----------
-    number : int
-        Atomic number.
-    atoms : ndarray of shape (n_e,)
-        Positions of these atoms among all atoms of the molecules.
-    to_dipole : sparse array of shape (3 n_molecules, n_e), debye / e
-        Maps raw charges of these atoms to dipole components; their compensation is included.
-    to_sum : sparse array of shape (n_molecules, n_e)
-        Maps raw charges of these atoms to their sum in each molecule.
-    """
-
-    number: int
-    atoms: NDArray[np.intp]
-    to_dipole: Array
-    to_sum: Array
-
-
-def element_blocks(
-    molecules: Molecules, backend: Backend = NUMPY, arms: FloatArray | None = None
-) -> Iterator[ElementBlock]:
-    """Yield the atoms of each element with their maps.
-
-    Parameters
-    ----------
-    molecules : Molecules
-    backend : Backend
-        Holds the maps.
-    arms : ndarray of shape (n_atoms, 3), default=None
-        Dipole of a raw charge of 1 on each atom, debye / e. None is that after P of (2).
-
-    Yields
-    ------
-    ElementBlock
-        In the order of atomic numbers.
-    """
-    index = molecules.molecule_index
-    if arms is None:
-        # P acts on the positions: sum_i (q_i - mean q)(r_i - c) = sum_i q_i (r_i - mean r).
-        arms = DEBYE_PER_E_ANGSTROM * project(molecules.positions, molecules)
-    for number in molecules.elements:
-        atoms = np.flatnonzero(molecules.numbers == number)
-        yield ElementBlock(
-            number=int(number),
-            atoms=atoms,
-            to_dipole=moment_map(arms[atoms], index[atoms], len(molecules), backend),
-            to_sum=sum_map(index[atoms], len(molecules), backend),
-        )
 
 
 def sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Array:

@@ -83,8 +83,7 @@ def fill_columns(rows: Array, maps: RowMaps, phi: Array, element: ElementBasis) 
     """
     rows[:, element.columns] = maps.charges @ phi
     if maps.bonds is not None and element.bond_columns is not None:
-        n = element.bond_columns.stop - element.bond_columns.start
-        rows[:, element.bond_columns] = maps.bonds @ phi[:, :n]
+        rows[:, element.bond_columns] = maps.bonds @ phi[:, : element.n_bond]
     for run, moment in zip(element.dipole_columns, maps.dipoles, strict=True):
         constant = run.stop - 1
         rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]

@@ -19,6 +19,7 @@ Numbers in parentheses are equations of the theory page. The raw charges are mad
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from scipy.special import expit
 
 from ..data.molecules import Molecules
 from ..support.backend import Array, Backend
+from ..support.ragged_index import of_one_size
 from .charge_maps import project
 
 __all__ = ["ALONG_BONDS", "BOND_STIFFNESS", "EVEN", "Compensation", "count_bond_directions"]
@@ -87,9 +89,9 @@ class Compensation:
             return self.scale * project(values, molecules)
         columns = values if values.ndim > 1 else values[:, None]
         found = np.empty(columns.shape)
-        for atoms, matrices in self._systems(molecules):
+        for atoms, spread in self._spreads(molecules):
             some = columns[atoms]
-            found[atoms] = some - np.linalg.solve(matrices, some)
+            found[atoms] = some - spread @ some
         return self.scale * found.reshape(values.shape)
 
     def matrix(self, molecules: Molecules, backend: Backend) -> Array:
@@ -104,10 +106,10 @@ class Compensation:
         natoms, n = molecules.natoms, molecules.n_atoms
         pointer = np.concatenate(([0], np.cumsum(np.repeat(natoms, natoms)))).astype(np.int32)
         values, columns = np.empty(pointer[-1]), np.empty(pointer[-1], dtype=np.int32)
-        for atoms, matrices in self._systems(molecules):
+        for atoms, spread in self._spreads(molecules):
             size = atoms.shape[1]
             places = pointer[atoms][:, :, None] + np.arange(size)
-            values[places] = self.scale * (np.eye(size) - np.linalg.inv(matrices))
+            values[places] = self.scale * (np.eye(size) - spread)
             columns[places] = atoms[:, None, :]
         return backend.csr(values, columns, pointer, (n, n))
 
@@ -130,27 +132,27 @@ class Compensation:
         n = one.n_atoms
         if self.is_even:
             return np.zeros((n, n, 3))
-        matrix = np.eye(n) + self.stiffness * _laplacians(one.numbers[None], one.positions[None])[0]
-        spread = np.linalg.solve(matrix, raw)
+        spread = self._spread(one.numbers[None], one.positions[None])[0]
         # d(-M) = t M dL M, and row i of dL v is the sum over j of dg_ij (v_i - v_j).
-        slopes = _bond_slopes(one.numbers, one.positions)
-        terms = slopes * (spread[:, None] - spread[None])[..., None]
+        v = spread @ raw
+        terms = _bond_slopes(one.numbers, one.positions) * (v[:, None] - v[None])[..., None]
         change = -terms  # [i, j]: row i with respect to the position of j
         change[np.arange(n), np.arange(n)] = terms.sum(axis=1)
-        moved = np.linalg.solve(matrix, change.reshape(n, -1)).reshape(n, n, 3)
+        moved = (spread @ change.reshape(n, -1)).reshape(n, n, 3)
         derivatives: FloatArray = self.scale * self.stiffness * moved
         return derivatives
 
-    def _systems(self, molecules: Molecules) -> list[tuple[NDArray[np.intp], FloatArray]]:
-        """Atoms (m, size) and matrices 1 + t L (m, size, size) of all molecules of each size."""
-        found = []
-        for size in np.unique(molecules.natoms).tolist():
-            members = np.flatnonzero(molecules.natoms == size)
-            for part in np.array_split(members, max(len(members) * size**2 // PAIRS_AT_ONCE, 1)):
-                atoms = molecules.offsets[part][:, None] + np.arange(size)
-                laplacians = _laplacians(molecules.numbers[atoms], molecules.positions[atoms])
-                found.append((atoms, np.eye(size) + self.stiffness * laplacians))
-        return found
+    def _spreads(self, molecules: Molecules) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+        """Yield atoms (m, n) and matrices M (m, n, n) of molecules of one size."""
+        for atoms in of_one_size(molecules.offsets, PAIRS_AT_ONCE):
+            yield atoms, self._spread(molecules.numbers[atoms], molecules.positions[atoms])
+
+    def _spread(self, numbers: NDArray[np.int64], positions: FloatArray) -> FloatArray:
+        """Compute M (m, n, n) of molecules of one size."""
+        n = numbers.shape[1]
+        if self.is_even:
+            return np.full((len(numbers), n, n), 1 / n)
+        return np.linalg.inv(np.eye(n) + self.stiffness * _laplacians(numbers, positions))
 
 
 EVEN = Compensation()

@@ -53,8 +53,8 @@ class CoupledCharges:
         else:
             backend.put(self._raw[:, self._own(element.columns)], atoms, phi)
         if element.bond_columns is not None:
-            n = element.bond_columns.stop - element.bond_columns.start
-            backend.put(self._raw[:, self._own(element.bond_columns)], atoms, phi[:, :n])
+            own = self._own(element.bond_columns)
+            backend.put(self._raw[:, own], atoms, phi[:, : element.n_bond])
 
     def _own(self, columns: slice) -> slice:
         return slice(columns.start - self.columns.start, columns.stop - self.columns.start)
@@ -76,8 +76,8 @@ class CoupledCharges:
         scaled = backend.asarray(np.sqrt(of_atoms))[:, None] * rows
         grams.append((self.columns, self.columns, scaled.T @ scaled))
         rhs.append((self.columns, backend.asarray(of_atoms * label.charges) @ rows))
-        weighted = backend.asarray(of_atoms)[:, None] * rows
         for columns, atoms, phi in self._even:
-            mixed = phi.T @ backend.take(weighted, atoms)
+            weighted = backend.asarray(of_atoms[atoms])[:, None] * backend.take(rows, atoms)
+            mixed = phi.T @ weighted
             grams.append((columns, self.columns, mixed))
             grams.append((self.columns, columns, mixed.T))

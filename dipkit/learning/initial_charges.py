@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..support.backend import Array, Backend
+from ..support.ragged_index import of_one_size
 from .normal_matrices import FactorizationError
 from .objective import JointObjective
 from .quadratic_term import QuadraticTerm
@@ -57,17 +58,13 @@ def electronegativity_charges(molecules: Molecules) -> FloatArray:
 
     chi = np.array([ELECTRONEGATIVITY.get(z, ELECTRONEGATIVITY[6]) for z in range(119)])
     charges = (molecules.total_charge / molecules.natoms)[molecules.molecule_index]
-    # All molecules of one size at once: no loop over molecules.
-    for size in np.unique(molecules.natoms):
-        members = np.flatnonzero(molecules.natoms == size)
-        for part in np.array_split(members, max(len(members) * size**2 // PAIRS_AT_ONCE, 1)):
-            atoms = molecules.offsets[part][:, None] + np.arange(size)
-            numbers, positions = molecules.numbers[atoms], molecules.positions[atoms]
-            distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
-            radii = covalent_radii[numbers]
-            bonded = distance < BOND_REACH * (radii[:, :, None] + radii[:, None])
-            pull = chi[numbers][:, None] - chi[numbers][:, :, None]
-            charges[atoms] += TRANSFER * (bonded * pull).sum(axis=-1)
+    for atoms in of_one_size(molecules.offsets, PAIRS_AT_ONCE):
+        numbers, positions = molecules.numbers[atoms], molecules.positions[atoms]
+        distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
+        radii = covalent_radii[numbers]
+        bonded = distance < BOND_REACH * (radii[:, :, None] + radii[:, None])
+        pull = chi[numbers][:, None] - chi[numbers][:, :, None]
+        charges[atoms] += TRANSFER * (bonded * pull).sum(axis=-1)
     return charges
 
 

@@ -58,12 +58,11 @@ def find_excluded(
         leading = functions[:, : element.n_leading]
         parts += [(leading, columns) for columns in element.dipole_columns]
         if element.bond_columns is not None:
-            n = element.bond_columns.stop - element.bond_columns.start
-            parts.append((functions[:, :n], element.bond_columns))
+            parts.append((functions[:, : element.n_bond], element.bond_columns))
         for reached, columns in parts:
             directions = _not_reached(reached, eigenvalue_cut)
             block = np.zeros((basis.n_columns, directions.shape[1]))
-            # The constant of charges and of dipoles, the last of their columns, stays.
+            # The constant of charges and of dipoles, the last of their columns, is not excluded.
             block[columns.start : columns.start + len(directions)] = directions
             blocks.append(block)
     return basis.backend.asarray(np.concatenate(blocks, axis=1))

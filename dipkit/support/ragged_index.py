@@ -6,7 +6,7 @@ offsets[A] to offsets[A+1] - 1. The meaning of the arrays is not here (`dipkit.d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,23 @@ def pairs(offsets: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp
     first = np.repeat(np.cumsum(repeats) - repeats, repeats)
     neighbour = np.arange(len(center)) - first + np.repeat(np.repeat(offsets[:-1], sizes), repeats)
     return center, neighbour
+
+
+def of_one_size(offsets: NDArray[np.int64], n_pairs: int) -> Iterator[NDArray[np.intp]]:
+    """Yield atoms (m, size) of molecules of one size, so that no loop over molecules is needed.
+
+    Parameters
+    ----------
+    offsets : ndarray of shape (n_molecules + 1,)
+    n_pairs : int
+        Largest number of pairs of atoms, m size^2, of one array; one molecule at least.
+    """
+    sizes = np.diff(offsets)
+    for size in np.unique(sizes).tolist():
+        members = np.flatnonzero(sizes == size)
+        step = max(n_pairs // max(size, 1) ** 2, 1)
+        for start in range(0, len(members), step):
+            yield offsets[members[start : start + step]][:, None] + np.arange(size)
 
 
 def join(arrays: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> NDArray[Any] | None:

@@ -1,13 +1,17 @@
 """Rows and charge terms: blocks sum to the whole, which equals dense matrices; folds subtract."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import joblib
 import numpy as np
 import pytest
+from helpers.dense_charges import dense_charge_rows
+from helpers.strict_device import STRICT
 
 import dipkit.estimator.memory_plan
 import dipkit.learning.accumulate
+import dipkit.learning.compensation
 import dipkit.support.backend
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.memory_plan import require_memory
@@ -16,6 +20,7 @@ from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.charge_maps import molecule_sums
+from dipkit.learning.compensation import ALONG_BONDS, EVEN
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.multipoles import constant_dipoles, dipoles
@@ -34,11 +39,25 @@ def molecules(toy: Callable[..., Molecules]) -> Molecules:
     return molecules.replace(charges=charges)
 
 
-@pytest.fixture
-def basis(molecules: Molecules) -> Basis:
+@pytest.fixture(params=["even", "bond charges", "along bonds", "all along bonds"])
+def basis(
+    request: pytest.FixtureRequest, molecules: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> Basis:
+    """Each compensation of the charges, with and without bond charges."""
+    monkeypatch.setattr(dipkit.learning.compensation, "BOND_SHARE", 0.4)
     assert molecules.features is not None
     chosen = choose_environments(molecules, 14, PowerKernel(), np.random.default_rng(0))
-    return build_basis(chosen, PowerKernel(), molecules.features.weights, 1e-6)
+    found = build_basis(
+        chosen,
+        PowerKernel(),
+        molecules.features.weights,
+        1e-6,
+        compensation=ALONG_BONDS if "along" in request.param else EVEN,
+        bond_scale=0.7 if request.param in ("bond charges", "all along bonds") else 0.0,
+    )
+    widths = {element.n_bond for element in found.elements.values()}
+    assert max(widths) > 1 if found.bonds else widths == {0}
+    return found
 
 
 @pytest.fixture
@@ -51,16 +70,6 @@ def weights(molecules: Molecules) -> np.ndarray:
 @pytest.fixture
 def labels(molecules: Molecules, weights: np.ndarray) -> ChargeLabels:
     return ChargeLabels.of(molecules.charges, molecules, weights)
-
-
-def dense_basis(molecules: Molecules, basis: Basis) -> np.ndarray:
-    assert molecules.features is not None
-    phi = np.zeros((molecules.n_atoms, basis.n_columns))
-    for number, element in basis.elements.items():
-        mine = np.flatnonzero(molecules.numbers == number)
-        x = [scale[mine] for scale in molecules.features.scales]
-        phi[mine, element.columns] = basis.basis_functions(number, x)
-    return phi
 
 
 def projector(molecules: Molecules) -> np.ndarray:
@@ -82,7 +91,7 @@ def test_statistics_equal_dense_matrices(
 ) -> None:
     rows, (statistics,) = accumulate(molecules, basis, [labels])
     p = projector(molecules)
-    c_matrix = p @ dense_basis(molecules, basis)
+    c_matrix = dense_charge_rows(molecules, basis)
     known = ~np.isnan(molecules.charges)
     c = np.where(known, weights[molecules.molecule_index], 0.0)
     centred = p @ np.nan_to_num(molecules.charges)
@@ -105,7 +114,7 @@ def test_charge_term_is_the_sum_of_squares(
     rows, (part,) = accumulate(molecules, basis, [labels])
     w = np.random.default_rng(3).standard_normal(basis.n_columns)
     even = (molecules.total_charge / molecules.natoms)[molecules.molecule_index]
-    q = projector(molecules) @ dense_basis(molecules, basis) @ w + even
+    q = dense_charge_rows(molecules, basis) @ w + even
     expected = np.nansum(weights[molecules.molecule_index] * (q - molecules.charges) ** 2)
     assert w @ part.gram @ w - 2 * part.rhs @ w + part.constant == pytest.approx(expected)
     np.testing.assert_allclose(
@@ -239,3 +248,41 @@ def test_processes_give_the_same(molecules: Molecules, basis: Basis, labels: Cha
     parallel_rows, (parallel,) = accumulate(molecules, basis, [labels], n_jobs=2)
     np.testing.assert_allclose(parallel_rows, rows, atol=1e-4)
     assert_equal(parallel, serial, rtol=1e-5)
+
+
+def test_elements_that_are_absent(molecules: Molecules, basis: Basis) -> None:
+    """Rows that were never written would show as NaN, in the rows or in the charge term."""
+    few = molecules[[8 not in one.numbers for one in molecules]]
+    assert len(few)
+    raw = np.random.default_rng(0).standard_normal(few.n_atoms)
+    charges = ChargeLabels.of(raw, few, np.ones(len(few)))
+    rows = np.full((3 * len(few), basis.n_columns), np.nan)
+    _, (term,) = accumulate(few, basis, [charges], rows=rows)
+    c_matrix = dense_charge_rows(few, basis)
+    np.testing.assert_allclose(term.gram, c_matrix.T @ c_matrix, atol=1e-9)
+    for columns in basis.elements[8].all_columns:
+        np.testing.assert_array_equal(rows[:, columns], 0.0)
+    assert np.isfinite(rows).all()
+
+
+def test_another_device_gives_the_same(
+    molecules: Molecules, basis: Basis, labels: ChargeLabels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the host reaches the device but through the backend."""
+    elements = {
+        number: replace(
+            element,
+            environments=tuple(STRICT.asarray(z) for z in element.environments),
+            whitening=STRICT.asarray(element.whitening),
+        )
+        for number, element in basis.elements.items()
+    }
+    there = replace(basis, elements=elements, backend=STRICT)
+    monkeypatch.setattr(dipkit.learning.blocking, "DEVICE_PIECE_ATOMS", 6)
+    other = ChargeLabels(2 * labels.charges, 3 * labels.weights)
+    rows, expected = accumulate(molecules, basis, [labels, other])
+    strict_rows, found = accumulate(molecules, there, [labels, other])
+    np.testing.assert_allclose(STRICT.to_host(strict_rows), rows, atol=1e-4)
+    for one, two in zip(found, expected, strict=True):
+        on_host = replace(one, gram=STRICT.to_host(one.gram), rhs=STRICT.to_host(one.rhs))
+        assert_equal(on_host, two, rtol=1e-5)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.dense_charges import dense_charge_rows
 from helpers.fold_fits import exclude_no_directions
 from helpers.objectives import gradient, value
 from helpers.parts import all_at_once, in_parts
@@ -19,7 +20,7 @@ from dipkit.estimator.linearised import LinearisedObjective
 from dipkit.estimator.memory_plan import default_n_inducing, plan_fit
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.estimator.settings import Settings
-from dipkit.estimator.std_prediction import StdPredictor, _variance
+from dipkit.estimator.std_prediction import StdPredictor
 from dipkit.estimator.training_data import gather
 from dipkit.exceptions import InputError
 from dipkit.learning.accumulate import accumulate
@@ -34,7 +35,8 @@ from dipkit.learning.atomic_dipoles import (
 )
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.charge_labels import ChargeLabels
-from dipkit.learning.charge_maps import conserve_charge, molecule_sums, project
+from dipkit.learning.charge_maps import conserve_charge, even_charges, molecule_sums
+from dipkit.learning.compensation import EVEN, Compensation
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.initial_charges import charge_start
 from dipkit.learning.kernels import PowerKernel
@@ -102,16 +104,15 @@ def with_vectors(molecules: Molecules) -> Molecules:
 
 def atoms_of(molecules: Molecules, basis: Basis, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Charges (e) and dipoles (debye) of atoms for these weights, from the definition (21)."""
-    raw, y = np.zeros(molecules.n_atoms), np.zeros((molecules.n_atoms, len(basis.elements)))
+    y = np.zeros((molecules.n_atoms, len(basis.elements)))
     for number, element in basis.elements.items():
         atoms = np.flatnonzero(molecules.numbers == number)
         phi = basis.basis_functions(number, (scale[atoms] for scale in molecules.features.scales))
-        raw[atoms] = phi @ w[element.columns]
         n_leading = count_leading(phi.shape[1] - 1)
         leading = np.concatenate([phi[:, :n_leading], phi[:, -1:]], axis=1)
         y[atoms] = np.stack([leading @ w[run] for run in element.dipole_columns], axis=1)
     of_atoms = made_of(basis.dipole_scale * y, molecules, sorted(basis.elements))
-    return conserve_charge(raw, molecules), of_atoms
+    return dense_charge_rows(molecules, basis) @ w + even_charges(molecules), of_atoms
 
 
 def turned(molecules: Molecules) -> tuple[Molecules, np.ndarray]:
@@ -360,22 +361,27 @@ def test_a_part_equals_the_part_of_all(described: Molecules) -> None:
     np.testing.assert_allclose(model.predict_atomic_dipoles(described[some]), expected, atol=1e-6)
 
 
-def test_the_draws_vary_as_dipoles_of_atoms_do(molecules: Molecules) -> None:
-    rng = np.random.default_rng(0)
-    n, n_samples = molecules.n_atoms, 50
-    elements = molecules.elements.tolist()
-    charges = rng.standard_normal((n, n_samples))
-    amplitudes = rng.standard_normal((n, len(elements), n_samples))
+@pytest.mark.parametrize("maps", [[EVEN], [EVEN, Compensation(4.0)], [Compensation(8.0)]])
+def test_the_draws_vary_as_dipoles_of_atoms_do(
+    molecules: Molecules, maps: list[Compensation]
+) -> None:
+    rng, k = np.random.default_rng(0), len(maps)
+    n, elements = molecules.n_atoms, molecules.elements.tolist()
+    draws = rng.standard_normal((n, k + len(elements), 50))
     axes = rng.standard_normal((len(molecules), 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-    found = _variance(molecules, axes, charges, np.zeros(n), elements, amplitudes)
+    predictor = StdPredictor.__new__(StdPredictor)
+    predictor.floor, predictor.n_samples = 0.0, 50
+    predictor.compensations, predictor.dipole_elements = maps, elements
+    drawn = [(np.arange(n), draws.reshape(n, -1), np.zeros(n))]
+    found = predictor.std(molecules, 2 * axes, drawn)
     expected = np.zeros(len(molecules))
-    for q, y in zip(charges.T, np.moveaxis(amplitudes, 2, 0), strict=True):
-        of_atoms = made_of(y, molecules, elements)
-        drawn = dipoles(project(q, molecules), molecules)
-        drawn += molecule_sums(of_atoms, molecules.offsets)
-        expected += (drawn * axes).sum(axis=1) ** 2
-    np.testing.assert_allclose(found, expected)
+    for one in np.moveaxis(draws, 2, 0):
+        charges = sum(how.apply(raw, molecules) for how, raw in zip(maps, one.T, strict=False))
+        dipole = dipoles(charges, molecules)
+        dipole += molecule_sums(made_of(one[:, k:], molecules, elements), molecules.offsets)
+        expected += (dipole * axes).sum(axis=1) ** 2
+    np.testing.assert_allclose(found**2, expected)
 
 
 def test_standard_deviations_hold_the_draws(
@@ -399,7 +405,7 @@ def test_standard_deviations_hold_the_draws(
     several = molecules.natoms > 1
     expected = scale * np.sqrt(within + 0.1)
     assert np.median(np.abs(std / expected - 1)[several]) < 0.1
-    n_draws = 128 * (1 + len(basis.elements))
+    n_draws = 128 * (2 + len(basis.elements))
     assert StdPredictor(model, basis.backend).elements[1][0].shape[1] == n_draws
 
 
@@ -432,7 +438,7 @@ def test_rows_in_a_file_give_the_same_model(
     model = ridge(basis__n_inducing=60, solver__tol=1e-8)
     held = model.fit(described).predict_dipole(described)
     assert model.memory_plan_["rows_in"] == "memory"
-    plan = plan_fit(described, 60, with_dipoles=True, precise=True)
+    plan = plan_fit(described, 60, with_dipoles=True, precise=True, with_bonds=True)
     model.set_params(memory_budget=plan.peak - plan.rows // 2 + 2**20 // 4)
     monkeypatch.setattr(dipkit.estimator.memory_plan, "process_memory", lambda: plan.present)
     monkeypatch.setattr(

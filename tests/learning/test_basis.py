@@ -1,42 +1,18 @@
-"""Basis functions: whitening, columns of each element, coefficients of the same function."""
+"""Basis functions: columns of each element, coefficients of the same function."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dipkit.data.molecules import Molecules
-from dipkit.learning.basis import BIAS, Basis, build_basis, fill_dipole_columns, whiten
+from dipkit.learning.basis import BIAS, Basis, build_basis
+from dipkit.learning.compensation import Compensation
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import EnvironmentKernel, GaussianKernel, PowerKernel
-
-
-def gram(eigenvalues: list[float], seed: int = 0) -> np.ndarray:
-    n = len(eigenvalues)
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
-    return (q * eigenvalues) @ q.T
-
-
-def test_whitening_makes_the_kernel_matrix_one() -> None:
-    matrix = gram([5.0, 2.0, 1.0, 0.3, 1e-3, 1e-12, 0.0])
-    w = whiten(matrix, 1e-6)
-    assert w.shape == (7, 5)
-    np.testing.assert_allclose(w.T @ matrix @ w, np.eye(5), atol=1e-11)
-
-
-@pytest.mark.parametrize(("cut", "rank"), [(1e-15, 4), (1e-4, 3), (1e-2, 2), (0.5, 1)])
-def test_directions_below_the_cut_are_dropped(cut: float, rank: int) -> None:
-    w = whiten(gram([10.0, 1.0, 1e-2, 1e-6]), cut)
-    assert w.shape[1] == rank
-    # Largest eigenvalue first: the columns of W have length 1 / sqrt(eigenvalue).
-    lengths = np.linalg.norm(w, axis=0)
-    np.testing.assert_allclose(lengths[: min(rank, 3)], [10**-0.5, 1, 10][:rank], rtol=1e-6)
-
-
-def test_duplicate_environments_span_nothing_new() -> None:
-    matrix = gram([3.0, 1.0, 0.5])
-    twice = np.block([[matrix, matrix], [matrix, matrix]])
-    assert whiten(twice, 1e-9).shape == (6, 3)
+from dipkit.learning.whitening import whiten
 
 
 @pytest.mark.parametrize("kernel", [PowerKernel(2), GaussianKernel()], ids=str)
@@ -82,8 +58,8 @@ def test_dual_coefficients_are_the_same_function(toy: Callable[..., Molecules]) 
         )
 
 
-def basis_of(molecules: Molecules, **options: float) -> Basis:
-    chosen = choose_environments(molecules, 15, PowerKernel(), np.random.default_rng(0))
+def basis_of(molecules: Molecules, n_inducing: int = 15, **options: Any) -> Basis:
+    chosen = choose_environments(molecules, n_inducing, PowerKernel(), np.random.default_rng(0))
     assert molecules.features is not None
     return build_basis(chosen, PowerKernel(), molecules.features.weights, 1e-6, **options)
 
@@ -98,6 +74,32 @@ def test_several_sets_of_weights_at_once(toy: Callable[..., Molecules]) -> None:
         expected = np.concatenate([part for part, _ in dual.values()])
         np.testing.assert_allclose(coefficients[:, s], expected, rtol=1e-12)
         np.testing.assert_allclose(constants[:, s], [value for _, value in dual.values()])
+
+
+def test_the_scales_of_compensations_are_in_the_coefficients(
+    toy: Callable[..., Molecules],
+) -> None:
+    molecules = toy(sizes=(5,) * 12)
+    how = Compensation(8.0, 1.6)
+    basis = basis_of(molecules, n_inducing=60, bond_scale=0.2, compensation=how)
+    w = np.random.default_rng(1).standard_normal((basis.n_columns, 3))
+    (coefficients, constants), bonds = basis.dual_of_many(w), basis.bond_dual(w)
+    assert bonds is not None
+    start = 0
+    for place, (number, element) in enumerate(basis.elements.items()):
+        one = basis.dual(w[:, 0])[number]
+        mine = slice(start, start := start + len(element.whitening))
+        assert element.n_bond < element.whitening.shape[1]
+        phi = basis.basis_functions(number, element.environments)
+        k = phi[:, :-1] @ np.linalg.pinv(element.whitening)
+        expected = 1.6 * phi @ w[element.columns]
+        np.testing.assert_allclose(k @ coefficients[mine] + constants[place], expected, atol=1e-9)
+        np.testing.assert_allclose(k @ one[0] + one[1], expected[:, 0], atol=1e-9)
+        of_bonds = 0.2 * phi[:, : element.n_bond] @ w[element.bond_columns]
+        np.testing.assert_allclose(k @ bonds[mine], of_bonds, atol=1e-9)
+    assert start == len(bonds)
+    np.testing.assert_allclose(basis.bond_dual(w[:, 1]), bonds[:, 1], rtol=1e-9)
+    assert basis_of(molecules).bond_dual(w) is None
 
 
 def test_the_ridge_penalty_hardly_shrinks_constants() -> None:
@@ -116,12 +118,20 @@ def test_the_ridge_penalty_hardly_shrinks_constants() -> None:
 
 
 @pytest.mark.parametrize("dipole_scale", [0.0, 0.3])
-def test_columns_cover_everything_once(toy: Callable[..., Molecules], dipole_scale: float) -> None:
+@pytest.mark.parametrize("bond_scale", [0.0, 0.2])
+def test_columns_cover_everything_once(
+    toy: Callable[..., Molecules], dipole_scale: float, bond_scale: float
+) -> None:
     molecules = toy()
-    basis = basis_of(molecules, dipole_scale=dipole_scale)
+    basis = basis_of(molecules, dipole_scale=dipole_scale, bond_scale=bond_scale)
     elements = molecules.elements.tolist()
     runs = [part.columns for part in basis.elements.values()]
+    bonds = [part.bond_columns for part in basis.elements.values() if part.bond_columns]
+    assert len(bonds) == (len(elements) if bond_scale else 0)
+    runs += bonds
     runs += [run for part in basis.elements.values() for run in part.dipole_columns]
+    each = [run for part in basis.elements.values() for run in part.all_columns]
+    assert sorted(each, key=lambda run: run.start) == runs
     columns = np.concatenate([np.arange(run.start, run.stop) for run in runs])
     np.testing.assert_array_equal(columns, np.arange(basis.n_columns))
     assert runs[len(elements) - 1].stop == basis.n_charge_columns
@@ -129,25 +139,11 @@ def test_columns_cover_everything_once(toy: Callable[..., Molecules], dipole_sca
     for part in basis.elements.values():
         sizes = [run.stop - run.start for run in part.dipole_columns]
         assert sizes == [part.n_leading + 1] * (len(elements) if dipole_scale else 0)
-
-
-def test_dipole_columns_equal_a_plain_product(toy: Callable[..., Molecules]) -> None:
-    molecules, rng = toy(), np.random.default_rng(0)
-    basis = basis_of(molecules, dipole_scale=0.3)
-    number, element = 6, basis.elements[6]
-    assert molecules.features is not None
-    x = [scale[molecules.numbers == number] for scale in molecules.features.scales]
-    phi = basis.basis_functions(number, x)
-    moments = [rng.standard_normal((9, len(phi))) for _ in basis.elements]
-    rows = np.zeros((9, basis.n_columns))
-    fill_dipole_columns(rows, moments, phi, element)
-    expected = np.zeros_like(rows)
-    chosen = np.concatenate([phi[:, : element.n_leading], phi[:, -1:]], axis=1)
-    for run, moment in zip(element.dipole_columns, moments, strict=True):
-        expected[:, run] = moment @ chosen
-    np.testing.assert_allclose(rows, expected, atol=1e-12)
-    with pytest.raises(ValueError, match="zip"):
-        fill_dipole_columns(rows, moments[1:], phi, element)
+        n_bond = math.ceil(0.1 * part.whitening.shape[1]) if bond_scale else 0
+        assert part.n_bond == n_bond
+        assert part.bond_columns is None or part.bond_columns.stop - n_bond == (
+            part.bond_columns.start
+        )
 
 
 @pytest.mark.parametrize(("precise", "dtype"), [(False, np.float32), (True, np.float64)])
@@ -176,20 +172,16 @@ def test_rounding_of_kernel_values_is_not_whitened(
         np.testing.assert_array_equal(element.whitening, expected)
 
 
-def test_the_cut_is_relative_to_the_largest_eigenvalue() -> None:
-    several = gram([10.0, 10.0, 10.0, 1.5, 0.5])
-    assert whiten(several, 0.1).shape == (5, 4)
-    assert whiten(1e-3 * several, 0.1).shape == (5, 4)
-
-
 def test_elements_stand_in_the_order_of_their_numbers(toy: Callable[..., Molecules]) -> None:
     molecules = toy()
     assert molecules.features is not None
     chosen = choose_environments(molecules, 15, PowerKernel(), np.random.default_rng(0))
     reversed_ = dict(sorted(chosen.items(), reverse=True))
     arguments = PowerKernel(), molecules.features.weights, 1e-6
-    one, two = (build_basis(each, *arguments, dipole_scale=0.3) for each in (chosen, reversed_))
+    scales = {"dipole_scale": 0.3, "bond_scale": 0.2}
+    one, two = (build_basis(each, *arguments, **scales) for each in (chosen, reversed_))
     assert list(two.elements) == list(one.elements) == molecules.elements.tolist()
     for number, element in one.elements.items():
         assert two.elements[number].columns == element.columns
+        assert two.elements[number].bond_columns == element.bond_columns
         assert two.elements[number].dipole_columns == element.dipole_columns

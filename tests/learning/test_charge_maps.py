@@ -2,13 +2,21 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from dipkit.data.molecules import Molecules
-from dipkit.learning.charge_maps import conserve_charge, element_blocks, molecule_sums, project
+from dipkit.learning.charge_maps import (
+    conserve_charge,
+    molecule_sums,
+    moment_map,
+    project,
+    sum_map,
+)
 from dipkit.learning.multipoles import constant_dipoles, dipoles
+from dipkit.support.backend import NUMPY
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 
@@ -20,6 +28,26 @@ def molecules(toy: Callable[..., Molecules]) -> Molecules:
 @pytest.fixture
 def charges(molecules: Molecules) -> np.ndarray:
     return np.random.default_rng(5).standard_normal(molecules.n_atoms)
+
+
+class ElementBlock(NamedTuple):
+    """Atoms of one element, and the maps from their raw charges to dipoles and sums."""
+
+    number: int
+    atoms: np.ndarray
+    to_dipole: Any
+    to_sum: Any
+
+
+def element_blocks(molecules: Molecules) -> list[ElementBlock]:
+    arms = DEBYE_PER_E_ANGSTROM * project(molecules.positions, molecules)
+    found = []
+    for number in molecules.elements.tolist():
+        atoms = np.flatnonzero(molecules.numbers == number)
+        owners, n = molecules.molecule_index[atoms], len(molecules)
+        maps = moment_map(arms[atoms], owners, n, NUMPY), sum_map(owners, n, NUMPY)
+        found.append(ElementBlock(number, atoms, *maps))
+    return found
 
 
 def test_sums_of_molecules(molecules: Molecules, charges: np.ndarray) -> None:

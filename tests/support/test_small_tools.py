@@ -10,7 +10,7 @@ import pytest
 from dipkit.exceptions import FileFormatError, InputError
 from dipkit.support.files import existing_file
 from dipkit.support.json_values import plain
-from dipkit.support.ragged_index import atoms_of, cut, pairs
+from dipkit.support.ragged_index import atoms_of, cut, of_one_size, pairs
 from dipkit.support.validation import check_number, check_whole
 
 
@@ -71,6 +71,16 @@ def test_pairs_of_atoms_by_hand() -> None:
     assert center.tolist() == [0, 0, 1, 1, 2]
     assert neighbour.tolist() == [0, 1, 0, 1, 2]
     assert atoms_of(np.array([1, 0]), np.array([0, 2, 3])).tolist() == [2, 0, 1]
+
+
+def test_molecules_of_one_size_by_hand() -> None:
+    offsets = np.array([0, 2, 3, 5, 7, 8])  # of 2, 1, 2, 2 and 1 atoms
+    found = [atoms.tolist() for atoms in of_one_size(offsets, 1000)]
+    assert found == [[[2], [7]], [[0, 1], [3, 4], [5, 6]]]
+    few = [atoms.tolist() for atoms in of_one_size(offsets, 8)]  # two molecules of 2 x 2 pairs
+    assert few == [[[2], [7]], [[0, 1], [3, 4]], [[5, 6]]]
+    assert [len(atoms) for atoms in of_one_size(offsets, 0)] == [1] * 5
+    assert list(of_one_size(np.array([0]), 10)) == []
 
 
 def test_files_are_checked_before_they_are_read(tmp_path: Path) -> None:
