@@ -16,7 +16,7 @@ from _draws import Row, arguments, described_draw, made_by, run_seeds
 
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale
 from dipkit.descriptors.scales import default_scales
-from dipkit.estimator.defaults import AUTO_ALPHA
+from dipkit.estimator.defaults import usual_alpha
 from dipkit.estimator.metrics import error_report
 
 BARE = "no charges"
@@ -79,7 +79,7 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
         usual = min(100 * np.sqrt(len(train)), train.n_atoms)
         settings["basis__n_inducing"] = int(min(share * usual, train.n_atoms))
     if "alpha" in settings:
-        settings["alpha"] *= AUTO_ALPHA / len(train)
+        settings["alpha"] *= usual_alpha(len(train))
     model = DipoleKernelRidge().set_params(**settings)
     model.fit(train, train.dipole_magnitude)
     report = error_report(test.dipole_magnitude, model.predict(test))

@@ -20,7 +20,7 @@ import numpy as np
 from _common import draw, setting
 
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
-from dipkit.estimator.defaults import AUTO_ALPHA
+from dipkit.estimator.defaults import usual_alpha
 from dipkit.estimator.fit import first_statistics
 from dipkit.estimator.settings import Settings
 from dipkit.learning.accumulate import accumulate
@@ -110,7 +110,7 @@ class Draw:
         labels = read_labels(self.shared.labels.molecules[:size], None, None, None)
         objective = JointObjective(
             self.shared.rows[: 3 * size], self.shared.constant[:size], labels.target,
-            [(self._charges(weight, beta), weight)], factor * AUTO_ALPHA / size, SquaredLoss(),
+            [(self._charges(weight, beta), weight)], factor * usual_alpha(size), SquaredLoss(),
             self.shared.basis.backend,
         )  # fmt: skip
         if prior == "start":

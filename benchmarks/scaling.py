@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
-from dipkit.estimator.defaults import AUTO_ALPHA
+from dipkit.estimator.defaults import usual_alpha
 
 STEPS = {
     "choose environments": "choose_environments",
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 def run(train: Molecules, args: argparse.Namespace) -> Row:
     """Fit once and return the time of each step."""
     described = SOAPTransformer(on_demand=True, verbose=False).fit_transform(train)
-    alpha = AUTO_ALPHA / args.sizes[0]
+    alpha = usual_alpha(args.sizes[0])
     ridge = DipoleKernelRidge(
         alpha, basis=InducingBasis(n_inducing=args.inducing), memory_budget=args.memory_budget
     )

@@ -15,18 +15,24 @@ from ..learning.labels import FitLabels
 from .baseline import Baseline
 from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
-# alpha="auto" is this over the effective number of dipole labels, debye^2.
-AUTO_ALPHA = 0.02
-# With a baseline alpha="auto" is this over the square of that number: less remains to be learned.
-BASELINE_ALPHA = 40.0
+# alpha="auto" is this over the effective number N of dipole labels, debye^2, and falls faster above
+# this number of labels: by the root of their ratio.
+AUTO_ALPHA, FASTER_ABOVE = 0.02, 1000
+# With a baseline alpha="auto" is this over N^2.5: less remains to be learned.
+BASELINE_ALPHA = 1265.0
+# atomic_dipoles="auto" with a baseline; 0 without one.
+BASELINE_DIPOLES = 0.06
+# eigenvalue_cut="auto" in double and in single precision, whose rounding must stay below.
+DOUBLE_CUT, SINGLE_CUT = 1e-10, 1e-8
 # direction_weight="auto" is this over the effective number of dipole labels.
 BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
 DEFAULT_CHARGE_WEIGHT = 1e-3
 # The same with a charge discrepancy, which then alone decides how closely charges are followed.
 DISCREPANT_CHARGE_WEIGHT = 100.0
-# Molecules up to which precision="auto" is double: such a fit takes seconds in either precision.
-DOUBLE_MOLECULES = 2000
+# Molecules up to which precision="auto" is double: kernel values take twice as long, and the fit a
+# fifth longer.
+DOUBLE_MOLECULES = 10_000
 
 
 def has_baseline(labels: FitLabels) -> bool:
@@ -38,8 +44,28 @@ def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:
     """Ridge penalty to use, debye^2."""
     if alpha != "auto":
         return float(alpha)
-    n = labels.n_effective
-    return BASELINE_ALPHA / n**2 if has_baseline(labels) else AUTO_ALPHA / n
+    return usual_alpha(labels.n_effective, has_baseline(labels))
+
+
+def usual_alpha(n_labels: float, with_baseline: bool = False) -> float:
+    """Return the ridge penalty of ``alpha="auto"`` for so many dipole labels, debye^2."""
+    if with_baseline:
+        return float(BASELINE_ALPHA / n_labels**2.5)
+    return float(AUTO_ALPHA / n_labels * min(1.0, FASTER_ABOVE / n_labels) ** 0.5)
+
+
+def resolve_atomic_dipoles(scale: float | str, labels: FitLabels) -> float:
+    """Scale of atomic dipoles to use; 0 for none."""
+    if scale == "auto":
+        return BASELINE_DIPOLES if has_baseline(labels) else 0.0
+    return float(scale)
+
+
+def resolve_cut(eigenvalue_cut: float | str, precise: bool) -> float:
+    """Share of the largest eigenvalue below which directions are dropped."""
+    if eigenvalue_cut == "auto":
+        return DOUBLE_CUT if precise else SINGLE_CUT
+    return float(eigenvalue_cut)
 
 
 def resolve_charge_weight(

@@ -40,7 +40,9 @@ from .defaults import (
     has_prior,
     is_double,
     resolve_alpha,
+    resolve_atomic_dipoles,
     resolve_charge_weight,
+    resolve_cut,
     resolve_direction_weight,
     resolve_quadrupole_weight,
     resolve_start,
@@ -83,7 +85,8 @@ def first_statistics(
     quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
     n_matrices = _count_matrices(settings, quadrupoles, auxiliary is not None)
     precise = is_double(parameters.precision, len(molecules))
-    kinds = parameters.atomic_dipoles > 0, precise, parameters.bond_charges > 0
+    dipoles = resolve_atomic_dipoles(parameters.atomic_dipoles, labels)
+    kinds = dipoles > 0, precise, parameters.bond_charges > 0
     asked = backend, settings.memory_budget, n_matrices, *kinds
     n_inducing = parameters.n_inducing or default_n_inducing(molecules, *asked)
     plan = plan_fit(molecules, min(n_inducing, molecules.n_atoms), *asked)
@@ -92,7 +95,9 @@ def first_statistics(
     )
     assert molecules.features is not None
     with threads_for(n_inducing):
-        basis = basis_of(environments, molecules.features.weights, settings, backend, precise)
+        basis = basis_of(
+            environments, molecules.features.weights, settings, backend, precise, dipoles
+        )
     return gather(
         labels,
         basis,
@@ -121,6 +126,7 @@ def basis_of(
     settings: Settings,
     backend: Backend,
     precise: bool,
+    dipole_scale: float,
 ) -> Basis:
     """Build the basis of the parameters from chosen environments and the weights of the scales."""
     parameters = settings.basis
@@ -128,9 +134,9 @@ def basis_of(
         environments,
         settings.kernel,
         weights,
-        parameters.eigenvalue_cut,
+        resolve_cut(parameters.eigenvalue_cut, precise),
         backend,
-        float(parameters.atomic_dipoles),
+        dipole_scale,
         precise,
         COMPENSATIONS[parameters.compensation],
         float(parameters.bond_charges),

@@ -41,18 +41,19 @@ class InducingBasis(NestedParameters):
     n_inducing : int, default=None
         Inducing environments of all elements together. None chooses by the size of the data and
         the free memory: 100 times the square root of the number of molecules, at most 6,000.
-    eigenvalue_cut : float, default=1e-8
+    eigenvalue_cut : float or "auto", default="auto"
         Directions of the kernel matrix below this share of its largest eigenvalue are dropped.
+        ``"auto"`` is 1e-10 in double precision and 1e-8 in single.
     precision : {"auto", "single", "double"}, default="auto"
-        Precision of kernel values. ``"auto"`` is double in fits of up to 2,000 molecules. In
+        Precision of kernel values. ``"auto"`` is double in fits of up to 10,000 molecules. In
         single precision a fit is faster, but two fits to the same descriptors differ by rounding
         between machines and devices. Predictions are in double precision, except that scales with
         less than 1 % of the kernel are in single precision unless ``"double"`` is set. Descriptors
         are always in single precision.
-    atomic_dipoles : float, default=0.0
+    atomic_dipoles : float or "auto", default="auto"
         Scale s of dipoles of single atoms in addition to charges (21), along the vectors to the
-        neighbours of each element; 0 for none. Try 0.03 with more than about 1,000 dipoles; with
-        fewer it overfits.
+        neighbours of each element; 0 for none. ``"auto"`` is 0.06 with a baseline and 0 without
+        one, where few labels overfit.
     bond_charges : float, default=0.2
         Scale of bond charges: a second function of the environment whose opposite charge stays a
         few bonds away (24). It holds the leading directions of the basis alone. 0 for none.
@@ -69,9 +70,9 @@ class InducingBasis(NestedParameters):
         self,
         kernel: EnvironmentKernel | None = None,
         n_inducing: int | None = None,
-        eigenvalue_cut: float = 1e-8,
+        eigenvalue_cut: float | str = "auto",
         precision: str = "auto",
-        atomic_dipoles: float = 0.0,
+        atomic_dipoles: float | str = "auto",
         bond_charges: float = 0.2,
         compensation: str = "molecule",
     ):
@@ -92,14 +93,16 @@ class InducingBasis(NestedParameters):
         """
         if self.n_inducing is not None:
             check_whole("n_inducing", self.n_inducing, least=1)
-        check_number("eigenvalue_cut", self.eigenvalue_cut, above=0.0)
-        if not self.eigenvalue_cut < 1:
-            raise InputError(
-                f"eigenvalue_cut: expected a share below 1, got {self.eigenvalue_cut!r}."
-            )
+        if self.eigenvalue_cut != "auto":
+            check_number("eigenvalue_cut", self.eigenvalue_cut, above=0.0)
+            if not float(self.eigenvalue_cut) < 1:
+                raise InputError(
+                    f"eigenvalue_cut: expected a share below 1, got {self.eigenvalue_cut!r}."
+                )
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}.")
-        check_number("atomic_dipoles", self.atomic_dipoles, above=None)
+        if self.atomic_dipoles != "auto":
+            check_number("atomic_dipoles", self.atomic_dipoles, above=None)
         check_number("bond_charges", self.bond_charges, above=None)
         if not isinstance(self.compensation, str) or self.compensation not in COMPENSATIONS:
             raise InputError(

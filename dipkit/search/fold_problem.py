@@ -17,10 +17,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.molecules import Molecules
 from ..estimator.auxiliary import read_auxiliary, resolve_errors
 from ..estimator.defaults import (
     is_double,
+    resolve_atomic_dipoles,
+    resolve_cut,
     resolve_direction_weight,
     resolve_quadrupole_weight,
     resolve_start,
@@ -84,7 +85,7 @@ class FoldedProblem:
         self.magnitudes = np.where(np.isnan(lengths), target.magnitudes, lengths)
         self.labelled = np.where(np.isnan(self.magnitudes), 0.0, target.weights)
         self.weights = self._training_weights()
-        self.basis, self.owners = _choose_basis(self.labels.molecules, settings)
+        self.basis, self.owners = _choose_basis(self.labels, settings)
         self.backend = self.basis.backend
         charge_sets = self._charge_sets()
         self._require_memory(sum(len(one.parts) for one in charge_sets), n_weights)
@@ -186,7 +187,8 @@ class FoldedProblem:
         return [constant_dipoles(each) for each in molecules]
 
     def _find_excluded(self, k: int) -> Array:
-        cut = self.settings.basis.eigenvalue_cut
+        parameters, n = self.settings.basis, len(self.labels.molecules)
+        cut = resolve_cut(parameters.eigenvalue_cut, is_double(parameters.precision, n))
         return find_excluded(self.basis, self.owners, self.folds[k][0], cut)
 
     def _sum(self, charge_sets: Sequence[ChargeSet]) -> None:
@@ -227,16 +229,18 @@ class FoldedProblem:
             )
 
 
-def _choose_basis(molecules: Molecules, settings: Settings) -> tuple[Basis, dict[int, Indices]]:
+def _choose_basis(labels: FitLabels, settings: Settings) -> tuple[Basis, dict[int, Indices]]:
     """Choose the basis of a fit to all molecules; return it with the molecules of its atoms."""
+    molecules = labels.molecules
     assert molecules.features is not None, "molecules with descriptors expected"
     parameters, kernel, backend = settings.basis, settings.kernel, get_backend(settings.device)
     precise = is_double(parameters.precision, len(molecules))
+    dipoles = resolve_atomic_dipoles(parameters.atomic_dipoles, labels)
     n_inducing = parameters.n_inducing or default_n_inducing(
         molecules,
         backend,
         settings.memory_budget,
-        with_dipoles=parameters.atomic_dipoles > 0,
+        with_dipoles=dipoles > 0,
         precise=precise,
         with_bonds=parameters.bond_charges > 0,
     )
@@ -245,4 +249,4 @@ def _choose_basis(molecules: Molecules, settings: Settings) -> tuple[Basis, dict
     owners = {number: molecules.molecule_index[atoms] for number, (atoms, _) in chosen.items()}
     with threads_for(n_inducing):
         weights = molecules.features.weights
-        return basis_of(environments, weights, settings, backend, precise), owners
+        return basis_of(environments, weights, settings, backend, precise, dipoles), owners

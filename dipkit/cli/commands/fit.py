@@ -63,7 +63,7 @@ def fit(
     ] = None,
     atomic_dipoles: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Scale of dipoles of single atoms.", show_default="0"),
+        typer.Option(metavar="S", help="Scale of dipoles of single atoms.", show_default="auto"),
     ] = None,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
