@@ -91,12 +91,13 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     """All variants at all sizes, for one draw of molecules."""
     rows = []
-    for name, scales in {"": None, **SCALES}.items():
+    for name, scales in {"": None, **({} if args.levers else SCALES)}.items():
         described, tested = described_draw(pool, args, seed, scales=scales)
         for size in args.sizes:
             part = described[:size]
-            if size > SMALL:
-                levers = {} if name or seed >= LARGE_DRAWS else LEVERS
+            if size > SMALL or args.levers:
+                too_many = size > SMALL and seed >= LARGE_DRAWS
+                levers = {} if name or too_many else LEVERS
                 rows += [run(key, settings, part, tested) for key, settings in levers.items()]
                 continue
             if name:
@@ -120,9 +121,10 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
         f"| {name} | {' | '.join(_cells(rows, name, size) for size in args.sizes)} |"
         for name in names
     ]
-    return f"""# What each default is worth
+    title = "vectors and compensation are" if args.levers else "each default is"
+    return f"""# What {title} worth
 
-{made_by("ablation", args)}
+{made_by("ablation", args).replace(" --seeds", " --levers --seeds" if args.levers else " --seeds")}
 
 One thing changed at a time; means over {args.seeds} draws (above N = {SMALL} over
 {LARGE_DRAWS}, and fewer changes) of training molecules and {args.test} *validation* molecules,
@@ -153,7 +155,12 @@ def _cells(rows: list[Row], name: str, size: int) -> str:
 
 def main() -> None:
     """Run all variants and write the page."""
-    run_seeds("ablation", arguments(__doc__, "200,1000", False).parse_args(), run_seed, report)
+    parser = arguments(__doc__ or "", "200,1000", False)
+    parser.add_argument(
+        "--levers", action="store_true", help="vary vectors and compensation alone, for levers.md"
+    )
+    args = parser.parse_args()
+    run_seeds("levers" if args.levers else "ablation", args, run_seed, report)
 
 
 if __name__ == "__main__":

@@ -38,11 +38,22 @@ ALONE = "GFN1-xTB times one fitted factor"
 MODELS: dict[str, dict[str, Any]] = {
     "no charges": {},
     "with charges": {"charges": True},
+    "with charges, compensated along bonds": {
+        "charges": True,
+        "settings": {"basis__compensation": "bonds"},
+    },
+    "with charges, no auxiliary dipoles, no bond charges": {
+        "charges": True,
+        "settings": {"auxiliary": None, "basis__bond_charges": 0.0},
+    },
     "GFN1-xTB baseline, no charges": {"baseline": True},
-    "GFN1-xTB baseline, with charges": {"baseline": True, "charges": True},
+    # A small weight: with a baseline the default is to leave charges alone.
+    "GFN1-xTB baseline, with charges": {
+        "baseline": True,
+        "charges": True,
+        "settings": {"charge_weight": 1e-3},
+    },
 }
-# A small weight: with a baseline the default is to leave charges alone.
-BASELINE_CHARGE_WEIGHT = 1e-3
 
 Row = dict[str, Any]
 
@@ -152,9 +163,8 @@ def run(train: Molecules, test: dict[str, Molecules], seed: int, args: Any) -> l
 
     for name, kind in MODELS.items():
         start = time.perf_counter()
-        settings = {"charge_weight": BASELINE_CHARGE_WEIGHT} if len(kind) == 2 else {}
         baseline = "given" if "baseline" in kind else None
-        model = default_model(baseline=baseline, **settings)
+        model = default_model(baseline=baseline, **kind.get("settings", {}))
         model.fit(train if "charges" in kind else train.replace(charges=None))
         print(f"seed {seed}: {name} fitted in {time.perf_counter() - start:.0f} s")
         for group, molecules in test.items():
