@@ -152,9 +152,9 @@ class Compensation:
         n = numbers.shape[1]
         if self.is_even:
             return np.full((len(numbers), n, n), 1 / n)
-        systems = np.eye(n) + self.stiffness * _laplacians(numbers, positions)
-        spreads: FloatArray = np.linalg.inv(systems)
-        return spreads
+        laplacians = _laplacians(numbers, positions)
+        spread: FloatArray = np.linalg.inv(np.eye(n) + self.stiffness * laplacians)
+        return spread
 
 
 EVEN = Compensation()

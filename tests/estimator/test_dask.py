@@ -49,17 +49,22 @@ def ridge(**parameters: Any) -> DipoleKernelRidge:
     )
 
 
-@pytest.mark.parametrize("kind", ["held", "on demand", "with atomic dipoles"])
+@pytest.mark.parametrize("kind", ["held", "on demand", "with atomic dipoles", "along bonds"])
 def test_same_weights_as_here(
     client: Any, kind: str, on_demand: Molecules, described: Molecules
 ) -> None:
     molecules = on_demand if kind == "on demand" else described
-    model = ridge(basis__atomic_dipoles=0.3 if kind == "with atomic dipoles" else 0.0)
+    model = ridge(
+        basis__atomic_dipoles=0.3 if kind == "with atomic dipoles" else 0.0,
+        basis__compensation="bonds" if kind == "along bonds" else "molecule",
+    )
     here = clone(model).fit(molecules)
     with joblib.parallel_config(backend="dask"):
         there = clone(model).fit(molecules)
     scale = np.abs(here.dual_coef_).max()
     np.testing.assert_allclose(there.dual_coef_, here.dual_coef_, rtol=1e-8, atol=1e-8 * scale)
+    scale = np.abs(here.bond_coef_).max()
+    np.testing.assert_allclose(there.bond_coef_, here.bond_coef_, rtol=1e-8, atol=1e-8 * scale)
     if kind == "with atomic dipoles":
         found, expected = (model.atomic_dipole_coef_ for model in (there, here))
         np.testing.assert_allclose(found, expected, atol=1e-8 * np.abs(expected).max())

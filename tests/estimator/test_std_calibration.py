@@ -14,7 +14,9 @@ from dipkit.estimator.linearised import LinearisedObjective
 from dipkit.estimator.std_calibration import CalibrationSample
 from dipkit.estimator.std_prediction import StdModel
 from dipkit.learning.basis import Basis
+from dipkit.learning.compensation import ALONG_BONDS, EVEN
 from dipkit.learning.objective import DipoleTarget, JointObjective
+from dipkit.support.backend import NUMPY
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 N = 30
@@ -65,9 +67,10 @@ def fit(molecules: Molecules, n_samples: int = 128, **settings: Any) -> Fit:
 
 
 LOSSES = [{}, {"loss": "huber", "loss__threshold": 0.01}, {"loss": "absolute"}]
+ALONG = {"basis__compensation": "bonds"}
 
 
-@pytest.fixture(scope="module", params=LOSSES, ids=str)
+@pytest.fixture(scope="module", params=[*LOSSES, ALONG], ids=str)
 def fitted(request: pytest.FixtureRequest, described: Molecules) -> Fit:
     return fit(
         described[:N].replace(dipole_vector=None, features=described[:N].features), **request.param
@@ -83,6 +86,7 @@ def quantiles(ratios: FloatArray) -> float:
 def test_scale_floor_novelty_and_ceiling(fitted: Fit, described: Molecules) -> None:
     """Each number that the model keeps, from its definition."""
     model, linear, alpha = fitted.model, fitted.linear, fitted.objective.alpha
+    how = ALONG_BONDS if model.basis.compensation == "bonds" else EVEN
     factor = fitted.objective.backend.factor(fitted.curvature())
     errors, variances = linear.left_out(factor, fitted.sample.places)
     described_ones = fitted.sample.places[:10]  # a third of 30
@@ -91,7 +95,7 @@ def test_scale_floor_novelty_and_ceiling(fitted: Fit, described: Molecules) -> N
     for place, molecule in zip(range(10), described_ones, strict=True):
         one = fitted.sample.described[place]
         assert one.features is not None
-        arms = 4.80320471 * (one.positions - one.positions.mean(axis=0))
+        arms = 4.80320471 * how.matrix(one, NUMPY).toarray() @ one.positions
         total = 0.0
         for atom, arm in enumerate(arms @ linear.directions[molecule]):
             number = int(one.numbers[atom])
@@ -105,12 +109,12 @@ def test_scale_floor_novelty_and_ceiling(fitted: Fit, described: Molecules) -> N
     scale /= quantiles(errors[:10] / np.sqrt(widths[:10]))
     scale *= np.sqrt(1 + 20 / N)
     assert model.std_floor_ == pytest.approx(scale * np.sqrt(0.1 * linear.label_variance), rel=1e-4)
-    assert model.std_novelty_ == pytest.approx(scale / np.sqrt(N * alpha), rel=1e-4)
+    assert model.std_novelty_ == pytest.approx(how.scale * scale / np.sqrt(N * alpha), rel=1e-4)
     charges = model.predict_charges(fitted.sample.described)
     assert model.std_ceiling_ == pytest.approx(np.sqrt(np.mean(charges**2)), rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("loss", [*LOSSES, ALONG], ids=str)
 def test_draws_have_the_covariance_of_the_posterior(
     described: Molecules, loss: dict[str, Any]
 ) -> None:

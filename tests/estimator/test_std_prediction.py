@@ -18,8 +18,11 @@ from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.estimator import std_prediction
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.charge_maps import conserve_charge, molecule_sums, project
+from dipkit.learning.compensation import EVEN, Compensation
 from dipkit.learning.multipoles import constant_dipoles
+from dipkit.support.backend import NUMPY
+from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -63,10 +66,19 @@ def test_turning_and_moving_changes_nothing(
     np.testing.assert_allclose(fitted.predict(moved, return_std=True)[1], expected, rtol=1e-9)
 
 
-def test_it_is_the_dense_formula(fitted: DipoleKernelRidge, described: Molecules) -> None:
+@pytest.mark.parametrize("changes", [{}, {"bond_charges": 0.0}, {"compensation": "bonds"}], ids=str)
+def test_it_is_the_dense_formula(
+    fitted: DipoleKernelRidge, described: Molecules, changes: dict[str, Any]
+) -> None:
     """Draws, novelty with its ceiling and floor, molecule by molecule, from the kernel."""
     assert described.features is not None
+    if changes:
+        basis = InducingBasis(n_inducing=150, precision="double", **changes)
+        fitted = DipoleKernelRidge(basis=basis).fit(described[:30])
     fitted = copy.copy(fitted)
+    has_bonds = changes.get("bond_charges") is None
+    assert (fitted.std_bond_coef_ is not None) == has_bonds
+    maps = [Compensation(stiffness) for stiffness in fitted.stiffness_]
     fitted.std_ceiling_ = 0.2 * fitted.std_novelty_
     found = fitted.predict(described, return_std=True)[1]
     dipoles, limited = fitted.predict_dipole(described), 0
@@ -76,15 +88,20 @@ def test_it_is_the_dense_formula(fitted: DipoleKernelRidge, described: Molecules
     for molecule in np.flatnonzero(np.linalg.norm(dipoles, axis=1) > 0.01).tolist():
         atoms = described.atom_index(molecule)
         unit = dipoles[molecule] / np.linalg.norm(dipoles[molecule])
-        positions = described.positions[atoms]
-        arms = 4.80320471 * (positions - positions.mean(axis=0)) @ unit
+        one = described[molecule]
+        arms, bond_arms = (
+            4.80320471 * how.matrix(one, NUMPY).toarray() @ one.positions @ unit for how in maps
+        )
         drawn = np.zeros(fitted.std_coef_.shape[1])
         variance = fitted.std_floor_**2
-        for atom, arm in zip(np.arange(described.n_atoms)[atoms], arms, strict=True):
+        places = np.arange(described.n_atoms)[atoms]
+        for atom, arm, bond_arm in zip(places, arms, bond_arms, strict=True):
             place = int(np.flatnonzero(fitted.elements_ == described.numbers[atom])[0])
             row = k[atom, fitted.inducing_numbers_ == described.numbers[atom]]
-            charges = row @ fitted.std_coef_[fitted.inducing_numbers_ == described.numbers[atom]]
-            drawn += arm * (charges + fitted.std_intercept_[place])
+            mine = fitted.inducing_numbers_ == described.numbers[atom]
+            drawn += arm * (row @ fitted.std_coef_[mine] + fitted.std_intercept_[place])
+            if has_bonds:
+                drawn += bond_arm * (row @ fitted.std_bond_coef_[mine])
             phi = row @ fitted.std_whitening_[place].astype(np.float64)
             charge = fitted.std_novelty_ * np.sqrt(min(max(1 - phi @ phi, 0.0), 1.0))
             limited += charge > fitted.std_ceiling_
@@ -98,11 +115,15 @@ def test_a_dipole_of_zero_may_grow_along_any_axis(toy: Callable[..., Molecules])
     molecules = toy(sizes=(4, 5))
     rng = np.random.default_rng(0)
     samples, novelty = rng.normal(size=(9, 50)), rng.random(9)
-    axes = [np.tile(axis, (2, 1)) for axis in np.eye(3)]
-    none = np.empty((9, 0, 50))
-    along = [std_prediction._variance(molecules, axis, samples, novelty, [], none) for axis in axes]
+    along = []
+    for axis in np.eye(3):
+        arms = DEBYE_PER_E_ANGSTROM * project(molecules.positions, molecules) @ axis
+        moments = molecule_sums(arms[:, None] * samples, molecules.offsets)
+        variance = (moments**2).sum(axis=1)
+        along.append(variance + molecule_sums((arms * novelty) ** 2, molecules.offsets))
     predictor = std_prediction.StdPredictor.__new__(std_prediction.StdPredictor)
     predictor.floor, predictor.n_samples, predictor.dipole_elements = 0.0, 50, []
+    predictor.compensations = [EVEN]
     for dipoles, expected in (
         (np.zeros((2, 3)), sum(along)),
         (np.tile([0.0, 0.0, 2.0], (2, 1)), along[2]),

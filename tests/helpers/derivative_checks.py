@@ -7,7 +7,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from dipkit import predict_all
+from dipkit import DipoleKernelRidge, Molecules, predict_all
+from dipkit.learning.compensation import Compensation
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
 
 
@@ -18,6 +19,32 @@ def turned(name: str, charge: float = 0.0) -> Atoms:
     atoms.rattle(0.05, seed=1)
     atoms.info["charge"] = charge
     return atoms
+
+
+def stretched(name: str, atom: int, factor: float) -> Atoms:
+    """Return a molecule of `turned` whose bond from an atom to its nearest one is longer."""
+    atoms = turned(name)
+    apart = atoms.get_distances(atom, range(len(atoms)))
+    apart[atom] = np.inf
+    nearest = int(apart.argmin())
+    atoms.set_distance(nearest, atom, factor * apart[nearest], fix=0)
+    return atoms
+
+
+def learned_charges(
+    ridge: DipoleKernelRidge, one: Molecules, descriptors: list[np.ndarray]
+) -> np.ndarray:
+    """Charges of one molecule that a model adds to its constant ones, from descriptors (n, d)."""
+    bonds = np.zeros_like(ridge.dual_coef_) if ridge.bond_coef_ is None else ridge.bond_coef_
+    raw = np.zeros((2, one.n_atoms))
+    for place, number in enumerate(ridge.elements_):
+        mine, here = ridge.inducing_numbers_ == number, one.numbers == number
+        z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
+        k = ridge.kernel_([x[here] for x in descriptors], z, ridge.scale_weights_.tolist())
+        raw[0, here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
+        raw[1, here] = k @ bonds[mine]
+    maps = [Compensation(stiffness) for stiffness in ridge.stiffness_]
+    return maps[0].apply(raw[0], one) + maps[1].apply(raw[1], one)
 
 
 def check_differences(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from helpers.derivative_checks import check_differences, turned
+from helpers.derivative_checks import check_differences, learned_charges, turned
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer
@@ -14,7 +14,7 @@ from dipkit.data.io import as_molecules
 from dipkit.descriptors.charge_columns import append_charges
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import even_charges, project
+from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.quantum.finite_differences import STEP, differentiate, displaced
 from dipkit.quantum.labels import gfn2
@@ -42,13 +42,7 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
         append_charges(found / np.linalg.norm(found, axis=1, keepdims=True), cheap.charges)
         for found in spectra
     ]
-    raw = np.zeros(len(atoms))
-    for place, number in enumerate(ridge.elements_):
-        mine, here = ridge.inducing_numbers_ == number, one.numbers == number
-        z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
-        k = ridge.kernel_([x[here] for x in joined], z, ridge.scale_weights_.tolist())
-        raw[here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
-    b, learned = ridge.baseline_factor_, project(raw, one)
+    b, learned = ridge.baseline_factor_, learned_charges(ridge, one, joined)
     charges = b * cheap.charges + (1 - b) * even_charges(one) + learned
     dipole = b * cheap.dipole + (1 - b) * even_dipoles(one) + dipoles(learned, one)
     return charges, dipole[0]

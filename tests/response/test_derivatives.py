@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from helpers.derivative_checks import check_differences, check_turning, turned
+from helpers.derivative_checks import (
+    check_differences,
+    check_turning,
+    learned_charges,
+    stretched,
+    turned,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
@@ -16,7 +22,8 @@ from dipkit.data.molecules import Molecules
 from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.descriptors.scales import SOAPScale
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.charge_maps import even_charges
+from dipkit.learning.compensation import Compensation
 from dipkit.learning.kernels import EnvironmentKernel
 from dipkit.learning.multipoles import dipoles
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
@@ -26,13 +33,18 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 STEP = 1e-4
 
 
-@pytest.fixture(scope="module", params=["gto, power", "polynomial, Gauss"])
+@pytest.fixture(
+    scope="module",
+    params=["gto, power, molecule", "polynomial, Gauss, molecule", "gto, power, bonds"],
+)
 def model(request: pytest.FixtureRequest, described: Molecules) -> Pipeline:
-    rbf, kernel = request.param.split(", ")
+    rbf, kernel, compensation = request.param.split(", ")
     scales = (SOAPScale(2.2, 4, 3, 0.3, rbf, 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.1))
     ridge = DipoleKernelRidge(
         basis=InducingBasis(
-            n_inducing=80, kernel=PowerKernel() if kernel == "power" else GaussianKernel(2.0)
+            n_inducing=80,
+            kernel=PowerKernel() if kernel == "power" else GaussianKernel(2.0),
+            compensation=compensation,
         )
     )
     return make_pipeline(SOAPTransformer(scales, n_jobs=1), ridge).fit(
@@ -44,25 +56,34 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[FloatArray, FloatArray]:
     """Charges and dipole as `predict` gives them, with descriptors in double precision."""
     soap, ridge = model
     one = as_molecules(atoms, labels=False)
-    raw = np.zeros(len(atoms))
     spectra = []
     for scale in soap.scales_:
         species = tuple(soap.species_.tolist())
         found, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
         spectra.append(found / np.linalg.norm(found, axis=1, keepdims=True))
-    for place, number in enumerate(ridge.elements_):
-        mine, here = ridge.inducing_numbers_ == number, one.numbers == number
-        x = [spectrum[here] for spectrum in spectra]
-        z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
-        k = ridge.kernel_(x, z, ridge.scale_weights_.tolist())
-        raw[here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
-    charges = conserve_charge(raw, one)
+    charges = learned_charges(ridge, one, spectra) + even_charges(one)
     return charges, dipoles(charges, one)[0]
 
 
 @pytest.mark.parametrize(("name", "charge"), [("H2O", 0), ("CH3OH", 0), ("HCOOH", -1), ("CH3", 1)])
 def test_differences(model: Pipeline, name: str, charge: float) -> None:
     check_differences(model, turned(name, charge), in_double, STEP, atol=(2e-5, 1e-4))
+
+
+@pytest.mark.parametrize("bond_charges", [0.0, 0.2])
+@pytest.mark.parametrize("compensation", ["molecule", "bonds"])
+def test_differences_where_a_bond_breaks(
+    described: Molecules, coarse_soap: SOAPTransformer, compensation: str, bond_charges: float
+) -> None:
+    """The compensation along bonds changes most there, and its derivative counts."""
+    ridge = DipoleKernelRidge(
+        basis=InducingBasis(n_inducing=80, compensation=compensation, bond_charges=bond_charges)
+    )
+    model, atoms = make_pipeline(coarse_soap, ridge.fit(described)), stretched("CH3OH", 2, 1.2)
+    check_differences(model, atoms, in_double, 2e-5, atol=(2e-5, 1e-4))
+    one, raw = as_molecules(atoms, labels=False), np.random.default_rng(0).standard_normal(6)
+    change = Compensation(4.0).derivatives(one, raw)
+    assert np.abs(change).max() > 0.1
 
 
 @pytest.mark.parametrize("charge", [0.0, 1.0])
