@@ -18,9 +18,9 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support import parallel
 from ..support.files import PathLike
+from ..support.validation import check_jobs
 from .calculation import (
     BLOCK_MOLECULES,
-    BlockResults,
     Calculation,
     Method,
     calculate_block,
@@ -69,7 +69,7 @@ def label_file(
     output : str or path
         A file that `dipkit.write` can write. Until it is complete there is a journal next to it.
     n_jobs : int, default=-1
-        Processes, one thread each.
+        Processes, one thread each; -1 for all cores.
 
     Returns
     -------
@@ -78,9 +78,10 @@ def label_file(
     Raises
     ------
     InputError
-        If the method does not fit the molecules, before anything is calculated; or if no molecule
-        could be calculated.
+        If the method does not fit the molecules, or another process writes this output, before
+        anything is calculated; or if no molecule could be calculated.
     """
+    check_jobs("n_jobs", n_jobs)
     method.check(molecules.elements)
     check_electrons(molecules, method.unpaired)
     with Journal(output) as journal:
@@ -103,37 +104,38 @@ def label(
         f"{origin} {calculation_key(method, molecules, index).hex()}"
         for index in range(len(molecules))
     ]
-    left = np.flatnonzero([key not in journal.entries for key in keys])
-    # GFN2-xTB takes milliseconds, less than sending a molecule to a process; a density functional
-    # takes seconds.
-    size = BLOCK_MOLECULES if isinstance(method, GFN2) else 1
-    blocks = [left[start : start + size] for start in range(0, len(left), size)]
-    with parallel.progress("labels", len(blocks), "auto") as advance:
-        for block, results in _run(method, molecules, blocks, n_jobs):
-            for index, result in zip(block.tolist(), results, strict=True):
-                journal.append(keys[index], _entry(result))
+    left = np.flatnonzero([key not in journal.entries for key in keys]).tolist()
+    # GFN2-xTB takes milliseconds: few molecules are done before processes have started.
+    if isinstance(method, GFN2) and len(left) <= BLOCK_MOLECULES:
+        n_jobs = 1
+    with parallel.progress("labels", len(left), "auto") as advance:
+        for index, result in _run(method, molecules, left, n_jobs):
+            journal.append(keys[index], _entry(result))
             advance()
     return _collect(molecules, [journal.entries[key] for key in keys], len(molecules) - len(left))
 
 
 def _run(
-    method: GFN2 | MeanField, molecules: Molecules, blocks: list[NDArray[np.intp]], n_jobs: int
-) -> Iterator[tuple[NDArray[np.intp], BlockResults]]:
+    method: GFN2 | MeanField, molecules: Molecules, left: list[int], n_jobs: int
+) -> Iterator[tuple[int, Calculation | str]]:
+    """Calculate molecules one by one, so that a kill loses only those in work."""
     tasks = [
-        joblib.delayed(_of_block)(block, method, *geometry(molecules, block)) for block in blocks
+        joblib.delayed(_of_one)(index, method, *geometry(molecules, np.array([index])))
+        for index in left
     ]
-    return parallel.run(tasks, n_jobs if len(blocks) > 1 else 1)
+    return parallel.run(tasks, n_jobs if len(left) > 1 else 1, one_by_one=True)
 
 
-def _of_block(
-    block: NDArray[np.intp],
+def _of_one(
+    index: int,
     method: Method,
     numbers: NDArray[np.int64],
     positions: NDArray[np.float64],
     offsets: NDArray[np.int64],
     total_charge: NDArray[np.float64],
-) -> tuple[NDArray[np.intp], BlockResults]:
-    return block, calculate_block(method, numbers, positions, offsets, total_charge)
+) -> tuple[int, Calculation | str]:
+    [result] = calculate_block(method, numbers, positions, offsets, total_charge)
+    return index, result
 
 
 def _entry(result: Calculation | str) -> Entry:

@@ -24,3 +24,13 @@ def check_whole(name: str, value: object, least: int) -> None:
     """Refuse what is not an integer of at least `least`."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < least:
         raise InputError(f"{name}: expected an integer >= {least}, got {value!r}.")
+
+
+def check_jobs(name: str, value: object) -> None:
+    """Refuse what is not a number of processes: a whole number other than 0, or None."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is not None and (not whole or value == 0):
+        raise InputError(
+            f"{name}: expected a whole number other than 0, got {value!r}. 1 works in this process "
+            "alone, -1 takes all cores."
+        )
