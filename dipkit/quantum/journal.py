@@ -18,7 +18,7 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike
 from ..support.processes import try_lock
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["Entry", "Journal", "journal_of"]
 
 SUFFIX = ".journal"
 # What JSON can hold, by name.
@@ -35,7 +35,7 @@ class Journal:
     """
 
     def __init__(self, output: PathLike) -> None:
-        self.path = Path(f"{os.fspath(output)}{SUFFIX}")
+        self.path = journal_of(output)
         self.entries: dict[str, Entry] = {}
 
     def __enter__(self) -> Self:
@@ -113,6 +113,11 @@ class Journal:
                 f"{self.path}, line {number}: not a line of a journal of dipkit. Move the file "
                 "away to start from the beginning."
             ) from error
+
+
+def journal_of(output: PathLike) -> Path:
+    """Return the path of the journal of an output."""
+    return Path(f"{os.fspath(output)}{SUFFIX}")
 
 
 def _open_no_link(path: str, flags: int) -> int:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
-    from optuna.study import MaxTrialsCallback
     from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, Trial, TrialState
 
 Storage: TypeAlias = "str | Path | BaseStorage | None"
@@ -138,6 +137,21 @@ def ended_states() -> tuple[TrialState, ...]:
     return (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
+def running_state() -> TrialState:
+    """State of trials that have not ended."""
+    from optuna.trial import TrialState
+
+    return TrialState.RUNNING
+
+
+def end_as_failed(study: Study, number: int) -> None:
+    """End a trial of a process that is gone, unless another process has just done so."""
+    from optuna.trial import TrialState
+
+    with quiet():
+        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+
 def complete_state() -> TrialState:
     """State of trials that have a score."""
     from optuna.trial import TrialState
@@ -163,13 +177,6 @@ def create_study(
             direction="maximize",
             load_if_exists=True,
         )
-
-
-def stop_after(n_trials: int) -> MaxTrialsCallback:
-    """Return a callback that stops a study when this number of trials has ended."""
-    from optuna.study import MaxTrialsCallback
-
-    return MaxTrialsCallback(n_trials, states=ended_states())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["is_gone", "process_exists", "this_process", "try_lock"]
+__all__ = ["is_gone", "kill_children", "process_exists", "this_process", "try_lock"]
 
 try:
     import fcntl
@@ -72,3 +72,11 @@ def _place() -> str:
     with suppress(OSError):
         container = os.readlink(Path("/proc/self/ns/pid"))
     return f"{socket.gethostname()}{container}"
+
+
+def kill_children() -> None:
+    """Kill the worker processes of this process, and theirs."""
+    with suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
