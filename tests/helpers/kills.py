@@ -25,6 +25,12 @@ def run_in_shell(line: str, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+def run_python(code: str, *arguments: object, **environment: str) -> None:
+    """Run a program in a process of its own, with more variables of the environment."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    subprocess.run(command, check=True, env=os.environ | environment)
+
+
 def leftovers(folder: Path) -> list[str]:
     """Hidden files and folders."""
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
