@@ -1,4 +1,4 @@
-"""Checks of the zip of a model before anything in it is built: members, sizes, checksums, types.
+"""Checks of the zip of a model before anything in it is built: members, sizes, checksums.
 
 A model file is a zip with a description (`DESCRIPTION`), a tree of objects (`SCHEMA`) and arrays as
 npy. The last bytes of the file, in the comment of the zip, are a SHA-256 over all bytes before
@@ -6,7 +6,7 @@ them. The description lists each other member with its size and SHA-256. Files o
 have neither; the CRC of each member is checked in any case. Checksums find damage; they do not say
 who wrote a file. Members are read in memory and never unpacked into a folder, so that a symbolic
 link in the zip has no target to lead to; a member that says it is one is refused nevertheless.
-How the tree becomes a model is not here (`persistence.py`).
+The tree is checked in `model_tree.py`; how it becomes a model is not here (`persistence.py`).
 """
 
 from __future__ import annotations
@@ -37,20 +37,16 @@ __all__ = [
     "refusing",
     "seal",
     "too_dense",
-    "types_in",
 ]
 
 DESCRIPTION, SCHEMA = "dipkit.json", "schema.json"
-# A tree is text: that of a model with its arrays takes 70 kB.
-MOST_SCHEMA_BYTES = 32 * 2**20
-MOST_DESCRIPTION_BYTES = 4 * 2**20
+# The tree and the description are text: those of a model take 70 kB and 4 kB.
+MOST_SCHEMA_BYTES = 4 * 2**20
+MOST_DESCRIPTION_BYTES = 2**20
+MOST_MEMBERS = 2000
 # Unpacked bytes of a file of s bytes: at most the first number plus the second times s. Models take
 # two to ten times their file.
 UNPACKED_BYTES, UNPACKED_RATIO = 64 * 2**20, 200
-# Objects of a tree, those that are named twice counted twice: a model has some hundreds.
-MOST_OBJECTS = 200_000
-MOST_LEVELS = 60
-
 NO_MODEL = (
     "Expected a file that `dipkit fit` or save_model wrote; copy the file again or fit again."
 )
@@ -60,24 +56,6 @@ _ARRAY_NAME = re.compile(r"\d{1,40}\.npy")
 _SEAL = b"dipkit sha256 "
 _HEX = 64
 _CHUNK = 2**20
-# Loaders of skops that build plain values, arrays and objects of a class. Others call functions.
-_LOADERS = frozenset(
-    f"{name}Node"
-    for name in (
-        *("Cached", "Dict", "DType", "Json", "List", "NdArray", "Object", "RandomGenerator"),
-        *("RandomState", "Set", "Slice", "Tuple", "Type"),
-    )
-)
-# Classes beside those of dipkit. scikit-learn's other classes take paths, numbers of processes or
-# functions as parameters: a file may not set these.
-_PLAIN_TYPES = frozenset(
-    (
-        *(f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "set", "slice")),
-        *("builtins.NoneType", "builtins.str", "builtins.tuple", "collections.OrderedDict"),
-        *("numpy.dtype", "numpy.ndarray", "numpy.random._generator.Generator"),
-        *("numpy.random.mtrand.RandomState", "sklearn.pipeline.Pipeline"),
-    )
-)
 
 
 def list_members(path: PathLike) -> dict[str, dict[str, int | str]]:
@@ -147,83 +125,10 @@ def check_archive(path: Path, described: Mapping[str, Any]) -> None:
             raise ValueError("its members are not those that its description lists")
 
 
-def types_in(file: Path | IO[bytes], name: PathLike = "") -> set[str]:
-    """Return full names of the types of the tree of objects that are not plain.
-
-    A loader that calls functions counts as such a type, under the name of its function.
-
-    Parameters
-    ----------
-    file : path or binary file
-    name : str or path, default=""
-        Name of the file in messages, where `file` is no path.
-
-    Raises
-    ------
-    FileFormatError
-        If the tree is damaged, or more or deeper than that of a model.
-    """
-    with refusing(name or str(file), UNREADABLE), zipfile.ZipFile(file) as archive:
-        tree = _Tree(archive)
-        tree.count(json.loads(archive.read(SCHEMA)), 0)
-        return tree.types
-
-
-class _Tree:
-    """Walks a tree of skops, with what skops itself does not bound."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self.types: set[str] = set()
-        self._sizes = {member.filename: member.file_size for member in archive.infolist()}
-        self._most_bytes = 2 * sum(self._sizes.values())
-        self._counts: dict[int, int] = {}
-        self._bytes = 0
-
-    def count(self, node: Any, level: int) -> int:
-        """Return the number of objects under a node, those behind references included."""
-        if level > MOST_LEVELS:
-            raise ValueError(f"more than {MOST_LEVELS} levels of objects")
-        if isinstance(node, list):
-            return sum(self.count(item, level + 1) for item in node)
-        if not isinstance(node, dict):
-            return 0
-        if "__loader__" not in node:
-            return sum(self.count(item, level + 1) for item in node.values())
-        # skops takes the object of an id that it has seen, whatever stands here.
-        key = node.get("__id__")
-        if key in self._counts:
-            found = self._counts[key]
-        else:
-            self._take(node)
-            parts = (value for name, value in node.items() if not name.startswith("__"))
-            found = 1 + sum(self.count(value, level + 1) for value in parts)
-            if key is not None:
-                self._counts[key] = found
-        if found > MOST_OBJECTS:
-            raise ValueError(f"more than {MOST_OBJECTS} objects")
-        return found
-
-    def _take(self, node: Mapping[str, Any]) -> None:
-        loader, name = node["__loader__"], f"{node['__module__']}.{node['__class__']}"
-        if loader == "NdArrayNode" and node.get("type") == "numpy":
-            self._bytes += self._sizes[node["file"]]
-            if self._bytes > self._most_bytes:
-                raise ValueError("an array is used more often than a model does")
-        scalar = loader in ("NdArrayNode", "TypeNode") and _is_number_type(name)
-        if loader not in _LOADERS or not (name in _PLAIN_TYPES or scalar):
-            self.types.add(name)
-
-
-def _is_number_type(name: str) -> bool:
-    module, _, attribute = name.rpartition(".")
-    kind = getattr(np, attribute, None) if module == "numpy" else None
-    return isinstance(kind, type) and issubclass(kind, np.number | np.bool_)
-
-
 def _check_members(path: Path, members: Collection[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
-    if len(set(names)) < len(names):
-        raise ValueError("a member is there twice")
+    if len(names) > MOST_MEMBERS or len(set(names)) < len(names):
+        raise ValueError("a member is there twice, or there are more than a model has")
     for member in members:
         name, size = member.filename, member.file_size
         if name not in (DESCRIPTION, SCHEMA) and not _ARRAY_NAME.fullmatch(name):

@@ -4,8 +4,8 @@ The member ``dipkit.json`` holds the format's name and version, the versions of 
 parameters, the units, a summary of the labels, and the checksums of the other members. The rest is
 skops: arrays as npy, objects as JSON. Loading builds only the types listed in `TRUSTED`, the
 `Pipeline` of scikit-learn, arrays and Python's plain types, and imports nothing else. No other
-module imports skops. The checks of a file are in `model_archive.py`, what a file may set is in
-`model_state.py`; files of format 1 are converted in `format1.py`.
+module imports skops. The checks of a file are in `model_archive.py` and `model_tree.py`, what a
+file may set is in `model_state.py`; files of format 1 are converted in `format1.py`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .model_archive import (
     refusing,
     seal,
     too_dense,
-    types_in,
 )
 from .model_state import check_loaded, without_machine
+from .model_tree import types_in
 
 __all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
 

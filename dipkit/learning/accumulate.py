@@ -206,7 +206,6 @@ def _subtract_gram(gram: Array, scaled: Array, n_threads: int) -> None:
 
     BLAS itself adds the rows in another order on another number of threads.
     """
-
     r = scaled.shape[1]
 
     def compute(first: int) -> tuple[int, int, Array, Array]:

@@ -199,6 +199,11 @@ def replaced(name: str, value: object, step: int = 1) -> Change:
     return lambda tree: steps_of(tree)[step].update({name: value})
 
 
+def within_itself() -> dict:
+    inner = {"__id__": 1, "__loader__": "CachedNode", "__class__": "list", "__module__": "builtins"}
+    return node("ListNode", "builtins.list", [inner]) | {"__id__": 1}
+
+
 CALLS = {
     "system": node("FunctionNode", "os.system"),
     "eval": node("FunctionNode", "builtins.eval"),
@@ -229,6 +234,7 @@ CALLS = {
     "unknown reference": node("CachedNode", "builtins.list") | {"__id__": 5},
     "deep": nested(200),
     "doubled": doubled(50),
+    "within itself": within_itself(),
     "no content": {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode"},
     "a file that is not there": node("NdArrayNode", "numpy.ndarray")
     | {"type": "numpy", "file": "../../etc/passwd"},
@@ -316,6 +322,8 @@ MEMBERS = {
     "upwards": lambda members: members.update({"../1.npy": members["schema.json"]}),
     "bomb": lambda members: members.update({"1.npy": bytes(2 * UNPACKED_BYTES)}),
     "long text": lambda members: members.update({"schema.json": b"[" * 10**6}),
+    "many lists": lambda members: members.update({"schema.json": b"[" + b"[]," * 10**6 + b"[]]"}),
+    "many members": lambda members: members.update({f"{i}.npy": b"" for i in range(2100)}),
     "long number": lambda members: members.update({"schema.json": b"9" * 10**6}),
     "not text": lambda members: members.update({"schema.json": b"\xff\xfe\x00"}),
 }
