@@ -79,7 +79,7 @@ def tune_model(
     settings: Mapping[str, Any],
     holdout: bool,
     busy: Callable[[str], AbstractContextManager[Any]],
-    save: Callable[[Any], None],
+    save: Callable[[Any], None] | None = None,
 ) -> tuple[DipoleSearchCV, Any, dict[str, Any]]:
     """Search, measure on molecules kept out, and fit the best parameters to all molecules.
 
@@ -92,7 +92,7 @@ def tune_model(
         Whether to keep a fifth of the molecules out of the search.
     busy : callable
         Gives a context that shows the present step.
-    save : callable
+    save : callable, default=None
         Writes a model. It is called where a signal ended the search: there may be no time for what
         follows.
 
@@ -112,7 +112,7 @@ def tune_model(
         callbacks = [table.update, _keep_best]
         search = DipoleSearchCV(**settings, callbacks=callbacks).fit(molecules[inside])
     model = search.best_estimator_
-    if exit_code():
+    if save is not None and exit_code():
         save(model)
     summary: dict[str, Any] = {
         "molecules": len(molecules),

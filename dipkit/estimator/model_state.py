@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
+import numbers as numbers_abc
 from typing import Any
 
 import numpy as np
@@ -18,18 +20,26 @@ from sklearn.pipeline import Pipeline
 
 from ..descriptors.radial_tables import count_columns
 from ..descriptors.soap import SOAPTransformer
+from ..learning.kernels import EnvironmentKernel
 from .predictor import DipolePredictor
 
 __all__ = ["check_loaded", "without_machine"]
 
 _OF_PIPELINES = ("memory", "verbose")
-# Arrays that have a row for each environment, or for each element; models of old files lack some.
-_OF_ENVIRONMENTS = ("dual_coef_", "std_coef_", "atomic_dipole_coef_", "std_dipole_coef_")
-_OF_ELEMENTS = (
-    *("intercept_", "std_intercept_", "atomic_dipole_intercept_", "std_dipole_intercept_"),
-)
-# Those that every fitted model has.
+# Shapes of fitted arrays: M environments, E elements, S samples. Only the first two are in every
+# model.
+_SHAPES = {
+    "dual_coef_": "M",
+    "intercept_": "E",
+    "atomic_dipole_coef_": "ME",
+    "atomic_dipole_intercept_": "EE",
+    "std_coef_": "MS",
+    "std_intercept_": "ES",
+    "std_dipole_coef_": "MES",
+    "std_dipole_intercept_": "EES",
+}
 _ALWAYS = ("dual_coef_", "intercept_")
+_NUMBERS = ("baseline_factor_", "std_novelty_", "std_ceiling_", "std_floor_")
 
 
 def without_machine(model: Any) -> Any:
@@ -104,17 +114,36 @@ def _check_predictor(ridge: DipolePredictor) -> None:
     elements = _array(ridge.elements_, "elements_", "iu")
     _require(numbers.ndim == elements.ndim == 1, "elements of a wrong shape")
     _require(bool(np.isin(numbers, elements).all()), "environments of elements it does not know")
-    _require((np.diff(elements) > 0).all(), "elements_ that are not sorted")
-    for names, length in ((_OF_ENVIRONMENTS, len(numbers)), (_OF_ELEMENTS, len(elements))):
-        for name in names:
-            value = getattr(ridge, name, None)
-            if value is not None or name in _ALWAYS:
-                _require(len(_array(value, name, "f")) == length, f"{name} of odd length")
+    in_order = (np.diff(elements) > 0).all() and (np.diff(numbers) >= 0).all()
+    _require(in_order, "elements that are not sorted")
+    sizes = {"M": len(numbers), "E": len(elements)}
+    for name, shape in _SHAPES.items():
+        value = getattr(ridge, name, None)
+        if value is not None or name in _ALWAYS:
+            array = _array(value, name, "f")
+            if "S" in shape:
+                sizes.setdefault("S", array.shape[-1])
+            expected = tuple(sizes[letter] for letter in shape)
+            _require(array.shape == expected, f"{name} of shape {array.shape}, not {expected}")
     scales = _array(ridge.scale_weights_, "scale_weights_", "f")
-    _require(len(scales) == len(ridge.inducing_features_), "scale_weights_ of another length")
+    _require(scales.shape == (len(ridge.inducing_features_),), "scale_weights_ of another length")
     for scale in ridge.inducing_features_:
         rows = _array(scale, "inducing_features_", "f")
         _require(rows.ndim == 2 and len(rows) == len(numbers), "inducing_features_ of odd shape")
+    counts = [int((numbers == element).sum()) for element in elements.tolist()]
+    whitening = getattr(ridge, "std_whitening_", None)
+    if whitening is not None:
+        found = [len(_array(part, "std_whitening_", "f")) for part in whitening]
+        _require(found == counts, "std_whitening_ of odd shape")
+        _require(all(part.ndim == 2 for part in whitening), "std_whitening_ of odd shape")
+    for name in _NUMBERS:
+        value = getattr(ridge, name, None)
+        _require(value is None or _is_number(value), f"{name} that is no number")
+    _require(isinstance(ridge.kernel_, EnvironmentKernel), "something else for a kernel")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers_abc.Real) and math.isfinite(value)
 
 
 def _array(value: Any, name: str, kinds: str) -> np.ndarray[Any, Any]:

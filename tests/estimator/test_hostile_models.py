@@ -240,6 +240,11 @@ CALLS = {
     | {"type": "numpy", "file": "../../etc/passwd"},
 }
 STATES = {
+    "another kernel": replaced("kernel_", constant("power")),
+    "no factor": replaced("baseline_factor_", constant("x")),
+    "swapped": lambda tree: steps_of(tree)[1].update(std_coef_=array(tree, "std_intercept_")),
+    "transposed": lambda tree: steps_of(tree)[1].update(intercept_=array(tree, "dual_coef_")),
+    "whitening of nothing": lambda tree: steps_of(tree)[1]["std_whitening_"].update(content=[]),
     "method replaced": replaced("predict", constant("x")),
     "private name": replaced("_statistics", constant(1)),
     "text for an array": replaced("dual_coef_", constant("x")),
