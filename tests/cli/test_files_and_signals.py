@@ -158,6 +158,45 @@ with atomic_write(sys.argv[1]) as temporary:
     assert [file.name for file in tmp_path.iterdir()] == ["another.txt"]
 
 
+KILLED_AT = """
+import os, signal, sys
+from dipkit.support import files
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+owner, _, name = sys.argv[2].rpartition(".")
+place = files if owner == "files" else getattr(files, owner.removeprefix("files."))
+setattr(place, name, kill)
+with files.atomic_write(sys.argv[1]) as temporary:
+    temporary.write_text("new")
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("step", "content"),
+    [
+        ("files.tempfile.mkdtemp", "old"),
+        ("files.Path.open", "old"),
+        ("files.try_lock", "old"),
+        ("files._flush", "old"),
+        ("files.os.replace", "old"),
+        ("files.shutil.rmtree", "new"),
+    ],
+)
+def test_a_kill_at_each_step_of_writing(tmp_path: Path, step: str, content: str) -> None:
+    """The file is the old or the new one, and the next start leaves nothing else."""
+    file = tmp_path / "file.txt"
+    file.write_text("old")
+    done = subprocess.run([sys.executable, "-c", KILLED_AT, str(file), step], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert file.read_text() == content
+    with atomic_write(tmp_path / "another.txt") as temporary:
+        temporary.write_text("whole")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["another.txt", "file.txt"]
+
+
 def test_folders_of_running_processes_stay(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "one.txt") as first:
         first.write_text("first")
