@@ -82,7 +82,9 @@ def _watch(watched: socket.socket, _: socket.socket) -> None:
             continue
         n_received += 1
         if not (_State.patient and n_received == 1):
-            threading.Timer(GRACE, _leave, (received[0],)).start()
+            timer = threading.Timer(GRACE, _leave, (received[0],))
+            timer.daemon = True  # a command that ends in time does not wait for it
+            timer.start()
 
 
 def _leave(number: int) -> None:
