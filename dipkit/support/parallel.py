@@ -16,6 +16,7 @@ import joblib
 from joblib.parallel import get_active_backend
 
 from .dask_tasks import client_of, run_on_dask
+from .processes import OfParent
 
 # Tasks of one round for each worker, where the backend gives all results at once at the end.
 TASKS_A_ROUND = 64
@@ -52,6 +53,7 @@ def run(
     how = "generator" if ordered else "generator_unordered"
     prefer = "threads" if threads else None
     size = 1 if one_by_one else "auto"
+    tasks = [(OfParent(function), args, kwargs) for function, args, kwargs in tasks]
     try:
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as=how, prefer=prefer, batch_size=size)
     except ValueError:  # a backend that returns lists: rounds keep these short

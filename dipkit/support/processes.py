@@ -10,17 +10,25 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-__all__ = ["is_gone", "kill_children", "process_exists", "this_process", "try_lock"]
+__all__ = ["OfParent", "is_gone", "kill_children", "process_exists", "this_process", "try_lock"]
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+
+# Seconds between two looks of a worker at the process that started it.
+WATCH_SECONDS = 1.0
 
 
 def this_process() -> str:
@@ -72,6 +80,38 @@ def _place() -> str:
     with suppress(OSError):
         container = os.readlink(Path("/proc/self/ns/pid"))
     return f"{socket.gethostname()}{container}"
+
+
+class OfParent:
+    """A function whose worker process ends when the process that made this object is killed.
+
+    Workers of joblib else wait minutes for more work of a process that is gone.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.parent = function, os.getpid()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, and watch the parent from the first call on."""
+        if os.getppid() == self.parent != os.getpid():
+            _watch(self.parent)
+        return self.function(*args, **kwargs)
+
+
+@functools.cache
+def _watch(parent: int) -> None:
+    """Start the thread that ends this process after its parent."""
+
+    def watch() -> None:
+        while os.getppid() == parent and process_exists(parent):
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def kill_children() -> None:
