@@ -26,3 +26,7 @@ class DeviceError(DipkitError, RuntimeError):
 
 class DownloadError(DipkitError, OSError):
     """A file could not be fetched, or came damaged."""
+
+
+class WorkerError(DipkitError, RuntimeError):
+    """Workers of a cluster died or gave no result, so that the work cannot be finished."""

@@ -35,7 +35,7 @@ DOORS = {
     "matplotlib": "report.plots",
     "optuna": "search.optuna_objects",
     "pooch": "data.download",
-    "psutil": "support.system_memory",
+    "psutil": "support",
     "pyscf": "quantum.mean_field",
     "requests": "data.download",
     "skops": "estimator.persistence",

@@ -22,6 +22,7 @@ from .commands.label import label
 from .commands.predict import predict
 from .commands.tune import tune
 from .group import INTERRUPTED, Commands
+from .signals import answer_signals, end_output, exit_code, open_streams
 
 app = typer.Typer(
     cls=Commands,
@@ -36,10 +37,18 @@ for command in (fit, tune, predict, evaluate, info, label, convert, demo):
 
 def main() -> None:
     """Entry point of the command."""
+    open_streams()
+    answer_signals()
+    code: object = INTERRUPTED
     try:
         app(prog_name="dipkit")
+    except SystemExit as error:
+        code = error.code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        pass
+    end_output()
+    # A signal may come while arguments are read, which typer turns into another code.
+    sys.exit(exit_code() or code)  # type: ignore[arg-type]
 
 
 def _version(wanted: bool) -> None:

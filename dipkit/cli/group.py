@@ -13,8 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from ..exceptions import DipkitError
+from .signals import Terminated, drop_output
 
-INTERRUPTED, USER_ERROR = 130, 2
+INTERRUPTED, TERMINATED, PIPE_CLOSED, USER_ERROR = 130, 143, 141, 2
 
 # Base of all usage errors: versions of typer take click from different packages.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
@@ -29,6 +30,9 @@ class Commands(TyperGroup):
             with warnings.catch_warnings():
                 warnings.showwarning = show_warning
                 return super().invoke(ctx)
+        except BrokenPipeError as error:  # ``dipkit info FILE | head -1``
+            drop_output()
+            raise typer.Exit(PIPE_CLOSED) from error
         except (DipkitError, OSError) as error:
             if os.environ.get("DIPKIT_DEBUG"):
                 raise
@@ -38,6 +42,8 @@ class Commands(TyperGroup):
             command = error.ctx.command_path if error.ctx else "dipkit"
             typer.echo(f"dipkit: {error.format_message()}\nTry '{command} --help'.", err=True)
             raise typer.Exit(USER_ERROR) from error
+        except Terminated as error:
+            raise typer.Exit(TERMINATED) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
 

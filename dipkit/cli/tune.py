@@ -23,8 +23,9 @@ from ..estimator.metrics import predicted_report
 from ..exceptions import FileFormatError
 from ..report.html_page import Table
 from ..search import DipoleSearchCV, space_from_json
-from ..search.study import score_of
+from ..search.study import has_scores, score_of
 from ..support.json_values import plain
+from .signals import be_patient, exit_code
 from .writers import rich_table
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ def read_space(path: Path | None) -> dict[str, Any] | None:
         return space_from_json(path.read_text("utf-8"))
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path}: expected JSON text: {error}.") from error
+
+
+def storage_file(storage: str | None) -> Path | None:
+    """Return the file of a storage; None where it is in memory or behind a URL of a server."""
+    if storage is None:
+        return None
+    text = storage.removeprefix("journal:").removeprefix("sqlite:///")
+    return None if "://" in text else Path(text).expanduser()
 
 
 def part(molecules: Molecules) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -70,6 +79,7 @@ def tune_model(
     settings: Mapping[str, Any],
     holdout: bool,
     busy: Callable[[str], AbstractContextManager[Any]],
+    save: Callable[[Any], None] | None = None,
 ) -> tuple[DipoleSearchCV, Any, dict[str, Any]]:
     """Search, measure on molecules kept out, and fit the best parameters to all molecules.
 
@@ -82,6 +92,9 @@ def tune_model(
         Whether to keep a fifth of the molecules out of the search.
     busy : callable
         Gives a context that shows the present step.
+    save : callable, default=None
+        Writes a model. It is called where a signal ended the search: there may be no time for what
+        follows.
 
     Returns
     -------
@@ -96,8 +109,11 @@ def tune_model(
     everything = np.arange(len(molecules)), np.arange(0)
     inside, outside = part(molecules) if holdout else everything
     with LiveTable(settings["n_trials"]) as table:
-        search = DipoleSearchCV(**settings, callbacks=[table.update]).fit(molecules[inside])
+        callbacks = [table.update, _keep_best]
+        search = DipoleSearchCV(**settings, callbacks=callbacks).fit(molecules[inside])
     model = search.best_estimator_
+    if save is not None and exit_code():
+        save(model)
     summary: dict[str, Any] = {
         "molecules": len(molecules),
         "trials": search.n_trials_,
@@ -120,6 +136,12 @@ def tune_model(
         with busy("fitting to all molecules"):
             model = clone(model).fit(molecules)
     return search, model, summary
+
+
+def _keep_best(study: Study, _: FrozenTrial) -> None:
+    """From the first score on, a signal leaves time to write the best model."""
+    if has_scores(study):
+        be_patient()
 
 
 class LiveTable:

@@ -17,7 +17,7 @@ from ..data.formats.ase_atoms import predictions_to_atoms
 from ..data.io import write_atoms
 from ..exceptions import FileFormatError
 from ..report.html_page import Table, cell
-from ..support.files import PathLike, atomic_write
+from ..support.files import PathLike, atomic_write, require_other_file
 
 if TYPE_CHECKING:
     import rich.table
@@ -38,7 +38,9 @@ class _Probe(Exception):
     """Ends `atomic_write` before anything is written."""
 
 
-def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
+def check_output(
+    path: PathLike, suffixes: Sequence[str] = (), inputs: Sequence[PathLike | None] = ()
+) -> Path:
     """Refuse an output that could not be written, before any work is done.
 
     Parameters
@@ -46,17 +48,20 @@ def check_output(path: PathLike, suffixes: Sequence[str] = ()) -> Path:
     path : str or path
     suffixes : sequence of str, default=()
         Allowed suffixes; empty allows all.
+    inputs : sequence of (str, path or None), default=()
+        Files that the command reads, or writes besides.
 
     Raises
     ------
     InputError
-        If the suffix is unknown, or nothing can be written there.
+        If the suffix is unknown, nothing can be written there, or an input would be replaced.
     """
     file = Path(path)
     if suffixes and file.suffix.lower() not in suffixes:
         raise FileFormatError(
             f"{file}: unknown suffix {file.suffix!r}. Expected one of {', '.join(suffixes)}."
         )
+    require_other_file(file, inputs)
     with suppress(_Probe), atomic_write(file):
         raise _Probe
     return file

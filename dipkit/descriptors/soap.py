@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import joblib
 from sklearn.base import TransformerMixin, clone
@@ -67,7 +67,9 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         or without one the number of threads that BLAS may use. The result has the same bits in any
         case.
     memory : str, path or joblib.Memory, default=None
-        Folder where descriptors are stored and found again in later runs; None stores nothing.
+        Folder where descriptors are stored and found again in later runs; None stores nothing. A
+        cache is read by pickle: name only a folder that nobody else writes to. Saved models do not
+        contain this parameter.
     on_demand : bool or "auto", default="auto"
         True computes descriptors each time they are read, piece by piece, and stores none. An
         estimator that reads them computes them on its threads, whatever `n_jobs` is, or on its
@@ -97,6 +99,8 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
     """
 
     __module__ = "dipkit"  # the path that saved models name
+    # Of the machine, not of the model: a file must not choose what is unpickled from a cache.
+    _not_saved: ClassVar[tuple[str, ...]] = ("memory", "n_jobs", "verbose")
 
     def __init__(
         self,

@@ -212,12 +212,14 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
     charge_weight = resolve_charge_weight(
         settings.charge_weight, labels, settings.charge_discrepancy
     )
-    objective = _objective(settings, statistics, charge_weight)
     start = resolve_start(settings.start, labels)
     known = {"charges": statistics.charges, "electronegativity": statistics.guess}
+    # One BLAS thread for small matrices: as fast, and the same bits with any number of threads.
     with threads_for(max(statistics.rows.shape)):
+        objective = _objective(settings, statistics, charge_weight)
         result = _solve(settings, objective, known.get(start), start)
-    learned = _basis_attributes(statistics.basis, result.weights)
+        learned = _basis_attributes(statistics.basis, result.weights)
+        learned |= _std_attributes(settings, statistics, objective, result)
     learned |= _solution_attributes(result, labels)
     learned |= {
         "kernel_": settings.kernel,
@@ -228,15 +230,6 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
         "memory_plan_": statistics.origin.memory_plan,
         "features_made_by_": statistics.origin.features_made_by,
     }
-    if len(statistics.sample.places):
-        std = calibrate_std(
-            objective,
-            result.weights,
-            statistics.basis,
-            statistics.sample,
-            settings.generator(3),
-        )
-        learned |= std.attributes()
     return learned
 
 
@@ -332,6 +325,17 @@ def _basis_attributes(basis: Basis, weights: Array) -> dict[str, Any]:
         "atomic_dipole_coef_": dipoles[0],
         "atomic_dipole_intercept_": dipoles[1],
     }
+
+
+def _std_attributes(
+    settings: Settings, statistics: FitStatistics, objective: JointObjective, result: SolveResult
+) -> dict[str, Any]:
+    """Compute what standard deviations need, where molecules were kept for them."""
+    if not len(statistics.sample.places):
+        return {}
+    sample, basis = statistics.sample, statistics.basis
+    std = calibrate_std(objective, result.weights, basis, sample, settings.generator(3))
+    return dict(std.attributes())
 
 
 def _solution_attributes(result: SolveResult, labels: FitLabels) -> dict[str, Any]:

@@ -1,34 +1,43 @@
 """Models on disk, without pickle: a zip that skops writes, with a description by dipkit.
 
 The member ``dipkit.json`` holds the format's name and version, the versions of the libraries, the
-parameters, the units and a summary of the labels. The rest is skops: arrays as npy, objects as
-JSON. Loading builds only the types listed in `TRUSTED` and those that skops itself trusts
-(scikit-learn's, NumPy's and Python's plain ones), and imports nothing else. No other module imports
-skops. Files of format 1 are converted in `format1.py`.
+parameters, the units, a summary of the labels, and the checksums of the other members. The rest is
+skops: arrays as npy, objects as JSON. Loading builds only the types listed in `TRUSTED`, the
+`Pipeline` of scikit-learn, arrays and Python's plain types, and imports nothing else. No other
+module imports skops. The checks of a file are in `model_archive.py` and `model_tree.py`, what a
+file may set is in `model_state.py`; files of format 1 are converted in `format1.py`.
 """
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import platform
 import zipfile
-import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
-
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from ..support.json_values import plain
 from ..support.nested_parameters import named_parameters
 from .format1 import with_new_paths
+from .model_archive import (
+    DESCRIPTION,
+    SCHEMA,
+    UNREADABLE,
+    check_archive,
+    list_members,
+    read_description,
+    refusing,
+    seal,
+    too_dense,
+)
+from .model_state import check_loaded, without_machine
+from .model_tree import types_in
 
 __all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
 
@@ -61,9 +70,11 @@ TRUSTED = tuple(
     )
 )
 
-_MEMBER = "dipkit.json"
-_SCHEMA = "schema.json"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "ase", "dscribe", "skops")
+_OTHER_LIBRARIES = (
+    "The file is damaged, or was written with libraries that differ too much (`dipkit info` shows "
+    "their versions)."
+)
 # Fitted attributes that describe how the fit ended.
 _FIT = ("status", "converged", "n_iter", "objective", "alpha", "charge_weight", "baseline_factor")
 
@@ -74,7 +85,8 @@ def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> No
     Parameters
     ----------
     model : estimator
-        Usually the whole pipeline, from geometries to magnitudes.
+        Usually the whole pipeline, from geometries to magnitudes. Its parameters of the machine
+        (`memory`, `n_jobs`, `device`, `verbose`) are not written.
     path : str or path
         The file appears only when it is complete.
     trusted : iterable of str, default=()
@@ -87,17 +99,17 @@ def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> No
         If the model is not fitted, holds a type that could not be loaded again, or the file
         cannot be written.
     """
-    import skops.io
-
+    model = without_machine(model)
     described = _describe(model)
     with atomic_write(path) as temporary:
-        try:
-            skops.io.dump(_without_caches(model), temporary, compression=zipfile.ZIP_DEFLATED)
-        except skops.io.exceptions.UnsupportedTypeException as error:
-            raise InputError(f"model: cannot be saved without pickle: {error}") from error
-        _refuse_unknown("model", Path(temporary).read_bytes(), trusted, "cannot be saved")
+        _dump(model, temporary, zipfile.ZIP_DEFLATED)
+        if too_dense(temporary):  # as a file that is made to fill the memory
+            _dump(model, temporary, zipfile.ZIP_STORED)
+        _refuse_unknown("model", types_in(temporary), trusted, "cannot be saved")
+        described["members"] = list_members(temporary)
         with zipfile.ZipFile(temporary, "a", compression=zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_MEMBER, json.dumps(described, indent=2, allow_nan=False))
+            archive.writestr(DESCRIPTION, json.dumps(described, indent=2, allow_nan=False))
+        seal(temporary)
 
 
 def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
@@ -113,7 +125,9 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     Returns
     -------
     estimator
-        It predicts the same bits as the one that was saved, given the same libraries.
+        It predicts the same bits as the one that was saved, given the same libraries. Parameters
+        of the machine (`memory`, `n_jobs`, `device`, `verbose`) have their defaults: a file does
+        not set them.
 
     Raises
     ------
@@ -125,18 +139,17 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     """
     import skops.io
 
-    version = read_metadata(path)["format_version"]
-    trusted = tuple(trusted)
-    try:
-        data = Path(path).read_bytes() if version > 1 else _from_format1(Path(path))
-        _refuse_unknown(str(path), data, trusted, "not loaded")
-        return skops.io.loads(data, trusted=[*TRUSTED, *trusted])
-    except FileFormatError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
-        raise _damaged(path, error) from error
-    except (KeyError, AttributeError, ImportError, IndexError) as error:
-        raise _damaged(path, error) from error
+    file, trusted = existing_file(path), tuple(trusted)
+    described = _checked_description(file)
+    check_archive(file, described)
+    old = described["format_version"] == 1
+    with refusing(file, UNREADABLE, _OTHER_LIBRARIES):
+        data = _from_format1(file) if old else file.read_bytes()
+    _refuse_unknown(str(path), types_in(io.BytesIO(data), file), trusted, "not loaded")
+    with refusing(file, UNREADABLE, _OTHER_LIBRARIES):
+        model = skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+        check_loaded(model)
+        return without_machine(model)
 
 
 def read_metadata(path: PathLike) -> dict[str, Any]:
@@ -157,16 +170,8 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     FileFormatError
         If the file is not a dipkit model or was written by a newer format.
     """
-    file = existing_file(path)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            described = json.loads(archive.read(_MEMBER))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-        raise FileFormatError(
-            f"{path}: not a dipkit model, or cut or damaged ({error}). Expected a file that "
-            "`dipkit fit` or save_model wrote; copy the file again or fit again."
-        ) from error
-    _check_format(path, described)
+    described = _checked_description(existing_file(path))
+    described.pop("members", None)
     return described
 
 
@@ -174,16 +179,17 @@ def is_model(path: PathLike) -> bool:
     """Whether the content of a file is that of a dipkit model, of any version."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _MEMBER in archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+            return DESCRIPTION in archive.namelist()
+    except Exception:  # a zip that is no model raises nearly anything
         return False
 
 
-def _check_format(path: PathLike, described: Any) -> None:
+def _checked_description(path: Path) -> dict[str, Any]:
+    described = read_description(path)
     version = described.get("format_version") if isinstance(described, dict) else None
     if type(version) is not int or described.get("format") != FORMAT:
         raise FileFormatError(
-            f"{path}: {_MEMBER} inside does not describe a dipkit model. Expected a file that "
+            f"{path}: {DESCRIPTION} inside does not describe a dipkit model. Expected a file that "
             "`dipkit fit` or save_model wrote."
         )
     if version > FORMAT_VERSION:
@@ -192,6 +198,7 @@ def _check_format(path: PathLike, described: Any) -> None:
             f"{described.get('dipkit_version', 'of unknown version')}; this dipkit reads up to "
             f"format {FORMAT_VERSION}. Update dipkit: pip install --upgrade dipkit"
         )
+    return dict(described)
 
 
 def _from_format1(path: Path) -> bytes:
@@ -200,29 +207,29 @@ def _from_format1(path: Path) -> bytes:
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(changed, "w") as new:
         for name in old.namelist():
             content = old.read(name)
-            if name == _SCHEMA:
+            if name == SCHEMA:
                 content = json.dumps(with_new_paths(json.loads(content))).encode()
             new.writestr(name, content)
     return changed.getvalue()
 
 
-def _refuse_unknown(name: str, data: bytes, trusted: Iterable[str], outcome: str) -> None:
+def _dump(model: Any, path: Path, compression: int) -> None:
     import skops.io
 
-    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - {*TRUSTED, *trusted})
+    try:
+        skops.io.dump(model, path, compression=compression)
+    except skops.io.exceptions.UnsupportedTypeException as error:
+        raise InputError(f"model: cannot be saved without pickle: {error}") from error
+
+
+def _refuse_unknown(name: str, types: set[str], trusted: Iterable[str], outcome: str) -> None:
+    unknown = sorted(types - {*TRUSTED, *trusted})
     if unknown:
         error = InputError if name == "model" else FileFormatError
         raise error(
-            f"{name}: {outcome}: it holds {', '.join(unknown)}, which dipkit does not trust. If "
-            f"you know these types, name them: trusted={unknown}"
+            f"{name}: {outcome}: it holds {', '.join(unknown)[:300]}, which dipkit does not trust. "
+            f"If you know these types, name them: trusted={str(unknown)[:300]}"
         )
-
-
-def _damaged(path: PathLike, error: Exception) -> FileFormatError:
-    return FileFormatError(
-        f"{path}: the model cannot be read: {type(error).__name__}: {error}. The file is damaged, "
-        "or was written with libraries that differ too much (`dipkit info` shows their versions)."
-    )
 
 
 def _describe(model: Any) -> dict[str, Any]:
@@ -248,23 +255,6 @@ def _describe(model: Any) -> dict[str, Any]:
         "labels": plain(getattr(steps[-1], "label_summary_", {})),
         "fit": plain({key: getattr(steps[-1], f"{key}_", None) for key in _FIT}),
     }
-
-
-def _without_caches(model: Any) -> Any:
-    """Return a copy without folders of caches: a loaded model must not read files in them."""
-    if isinstance(model, Pipeline):
-        other = copy.copy(model)
-        other.steps = [(name, _without_caches(step)) for name, step in model.steps]
-        return other
-    if not isinstance(model, BaseEstimator):
-        return model
-    other = copy.copy(model)
-    for name, value in model.get_params(deep=False).items():
-        if name in getattr(model, "_not_saved", ()):
-            setattr(other, name, None)
-        elif isinstance(value, BaseEstimator):
-            setattr(other, name, _without_caches(value))
-    return other
 
 
 def _versions() -> dict[str, str]:

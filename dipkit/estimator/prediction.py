@@ -16,7 +16,7 @@ from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described, require_known
 from ..learning.atomic_dipoles import PredictedDipoles
 from ..learning.basis import kernel_dtype
-from ..learning.blocking import piece_atoms
+from ..learning.blocking import prediction_piece_atoms
 from ..learning.charge_maps import constant_charges, molecule_sums
 from ..learning.multipoles import constant_dipoles, dipoles
 from ..support.backend import Array, Backend, get_backend
@@ -118,12 +118,13 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
         std = np.empty(len(piece)) if predictor is None else predictor.std(piece, dipole, drawn)
         return correction + constant_charges(piece), dipole, std, atomic, amplitudes, raw
 
-    n, pieces = len(molecules), cut(molecules.offsets, piece_atoms(backend))
+    size = prediction_piece_atoms(molecules.n_atoms, backend)
+    n, pieces = len(molecules), cut(molecules.offsets, size)
     charges, dipole, std = np.empty(molecules.n_atoms), np.empty((n, 3)), np.empty(n)
     atomic = np.empty((molecules.n_atoms, 3))
     amplitudes = np.empty((molecules.n_atoms, len(of_atoms.elements)))
     raw = np.empty((molecules.n_atoms, len(maps)))
-    n_threads = count_threads() if backend.on_host and len(pieces) > 1 else 1
+    n_threads = min(count_threads(), len(pieces)) if backend.on_host else 1
     for part, found in zip(pieces, in_order(predict, pieces, n_threads), strict=True):
         atoms = slice(*molecules.offsets[[part.start, part.stop]].tolist())
         charges[atoms], dipole[part], std[part] = found[:3]

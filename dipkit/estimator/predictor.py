@@ -19,6 +19,7 @@ from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described
 from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.nested_parameters import NestedParameters
+from ..support.validation import real_array
 from .prediction import predict_blocks
 
 __all__ = ["DipolePredictor"]
@@ -166,11 +167,15 @@ class DipolePredictor(RegressorMixin, NestedParameters):
                     "dipole", molecules.source_keys, molecules.notes.numeric_keys
                 )
             molecules, y = molecules[known], molecules.dipole_magnitude[known]
-            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
-        magnitudes = np.asarray(y, dtype=float)
+            sample_weight = None if sample_weight is None else _weights(sample_weight)[known]
+        magnitudes = real_array("y", y, "debye")
         if magnitudes.ndim == 2:
             magnitudes = np.linalg.norm(magnitudes, axis=1)
         predicted = self.predict(molecules)
         done = ~np.isnan(predicted)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[done]
+        weight = None if sample_weight is None else _weights(sample_weight)[done]
         return float(r2_score(magnitudes[done], predicted[done], sample_weight=weight))
+
+
+def _weights(sample_weight: Any) -> FloatArray:
+    return real_array("sample_weight", sample_weight, bools=True)

@@ -161,6 +161,8 @@ class DipoleKernelRidge(DipolePredictor):
         "auxiliary": make_auxiliary,
     }
     __module__ = "dipkit"  # the path that saved models name
+    # Of the machine, not of the model: a file does not set them.
+    _not_saved: ClassVar[tuple[str, ...]] = ("device", "n_jobs")
     #: What `partial_fit` adds to: large, on a device, and neither pickled nor saved.
     _statistics: FitStatistics | None = None
 

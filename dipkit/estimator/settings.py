@@ -18,7 +18,7 @@ from ..exceptions import InputError
 from ..learning.kernels import EnvironmentKernel
 from ..learning.losses import Loss, make_loss
 from ..support.system_memory import parse_bytes
-from ..support.validation import check_number
+from ..support.validation import check_jobs, check_number
 from .auxiliary import AuxiliaryDipoles, make_auxiliary
 from .baseline import Baseline, make_baseline
 from .parameters import (
@@ -98,6 +98,7 @@ class Settings:
             if group is not None:
                 group.check()
         budget = ridge.memory_budget
+        check_jobs("n_jobs", ridge.n_jobs)
         return cls(
             alpha=ridge.alpha,
             charge_weight=ridge.charge_weight,

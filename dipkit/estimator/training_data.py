@@ -25,6 +25,7 @@ from ..learning.objective import DipoleTarget
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import accumulate_quadrupoles
 from ..support.backend import Array
+from ..support.blas_threads import threads_for
 from ..support.scratch_rows import allocate_rows
 from .auxiliary import SourcedDipoles
 from .parameters import InducingBasis, make_kernel
@@ -171,7 +172,8 @@ def gather(
     quadrupoles = accumulate_quadrupoles(labels, basis) if with_quadrupoles else None
     pull = None
     if auxiliary is not None:
-        term = auxiliary_term(rows, constant, auxiliary.dipoles, labels.copies, basis.backend)
+        with threads_for(max(rows.shape)):
+            term = auxiliary_term(rows, constant, auxiliary.dipoles, labels.copies, basis.backend)
         pull = SourcedTerm(auxiliary.source, term)
     return FitStatistics(
         basis,

@@ -42,6 +42,9 @@ FloatArray = NDArray[np.float64]
 # fails. But each task sends a matrix of shape (r, r) back.
 TASKS_A_WORKER = 4
 
+# Columns of a matrix that one thread computes at a time.
+GRAM_COLUMNS = 512
+
 
 def accumulate(
     molecules: Molecules,
@@ -198,9 +201,28 @@ def _add_block(
         if sums is not None:
             # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
             scaled = sums * backend.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
-            total.gram[:n_charges, :n_charges] -= scaled.T @ scaled
+            _subtract_gram(total.gram[:n_charges, :n_charges], scaled, n_threads)
         total.constant += float(label.weights[molecules.molecule_index] @ label.charges**2)
         total.weight += float(label.weights @ molecules.natoms)
+
+
+def _subtract_gram(gram: Array, scaled: Array, n_threads: int) -> None:
+    """Subtract S^T S (r, r) of S (n, r), columns by columns on threads, with the same bits on any.
+
+    BLAS itself adds the rows in another order on another number of threads.
+    """
+    r = scaled.shape[1]
+
+    def compute(first: int) -> tuple[int, int, Array, Array]:
+        last = min(first + GRAM_COLUMNS, r)
+        columns = scaled[:, first:last]
+        return first, last, columns.T @ columns, columns.T @ scaled[:, last:]
+
+    places = range(0, r, GRAM_COLUMNS)
+    for first, last, square, beside in in_order(compute, places, n_threads):
+        gram[first:last, first:last] -= square
+        gram[first:last, last:] -= beside
+        gram[last:, first:last] -= beside.T
 
 
 def _accumulate_piece(

@@ -18,6 +18,21 @@ PIECE_ATOMS = 1344
 DEVICE_PIECE_ATOMS = 8192
 
 
+# Pieces of a small prediction on the host, and the least number of their atoms.
+SMALL_PIECES, SMALL_PIECE_ATOMS = 8, 128
+
+
 def piece_atoms(backend: Backend) -> int:
     """Return the number of atoms of one piece on this device."""
     return PIECE_ATOMS if backend.on_host else DEVICE_PIECE_ATOMS
+
+
+def prediction_piece_atoms(n_atoms: int, backend: Backend) -> int:
+    """Return the number of atoms of one piece of a prediction.
+
+    A small prediction is divided as well, so that all threads have a part in it. The number of
+    threads has no influence: rounding depends on the division.
+    """
+    if not backend.on_host:
+        return DEVICE_PIECE_ATOMS
+    return min(PIECE_ATOMS, max(SMALL_PIECE_ATOMS, -(-n_atoms // SMALL_PIECES)))

@@ -20,6 +20,7 @@ from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
 from ..data.molecules import Molecules
 from ..exceptions import InputError
+from ..support.validation import real_array
 from .objective import DipoleTarget
 
 FloatArray = NDArray[np.float64]
@@ -172,11 +173,7 @@ def _dipole_labels(molecules: Molecules, y: ArrayLike | None) -> tuple[FloatArra
     n = len(molecules)
     if y is None:
         return molecules.dipole_magnitude, molecules.dipole_vector
-    try:
-        labels = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        kind = type(y).__name__
-        raise InputError(f"y: expected numbers in debye, got {kind}: {error}.") from None
+    labels = real_array("y", y, "debye")
     if labels.shape not in ((n,), (n, 3)):
         raise InputError(
             f"y: expected shape ({n},) (magnitudes) or ({n}, 3) (vectors) in debye, for "
@@ -202,7 +199,7 @@ def _dipole_labels(molecules: Molecules, y: ArrayLike | None) -> tuple[FloatArra
 def _sample_weight(sample_weight: ArrayLike | None, n: int) -> FloatArray:
     if sample_weight is None:
         return np.ones(n)
-    weights = _numbers("sample_weight", sample_weight)
+    weights = real_array("sample_weight", sample_weight, bools=True)
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
         raise InputError(
             f"sample_weight: expected {n} finite numbers >= 0, got shape {weights.shape}"
@@ -215,7 +212,7 @@ def _flat_charges(charges: ArrayLike | Sequence[ArrayLike], molecules: Molecules
     """Return the charges of all atoms (n_atoms,), from one array or from one per molecule."""
     items: list[ArrayLike] = list(charges) if np.iterable(charges) else [charges]
     if items and all(np.ndim(item) == 0 for item in items):
-        flat = _numbers("charges", items)
+        flat = real_array("charges", items, "e")
         if len(flat) != molecules.n_atoms:
             raise InputError(
                 f"charges: expected {molecules.n_atoms} (one for each atom, concatenated) or one "
@@ -237,7 +234,7 @@ def _flat_charges(charges: ArrayLike | Sequence[ArrayLike], molecules: Molecules
 def _charges_of_each(items: Sequence[ArrayLike], molecules: Molecules) -> list[FloatArray]:
     if len(items) != len(molecules):
         raise InputError(f"charges: expected {len(molecules)} arrays, got {len(items)}.")
-    arrays = [np.atleast_1d(_numbers("charges", item)) for item in items]
+    arrays = [np.atleast_1d(real_array("charges", item, "e")) for item in items]
     for index, array in enumerate(arrays):
         if array.shape != (molecules.natoms[index],):
             raise InputError(
@@ -245,14 +242,6 @@ def _charges_of_each(items: Sequence[ArrayLike], molecules: Molecules) -> list[F
                 f"{molecules.natoms[index]} atoms, got {array.size} charges."
             )
     return arrays
-
-
-def _numbers(name: str, value: ArrayLike | Sequence[ArrayLike]) -> FloatArray:
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        kind = type(value).__name__
-        raise InputError(f"{name}: expected numbers, got {kind}: {error}.") from None
 
 
 def _warn_single_atoms(molecules: Molecules, labelled: NDArray[np.bool_]) -> None:

@@ -25,6 +25,7 @@ from ..data.molecules import Molecules
 from ..exceptions import MissingDependencyError
 from ..support import parallel
 from ..support.blas_threads import one_thread
+from ..support.validation import check_jobs
 
 __all__ = [
     "BlockResults",
@@ -155,6 +156,7 @@ def calculate(
     -------
     Calculated
     """
+    check_jobs("n_jobs", n_jobs)
     keys = [calculation_key(method, molecules, index) for index in range(len(molecules))]
     missing = np.flatnonzero([key not in _RECENT.results for key in keys])
     known = {key: _RECENT.results[key] for key in keys if key in _RECENT.results}

@@ -19,10 +19,10 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support import parallel
 from ..support.files import PathLike
+from ..support.validation import check_jobs
 from .calculation import (
     BLOCK_MOLECULES,
     NAMED_FAILURES,
-    BlockResults,
     Calculation,
     Method,
     calculate_block,
@@ -78,7 +78,7 @@ def label_file(
     output : str or path
         A file that `dipkit.write` can write. Until it is complete there is a journal next to it.
     n_jobs : int, default=-1
-        Processes, one thread each.
+        Processes, one thread each; -1 for all cores.
     strict : bool, default=False
         Refuse all molecules where one of them cannot be calculated; else it is left out, with a
         warning.
@@ -90,9 +90,11 @@ def label_file(
     Raises
     ------
     InputError
-        If there is no such method, or it fits none of the molecules, before anything is calculated;
+        If there is no such method, it fits none of the molecules, or another process writes this
+        output, before anything is calculated;
         if no molecule could be calculated; if one could not and `strict` is set.
     """
+    check_jobs("n_jobs", n_jobs)
     method.check(molecules.elements[:0])
     reasons = unfit(molecules, method)
     if len(reasons) == len(molecules) or (strict and reasons):
@@ -140,11 +142,12 @@ def label(
     left = [
         index for index, key in enumerate(keys) if key not in journal.entries and index not in unfit
     ]
-    blocks = _blocks(left, methods)
-    with parallel.progress("labels", len(blocks), "auto") as advance:
-        for block, results in _run(methods, molecules, blocks, n_jobs):
-            for index, result in zip(block.tolist(), results, strict=True):
-                journal.append(keys[index], _entry(result))
+    # GFN2-xTB takes milliseconds: few molecules are done before processes have started.
+    if isinstance(method, GFN2) and len(left) <= BLOCK_MOLECULES:
+        n_jobs = 1
+    with parallel.progress("labels", len(left), "auto") as advance:
+        for index, result in _run(methods, molecules, left, n_jobs):
+            journal.append(keys[index], _entry(result))
             advance()
     entries = [
         {"error": unfit[index]} if index in unfit else journal.entries[key]
@@ -160,43 +163,27 @@ def _key(molecules: Molecules, index: int, method: GFN2 | MeanField) -> str:
     return f"{origin} {calculation_key(method, molecules, index).hex()}"
 
 
-def _blocks(left: Sequence[int], methods: Sequence[GFN2 | MeanField]) -> list[NDArray[np.intp]]:
-    """Group molecules of one method, that is of one multiplicity."""
-    groups: dict[GFN2 | MeanField, list[int]] = {}
-    for index in left:
-        groups.setdefault(methods[index], []).append(index)
-    # GFN2-xTB takes milliseconds, less than sending a molecule to a process; a density functional
-    # takes seconds.
-    return [
-        np.array(group[start : start + size], dtype=np.intp)
-        for method, group in groups.items()
-        for size in (BLOCK_MOLECULES if isinstance(method, GFN2) else 1,)
-        for start in range(0, len(group), size)
-    ]
-
-
 def _run(
-    methods: Sequence[GFN2 | MeanField],
-    molecules: Molecules,
-    blocks: list[NDArray[np.intp]],
-    n_jobs: int,
-) -> Iterator[tuple[NDArray[np.intp], BlockResults]]:
+    methods: Sequence[GFN2 | MeanField], molecules: Molecules, left: list[int], n_jobs: int
+) -> Iterator[tuple[int, Calculation | str]]:
+    """Calculate molecules one by one, so that a kill loses only those in work."""
     tasks = [
-        joblib.delayed(_of_block)(block, methods[block[0]], *geometry(molecules, block))
-        for block in blocks
+        joblib.delayed(_of_one)(index, methods[index], *geometry(molecules, np.array([index])))
+        for index in left
     ]
-    return parallel.run(tasks, n_jobs if len(blocks) > 1 else 1)
+    return parallel.run(tasks, n_jobs if len(left) > 1 else 1, one_by_one=True)
 
 
-def _of_block(
-    block: NDArray[np.intp],
+def _of_one(
+    index: int,
     method: Method,
     numbers: NDArray[np.int64],
     positions: NDArray[np.float64],
     offsets: NDArray[np.int64],
     total_charge: NDArray[np.float64],
-) -> tuple[NDArray[np.intp], BlockResults]:
-    return block, calculate_block(method, numbers, positions, offsets, total_charge)
+) -> tuple[int, Calculation | str]:
+    [result] = calculate_block(method, numbers, positions, offsets, total_charge)
+    return index, result
 
 
 def _entry(result: Calculation | str) -> Entry:

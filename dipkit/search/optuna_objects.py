@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
-    from optuna.study import MaxTrialsCallback
     from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, Trial, TrialState
 
 Storage: TypeAlias = "str | Path | BaseStorage | None"
@@ -139,6 +138,21 @@ def ended_states() -> tuple[TrialState, ...]:
     return (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
+def running_state() -> TrialState:
+    """State of trials that have not ended."""
+    from optuna.trial import TrialState
+
+    return TrialState.RUNNING
+
+
+def end_as_failed(study: Study, number: int) -> None:
+    """End a trial of a process that is gone, unless another process has just done so."""
+    from optuna.trial import TrialState
+
+    with quiet():
+        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+
 def complete_state() -> TrialState:
     """State of trials that have a score."""
     from optuna.trial import TrialState
@@ -199,13 +213,6 @@ def is_damage(error: Exception) -> bool:
     # journal a line is no text (UnicodeDecodeError) or no JSON (JSONDecodeError).
     cause = getattr(error, "orig", error)
     return type(cause) is sqlite3.DatabaseError or isinstance(error, ValueError)
-
-
-def stop_after(n_trials: int) -> MaxTrialsCallback:
-    """Return a callback that stops a study when this number of trials has ended."""
-    from optuna.study import MaxTrialsCallback
-
-    return MaxTrialsCallback(n_trials, states=ended_states())
 
 
 @contextmanager

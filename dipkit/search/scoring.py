@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 
@@ -20,6 +20,7 @@ from ..data.io import as_molecules
 from ..data.molecules import Molecules
 from ..estimator.metrics import mae_scorer, rmse_scorer
 from ..exceptions import InputError
+from ..support.validation import real_array
 from .ridge_parameters import follows_one_start, last_step
 
 __all__ = ["LOSSES", "Scoring", "can_grid", "make_scorer", "score_errors", "score_model"]
@@ -67,7 +68,11 @@ def score_errors(scoring: str, errors: FloatArray, weights: FloatArray) -> Float
 
 
 def score_model(
-    scorer: Scorer, model: BaseEstimator, X: object, y: object, sample_weight: object
+    scorer: Scorer,
+    model: BaseEstimator,
+    X: object,
+    y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
 ) -> float:
     """Score a fitted model.
 
@@ -86,7 +91,7 @@ def score_model(
     molecules = as_molecules(X)
     weights = _checked(sample_weight, len(molecules))
     if y is not None:
-        y = np.asarray(y)
+        y = real_array("y", y, "debye")
     else:
         weights = np.where(molecules.has_magnitude, weights, 0.0)
     return _score_some(scorer, model, molecules, y, weights)
@@ -111,8 +116,8 @@ def _score_some(
     return float(scorer(model, molecules, y, **keywords))
 
 
-def _checked(sample_weight: object, n: int) -> FloatArray:
-    weights = np.asarray(sample_weight, dtype=np.float64)
+def _checked(sample_weight: ArrayLike, n: int) -> FloatArray:
+    weights = real_array("sample_weight", sample_weight, bools=True)
     if weights.shape != (n,) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise InputError(
             f"sample_weight: expected {n} finite numbers >= 0, one for each molecule, got "

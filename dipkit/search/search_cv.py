@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.io import as_molecules
 from ..estimator.pipeline import default_model
 from ..learning.labels import FitLabels, read_labels
-from ..support.validation import check_number, check_whole
+from ..support.validation import check_jobs, check_number, check_whole
 from . import study
 from .grid import Grid, default_grid, grid_with
 from .guard import compare
@@ -244,6 +244,7 @@ class DipoleSearchCV(BaseEstimator):
         """Check parameters and data, and collect what trials need."""
         estimator = default_model() if self.estimator is None else clone(self.estimator)
         check_whole("n_trials", self.n_trials, least=1)
+        check_jobs("n_jobs", self.n_jobs)
         if self.guard is not None:
             check_number("guard", self.guard, above=None)
         labels = _on_molecules(read_labels(as_molecules(X), y, charges, sample_weight))

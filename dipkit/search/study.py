@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..exceptions import DipkitError, InputError
+from ..support.processes import is_gone, this_process
 from .optuna_objects import (
     Storage,
     complete_state,
     contains,
     create_study,
+    end_as_failed,
     ended_states,
     errors_of_creation,
     is_damage,
     quiet,
-    stop_after,
+    running_state,
 )
 from .space import Space
 
@@ -36,6 +38,7 @@ __all__ = [
     "TrialFailure",
     "completed",
     "enqueue",
+    "fail_abandoned",
     "finished",
     "has_scores",
     "open_study",
@@ -46,7 +49,7 @@ __all__ = [
 Callback: TypeAlias = "Callable[[Study, FrozenTrial], None]"
 
 # User attributes of studies and trials.
-IDENTITY, REASON = "dipkit_identity", "reason"
+IDENTITY, REASON, OWNER = "dipkit_identity", "reason", "dipkit_process"
 DEFAULT_NAME = "dipkit"
 # Seconds between attempts while another process creates the same study.
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -137,6 +140,18 @@ def _unusable(storage: Storage, error: Exception) -> InputError:
     )
 
 
+def fail_abandoned(study: Study) -> int:
+    """End the trials whose process was killed, and return their number.
+
+    Only processes of this machine are known to be gone: trials of others go on.
+    """
+    trials = study.get_trials(deepcopy=False, states=(running_state(),))
+    gone = [trial for trial in trials if is_gone(str(trial.user_attrs.get(OWNER, "")))]
+    for trial in gone:
+        end_as_failed(study, trial.number)
+    return len(gone)
+
+
 def enqueue(study: Study, space: Space, untuned: Mapping[str, object]) -> None:
     """Give the first trial the untuned parameters, as far as the space contains them."""
     if callable(space) or study.get_trials(deepcopy=False):
@@ -159,23 +174,44 @@ def run_trials(
     callbacks: Iterable[Callback],
 ) -> None:
     """Run trials until this number has ended in the study, including those of other processes."""
+    fail_abandoned(study)
     left = n_trials - len(finished(study))
     if left <= 0:
         return
+    owner = this_process()
+
+    def owned(trial: Trial) -> float:
+        trial.set_user_attr(OWNER, owner)
+        return task(trial)
+
+    def stop(study: Study, _: FrozenTrial) -> None:
+        if len(finished(study)) >= n_trials:
+            study.stop()
+
     with quiet():
         study.optimize(
-            task,
+            owned,
             n_trials=left,
             timeout=timeout,
             n_jobs=n_jobs,
             catch=(TrialFailure,),
-            callbacks=[stop_after(n_trials), *callbacks],
+            callbacks=[stop, *callbacks],
         )
 
 
 def finished(study: Study) -> list[FrozenTrial]:
-    """Trials that have ended: completed, pruned or failed."""
-    return study.get_trials(deepcopy=False, states=ended_states())
+    """Trials that have ended: completed, pruned, or failed for a reason of their own.
+
+    Those that a signal ended are not among them: they are drawn again.
+    """
+    trials = study.get_trials(deepcopy=False, states=ended_states())
+    return [trial for trial in trials if not was_stopped(trial)]
+
+
+def was_stopped(trial: FrozenTrial) -> bool:
+    """Whether a trial failed because its process was stopped."""
+    known = trial.user_attrs
+    return trial.state.name == "FAIL" and OWNER in known and REASON not in known
 
 
 def has_scores(study: Study) -> bool:

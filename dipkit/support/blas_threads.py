@@ -129,10 +129,11 @@ def in_order(
     function : callable
     items : iterable
     n_threads : int
-        1 computes in the calling thread.
+        1 computes in the calling thread, with one BLAS thread as well.
     """
     if n_threads == 1:
-        yield from map(function, items)
+        with one_blas_thread():  # as on several threads: the bits are the same
+            yield from map(function, items)
         return
     waiting: deque[Future[Result]] = deque()
     with one_blas_thread(), ThreadPoolExecutor(n_threads, initializer=_mark) as pool:

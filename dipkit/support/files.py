@@ -1,20 +1,32 @@
 """Files: checks before reading, and writing that leaves no incomplete file.
 
-A file is written to a temporary folder next to its place, and then gets its name in one step. File
-formats are not here (`dipkit.data.formats`).
+A file is written to a temporary folder next to its place, and then gets its name in one step. A
+kill leaves such a folder: the next writing in the same place removes it. File formats are not here
+(`dipkit.data.formats`).
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..exceptions import FileFormatError, InputError
+from .processes import process_exists, try_lock
 
 PathLike = str | os.PathLike[str]
+
+# Temporary folders: their number is that of the process, which holds a lock on the file `_OWNER`.
+_PREFIX, _OWNER = ".dipkit-tmp-", "owner"
+_FOLDER = re.compile(re.escape(_PREFIX) + r"(\d+)-\w+")
+# Seconds after which a folder without a lock is given up, even if a process has its number again.
+_FORGOTTEN = 600
+_unfinished: set[Path] = set()
 
 
 def existing_file(path: PathLike) -> Path:
@@ -34,7 +46,9 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     """Give a path to write to; it becomes `path` only when all went well.
 
     The given path has the same name as `path` and lies in a temporary folder next to it. After any
-    failure this folder is removed, and an older file under `path` is unchanged.
+    failure this folder is removed, and an older file under `path` is unchanged. Folders of
+    processes that were killed are removed at the beginning. Where `path` is a symbolic link, the
+    file that it names is written.
 
     Raises
     ------
@@ -54,10 +68,11 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     >>> folder.cleanup()
     """
     target = Path(os.path.realpath(path))
-    _check_target(target)
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-            temporary = Path(folder) / target.name
+        _check_target(target)
+        _remove_abandoned(target.parent)
+        with _temporary_folder(target.parent) as folder:
+            temporary = folder / target.name
             yield temporary
             _flush(temporary)
             os.replace(temporary, target)
@@ -66,6 +81,81 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
             f"{path}: cannot be written: {error.strerror or error}. Nothing was changed; free "
             "space or choose another place."
         ) from error
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary folders of this process, which is about to end."""
+    for folder in list(_unfinished):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_other_file(path: PathLike, inputs: Iterable[PathLike | None]) -> None:
+    """Refuse an output that is one of the inputs, under whatever name.
+
+    Parameters
+    ----------
+    path : str or path
+    inputs : iterable of (str, path or None)
+        Files, or folders of files.
+
+    Raises
+    ------
+    InputError
+    """
+    output = Path(os.path.realpath(path))
+    for given in inputs:
+        source = None if given is None else Path(os.path.realpath(given))
+        if source is None:
+            continue
+        inside = source.is_dir() and output.exists() and source in output.parents
+        if inside or output == source or _is_same(output, source):
+            raise InputError(
+                f"{path}: the output would replace the input {given}. Name another file."
+            )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{_PREFIX}{os.getpid()}-"))
+    _unfinished.add(folder)
+    try:
+        with (folder / _OWNER).open("xb") as owner:
+            try_lock(owner.fileno())
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unfinished.discard(folder)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the temporary folders of processes that have ended."""
+    with os.scandir(parent) as entries:
+        found = [Path(entry.path) for entry in entries if _FOLDER.fullmatch(entry.name)]
+    for folder in found:
+        if folder not in _unfinished and folder.is_dir() and _is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether nobody holds the lock; a process that runs may be just about to take it."""
+    match = _FOLDER.fullmatch(folder.name)
+    assert match is not None
+    try:
+        age = time.time() - folder.stat().st_mtime
+        starting = process_exists(int(match[1])) and age < _FORGOTTEN
+        if not (folder / _OWNER).exists():
+            return not starting
+        with (folder / _OWNER).open("r+b") as owner:
+            return try_lock(owner.fileno()) is True and not starting
+    except OSError:
+        return False
 
 
 def _check_target(target: Path) -> None:

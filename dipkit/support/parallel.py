@@ -1,7 +1,7 @@
 """Running joblib tasks on the active backend, with results as they are done and a progress bar.
 
-`joblib.parallel_config` chooses the backend: processes of this machine, threads, or a Dask cluster.
-Threads that share one fit are not here (`blas_threads.py`).
+`joblib.parallel_config` chooses the backend: processes of this machine, threads, or a Dask cluster,
+whose tasks are in `dask_tasks.py`. Threads that share one fit are not here (`blas_threads.py`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ from typing import Any
 import joblib
 from joblib.parallel import get_active_backend
 
+from .dask_tasks import client_of, run_on_dask
+from .processes import OfParent
+
 # Tasks of one round for each worker, where the backend gives all results at once at the end.
 TASKS_A_ROUND = 64
 
 
 def run(
-    tasks: Sequence[Any], n_jobs: int | None, ordered: bool = False, threads: bool = False
+    tasks: Sequence[Any],
+    n_jobs: int | None,
+    ordered: bool = False,
+    threads: bool = False,
+    one_by_one: bool = False,
 ) -> Iterator[Any]:
     """Run tasks and yield their results.
 
@@ -33,19 +40,27 @@ def run(
         Whether results come in the order of the tasks, or as they are done.
     threads : bool, default=False
         Whether threads are better than processes; a backend that was chosen comes first.
+    one_by_one : bool, default=False
+        Whether each result comes as soon as it is done; joblib else sends short tasks in batches.
     """
     if n_jobs == 1:
         yield from (function(*args, **kwargs) for function, args, kwargs in tasks)
         return
+    backend, _ = get_active_backend()
+    if client_of(backend) is not None:
+        yield from run_on_dask(tasks, backend, ordered)
+        return
+    how = "generator" if ordered else "generator_unordered"
     prefer = "threads" if threads else None
+    size = 1 if one_by_one else "auto"
+    tasks = [(OfParent(function), args, kwargs) for function, args, kwargs in tasks]
     try:
-        how = "generator" if ordered else "generator_unordered"
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as=how, prefer=prefer)
-    except ValueError:  # some backends, such as Dask, return lists: rounds keep these short
-        parallel = joblib.Parallel(n_jobs=n_jobs, prefer=prefer)
-        size = TASKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
-        for start in range(0, len(tasks), size):
-            yield from parallel(tasks[start : start + size])
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as=how, prefer=prefer, batch_size=size)
+    except ValueError:  # a backend that returns lists: rounds keep these short
+        parallel = joblib.Parallel(n_jobs=n_jobs, prefer=prefer, batch_size=size)
+        length = TASKS_A_ROUND * max(joblib.effective_n_jobs(n_jobs), 1)
+        for start in range(0, len(tasks), length):
+            yield from parallel(tasks[start : start + length])
         return
     yield from parallel(tasks)
 

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import joblib
@@ -13,16 +15,21 @@ from sklearn.base import clone
 
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer
 from dipkit.data.datasets import load_organics
+from dipkit.exceptions import InputError, WorkerError
 from dipkit.learning.kernels import PowerKernel
 from dipkit.support.backend import Backend
 from dipkit.support.blas_threads import count_threads
+from dipkit.support.dask_tasks import run_on_dask
+from dipkit.support.parallel import run
 
+dask = pytest.importorskip("dask", reason="Dask is not installed (extra dask)")
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
@@ -74,6 +81,78 @@ def test_same_weights_as_here(
 
 def test_workers_use_the_cores_they_are_given(client: Any) -> None:
     assert set(client.run(count_threads).values()) == {1}
+
+
+def die(number: int) -> int:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_task_that_kills_every_worker_is_an_error(client: Any) -> None:
+    tasks = [joblib.delayed(die)(number) for number in range(2)]
+    with joblib.parallel_config(backend="dask"):
+        with pytest.raises(WorkerError, match="killed its worker on every try"):
+            list(run(tasks, None))
+        assert list(run([joblib.delayed(die)(2)], None)) == [2]
+
+
+def fail(number: int) -> int:
+    if number == 3:
+        raise InputError("number: it is three.")
+    return number
+
+
+def test_an_error_of_a_task_is_that_error(client: Any) -> None:
+    tasks = [joblib.delayed(fail)(number) for number in range(6)]
+    with joblib.parallel_config(backend="dask"), pytest.raises(InputError, match="it is three"):
+        list(run(tasks, None))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_results_are_those_of_one_process(client: Any, ordered: bool) -> None:
+    shared = np.arange(1000.0)
+    tasks = [joblib.delayed(np.dot)(shared, number) for number in range(20)]
+    with joblib.parallel_config(backend="dask"):
+        found = list(run(tasks, None, ordered=ordered))
+    if not ordered:
+        found.sort(key=lambda row: row[1])
+    np.testing.assert_array_equal(found, np.outer(np.arange(20), shared))
+
+
+def test_a_task_without_end_is_given_up(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dipkit.support.dask_tasks.POLL_SECONDS", 0.05)
+    tasks = [joblib.delayed(time.sleep)(3.0) for _ in range(2)]
+    with (
+        dask.config.set({"dipkit.task-timeout": "100 ms"}),
+        joblib.parallel_config(backend="dask"),
+        pytest.raises(WorkerError, match=r"dipkit\.task-timeout"),
+    ):
+        list(run(tasks, None))
+
+
+def test_a_cluster_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dipkit.support.dask_tasks.POLL_SECONDS", 0.05)
+
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
+        distributed.Client(cluster, set_as_default=False) as alone,
+    ):
+        backend = SimpleNamespace(client=alone, wait_for_workers_timeout=0.1)
+        with pytest.raises(WorkerError, match="wait_for_workers_timeout"):
+            list(run_on_dask([joblib.delayed(abs)(-1)], backend, ordered=False))
+
+
+def test_a_task_may_have_tasks(client: Any) -> None:
+    """As many as there are threads: each one waits for tasks of its own."""
+    tasks = [joblib.delayed(nested)(number) for number in range(4)]
+    with joblib.parallel_config(backend="dask"):
+        assert sorted(run(tasks, None)) == [0, 3, 6, 9]
+
+
+def nested(number: int) -> int:
+    with joblib.parallel_config(backend="dask"):
+        return sum(run([joblib.delayed(abs)(-number) for _ in range(3)], None))
 
 
 def test_a_worker_that_dies_is_replaced(client: Any, on_demand: Molecules, tmp_path: Path) -> None:

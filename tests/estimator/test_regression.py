@@ -723,7 +723,7 @@ def test_charges_of_weight_zero_are_no_charges(described: Molecules) -> None:
         ([1.0, np.nan, 2.0], "y: expected finite debye, got nan for molecule 1. Leave y out"),
         ([[0, 0, 1.0], [0, np.inf, 0], [0, 0, 1]], r"y: expected finite debye.*for molecule 1"),
         ([1.0, 2.0, -0.5], "y: a magnitude cannot be negative, got -0.5 D for molecule 2"),
-        (["a", "b", "c"], "y: expected numbers in debye, got list"),
+        (["a", "b", "c"], "y: expected numbers in debye, got text"),
     ],
     ids=str,
 )
@@ -764,7 +764,7 @@ def test_charges_that_cannot_be_used(
         ([1.0, np.nan, 1.0], "sample_weight: expected 3 finite numbers"),
         ([0.0, 0.0, 0.0], "sample_weight: expected a positive weight .* got weight 0 for each"),
         ([], "sample_weight: expected 3 finite"),
-        ("heavy", "sample_weight: expected numbers, got str"),
+        ("heavy", "sample_weight: expected numbers, got text"),
     ],
     ids=str,
 )

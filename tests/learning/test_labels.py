@@ -144,3 +144,28 @@ def test_weights_given_are_kept(molecules: Molecules) -> None:
     labels = of(molecules, weights)
     np.testing.assert_array_equal(labels.target.weights, weights)
     np.testing.assert_array_equal(weights, np.arange(8.0))
+
+
+@pytest.mark.parametrize("argument", ["y", "charges", "sample_weight"])
+@pytest.mark.parametrize(
+    ("convert", "kind"),
+    [
+        (lambda x: x + 0j, "complex numbers"),
+        (lambda x: [complex(value) for value in x], "complex numbers"),
+        (lambda x: [f"{value:.3f}" for value in x], "text"),
+        (lambda x: np.array([*map(str, x)], dtype=object), "text"),
+        (lambda x: np.array(x, dtype="M8[D]"), "dates"),
+        (lambda x: x > 1, "truth values"),
+    ],
+)
+def test_what_is_no_real_number_is_refused(
+    molecules: Molecules, argument: str, convert: Callable, kind: str
+) -> None:
+    n = molecules.n_atoms if argument == "charges" else len(molecules)
+    arguments = {"y": None, "charges": None, "sample_weight": None}
+    arguments[argument] = convert(np.arange(1.0, n + 1))
+    if (argument, kind) == ("sample_weight", "truth values"):
+        assert read_labels(molecules, **arguments).target.weights.tolist() == [0.0] + 7 * [1.0]
+        return
+    with pytest.raises(InputError, match=rf"{argument}: expected numbers.*, got {kind}"):
+        read_labels(molecules, **arguments)

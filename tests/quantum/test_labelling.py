@@ -17,10 +17,11 @@ from helpers.commands import refused, run, warned
 import dipkit
 from dipkit import Molecules
 from dipkit.data.datasets import load_organics
-from dipkit.exceptions import FileFormatError
+from dipkit.exceptions import FileFormatError, InputError
 from dipkit.quantum.calculation import Calculation, CalculationError
 from dipkit.quantum.journal import Journal
 from dipkit.quantum.labelling import label
+from dipkit.quantum.xtb import GFN2
 
 needs_tblite = pytest.mark.usefixtures("tblite")
 
@@ -95,6 +96,67 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path / "o"),
     ):
         pass
+
+
+def test_two_runs_never_share_an_output(tmp_path: Path) -> None:
+    with Journal(tmp_path / "o") as first:
+        first.append("a", {"x": 1})
+        with pytest.raises(InputError, match="another process writes this output"):
+            Journal(tmp_path / "o").__enter__()
+        first.append("b", {"x": 2})
+    with Journal(tmp_path / "o") as second:
+        assert list(second.entries) == ["a", "b"]
+
+
+def test_a_journal_that_was_removed_meanwhile_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run ends between the opening of its journal here and the lock."""
+    before = Journal._lock
+
+    def end_other_run(self: Journal) -> None:
+        monkeypatch.setattr(Journal, "_lock", before)
+        self.path.unlink()
+        before(self)
+
+    monkeypatch.setattr(Journal, "_lock", end_other_run)
+    with Journal(tmp_path / "o") as journal:
+        journal.append("a", {"x": 1})
+    assert (tmp_path / "o.journal").read_text().count("\n") == 1
+
+
+def test_a_link_is_no_journal(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("content")
+    (tmp_path / "o.journal").symlink_to(tmp_path / "kept")
+    with pytest.raises(InputError, match="cannot be written"):
+        Journal(tmp_path / "o").__enter__()
+    assert (tmp_path / "kept").read_text() == "content"
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("method", [Counting(), GFN2()], ids=["any method", "GFN2-xTB"])
+def test_each_molecule_is_in_the_journal_before_the_next(
+    organics, tmp_path, monkeypatch, method
+) -> None:
+    finished = []
+
+    def calculate(self, numbers, positions, total_charge):
+        found = (tmp_path / "o.journal").read_bytes().count(b"\n")
+        assert found == len(finished)
+        finished.append(found)
+        if len(finished) == 8:
+            raise Killed
+        return Calculation(positions[0], np.zeros(len(numbers)))
+
+    monkeypatch.setattr(type(method), "calculate", calculate)
+    monkeypatch.setattr(type(method), "provenance", lambda self: {"label_program": "none"})
+    with pytest.raises(Killed), Journal(tmp_path / "o") as journal:
+        label(organics, method, journal, n_jobs=1)
+    with Journal(tmp_path / "o") as journal:
+        assert len(journal.entries) == 7
 
 
 def test_finished_molecules_are_not_calculated_again(organics, tmp_path) -> None:

@@ -11,7 +11,7 @@ from dipkit.exceptions import FileFormatError, InputError
 from dipkit.support.files import existing_file
 from dipkit.support.json_values import plain
 from dipkit.support.ragged_index import atoms_of, cut, of_one_size, pairs
-from dipkit.support.validation import check_number, check_whole
+from dipkit.support.validation import check_jobs, check_number, check_whole
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,14 @@ def test_numbers_are_above_their_limit(
     for value in bad:
         with pytest.raises(InputError, match=r"alpha: expected a number >=? ?[0-9]*, got"):
             check_number("alpha", value, above)
+
+
+def test_jobs_are_a_whole_number_that_is_not_zero() -> None:
+    for value in (None, 1, -1, np.int64(4)):
+        check_jobs("n_jobs", value)
+    for bad in (0, 1.0, True, "2"):
+        with pytest.raises(InputError, match="n_jobs: expected a whole number other than 0, got"):
+            check_jobs("n_jobs", bad)
 
 
 def test_whole_numbers_are_at_least_their_least() -> None:

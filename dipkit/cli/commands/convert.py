@@ -25,7 +25,7 @@ def convert(
     from ...data.io import write
     from ..writers import MOLECULE_SUFFIXES, check_output
 
-    check_output(target, MOLECULE_SUFFIXES)
+    check_output(target, MOLECULE_SUFFIXES, [source])
     molecules = read_molecules(source, reading)
     with busy("writing"):
         write(target, molecules)

@@ -78,7 +78,7 @@ def fit(
     from ..train import fit_model
     from ..writers import check_output
 
-    check_output(output)
+    check_output(output, inputs=[data, *(unlabelled or ())])
     get_backend(device.value)
     if memory_budget is not None:
         parse_bytes(memory_budget)

@@ -43,11 +43,14 @@ def label(
 ) -> None:
     """Calculate dipoles and charges; a run that was killed can be continued."""
     from ...data.io import as_molecules
+    from ...quantum.journal import journal_of
     from ...quantum.labelling import label_file
     from ...quantum.labels import parse_method
+    from ...support.files import require_other_file
     from ..writers import MOLECULE_SUFFIXES, check_output
 
-    check_output(output, MOLECULE_SUFFIXES)
+    check_output(output, MOLECULE_SUFFIXES, [data])
+    require_other_file(journal_of(output), [data])
     spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
     calculation = parse_method(method, charges_scheme, spin)
     with busy("reading"):

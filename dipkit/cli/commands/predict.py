@@ -48,7 +48,7 @@ def predict(
     from ...estimator.pipeline import keeps_std, predict_parts
     from ..writers import PREDICTION_SUFFIXES, check_output, stream_predictions
 
-    check_output(output, PREDICTION_SUFFIXES)
+    check_output(output, PREDICTION_SUFFIXES, [model, data])
     loaded = load_model(model)
     with_std = keeps_std(loaded) if std is None else std
     odd, failed, n_records = OddElectrons(), list[BadRecord](), 0

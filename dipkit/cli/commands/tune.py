@@ -57,17 +57,18 @@ def tune(
     *,
     reading: Reading,
 ) -> None:
-    """Search for the best parameters and fit a model; Ctrl-C keeps the best so far."""
+    """Search for the best parameters and fit a model; Ctrl-C or SIGTERM keeps the best so far."""
     from ...estimator.persistence import save_model
     from ...estimator.pipeline import default_model
     from ...report.plots import require_matplotlib
     from ...search.study_report import write_study_report
-    from ..tune import read_space, tune_model
+    from ..tune import read_space, storage_file, tune_model
     from ..writers import check_output
 
-    check_output(output)
+    inputs = [data, space, storage_file(storage)]
+    check_output(output, inputs=[*inputs, report])
     if report is not None:
-        check_output(report, (".html",))
+        check_output(report, (".html",), inputs)
         require_matplotlib()
     settings: dict[str, Any] = {"space": read_space(space), "n_trials": trials, "cv": cv}
     settings |= {"storage": storage, "study_name": study, "timeout": timeout}
@@ -75,7 +76,13 @@ def tune(
     settings["estimator"] = default_model(baseline=baseline.value, auxiliary=auxiliary.value)
     settings |= {} if guard else {"guard": None}
     start = time.perf_counter()
-    search, model, summary = tune_model(read_molecules(data, reading), settings, holdout, busy)
+    search, model, summary = tune_model(
+        read_molecules(data, reading),
+        settings,
+        holdout,
+        busy,
+        save=lambda found: save_model(found, output),
+    )
     with busy("saving"):
         save_model(model, output)
         if report is not None:
