@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..descriptors.requirements import require_known
 from ..learning.auxiliary_term import auxiliary_penalty
-from ..learning.basis import Basis, Environments, build_basis
+from ..learning.basis import Basis
 from ..learning.charge_discrepancy import absorb, absorbs
 from ..learning.compensation import BOND_STIFFNESS
 from ..learning.direction_term import accumulate_direction
@@ -31,7 +30,7 @@ from ..learning.quadratic_term import QuadraticTerm, SingleTerms
 from ..learning.quadrupole_term import MORE_MATRICES, require_quadrupoles
 from ..learning.reweighted import solve_annealed
 from ..learning.solve_result import SolveResult, Status
-from ..support.backend import Array, Backend, get_backend
+from ..support.backend import Array, get_backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import ScratchRows
 from .auxiliary import SourcedDipoles, resolve_errors
@@ -42,17 +41,23 @@ from .defaults import (
     resolve_alpha,
     resolve_atomic_dipoles,
     resolve_charge_weight,
-    resolve_cut,
     resolve_direction_weight,
     resolve_quadrupole_weight,
     resolve_start,
     wants_quadrupoles,
 )
 from .memory_plan import N_MATRICES, default_n_inducing, plan_fit, plan_more
-from .parameters import COMPENSATIONS, RandomStart
+from .parameters import RandomStart
 from .settings import Settings
 from .std_calibration import calibrate_std
-from .training_data import FitStatistics, Origin, gather, join_labels, require_same_basis
+from .training_data import (
+    FitStatistics,
+    Origin,
+    basis_of,
+    gather,
+    join_labels,
+    require_same_basis,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -117,29 +122,6 @@ def first_statistics(
             precise,
         ),
         auxiliary=auxiliary,
-    )
-
-
-def basis_of(
-    environments: Mapping[int, Environments],
-    weights: Sequence[float],
-    settings: Settings,
-    backend: Backend,
-    precise: bool,
-    dipole_scale: float,
-) -> Basis:
-    """Build the basis of the parameters from chosen environments and the weights of the scales."""
-    parameters = settings.basis
-    return build_basis(
-        environments,
-        settings.kernel,
-        weights,
-        resolve_cut(parameters.eigenvalue_cut, precise),
-        backend,
-        dipole_scale,
-        precise,
-        COMPENSATIONS[parameters.compensation],
-        float(parameters.bond_charges),
     )
 
 

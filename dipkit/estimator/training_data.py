@@ -7,6 +7,7 @@ uses them is in `fit.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,18 +18,20 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..learning.accumulate import accumulate_sets
 from ..learning.auxiliary_term import auxiliary_term
-from ..learning.basis import Basis
+from ..learning.basis import Basis, Environments, build_basis
 from ..learning.initial_charges import start_charges
 from ..learning.labels import FitLabels
 from ..learning.multipoles import constant_dipoles
 from ..learning.objective import DipoleTarget
 from ..learning.quadratic_term import QuadraticTerm
 from ..learning.quadrupole_term import accumulate_quadrupoles
-from ..support.backend import Array
+from ..support.backend import Array, Backend
 from ..support.blas_threads import threads_for
 from ..support.scratch_rows import allocate_rows
 from .auxiliary import SourcedDipoles
-from .parameters import InducingBasis, make_kernel
+from .defaults import resolve_cut
+from .parameters import COMPENSATIONS, InducingBasis, make_kernel
+from .settings import Settings
 from .std_calibration import CalibrationSample
 
 FloatArray = NDArray[np.float64]
@@ -118,6 +121,29 @@ class FitStatistics:
             auxiliary=_joined_auxiliary(self.auxiliary, other.auxiliary),
             sample=self.sample.joined(other.sample, len(self.constant)),
         )
+
+
+def basis_of(
+    environments: Mapping[int, Environments],
+    weights: Sequence[float],
+    settings: Settings,
+    backend: Backend,
+    precise: bool,
+    dipole_scale: float,
+) -> Basis:
+    """Build the basis of the parameters from chosen environments and the weights of the scales."""
+    parameters = settings.basis
+    return build_basis(
+        environments,
+        settings.kernel,
+        weights,
+        resolve_cut(parameters.eigenvalue_cut, precise),
+        backend,
+        dipole_scale,
+        precise,
+        COMPENSATIONS[parameters.compensation],
+        float(parameters.bond_charges),
+    )
 
 
 def gather(

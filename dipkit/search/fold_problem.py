@@ -26,9 +26,9 @@ from ..estimator.defaults import (
     resolve_quadrupole_weight,
     resolve_start,
 )
-from ..estimator.fit import basis_of
 from ..estimator.memory_plan import default_n_inducing, require_memory
 from ..estimator.settings import Settings
+from ..estimator.training_data import basis_of
 from ..exceptions import InputError
 from ..learning.basis import Basis
 from ..learning.charge_discrepancy import absorbs

@@ -32,7 +32,7 @@ def break_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(dipkit.estimator.fit, name, fail)
 
 
-STEPS = ["choose_environments", "build_basis", "gather", "_solve", "calibrate_std"]
+STEPS = ["choose_environments", "basis_of", "gather", "_solve", "calibrate_std"]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -133,7 +133,7 @@ def test_a_link_is_no_journal(tmp_path: Path) -> None:
     assert (tmp_path / "kept").read_text() == "content"
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """Stands for a kill."""
 
 
@@ -152,7 +152,7 @@ def test_each_molecule_is_in_the_journal_before_the_next(
         return Calculation(positions[0], np.zeros(len(numbers)))
 
     monkeypatch.setattr(type(method), "calculate", calculate)
-    monkeypatch.setattr(type(method), "provenance", lambda self: {"label_program": "none"})
+    monkeypatch.setattr(type(method), "provenance", lambda self, elements: {"label_program": "none"})
     with pytest.raises(Killed), Journal(tmp_path / "o") as journal:
         label(organics, method, journal, n_jobs=1)
     with Journal(tmp_path / "o") as journal:
