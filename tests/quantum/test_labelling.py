@@ -152,7 +152,8 @@ def test_each_molecule_is_in_the_journal_before_the_next(
         return Calculation(positions[0], np.zeros(len(numbers)))
 
     monkeypatch.setattr(type(method), "calculate", calculate)
-    monkeypatch.setattr(type(method), "provenance", lambda self, elements: {"label_program": "none"})
+    provenance = lambda self, elements: {"label_program": "none"}  # noqa: E731
+    monkeypatch.setattr(type(method), "provenance", provenance)
     with pytest.raises(Killed), Journal(tmp_path / "o") as journal:
         label(organics, method, journal, n_jobs=1)
     with Journal(tmp_path / "o") as journal:
