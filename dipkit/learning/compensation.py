@@ -153,8 +153,7 @@ class Compensation:
         if self.is_even:
             return np.full((len(numbers), n, n), 1 / n)
         laplacians = _laplacians(numbers, positions)
-        spread: FloatArray = np.linalg.inv(np.eye(n) + self.stiffness * laplacians)
-        return spread
+        return np.asarray(np.linalg.inv(np.eye(n) + self.stiffness * laplacians), dtype=float)
 
 
 EVEN = Compensation()
