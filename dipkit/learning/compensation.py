@@ -153,7 +153,7 @@ class Compensation:
         if self.is_even:
             return np.full((len(numbers), n, n), 1 / n)
         laplacians = _laplacians(numbers, positions)
-        return np.asarray(np.linalg.inv(np.eye(n) + self.stiffness * laplacians), np.float64)
+        return np.asarray(np.linalg.inv(np.eye(n) + self.stiffness * laplacians), dtype=float)
 
 
 EVEN = Compensation()
