@@ -30,14 +30,10 @@ from ..estimator.pipeline import Prediction, predict_all
 from ..estimator.reference_models import AveragedSOAPRidge, charge_dipoles, mean_predictor
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError, MissingDependencyError
-from ..report.html_page import Table
-from ..report.plots import (
-    plot_convergence,
-    plot_parity,
-    require_matplotlib,
-    save_figure,
-    write_html_report,
-)
+from ..report.convergence import ConvergenceDisplay
+from ..report.html_page import Table, write_html_report
+from ..report.parity import ParityDisplay
+from ..report.plots import new_figure, require_matplotlib, save_figure
 from .writers import check_output, rich_table, write_predictions
 
 if TYPE_CHECKING:
@@ -94,7 +90,12 @@ def run_demo(
     report = error_report(test.dipole_vector, prediction.dipole)
     report |= charge_errors(test.charges, prediction.charges)
     tables = [
-        Table("Errors of |μ| on the test molecules, debye", COLUMNS, rows, highlight=len(rows) - 1),
+        Table(
+            "Absolute errors of |μ| on the test molecules, debye",
+            COLUMNS,
+            rows,
+            highlight=len(rows) - 1,
+        ),
         _details(report),
     ]
     for table in tables:
@@ -201,12 +202,14 @@ def _write_pictures(
         console.print(f"No pictures and no report: {error}", soft_wrap=True, markup=False)
         return ()
     test, model = prediction.molecules, pipeline[-1]
-    parity = plot_parity(
-        test.dipole_magnitude,
-        prediction.magnitude,
-        label="B3LYP",
-        title=f"{len(test)} test molecules, trained with charges",
+    parity, convergence = new_figure(9.0, 4.6), new_figure(6.0, 4.0)
+    magnitudes = ParityDisplay(test.dipole_magnitude, prediction.magnitude)
+    for kind, axes in zip(("parity", "errors"), parity.subplots(1, 2), strict=True):
+        magnitudes.plot(kind, ax=axes, reference="B3LYP")
+    parity.suptitle(
+        f"{len(test)} test molecules, trained with charges", x=0.02, ha="left", fontweight="bold"
     )
+    ConvergenceDisplay.from_estimator(model, ax=convergence.subplots())
     save_figure(parity, folder / "parity.png")
     settings = {
         f"{type(step).__name__}.{name}": value
@@ -219,7 +222,7 @@ def _write_pictures(
         tables=tables,
         figures={
             "Predicted and reference magnitudes of the test molecules": parity,
-            "Objective over the iterations of the fit": plot_convergence(model),
+            "Objective over the iterations of the fit": convergence,
         },
         settings=settings,
         notes=notes,
