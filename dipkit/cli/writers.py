@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
+PAGE_SUFFIXES = (".html", ".htm")
 CSV_COLUMNS = ("name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z")
 # Where standard deviations were predicted.
 STD_COLUMN = "dipole_std_debye"
