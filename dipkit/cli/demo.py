@@ -34,7 +34,8 @@ from ..report.convergence import ConvergenceDisplay
 from ..report.html_page import Table, write_html_report
 from ..report.parity import ParityDisplay
 from ..report.plots import new_figure, require_matplotlib, save_figure
-from .writers import check_output, rich_table, write_predictions
+from .prediction_files import model_origin, stream_predictions
+from .writers import check_output, rich_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +105,7 @@ def run_demo(
     pipeline = Pipeline([("soaptransformer", soap), ("dipolekernelridge", model)])
     save_model(pipeline, folder / MODEL_FILE)
     for name in PREDICTION_FILES:
-        write_predictions(folder / name, prediction)
+        stream_predictions(folder / name, [prediction], model_origin(folder / MODEL_FILE))
     pictures = _write_pictures(folder, console, tables, prediction, notes, pipeline)
     written = ", ".join([MODEL_FILE, *PREDICTION_FILES, *pictures])
     console.print(f"Written to {folder.resolve()}: {written}", soft_wrap=True)

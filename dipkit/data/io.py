@@ -41,7 +41,8 @@ from ase import Atoms
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from .formats import ase_files, champs, npz, qm9, sdf
-from .formats.ase_atoms import AtomsReader, from_atoms, predictions_to_atoms, to_atoms
+from .formats.ase_atoms import AtomsReader, from_atoms, to_atoms
+from .formats.predicted_atoms import predictions_to_atoms
 from .formats.records import LabelKeys
 from .molecules import Molecules
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 
 from ..exceptions import InputError
+from .predicted_keys import prediction_hint
 
 # Dipole magnitude, debye.
 DIPOLE_KEYS = ("dipole_debye", "mu", "mu_debye")
@@ -69,5 +70,5 @@ def missing_labels_error(kind: str, source_keys: tuple[str, ...]) -> InputError:
     present = ", ".join(source_keys) or "none"
     return InputError(
         f"no {kind} label found: looked for {', '.join(looked_for)}; keys present: {present}. "
-        f"{advice}"
+        f"{' '.join(filter(None, (prediction_hint(source_keys), advice)))}"
     )

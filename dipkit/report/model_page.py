@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
-from ..estimator.metrics import Report, compare
+from ..estimator.metrics import Report, compare, vector_angles
 from ..estimator.pipeline import Prediction, keeps_std, predict_all
 from ..support.files import PathLike, atomic_write
 from . import error_groups, model_facts, scenes
@@ -215,11 +215,9 @@ class _Shown:
             ["reference |μ|", f"{true} D" + (" (no vector: no arrow)" if unknown else "")],
             ["error of |μ|", f"{error} D"],
         ]
-        if not unknown:
-            lengths = np.linalg.norm(vector) * self.prediction.magnitude[index]
-            if lengths > 0:
-                cosine = float(np.clip(vector @ self.prediction.dipole[index] / lengths, -1, 1))
-                facts.append(["angle between them", f"{np.degrees(np.arccos(cosine)):.0f}°"])
+        if not unknown and min(np.linalg.norm(vector), self.prediction.magnitude[index]) > 0:
+            (angle,) = vector_angles(vector[None], self.prediction.dipole[[index]])
+            facts.append(["angle between them", f"{angle:.0f}°"])
         charge = float(self.molecules.total_charge[index])
         return [*facts, ["total charge", f"{charge:+g} e"]] if charge else facts
 

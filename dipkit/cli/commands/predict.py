@@ -1,6 +1,6 @@
 """The command ``dipkit predict``.
 
-Predictions come from `dipkit.estimator.pipeline`, files are written in `writers.py`.
+Predictions come from `dipkit.estimator.pipeline`, files are written in `prediction_files.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from ..console import busy, show
-from ..options import DataArgument, JsonOption, ModelArgument
+from ..console import busy, read_molecules, show
+from ..options import DataArgument, DipoleOption, JsonOption, ModelArgument
 
 
 def predict(
@@ -26,16 +26,42 @@ def predict(
             "--std/--no-std", help="Standard deviations.", show_default="where the model keeps them"
         ),
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Labels of DATA and errors, in a .csv.")
+    ] = False,
+    dipole: DipoleOption = None,
+    charges_output: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Table of the predicted charges to write.")
+    ] = None,
+    ase_results: Annotated[
+        bool,
+        typer.Option(
+            "--ase-results",
+            help="In a .xyz, give the predictions as ASE's own dipole and charges too.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict magnitudes, vectors and charges; labels in DATA are not read."""
+    """Predict magnitudes, vectors and charges; labels in DATA are read only with --reference."""
     from ...estimator.persistence import load_model
     from ...estimator.pipeline import keeps_std, predict_parts
-    from ..writers import PREDICTION_SUFFIXES, check_output, stream_predictions
+    from ..prediction_files import model_origin, stream_predictions
+    from ..predictions import check_files, predict_labelled
 
-    check_output(output, PREDICTION_SUFFIXES)
+    check_files(output, charges_output, reference, ase_results)
     loaded = load_model(model)
     with_std = keeps_std(loaded) if std is None else std
+    if reference:
+        parts = predict_labelled(loaded, read_molecules(data, dipole, None), with_std)
+    else:
+        parts = predict_parts(loaded, data, with_std)
     with busy("predicting"):
-        n_molecules = stream_predictions(output, predict_parts(loaded, data, with_std))
+        n_molecules = stream_predictions(
+            output,
+            parts,
+            model_origin(model),
+            reference=reference,
+            charges=charges_output,
+            ase_results=ase_results,
+        )
     show({"output": str(output), "molecules": n_molecules}, as_json, err=True)
