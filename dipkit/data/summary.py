@@ -13,7 +13,25 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..support.notebook import table_of
 from .elements import chemical_symbols
+
+# How fields are called where their name does not say the unit or the order.
+_WORDS = {
+    "n_molecules": "molecules",
+    "n_atoms": "atoms",
+    "elements": "atoms of each element",
+    "atoms_per_molecule": "atoms of the smallest and largest molecule",
+    "n_magnitudes": "molecules with a dipole magnitude",
+    "n_vectors": "molecules with a dipole vector",
+    "n_charges": "molecules with charges",
+    "magnitude_range": "smallest, median and largest magnitude, debye",
+    "total_charges": "molecules of each total charge, e",
+    "n_baseline": "molecules with a baseline",
+    "n_one_atom": "molecules of one atom",
+    "source_keys": "keys found",
+    "n_quadrupoles": "molecules with a quadrupole",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,11 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        shown = {name: value for name, value in self.as_dict().items() if value not in (None, ())}
+        rows = [[_WORDS.get(name, name), _words(value)] for name, value in shown.items()]
+        return table_of(self.one_line(), (), rows)
 
     def one_line(self) -> str:
         """Describe in a few words."""
@@ -136,6 +159,15 @@ def summarise(molecules: Labelled) -> Summary:
         source_keys=molecules.source_keys,
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
     )
+
+
+def _words(value: object) -> str:
+    """Show counts, ranges and lists as text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {count:,}" for name, count in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(each) for each in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _range(known: NDArray[np.float64]) -> tuple[float, float, float] | None:

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
 from ..data.molecules import Molecules
+from ..data.molecules_html import rows_html
 from ..descriptors.scales import baseline_scales
 from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
@@ -72,6 +73,12 @@ class Prediction:
     def charges_of(self, index: int) -> FloatArray:
         """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""
         return self.charges[self.molecules.atom_index(index)]
+
+    def _repr_html_(self) -> str:
+        vectors = {f"{axis} (D)": column for axis, column in zip("xyz", self.dipole.T, strict=True)}
+        std = {} if self.std is None else {"std (D)": self.std}
+        predicted = {"predicted |μ| (D)": self.magnitude}
+        return rows_html("Prediction for ", self.molecules, predicted | std | vectors)
 
 
 def default_model(**parameters: Any) -> Pipeline:

@@ -8,7 +8,7 @@ errors are in `error_groups.py`, molecules in 3D in `scenes.py`, facts of the fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -64,7 +64,7 @@ class ModelReport:
         Figures of `dipkit.estimator.compare`.
     """
 
-    html: str
+    html: str = field(repr=False)
     errors: Report
 
     def save(self, path: PathLike) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import joblib
 from joblib.parallel import get_active_backend
 
+from .notebook import in_notebook, notebook_bar
+
 # Tasks of one round for each worker, where the backend gives all results at once at the end.
 TASKS_A_ROUND = 64
 
@@ -76,7 +78,7 @@ def active_jobs() -> int | None:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, verbose: bool | str) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; give the function that moves it by one step.
+    """Show a bar on a terminal or in a notebook; give the function that moves it by one step.
 
     Parameters
     ----------
@@ -84,12 +86,18 @@ def progress(what: str, total: int, verbose: bool | str) -> Iterator[Callable[[]
         Stands before the bar.
     total : int
         Steps; a single one needs no bar.
-    verbose : bool or "auto"
-        ``"auto"`` shows it on a terminal only.
+    verbose : bool, "auto" or "notebook"
+        ``"auto"`` shows it on a terminal and in a notebook, ``"notebook"`` only there.
     """
     in_worker = multiprocessing.current_process().name != "MainProcess"
-    wanted = sys.stderr.isatty() if verbose == "auto" else verbose
-    if not wanted or in_worker or total <= 1:
+    if not verbose or in_worker or total <= 1:
+        yield lambda: None
+        return
+    if in_notebook():
+        with notebook_bar(what, total) as advance:
+            yield advance
+        return
+    if verbose == "notebook" or (verbose == "auto" and not sys.stderr.isatty()):
         yield lambda: None
         return
     from rich.console import Console
