@@ -17,7 +17,8 @@ from .estimator.auxiliary import AuxiliaryDipoles
 from .estimator.baseline import GFN2Baseline, GivenBaseline
 from .estimator.parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, ZeroStart
 from .estimator.persistence import load_model, save_model
-from .estimator.pipeline import Prediction, default_model, predict_all
+from .estimator.pipeline import default_model, predict_all
+from .estimator.predicted_molecules import Prediction
 from .estimator.regression import DipoleKernelRidge
 from .exceptions import DipkitError
 from .learning.kernels import GaussianKernel, PowerKernel

@@ -16,20 +16,26 @@ import typer
 
 if TYPE_CHECKING:
     from ..data.molecules import Molecules
+    from ..data.read_options import ReadKeywords
 
 
-def read_molecules(data: Path, dipole: str | None, charges: str | None) -> Molecules:
-    """Read molecules and their labels, with a sign of progress."""
+def read_molecules(data: Path, reading: ReadKeywords) -> Molecules:
+    """Read molecules and their labels; odd numbers of electrons give a warning."""
     from ..data.io import read
+    from ..data.odd_electrons import OddElectrons
 
     with busy("reading"):
-        return read(data, dipole_key=dipole, charges_key=charges)
+        molecules = read(data, **reading)
+    odd = OddElectrons()
+    odd.add(molecules)
+    odd.warn()
+    return molecules
 
 
-def read_unlabelled(data: Path, charges: str | None) -> Molecules:
+def read_unlabelled(data: Path, reading: ReadKeywords) -> Molecules:
     """Read molecules without their dipole labels."""
-    molecules = read_molecules(data, None, charges)
-    return molecules.replace(dipole_vector=None, dipole_magnitude=None, quadrupole=None)
+    molecules = read_molecules(data, reading | {"dipole_key": "none", "labels_file": None})
+    return molecules.replace(quadrupole=None)
 
 
 def busy(what: str) -> AbstractContextManager[Any]:

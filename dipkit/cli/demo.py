@@ -26,7 +26,8 @@ from ..descriptors.soap import SOAPTransformer
 from ..estimator.metrics import Report, charge_errors, error_report
 from ..estimator.parameters import Reweighted
 from ..estimator.persistence import save_model
-from ..estimator.pipeline import Prediction, predict_all
+from ..estimator.pipeline import predict_all
+from ..estimator.predicted_molecules import Prediction
 from ..estimator.reference_models import AveragedSOAPRidge, charge_dipoles, mean_predictor
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError, MissingDependencyError

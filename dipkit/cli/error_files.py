@@ -18,7 +18,7 @@ from ..support.files import PathLike
 from .prediction_files import REFERENCE_COLUMNS, number, rows_into
 
 if TYPE_CHECKING:
-    from ..estimator.pipeline import Prediction
+    from ..estimator.predicted_molecules import Prediction
 
 __all__ = ["write_errors"]
 

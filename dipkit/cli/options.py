@@ -1,4 +1,7 @@
-"""Arguments and options that several commands share. The commands are in `commands/`."""
+"""Arguments and options that several commands share. The commands are in `commands/`.
+
+Options about reading files are in `reading.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,13 @@ AuxiliaryName = StrEnum("AuxiliaryName", ["none", "auto", "charges", "gfn2", "gi
 DataArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="Molecules: .xyz, .npz, .db, .sdf, raw QM9 files.", show_default=False
+        metavar="DATA",
+        help="Molecules: .xyz, .sdf, .db, .npz, .log, .out, a folder or an archive of these.",
+        show_default=False,
     ),
 ]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model that dipkit wrote.", show_default=False)
-]
-DipoleOption = Annotated[
-    str | None, typer.Option("--dipole", metavar="KEY", help="Key of the dipole labels.")
-]
-ChargesOption = Annotated[
-    str | None, typer.Option("--charges", metavar="KEY", help="Key of the reference charges.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 BaselineOption = Annotated[
@@ -40,6 +39,9 @@ AuxiliaryOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop with an error where a molecule is bad.")
+]
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)
 ]

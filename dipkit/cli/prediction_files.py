@@ -26,10 +26,11 @@ from ..support.files import PathLike, atomic_write
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ..estimator.pipeline import Prediction
+    from ..estimator.predicted_molecules import Prediction
 
 __all__ = ["model_origin", "rows_into", "stream_predictions"]
 
+FloatArray = NDArray[np.float64]
 Row = list[str]
 
 COLUMNS = ("name", PREDICTED_MAGNITUDE, "predicted_x", "predicted_y", "predicted_z")
@@ -57,8 +58,10 @@ def stream_predictions(
     Parameters
     ----------
     path : str or path
-        ``.csv``: one row for each molecule. ``.xyz``: geometries with predicted charges, dipoles
-        and, where there are any, standard deviations and dipoles of single atoms.
+        ``.csv``: one row for each record, NaN where a record is bad. ``.xyz``: geometries with
+        predicted charges, dipoles and, where there are any, standard deviations and dipoles of
+        single atoms; without these where the model cannot predict a molecule. A record that was
+        left out has no geometry to write.
     predictions : iterable of Prediction
     predicted_by : str
         What made them, for extended XYZ.
@@ -72,7 +75,7 @@ def stream_predictions(
     Returns
     -------
     int
-        Number of molecules.
+        Number of records, those that were left out among them.
     """
     file = Path(path)
     sizes: list[int] = []
@@ -83,14 +86,14 @@ def stream_predictions(
                 if charges is not None:
                     write_charges([] if sizes else [list(CHARGE_COLUMNS)])
                     write_charges(_charge_rows(part))
-                sizes.append(len(part.molecules))
+                sizes.append(len(part.molecules) + len(part.molecules.notes.bad))
                 yield part
 
         if file.suffix.lower() == ".csv":
             with rows_into(file) as write:
-                for number, part in enumerate(passed()):
-                    write([] if number else [_columns(part, reference)])
-                    write(_rows(part, reference))
+                for place, part in enumerate(passed()):
+                    write([] if place else [_columns(part, reference)])
+                    write(_rows(part, reference, sum(sizes[:-1])))
         else:
             parts = (_frames(part, predicted_by, ase_results) for part in passed())
             write_atoms(file, chain.from_iterable(parts))
@@ -120,14 +123,21 @@ def _columns(part: Prediction, reference: bool) -> Row:
     return [*COLUMNS, *std, *(REFERENCE_COLUMNS if reference else ())]
 
 
-def _rows(part: Prediction, reference: bool) -> Iterator[Row]:
-    columns: list[NDArray[np.float64]] = [part.magnitude, *part.dipole.T]
-    columns += [] if part.std is None else [part.std]
-    if reference:
-        true = part.molecules.dipole_magnitude
-        columns += [true, part.magnitude - true]
-    for name, *values in zip(part.molecules.names, *columns, strict=True):
-        yield [str(name), *map(number, values)]
+def _rows(part: Prediction, reference: bool, first: int) -> Iterator[Row]:
+    """Rows of all records in the order of the file, from record `first` on."""
+    predicted: list[FloatArray] = [part.magnitude, *part.dipole.T]
+    predicted += [] if part.std is None else [part.std]
+    true = part.molecules.dipole_magnitude
+    references = [true, part.magnitude - true] if reference else []
+    good = (
+        [str(name), *(f"{value:.6f}" for value in values[: len(predicted)])]
+        + [number(value) for value in values[len(predicted) :]]
+        for name, *values in zip(part.molecules.names, *predicted, *references, strict=True)
+    )
+    missing = ["nan"] * len(predicted) + [""] * len(references)
+    bad = {one.row: [one.name, *missing] for one in part.molecules.notes.bad}
+    for row in range(first, first + len(part.molecules) + len(bad)):
+        yield bad.get(row) or next(good)
 
 
 def _charge_rows(part: Prediction) -> Iterator[Row]:

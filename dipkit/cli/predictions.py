@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..data.io import read
 from ..data.label_keys import missing_labels_error
-from ..data.molecules import Molecules
-from ..estimator.pipeline import PART_MOLECULES, Prediction, predict_all
+from ..data.read_options import ReadKeywords
+from ..estimator.pipeline import predict_all, predict_parts
+from ..estimator.predicted_molecules import Prediction
 from ..exceptions import InputError
 from .writers import PREDICTION_SUFFIXES, TABLE_SUFFIXES, check_output
 
@@ -37,17 +39,26 @@ def check_files(output: Path, charges: Path | None, reference: bool, ase_results
         )
 
 
-def predict_labelled(model: Any, molecules: Molecules, with_std: bool) -> Iterator[Prediction]:
-    """Predict part by part; the molecules of each part keep their labels.
+def predict_file(
+    model: Any, data: Path, with_std: bool, reading: ReadKeywords, reference: bool
+) -> Iterator[Prediction]:
+    """Predict part by part, or with labels the whole file at once.
 
     Raises
     ------
     InputError
-        If no molecule has a dipole label.
+        If labels are wanted, and no molecule has a dipole label.
     """
+    if not reference:
+        geometries = ReadKeywords(
+            length_unit=reading["length_unit"],
+            total_charge=reading["total_charge"],
+            ignore_pbc=reading["ignore_pbc"],
+            skip_invalid=reading["skip_invalid"],
+        )
+        yield from predict_parts(model, data, with_std, **geometries)
+        return
+    molecules = read(data, **reading)
     if not molecules.has_magnitude.any():
-        raise missing_labels_error("dipole", molecules.source_keys)
-    starts = range(0, len(molecules), PART_MOLECULES)
-    return (
-        predict_all(model, molecules[start : start + PART_MOLECULES], with_std) for start in starts
-    )
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
+    yield predict_all(model, molecules, with_std, reading["skip_invalid"])

@@ -55,7 +55,7 @@ def fit_model(
         Labels, parameters, how the fit ended, and the error on training molecules.
     """
     if not molecules.has_magnitude.any():
-        raise missing_labels_error("dipole", molecules.source_keys)
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
     n_labelled = len(molecules)
     molecules = Molecules.concatenate([molecules, *unlabelled])
     model = default_model(**parameters)

@@ -92,7 +92,7 @@ def tune_model(
     summary : dict
     """
     if not molecules.has_magnitude.any():
-        raise missing_labels_error("dipole", molecules.source_keys)
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
     everything = np.arange(len(molecules)), np.arange(0)
     inside, outside = part(molecules) if holdout else everything
     with LiveTable(settings["n_trials"]) as table:

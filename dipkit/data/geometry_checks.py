@@ -7,6 +7,7 @@ Each check raises `InputError` and names the first bad molecule. Labels are chec
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ FloatArray = NDArray[np.float64]
 
 # Atoms closer than this (angstrom) are taken for the same atom listed twice.
 MIN_DISTANCE = 0.1
+# How `Locator` and readers name molecules in messages.
+_NAMED_MOLECULE = re.compile(r"\bmolecule (\d+) ")
 
 
 def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> Array:
@@ -86,6 +89,12 @@ class Locator:
         return f"atom {atom - int(self.offsets[molecule])} of {self.molecule(molecule)}"
 
 
+def molecule_named_in(message: str) -> int | None:
+    """Return the index of the molecule that `Locator` named in this message, if it did."""
+    found = _NAMED_MOLECULE.search(message)
+    return int(found[1]) if found else None
+
+
 def check_geometry(numbers: Array, positions: FloatArray, locate: Locator) -> None:
     """Atomic numbers are elements, positions are finite, no two atoms coincide."""
     wrong = (numbers < 1) | (numbers > 118)
@@ -102,7 +111,25 @@ def check_geometry(numbers: Array, positions: FloatArray, locate: Locator) -> No
             f"positions: expected finite values in angstrom, got {positions[atom].tolist()} for "
             f"{locate.atom(atom)}. Repair this geometry or leave the molecule out."
         )
+    _check_extent(positions, locate)
     _check_distances(positions, locate)
+
+
+def _check_extent(positions: FloatArray, locate: Locator) -> None:
+    """Molecules of several atoms at one point, zero as a rule, have no geometry at all."""
+    if not len(positions):
+        return
+    starts, natoms = locate.offsets[:-1], np.diff(locate.offsets)
+    spread = np.abs(positions - np.repeat(positions[starts], natoms, axis=0)).max(axis=1)
+    no_extent = (np.maximum.reduceat(spread, starts) == 0) & (natoms > 1)
+    if no_extent.any():
+        index = int(np.argmax(no_extent))
+        point = positions[starts[index]]
+        what = "zero" if not point.any() else f"the same, {point.tolist()}"
+        raise InputError(
+            f"positions: all coordinates of {locate.molecule(index)} are {what}: the file has no "
+            "geometry for its atoms. Make one (with RDKit or xtb), or leave the molecule out."
+        )
 
 
 def _check_distances(positions: FloatArray, locate: Locator) -> None:

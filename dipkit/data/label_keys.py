@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 
 from ..exceptions import InputError
+from .label_hints import hint, list_keys
 from .predicted_keys import prediction_hint
 
 # Dipole magnitude, debye.
@@ -19,8 +20,11 @@ VECTOR_KEYS = ("dipole",)
 QUADRUPOLE_KEY = "quadrupole_debye_angstrom"
 # Charges of the atoms, e.
 CHARGES_KEYS = ("mulliken", "mulliken_charges", "charges")
-# Total charge of the molecule, e.
-TOTAL_CHARGE_KEYS = ("charge", "total_charge")
+# Total charge of the molecule, e; in any spelling, such as "Total Charge". All of them are read,
+# see `total_charge.py`.
+TOTAL_CHARGE_KEYS = ("charge", "total_charge", "net_charge", "q", "PUBCHEM_TOTAL_CHARGE")
+# Spin multiplicity of the molecule, for calculations.
+MULTIPLICITY_KEYS = ("multiplicity", "spin_multiplicity")
 
 
 # Name of the scheme of the charges, as `dipkit label` writes it.
@@ -44,7 +48,9 @@ def warn_mixed_schemes(schemes: Mapping[str, int]) -> None:
         )
 
 
-def missing_labels_error(kind: str, source_keys: tuple[str, ...]) -> InputError:
+def missing_labels_error(
+    kind: str, source_keys: tuple[str, ...], numeric_keys: Mapping[str, str] | None = None
+) -> InputError:
     """Build the error for molecules that carry no label of a kind.
 
     Parameters
@@ -53,13 +59,16 @@ def missing_labels_error(kind: str, source_keys: tuple[str, ...]) -> InputError:
         Which label is missing.
     source_keys : tuple of str
         Keys present where the molecules were read (`Molecules.source_keys`).
+    numeric_keys : mapping of str to str, default=None
+        What numbers stand under them (`Molecules.notes`).
     """
     looked_for: tuple[str, ...]
     if kind == "dipole":
         looked_for = (*DIPOLE_KEYS, *VECTOR_KEYS)
         advice = (
             "Name the key (dipole_key=, or --dipole on the command line; a number is taken as "
-            "debye, three as a vector in e*angstrom), or give the magnitudes as y."
+            "debye, three as a vector in e*angstrom, unless --dipole-unit says otherwise), or give "
+            "the magnitudes as y."
         )
     else:
         looked_for = CHARGES_KEYS
@@ -68,6 +77,10 @@ def missing_labels_error(kind: str, source_keys: tuple[str, ...]) -> InputError:
             "charges=, or go on without charges by charge_weight=0."
         )
     present = ", ".join(source_keys) or "none"
+    likely = hint(kind, numeric_keys or {})
+    if numeric_keys:
+        present += f"; with numbers: {list_keys(numeric_keys)}"
+    advice = f"{likely} {advice}" if likely else advice
     return InputError(
         f"no {kind} label found: looked for {', '.join(looked_for)}; keys present: {present}. "
         f"{' '.join(filter(None, (prediction_hint(source_keys), advice)))}"

@@ -24,6 +24,7 @@ from .geometry_checks import Locator
 from .molecules_html import molecules_html
 from .outdated import without_outdated
 from .per_atom import PerAtomData, check_per_atom, join_per_atom
+from .read_notes import NO_NOTES, ReadNotes
 from .summary import Summary, summarise
 
 __all__ = ["Molecules", "Summary"]
@@ -68,6 +69,10 @@ class Molecules(FrozenArrays):
         Keys found where the molecules were read, for messages about missing labels.
     quadrupole : array-like of shape (n_molecules, 3, 3), debye*angstrom, default=None
         Reference quadrupoles: traceless, in Buckingham's convention, about the centres of mass.
+    multiplicity : array-like of shape (n_molecules,), default=None
+        Spin multiplicities, for calculations; NaN where the file names none.
+    notes : ReadNotes, default=ReadNotes()
+        What the reader assumed, such as units that the file does not name.
 
     Examples
     --------
@@ -93,6 +98,8 @@ class Molecules(FrozenArrays):
     baseline_charges: FloatArray | None = None
     source_keys: tuple[str, ...] = ()
     quadrupole: FloatArray | None = None
+    notes: ReadNotes = NO_NOTES
+    multiplicity: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Copy and check every field."""
@@ -108,6 +115,7 @@ class Molecules(FrozenArrays):
             self.baseline_dipole, self.baseline_charges, self.total_charge, locate
         )
         label_checks.check_quadrupoles(self.quadrupole, locate)
+        label_checks.check_multiplicity(self.multiplicity, locate)
         check_per_atom(self.features, self.n_atoms)
 
     def _coerce(self) -> None:
@@ -128,6 +136,7 @@ class Molecules(FrozenArrays):
             ("baseline_dipole", (n, 3), None),
             ("baseline_charges", (n_atoms,), None),
             ("quadrupole", (n, 3, 3), None),
+            ("multiplicity", (n,), None),
         ):
             value = getattr(self, name)
             if value is None and absent is not None:
@@ -214,7 +223,8 @@ class Molecules(FrozenArrays):
         values["offsets"] = np.concatenate(([0], np.cumsum(natoms)))
         values["features"] = join_per_atom([part.features for part in parts])
         keys = dict.fromkeys(key for part in parts for key in part.source_keys)
-        return cls._trusted(**values, source_keys=tuple(keys))
+        notes = ReadNotes.join(part.notes for part in parts)
+        return cls._trusted(**values, source_keys=tuple(keys), notes=notes)
 
     def replace(self, **changes: Any) -> Molecules:
         """Return a copy with these fields changed; what changed is checked.
@@ -240,6 +250,10 @@ class Molecules(FrozenArrays):
             check_per_atom(changes.get("features"), self.n_atoms)
             return Molecules._trusted(**values | changes)
         return Molecules(**without_outdated(values, changes) | changes)
+
+    def with_notes(self, notes: ReadNotes) -> Molecules:
+        """Return the same molecules with other notes of the reader."""
+        return Molecules._trusted(**self._fields() | {"notes": notes})
 
     # What follows from the fields
 
@@ -312,5 +326,6 @@ _PER_MOLECULE = (
     "dipole_vector",
     "baseline_dipole",
     "quadrupole",
+    "multiplicity",
 )
 _PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")

@@ -42,6 +42,8 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
     kept = dict(values)
     if not changes.keys().isdisjoint(GEOMETRY):
         kept |= {"features": None, "baseline_dipole": None, "baseline_charges": None}
+        if not changes.keys().isdisjoint(("numbers", "offsets")):
+            kept["multiplicity"] = None
         turned = _changed_shape(values, changes)
         kept["dipole_vector"] = _blank(kept["dipole_vector"], turned)
         kept["quadrupole"] = _blank(kept["quadrupole"], turned)
@@ -55,6 +57,7 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
         kept["baseline_dipole"] = _blank(kept["baseline_dipole"], other)
         of_atoms: Mask = np.repeat(other, np.diff(values["offsets"]))
         kept["baseline_charges"] = _blank(kept["baseline_charges"], of_atoms)
+        kept["multiplicity"] = _blank(kept["multiplicity"], other)
     if changes.get("dipole_vector") is not None:
         shape = values["dipole_vector"].shape
         vector = coerce("dipole_vector", changes["dipole_vector"], np.float64, shape)

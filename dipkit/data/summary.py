@@ -7,7 +7,7 @@ Symbols: N molecules, n atoms in all; magnitudes in debye, total charges in e. T
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from ..support.notebook import table_of
 from .elements import chemical_symbols
+from .label_hints import hint
+from .odd_electrons import has_odd_electrons
+from .read_notes import ReadNotes
 
 # How fields are called where their name does not say the unit or the order.
 _WORDS = {
@@ -31,6 +34,9 @@ _WORDS = {
     "n_one_atom": "molecules of one atom",
     "source_keys": "keys found",
     "n_quadrupoles": "molecules with a quadrupole",
+    "n_odd_electrons": "molecules with an odd number of electrons",
+    "assumed": "assumed by the reader",
+    "numeric_keys": "numbers under the keys",
 }
 
 
@@ -60,10 +66,20 @@ class Summary:
     """Keys found where the molecules were read."""
     n_quadrupoles: int = 0
     """Molecules that have a quadrupole."""
+    n_odd_electrons: int = 0
+    """Molecules with an odd number of electrons: radicals, or ions whose charge is missing."""
+    assumed: tuple[str, ...] = ()
+    """What the reader assumed, such as units that the file does not name."""
+    numeric_keys: dict[str, str] = field(default_factory=dict)
+    """What numbers stand under each key; empty where all labels were found."""
+    hints: tuple[str, ...] = ()
+    """Likely keys of labels that were not found."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
+        """Return plain values, ready for JSON; hints are left out where there are none."""
+        values = asdict(self)
+        optional = ("numeric_keys", "hints")
+        return {name: v for name, v in values.items() if v or name not in optional}
 
     def _repr_html_(self) -> str:
         shown = {name: value for name, value in self.as_dict().items() if value not in (None, ())}
@@ -94,6 +110,10 @@ class Labelled(Protocol):
         """Atomic numbers (n,)."""
 
     @property
+    def molecule_index(self) -> NDArray[np.int64]:
+        """Molecule of each atom (n,)."""
+
+    @property
     def natoms(self) -> NDArray[np.int64]:
         """Atoms of each molecule (N,)."""
 
@@ -116,6 +136,10 @@ class Labelled(Protocol):
     @property
     def source_keys(self) -> tuple[str, ...]:
         """Keys found where the molecules were read."""
+
+    @property
+    def notes(self) -> ReadNotes:
+        """What the reader assumed."""
 
     @property
     def has_magnitude(self) -> NDArray[np.bool_]:
@@ -158,16 +182,31 @@ def summarise(molecules: Labelled) -> Summary:
         n_one_atom=int((natoms == 1).sum()),
         source_keys=molecules.source_keys,
         n_quadrupoles=int(molecules.has_quadrupole.sum()),
+        n_odd_electrons=int(has_odd_electrons(molecules).sum()),
+        assumed=molecules.notes.assumed,
+        **_hints(molecules),
     )
 
 
 def _words(value: object) -> str:
     """Show counts, ranges and lists as text."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {count:,}" for name, count in value.items())
+        return ", ".join(f"{name}: {_words(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_words(each) for each in value)
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _hints(molecules: Labelled) -> dict[str, Any]:
+    """Propose keys of labels that no molecule has."""
+    numeric = molecules.notes.numeric_keys
+    missing = {"dipole": molecules.has_magnitude, "charges": molecules.has_charges}
+    found = [hint(kind, numeric) for kind, has in missing.items() if not has.any()]
+    hints = tuple(text for text in found if text)
+    shown = hints or not molecules.has_magnitude.any()
+    return {"numeric_keys": dict(numeric) if shown else {}, "hints": hints}
 
 
 def _range(known: NDArray[np.float64]) -> tuple[float, float, float] | None:

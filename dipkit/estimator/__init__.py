@@ -16,7 +16,8 @@ from .baseline import Baseline, GFN2Baseline, GivenBaseline
 from .metrics import SCORERS, charge_errors, compare, error_report, mae_scorer, rmse_scorer
 from .parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, Start, ZeroStart
 from .persistence import load_model, read_metadata, save_model
-from .pipeline import Prediction, default_model, predict_all, predict_parts
+from .pipeline import default_model, predict_all, predict_parts
+from .predicted_molecules import Prediction
 from .regression import DipoleKernelRidge
 
 __all__ = [

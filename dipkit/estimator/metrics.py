@@ -2,8 +2,7 @@
 
 Symbols: N molecules, n atoms in all; magnitudes m (N,) and vectors mu (N, 3) in debye, charges q
 (n,) in e. Lower is better, except for r2 and for the scorers, which return negative errors. A
-figure that does not exist (r2 of one molecule) is None, so that every report is valid JSON. Scores
-of a search, with weights, are in `dipkit.search.scoring`.
+figure that does not exist is None. Scores of a search are in `dipkit.search.scoring`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support.files import PathLike
-from .pipeline import Prediction, predict_all
+from .pipeline import predict_all
+from .predicted_molecules import Prediction
 
 if TYPE_CHECKING:
     from .regression import DipoleKernelRidge
@@ -290,7 +290,7 @@ def _where_labelled(
     """Molecules with a magnitude, molecules with a vector, atoms with a charge."""
     known = molecules.has_magnitude
     if not known.any():
-        raise missing_labels_error("dipole", molecules.source_keys)
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
     return known, molecules.has_vector, molecules.has_charges[molecules.molecule_index]
 
 

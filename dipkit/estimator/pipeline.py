@@ -8,77 +8,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
 from ..data.molecules import Molecules
-from ..data.molecules_html import rows_html
+from ..data.read_options import ReadKeywords
 from ..descriptors.scales import baseline_scales
 from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
-from ..learning.multipoles import quadrupoles_of_atoms
 from ..support.files import PathLike
 from .baseline import make_baseline
+from .predicted_molecules import Prediction, predict_usable
 from .prediction import has_atomic_dipoles, predict_blocks
 from .regression import DipoleKernelRidge
 
-FloatArray = NDArray[np.float64]
-
 # Molecules read and predicted at once where a file is streamed.
 PART_MOLECULES = 5000
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predictions for N molecules with n atoms.
-
-    Parameters
-    ----------
-    molecules : Molecules
-        The molecules, without features.
-    charges : ndarray of shape (n_atoms,), e
-        They sum to the total charge of each molecule. NaN where the model's baseline failed.
-    dipole : ndarray of shape (n_molecules, 3), debye
-        About the centre of mass where a molecule is charged. NaN where the baseline failed.
-    std : ndarray of shape (n_molecules,), debye, or None
-        Standard deviations of the magnitudes' errors, where they were asked for.
-    atomic_dipoles : ndarray of shape (n_atoms, 3), debye, or None
-        Dipoles of single atoms in addition to their charges, where the model has some.
-    """
-
-    molecules: Molecules
-    charges: FloatArray
-    dipole: FloatArray
-    std: FloatArray | None = None
-    atomic_dipoles: FloatArray | None = None
-
-    @property
-    def magnitude(self) -> FloatArray:
-        """Dipole magnitudes (n_molecules,), debye."""
-        magnitudes: FloatArray = np.linalg.norm(self.dipole, axis=1)
-        return magnitudes
-
-    @property
-    def quadrupole(self) -> FloatArray:
-        """Traceless quadrupole moments (n_molecules, 3, 3), debye*angstrom, of the atoms (14)."""
-        dipoles = self.atomic_dipoles
-        dipoles = np.zeros((len(self.charges), 3)) if dipoles is None else dipoles
-        return quadrupoles_of_atoms(self.charges, dipoles, self.dipole, self.molecules)
-
-    def charges_of(self, index: int) -> FloatArray:
-        """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""
-        return self.charges[self.molecules.atom_index(index)]
-
-    def _repr_html_(self) -> str:
-        vectors = {f"{axis} (D)": column for axis, column in zip("xyz", self.dipole.T, strict=True)}
-        std = {} if self.std is None else {"std (D)": self.std}
-        predicted = {"predicted |μ| (D)": self.magnitude}
-        return rows_html("Prediction for ", self.molecules, predicted | std | vectors)
 
 
 def default_model(**parameters: Any) -> Pipeline:
@@ -105,7 +52,9 @@ def default_model(**parameters: Any) -> Pipeline:
     return make_pipeline(SOAPTransformer(scales), ridge)
 
 
-def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Iterator[Prediction]:
+def predict_parts(
+    model: Any, path: PathLike, return_std: bool = False, **options: Unpack[ReadKeywords]
+) -> Iterator[Prediction]:
     """Predict the molecules of a file part by part, with memory that does not grow with the file.
 
     Parameters
@@ -116,14 +65,18 @@ def predict_parts(model: Any, path: PathLike, return_std: bool = False) -> Itera
         Extended XYZ and ASE databases are streamed; see `dipkit.data.io.read_parts`.
     return_std : bool, default=False
         Whether to predict standard deviations of the magnitudes too.
+    **options
+        Units, total charges and bad records, as in `dipkit.data.io.read`. Bad records that are left
+        out are in ``prediction.molecules.notes.bad``, without a warning.
 
     Yields
     ------
     Prediction
         Of some thousand molecules each, in order.
     """
-    for molecules in read_parts(path, PART_MOLECULES):
-        yield predict_all(_on_demand(model), molecules, return_std)
+    on_demand = _on_demand(model)
+    for molecules in read_parts(path, PART_MOLECULES, **options):
+        yield predict_all(on_demand, molecules, return_std, options.get("skip_invalid", False))
 
 
 def _on_demand(model: Any) -> Any:
@@ -138,7 +91,9 @@ def _on_demand(model: Any) -> Any:
     return Pipeline(steps)
 
 
-def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
+def predict_all(
+    model: Any, X: Any, return_std: bool = False, skip_invalid: bool = False
+) -> Prediction:
     """Predict charges, dipole vectors and magnitudes with a fitted pipeline.
 
     Parameters
@@ -149,6 +104,9 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
         What `as_molecules` takes; labels are not read.
     return_std : bool, default=False
         Whether to predict standard deviations of the magnitudes too.
+    skip_invalid : bool, default=False
+        Give NaN, and the reason in `failures`, for molecules that the model cannot predict; leave
+        out records of a file that cannot be read. Else both are errors.
 
     Returns
     -------
@@ -170,17 +128,37 @@ def predict_all(model: Any, X: Any, return_std: bool = False) -> Prediction:
     >>> prediction.dipole.shape, len(prediction.charges) == molecules[:3].n_atoms
     ((3, 3), True)
     """
-    molecules = as_molecules(X, labels=False)
+    molecules = _molecules_of(X, skip_invalid)
     estimator = model[-1] if isinstance(model, Pipeline) else model
     if not isinstance(estimator, DipoleKernelRidge):
         raise InputError(
             "model: expected a pipeline that ends in a DipoleKernelRidge, got "
             f"{type(estimator).__name__}."
         )
+    bare = molecules.replace(features=None)
+    if not skip_invalid:
+        return _predict(model, molecules, bare, return_std)
+    return predict_usable(
+        bare,
+        estimator.elements_,
+        lambda index: _predict(model, molecules[index], bare[index], return_std),
+        return_std,
+    )
+
+
+def _molecules_of(X: Any, skip_invalid: bool) -> Molecules:
+    # Molecules were read before: there is nothing to leave out.
+    options: ReadKeywords = {"labels": False}
+    if skip_invalid:
+        options["skip_invalid"] = True
+    return as_molecules(X, **options)
+
+
+def _predict(model: Any, molecules: Molecules, bare: Molecules, return_std: bool) -> Prediction:
+    estimator = model[-1] if isinstance(model, Pipeline) else model
     described = model[:-1].transform(molecules) if isinstance(model, Pipeline) else molecules
     found = predict_blocks(estimator, described, return_std)
     atomic = found.atomic_dipoles if has_atomic_dipoles(estimator) else None
-    bare = molecules.replace(features=None)
     return Prediction(bare, found.charges, found.dipole, found.std, atomic)
 
 

@@ -162,7 +162,9 @@ class DipolePredictor(RegressorMixin, NestedParameters):
         if y is None:
             known = molecules.has_magnitude
             if not known.any():
-                raise missing_labels_error("dipole", molecules.source_keys)
+                raise missing_labels_error(
+                    "dipole", molecules.source_keys, molecules.notes.numeric_keys
+                )
             molecules, y = molecules[known], molecules.dipole_magnitude[known]
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         magnitudes = np.asarray(y, dtype=float)

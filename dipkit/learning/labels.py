@@ -147,7 +147,7 @@ def read_labels(
     weights = _sample_weight(sample_weight, len(molecules))
     labelled = _has_dipole(magnitudes, vectors)
     if not labelled.any():
-        raise missing_labels_error("dipole", molecules.source_keys)
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
     labelled &= weights > 0
     if not labelled.any():
         raise InputError(

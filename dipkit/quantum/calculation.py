@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_memory
 
 from ..data.molecules import Molecules
+from ..exceptions import MissingDependencyError
 from ..support import parallel
 from ..support.blas_threads import one_thread
 
@@ -225,6 +226,12 @@ def _one(
         return method.calculate(numbers, positions, charge)
     except CalculationError as error:
         return str(error)
+    except MissingDependencyError:
+        raise
+    # Whatever a program raises for one molecule, the others go on.
+    except Exception as error:
+        lines = str(error).splitlines()
+        return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 def _numbered(

@@ -24,7 +24,7 @@ def centred(numbers: IntArray, positions: FloatArray) -> FloatArray:
     return positions - mass @ positions / mass.sum()
 
 
-def count_unpaired(numbers: IntArray, total_charge: float, wanted: int) -> int:
+def count_unpaired(numbers: IntArray, total_charge: float, wanted: int, n_core: int = 0) -> int:
     """Return the number of unpaired electrons.
 
     Parameters
@@ -33,13 +33,15 @@ def count_unpaired(numbers: IntArray, total_charge: float, wanted: int) -> int:
     total_charge : float, e
     wanted : int
         Number asked for, or -1 for the smallest possible one.
+    n_core : int, default=0
+        Electrons that core potentials replace.
 
     Raises
     ------
     CalculationError
         If this number is impossible, or the total charge is not a whole number.
     """
-    electrons = int(numbers.sum()) - round(total_charge)
+    electrons = int(numbers.sum()) - n_core - round(total_charge)
     if total_charge != round(total_charge):
         raise CalculationError(f"the total charge {total_charge:g} is not a whole number")
     if electrons < 0:
@@ -50,6 +52,7 @@ def count_unpaired(numbers: IntArray, total_charge: float, wanted: int) -> int:
         return electrons % 2
     if wanted > electrons or (electrons - wanted) % 2:
         raise CalculationError(
-            f"{electrons} electrons cannot have multiplicity {wanted + 1}: name another one"
+            f"{electrons} electrons cannot have multiplicity {wanted + 1}: name another one "
+            '(--multiplicity, or "multiplicity" in the file), or correct the total charge'
         )
     return wanted

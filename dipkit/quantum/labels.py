@@ -7,6 +7,10 @@ the centre of mass. Each program has a separate module (`xtb.py`, `mean_field.py
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from ..data.molecules import Molecules
 from ..exceptions import InputError
 from .calculation import (
@@ -28,9 +32,10 @@ __all__ = [
     "Calculation",
     "CalculationError",
     "MeanField",
-    "check_electrons",
     "gfn2",
+    "methods_of",
     "parse_method",
+    "unfit",
 ]
 
 
@@ -87,7 +92,8 @@ def parse_method(
     scheme : str, default="mulliken"
         Of the charges, one of `CHARGE_SCHEMES`; GFN2-xTB has its own charges.
     multiplicity : int or "lowest", default=1
-        Of all molecules; ``"lowest"`` is 2 where the number of electrons is odd, else 1.
+        Of molecules that carry none themselves; ``"lowest"`` is 2 where the number of electrons is
+        odd, else 1.
 
     Raises
     ------
@@ -121,33 +127,42 @@ def parse_method(
     return MeanField(name, basis, scheme, unpaired)
 
 
-def check_electrons(molecules: Molecules, unpaired: int) -> None:
-    """Refuse molecules whose electrons do not fit a multiplicity, before anything is calculated.
+def methods_of(molecules: Molecules, method: GFN2 | MeanField) -> list[GFN2 | MeanField]:
+    """Return the method for each molecule: with its own multiplicity, where it has one."""
+    if molecules.multiplicity is None:
+        return [method] * len(molecules)
+    return [
+        method if np.isnan(given) else replace(method, unpaired=int(given) - 1)
+        for given in molecules.multiplicity
+    ]
+
+
+def unfit(molecules: Molecules, method: GFN2 | MeanField) -> dict[int, str]:
+    """Find molecules that a method cannot calculate, before anything is calculated.
 
     Parameters
     ----------
     molecules : Molecules
-    unpaired : int
-        As in `count_unpaired`.
+        Their multiplicities, where known, go before that of the method.
+    method : GFN2 or MeanField
 
-    Raises
-    ------
-    InputError
-        With the first of these molecules in the message.
+    Returns
+    -------
+    dict
+        Reason by index: an element without basis or parameters, a multiplicity or total charge
+        that does not fit the electrons.
     """
+    refusals = method.refusals(molecules.elements)
     bad = {}
-    for index in range(len(molecules)):
+    for index, own in enumerate(methods_of(molecules, method)):
         atoms = slice(int(molecules.offsets[index]), int(molecules.offsets[index + 1]))
-        charge = float(molecules.total_charge[index])
+        numbers = molecules.numbers[atoms]
+        refused = [number for number in numbers.tolist() if number in refusals]
+        if refused:
+            bad[index] = refusals[refused[0]]
+            continue
         try:
-            count_unpaired(molecules.numbers[atoms], charge, unpaired)
+            count_unpaired(numbers, float(molecules.total_charge[index]), own.unpaired)
         except CalculationError as error:
             bad[index] = str(error)
-    if bad:
-        first, reason = next(iter(bad.items()))
-        raise InputError(
-            f"multiplicity: it does not fit {len(bad)} of {len(molecules)} molecules, the first of "
-            f"them molecule {first} ({molecules.names[first]}): {reason}. Open shells need "
-            '--multiplicity (a number for all molecules, or "lowest"); correct total charges, or '
-            "leave these molecules out."
-        )
+    return bad

@@ -56,15 +56,23 @@ class GFN2:
             Atomic numbers that will be calculated.
         """
         load("tblite.interface")
-        heavy = elements[elements > LAST_ELEMENT]
-        if len(heavy):
+        heavy = list(self.refusals(elements))
+        if heavy:
             raise InputError(
-                f"method: GFN2-xTB ends with element {LAST_ELEMENT}, got {heavy.tolist()}. Leave "
+                f"method: GFN2-xTB ends with element {LAST_ELEMENT}, got {heavy}. Leave "
                 "these molecules out."
             )
 
-    def provenance(self) -> dict[str, str]:
-        """Program, version, method, basis and charge scheme."""
+    def refusals(self, elements: IntArray) -> dict[int, str]:
+        """Return the reason for each atomic number without parameters."""
+        return {
+            number: f"GFN2-xTB ends with element {LAST_ELEMENT}, got {number}"
+            for number in elements.tolist()
+            if number > LAST_ELEMENT
+        }
+
+    def provenance(self, elements: IntArray) -> dict[str, str]:
+        """Program, version, method and charge scheme."""
         return provenance("tblite", "GFN2-xTB", "", "mulliken")
 
     def calculate(

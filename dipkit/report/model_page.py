@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
 from ..estimator.metrics import Report, compare, vector_angles
-from ..estimator.pipeline import Prediction, keeps_std, predict_all
+from ..estimator.pipeline import keeps_std, predict_all
+from ..estimator.predicted_molecules import Prediction
 from ..support.files import PathLike, atomic_write
 from . import error_groups, model_facts, scenes
 from .error_plots import draw_calibration, draw_groups

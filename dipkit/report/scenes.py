@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..data.elements import chemical_symbols
 from ..data.molecules import Molecules
-from ..estimator.pipeline import Prediction
+from ..estimator.predicted_molecules import Prediction
 
 __all__ = [
     "charge_limit",

@@ -6,6 +6,7 @@ studies are opened and run is in `study.py`, which parameters are drawn in `spac
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -150,19 +151,54 @@ def complete_state() -> TrialState:
 
 def create_study(
     storage: Storage, name: str | None, sampler: BaseSampler | None, pruner: BasePruner
-) -> Study:
-    """Create a study whose scores are maximised, or load the one of this name."""
+) -> tuple[Study, bool]:
+    """Create a study whose scores are maximised, or load the one of this name.
+
+    Returns
+    -------
+    study : optuna study
+    is_new : bool
+        Whether it was created here; True in one process only of those that try together.
+    """
     import optuna
 
+    opened = open_storage(storage)
     with quiet():
-        return optuna.create_study(
-            storage=open_storage(storage),
-            study_name=name,
-            sampler=sampler,
-            pruner=pruner,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        try:
+            study = optuna.create_study(
+                storage=opened,
+                study_name=name,
+                sampler=sampler,
+                pruner=pruner,
+                direction="maximize",
+            )
+        except optuna.exceptions.DuplicatedStudyError:
+            assert name is not None
+            assert opened is not None
+            return optuna.load_study(
+                study_name=name, storage=opened, sampler=sampler, pruner=pruner
+            ), False
+    return study, True
+
+
+def errors_of_creation() -> tuple[type[Exception], ...]:
+    """Errors that end the slower of two processes which create the tables of a database together.
+
+    A table that is there already (SQLite), a row or a type that is there already (both SQLite and
+    PostgreSQL), a table that is not there yet, a lock.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    return OperationalError, ProgrammingError, IntegrityError, StorageInternalError
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error means that the content of a storage is no study, and not another fault."""
+    # SQLite has subclasses for locks, tables and rights: the class itself is a damaged file. In a
+    # journal a line is no text (UnicodeDecodeError) or no JSON (JSONDecodeError).
+    cause = getattr(error, "orig", error)
+    return type(cause) is sqlite3.DatabaseError or isinstance(error, ValueError)
 
 
 def stop_after(n_trials: int) -> MaxTrialsCallback:

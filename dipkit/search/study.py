@@ -7,6 +7,7 @@ a trial (`trial.py`), the parameters to draw (`space.py`), the comparison of sea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,8 @@ from .optuna_objects import (
     contains,
     create_study,
     ended_states,
+    errors_of_creation,
+    is_damage,
     quiet,
     stop_after,
 )
@@ -45,6 +48,8 @@ Callback: TypeAlias = "Callable[[Study, FrozenTrial], None]"
 # User attributes of studies and trials.
 IDENTITY, REASON = "dipkit_identity", "reason"
 DEFAULT_NAME = "dipkit"
+# Seconds between attempts while another process creates the same study.
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 class TrialFailure(DipkitError):
@@ -78,17 +83,14 @@ def open_study(
     if name is None and storage is not None:
         name = DEFAULT_NAME
     try:
-        study = create_study(storage, name, sampler, pruner)
-        found, n_trials = study.user_attrs.get(IDENTITY), len(study.get_trials(deepcopy=False))
+        study, is_new = _create(storage, name, sampler, pruner)
+        found = None if is_new else _identity_in(study)
+        is_empty = is_new or not study.get_trials(deepcopy=False)
     except DipkitError:
         raise
     except Exception as error:  # SQLAlchemy, JSON, the file system, a missing driver
-        raise InputError(
-            f"storage: {storage} cannot be read as a study: {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}. Name another storage, or "
-            "restore this one."
-        ) from error
-    if found is None and not n_trials:
+        raise _unusable(storage, error) from error
+    if found is None and is_empty:
         study.set_user_attr(IDENTITY, dict(identity))
         return study
     differing = [key for key in identity if (found or {}).get(key) != identity[key]]
@@ -98,6 +100,41 @@ def open_study(
             f"another {', '.join(differing)}. Choose another study_name or storage."
         )
     return study
+
+
+def _create(
+    storage: Storage, name: str | None, sampler: BaseSampler | None, pruner: BasePruner
+) -> tuple[Study, bool]:
+    """Create or load a study; try again where another process creates the tables just now."""
+    for pause in PAUSES:
+        try:
+            return create_study(storage, name, sampler, pruner)
+        except errors_of_creation():
+            time.sleep(pause)
+    return create_study(storage, name, sampler, pruner)
+
+
+def _identity_in(study: Study) -> Mapping[str, str] | None:
+    """Identity of a loaded study; wait for that of a study which another process just created."""
+    for pause in PAUSES:
+        found: Mapping[str, str] | None = study.user_attrs.get(IDENTITY)
+        if found is not None or study.get_trials(deepcopy=False):
+            break
+        time.sleep(pause)
+    return study.user_attrs.get(IDENTITY)
+
+
+def _unusable(storage: Storage, error: Exception) -> InputError:
+    lines = str(error).splitlines()
+    advice = (
+        "It is damaged or no study: name another storage, or restore this one from a copy"
+        if is_damage(error)
+        else "Check that the storage can be reached and written, and start again"
+    )
+    return InputError(
+        f"storage: {storage} cannot be opened as a study: {type(error).__name__}: "
+        f"{lines[0] if lines else ''}. {advice}."
+    )
 
 
 def enqueue(study: Study, space: Space, untuned: Mapping[str, object]) -> None:

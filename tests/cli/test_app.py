@@ -173,9 +173,24 @@ def test_named_keys(tmp_path: Path) -> None:
 
 
 def test_one_atom_molecule_is_allowed(model: Path, tmp_path: Path) -> None:
-    ase_write(tmp_path / "atom.xyz", [Atoms("F")], format="extxyz")
+    ase_write(tmp_path / "atom.xyz", [Atoms("F", info={"charge": -1})], format="extxyz")
     run("predict", model, tmp_path / "atom.xyz", "-o", tmp_path / "out.csv")
     assert "0.000000" in (tmp_path / "out.csv").read_text()
+
+
+@pytest.mark.filterwarnings("default")  # commands print warnings
+def test_odd_electrons_are_named(model: Path, tmp_path: Path) -> None:
+    frames = [
+        Atoms("HF", [[0, 0, 0], [0, 0, 0.92]], info={"charge": q, "name": f"q{q}"}) for q in (0, 1)
+    ]
+    ase_write(tmp_path / "ions.xyz", frames, format="extxyz")
+    ions, out = tmp_path / "ions.xyz", tmp_path / "out.dipkit"
+    for result in (
+        run("info", ions),
+        run("predict", model, ions, "-o", tmp_path / "out.csv"),
+        run("fit", ions, "-o", out, code=2),  # no labels
+    ):
+        assert "warning: odd number of electrons in 1 of 2 molecules: 'q1'." in result.stderr
 
 
 @pytest.mark.slow
@@ -271,7 +286,9 @@ def test_wrong_number_of_charges(tmp_path: Path) -> None:
 
 def test_unseen_element(model: Path, tmp_path: Path) -> None:
     ase_write(tmp_path / "new.xyz", [molecule("PH3")], format="extxyz")
-    said = refused("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.csv")
+    predict = ("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.csv")
+    assert "P is none of the elements that the model knows (H C N O F)" in refused(*predict)
+    said = refused(*predict, "--strict")
     assert "unknown to the descriptors: P; expected H, C, N, O, F" in said
     assert not (tmp_path / "out.csv").exists()
 

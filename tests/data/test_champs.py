@@ -71,7 +71,7 @@ def test_columns_in_another_order(tmp_path: Path) -> None:
     [
         ({"structures": STRUCTURES.replace("atom_index", "i")}, "line 1: columns atom_index are"),
         ({"structures": STRUCTURES.replace(",1,H,0.0648", ",2,H,0.0648")}, "line 7: expected atom"),
-        ({"structures": STRUCTURES.replace(",O,", ",Q,")}, "line 6: expected atom 0"),
+        ({"structures": STRUCTURES.replace(",O,", ",Q,")}, "line 6: 'Q' is no element"),
         ({"structures": STRUCTURES.replace("0.0076", "")}, "line 6: expected a finite number"),
         ({"structures": STRUCTURES[:-12]}, "line 8: expected 6 columns, got 5"),
         ({"dipole_moments": DIPOLES.replace("1.6256", "inf")}, "line 2: expected a finite"),

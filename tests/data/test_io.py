@@ -94,6 +94,7 @@ tricky_names = st.one_of(
 )
 
 
+@pytest.mark.filterwarnings("ignore:positions")  # random geometries have no bonds
 @pytest.mark.parametrize("suffix", [".xyz", ".db", ".json", ".npz"])
 @given(names=st.lists(tricky_names, min_size=1, max_size=3), seed=st.integers(0, 2**31))
 @settings(
@@ -198,8 +199,8 @@ def test_a_named_key_replaces_the_usual_ones() -> None:
     np.testing.assert_array_equal(named.charges, MULLIKEN)
     vector = as_molecules(atoms, dipole_key="three").dipole_vector
     np.testing.assert_allclose(vector, [[0.0, 0.0, 0.5 * DEBYE_PER_E_ANGSTROM]])
-    with pytest.raises(InputError, match=r"dipole_key='none': found in no molecule; keys present"):
-        as_molecules(atoms, dipole_key="none")
+    with pytest.raises(InputError, match=r"dipole_key='no': found in no molecule; keys present"):
+        as_molecules(atoms, dipole_key="no")
     with pytest.raises(InputError, match=r"charges_key='esp'.*hirshfeld"):
         as_molecules([atoms, atoms], charges_key="esp")
 
@@ -209,7 +210,7 @@ def test_one_number_under_dipole(tmp_path: Path) -> None:
     file = tmp_path / "scalar.xyz"
     file.write_text('1\ndipole=1.85 pbc="F F F"\nH 0 0 0\n')
     assert read(file, dipole_key="dipole").dipole_magnitude.tolist() == [1.85]
-    with pytest.raises(InputError, match=r"scalar.xyz: .* dipole_key='dipole'"):
+    with pytest.raises(InputError, match=r"scalar.xyz, line 1: .* dipole_key='dipole'"):
         read(file)
     assert not read(file, labels=False).has_magnitude.any()
     assert as_molecules(labelled(dipole=9.0, mu=1.85)).dipole_magnitude.tolist() == [1.85]
@@ -240,7 +241,7 @@ def test_npz_keys(tmp_path: Path) -> None:
         (labelled(mu=float("nan")), "molecule 0 .* 'mu' holds NaN"),
         (labelled(mu=float("inf")), "NaN or infinity"),
         (labelled(mu="large"), "'mu' holds 'large': expected numbers"),
-        (labelled(mu=True), "expected numbers"),
+        (labelled(mu=False), "expected numbers"),
         (labelled(mu=[1.0, 2.0, 3.0]), "'mu' holds 3 numbers: expected 1"),
         (labelled(mu=-1.0), "at least 0 debye"),
         (labelled(charge=float("nan")), "'charge' holds NaN"),
@@ -251,7 +252,9 @@ def test_npz_keys(tmp_path: Path) -> None:
         (Atoms("H", pbc=True, cell=[5, 5, 5]), "periodic systems are not supported"),
         (Atoms("H", pbc=[True, False, False], cell=[5, 5, 5]), "atoms.pbc = False"),
         (Atoms("H", positions=[[0.0, 0.0, np.nan]]), "positions: expected finite"),
-        (Atoms("H2"), "atoms 0 and 1 of molecule 0"),
+        (Atoms("H2"), "all coordinates of molecule 0 .* are zero"),
+        (Atoms("H2", [[1.5, 0, 0]] * 2), "molecule 0 .* are the same, .1.5, 0.0, 0.0."),
+        (Atoms("H3", [[0, 0, 0]] * 2 + [[0, 0, 1]]), "atoms 0 and 1 of molecule 0"),
         (Atoms(), "molecule 0 is empty"),
         (Atoms("X"), "atomic numbers 1 to 118"),
     ],
@@ -276,7 +279,7 @@ def test_not_molecules(x: Any, message: str) -> None:
 
 
 def test_keys_with_molecules_are_an_error() -> None:
-    with pytest.raises(InputError, match=r"dipole_key: keys are for files"):
+    with pytest.raises(InputError, match=r"dipole_key: keys and units are for files"):
         as_molecules(some_molecules(), dipole_key="mu")
 
 
@@ -372,13 +375,15 @@ def test_bad_raw_qm9_archives(tmp_path: Path) -> None:
     foreign.write_bytes(b"no archive" * 100)
     with pytest.raises(FileFormatError, match=r"foreign.tar: the archive is damaged"):
         read(foreign)
-    with pytest.raises(FileFormatError, match="no raw QM9 files"):
+    with pytest.raises(FileFormatError, match="no molecules inside: expected XYZ files or SD"):
         read(raw_archive(tmp_path / "empty.tar"))
     broken = raw_archive(tmp_path / "broken.tar.bz2", one=RAW_WATER, two=RAW_WATER[:250])
     with pytest.raises(FileFormatError, match=r"broken.tar.bz2, two.xyz, line"):
         read(broken)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(FileFormatError, match="folder: no raw QM9 files"):
+    with pytest.raises(
+        FileFormatError, match="folder: no molecules inside: expected XYZ files, SD files, or"
+    ):
         read(tmp_path / "folder")
 
 
@@ -467,7 +472,7 @@ def test_cut_files(tmp_path: Path, suffix: str, keep: float) -> None:
         ("2\n\nH 0 0 0\n", "line 4: the file ends within a frame of 2 atoms"),
         ("1\n\nH 0 0 0\nx\n\nH 0 0 0\n", "line 4: expected the number of atoms .* got 'x'"),
         ("1\n\nH 0 0 0\n\n\n1\n\nH 0 zero 0\n", "line 6: this XYZ frame cannot be read"),
-        ("1\n\nQq 0 0 0\n", "line 1: this XYZ frame cannot be read"),
+        ("1\n\nQq 0 0 0\n", "line 3: 'Qq' is no element"),
         ("1\n\nH 0 0\n", "line 1: this XYZ frame cannot be read"),
         ("0\n\n", "line 1: expected the number of atoms"),
     ],
@@ -493,7 +498,7 @@ def test_bad_xyz(tmp_path: Path, text: str, message: str) -> None:
 def test_bad_molecules_in_a_file_name_the_file(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bad.xyz"
     file.write_text("1\nname=good\nHe 0 0 0\n" + text)
-    with pytest.raises(InputError, match=f"bad.xyz: .*{message}") as caught:
+    with pytest.raises(InputError, match=f"bad.xyz, line 4: .*{message}") as caught:
         read(file)
     assert "molecule 1" in str(caught.value)
 
@@ -524,7 +529,7 @@ def flat_water(**changes: Any) -> dict[str, Any]:
         ({"dipole_debye": ["big"]}, "dipole_magnitude: expected values of type float64"),
         ({"mulliken": [0.1, -0.1]}, "charges: expected shape"),
         ({"mulliken": [np.nan] * 3}, "charges: NaN"),
-        ({"mulliken": [0.1, 0.0, 0.0]}, "sum to 0.1 e"),
+        ({"mulliken": [0.2, 0.0, 0.0]}, "sum to 0.2 e"),
         ({"has_charges": [True, True]}, "has_charges: expected shape"),
         ({"has_magnitude": [True, True]}, "expected 1 marks"),
         ({"charge": [1.0]}, "expected its total charge 1 e"),

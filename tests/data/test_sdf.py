@@ -55,7 +55,7 @@ def sdf(folder: Path, *records: str, name: str = "molecules.sdf") -> Path:
 
 def test_geometry_and_names(tmp_path: Path) -> None:
     molecules = read(sdf(tmp_path, record(), record(title="", atoms=WATER[:2]), record()))
-    assert molecules.names.tolist() == ["water", "1", "water"]
+    assert molecules.names.tolist() == ["water", "molecules_1", "water"]
     assert molecules.natoms.tolist() == [3, 2, 3]
     assert molecules.numbers[:3].tolist() == [8, 1, 1]
     np.testing.assert_allclose(molecules.positions[:3], [atom[1:] for atom in WATER])
@@ -118,7 +118,9 @@ def test_a_named_vector_is_in_ase_units(tmp_path: Path) -> None:
         ({"code": 5}, -1),
         ({"code": 4}, 0),  # a radical
         ({"code": 5, "properties": "M  CHG  1   1   1"}, 1),
-        ({"code": 5, "items": {"charge": "2"}}, 2),
+        ({"code": 5, "properties": "M  RAD  1   1   2"}, 0),
+        ({"code": 5, "items": {"charge": "-1"}}, -1),
+        ({"items": {"PUBCHEM_TOTAL_CHARGE": "2"}}, 2),
     ],
 )
 def test_total_charge(tmp_path: Path, settings: dict[str, object], charge: int) -> None:
@@ -142,7 +144,7 @@ def test_a_molfile_needs_no_end_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (record()[:140], r"line 1 .*expected x, y, z and symbol"),
+        (record()[:140], r"line 6: expected x, y, z and symbol"),
         (record().split("M  END")[0], r"line 1 .*cut"),
         (record(items=QMUGS).replace("$$$$", ""), r"\$\$\$\$ is missing.*cut"),
         (record(), None),
@@ -150,9 +152,9 @@ def test_a_molfile_needs_no_end_mark(tmp_path: Path) -> None:
         (record().replace("V2000", "V3000"), "V3000"),
         (record(mark="2D"), "two dimensions"),
         (record().replace("  3  2  0", "  0  0  0"), "numbers of atoms and bonds"),
-        (record().replace(" O  ", " Q  "), "x, y, z and symbol"),
+        (record().replace(" O  ", " Q  "), "line 5: 'Q' is no element"),
         (record().replace("0.7572", "0.7x72", 1), "x, y, z and symbol"),
-        (record(items={"mu": "1.0 2.0 2.0"}), "<mu> holds 3 numbers: expected a magnitude"),
+        (record(items={"mu": "1.0 2.0 2.0"}), "'mu' holds 3 numbers: expected 1, a magnitude"),
         (record(items={"mu": "nan"}), "<mu> holds 1 numbers: expected 1 or 3 or 4, finite"),
         (record(items={"mu": "large"}), "<mu> holds 'large'"),
         (record(items=QMUGS | {"DFT:DIPOLE": "1|0|0|2"}), "fourth number"),

@@ -14,7 +14,7 @@ from dipkit.estimator.metrics import (
     mae_scorer,
     rmse_scorer,
 )
-from dipkit.estimator.pipeline import Prediction
+from dipkit.estimator.predicted_molecules import Prediction
 from dipkit.exceptions import InputError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase.db import connect
 from ase.io import read as ase_read
-from helpers.commands import refused, run
+from helpers.commands import refused, run, warned
 
 import dipkit
 from dipkit import Molecules
@@ -49,7 +49,7 @@ class Counting:
     def __repr__(self) -> str:
         return "Counting()"
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self, elements) -> dict[str, str]:
         return {"label_program": "none"}
 
     def calculate(self, numbers, positions, total_charge):
@@ -144,21 +144,23 @@ def test_whole_labels_in_every_format(data, organics, tmp_path, suffix) -> None:
 def test_failures_are_listed_and_left_out(data, tmp_path, monkeypatch) -> None:
     from dipkit.quantum.xtb import GFN2
 
+    molecules = dipkit.read(data)
+    n_atoms = molecules.natoms[0]
     calculate = GFN2.calculate
 
     def sometimes(self, numbers, positions, total_charge):
-        if len(numbers) == 7:
-            raise CalculationError("seven atoms")
+        if len(numbers) == n_atoms:
+            raise CalculationError("too many atoms")
         return calculate(self, numbers, positions, total_charge)
 
     monkeypatch.setattr(GFN2, "calculate", sometimes)
-    molecules = dipkit.read(data)
     output = tmp_path / "out.npz"
-    result = run("label", data, "-o", output, "--method", "gfn2", "--jobs", 1, "--json")
+    result = warned("label", data, "-o", output, "--method", "gfn2", "--jobs", 1, "--json")
     report = json.loads(result.stdout)
-    wrong = molecules.names[molecules.natoms == 7].tolist()
-    assert report["failed"] == dict.fromkeys(wrong, "seven atoms")
-    assert dipkit.read(output).names.tolist() == molecules.names[molecules.natoms != 7].tolist()
+    wrong = molecules.names[molecules.natoms == n_atoms].tolist()
+    assert report["failed"] == dict.fromkeys(wrong, "too many atoms")
+    others = molecules.names[molecules.natoms != n_atoms].tolist()
+    assert dipkit.read(output).names.tolist() == others
 
 
 @needs_tblite
@@ -169,11 +171,94 @@ def test_bad_input_is_refused_before_any_work(data, tmp_path) -> None:
     odd = dipkit.read(data)[:1].replace(charges=None, total_charge=[1])
     dipkit.write(tmp_path / "odd.xyz", odd)
     text = refused("label", tmp_path / "odd.xyz", "-o", output, "--method", "gfn2")
-    assert "does not fit 1 of 1 molecules" in text
+    assert "1 of 1 molecules cannot be calculated" in text
+    assert "33 electrons cannot have multiplicity 1" in text
     assert "--multiplicity" in text
     assert not output.exists()
     run("label", tmp_path / "odd.xyz", "-o", output, "--method", "gfn2", "--multiplicity", 2)
     assert dipkit.read(output).total_charge.tolist() == [1]
+
+
+@needs_tblite
+def test_a_failure_of_any_type_is_counted(data, tmp_path, monkeypatch) -> None:
+    from dipkit.quantum.xtb import GFN2
+
+    natoms = dipkit.read(data).natoms
+    n_atoms, n_wrong = natoms[0], int((natoms == natoms[0]).sum())
+    calculate = GFN2.calculate
+
+    def sometimes(self, numbers, positions, total_charge):
+        if len(numbers) == n_atoms:
+            raise ZeroDivisionError("in a program\nof many lines")
+        return calculate(self, numbers, positions, total_charge)
+
+    monkeypatch.setattr(GFN2, "calculate", sometimes)
+    output = tmp_path / "out.npz"
+    label_it = ("label", data, "-o", output, "--method", "gfn2", "--jobs", 1)
+    text = refused(*label_it, "--strict")
+    assert f"{n_wrong} of 12 molecules cannot be calculated" in text
+    assert not output.exists()
+    result = warned(*label_it, "--json")
+    report = json.loads(result.stdout)
+    assert set(report["failed"].values()) == {"ZeroDivisionError: in a program"}
+    assert f"{n_wrong} of 12 molecules cannot be calculated: molecule" in result.stderr
+    assert report["molecules"] == len(dipkit.read(output)) == 12 - n_wrong
+
+
+@needs_tblite
+def test_molecules_that_the_method_does_not_fit_are_left_out(tmp_path) -> None:
+    """Uranium has no parameters, and a cation of water has an odd number of electrons."""
+    water = [[0, 0, 0.117], [0, 0.757, -0.468], [0, -0.757, -0.468]]
+    molecules = Molecules(
+        [8, 1, 1, 92, 8, 8, 1, 1],
+        [*water, [0, 0, 0], [0, 0, 1.8], *water],
+        [0, 3, 5, 8],
+        names=["water", "oxide", "cation"],
+        total_charge=[0, 0, 1],
+    )
+    dipkit.write(tmp_path / "in.xyz", molecules)
+    output = tmp_path / "out.xyz"
+    label_it = ("label", tmp_path / "in.xyz", "-o", output, "--method", "gfn2", "--json")
+    assert "2 of 3 molecules" in refused(*label_it, "--strict")
+    result = warned(*label_it)
+    failed = json.loads(result.stdout)["failed"]
+    assert "ends with element 86" in failed["oxide"]
+    assert "9 electrons cannot have multiplicity 1" in failed["cation"]
+    assert dipkit.read(output).names.tolist() == ["water"]
+
+
+@needs_tblite
+@pytest.mark.parametrize("suffix", [".xyz", ".npz", ".db"])
+def test_multiplicity_of_each_molecule(tmp_path, suffix) -> None:
+    water = [[0, 0, 0.117], [0, 0.757, -0.468], [0, -0.757, -0.468]]
+    both = Molecules(
+        [8, 1, 1, 8, 1, 1],
+        water + water,
+        [0, 3, 6],
+        names=["cation", "water"],
+        total_charge=[1, 0],
+        multiplicity=[2, np.nan],
+    )
+    dipkit.write(tmp_path / f"in{suffix}", both)
+    output = tmp_path / f"out{suffix}"
+    run("label", tmp_path / f"in{suffix}", "-o", output, "--method", "gfn2", "--jobs", 1)
+    found = dipkit.read(output)
+    assert found.names.tolist() == ["cation", "water"]
+    np.testing.assert_array_equal(found.multiplicity, [2, np.nan])
+
+
+@needs_tblite
+def test_a_multiplicity_that_contradicts_the_electrons_is_a_failure(tmp_path) -> None:
+    head = "Properties=species:S:1:pos:R:3 name="
+    water = "O 0 0 0.117\nH 0 0.757 -0.468\nH 0 -0.757 -0.468\n"
+    text = "".join(
+        f"3\n{head}{name} spin_multiplicity={m}\n{water}" for name, m in (("a", 2), ("b", 3))
+    )
+    (tmp_path / "in.xyz").write_text(text)
+    output = tmp_path / "out.xyz"
+    result = warned("label", tmp_path / "in.xyz", "-o", output, "--method", "gfn2", "--json")
+    assert json.loads(result.stdout)["failed"].keys() == {"a"}
+    assert dipkit.read(output).multiplicity.tolist() == [3]
 
 
 SLOW = """

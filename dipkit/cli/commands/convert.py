@@ -11,20 +11,21 @@ from typing import Annotated
 import typer
 
 from ..console import busy, read_molecules
-from ..options import ChargesOption, DipoleOption
+from ..reading import Reading, reads_labels
 
 
+@reads_labels
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", show_default=False)],
-    dipole: DipoleOption = None,
-    charges: ChargesOption = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Read molecules in one format and write them in another, labels included."""
     from ...data.io import write
     from ..writers import MOLECULE_SUFFIXES, check_output
 
     check_output(target, MOLECULE_SUFFIXES)
-    molecules = read_molecules(source, dipole, charges)
+    molecules = read_molecules(source, reading)
     with busy("writing"):
         write(target, molecules)

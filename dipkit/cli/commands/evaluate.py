@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from ..console import read_molecules, show
-from ..options import ChargesOption, DataArgument, DipoleOption, JsonOption, ModelArgument
+from ..options import DataArgument, JsonOption, ModelArgument
+from ..reading import Reading, reads_labels
 
 
+@reads_labels
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
-    dipole: DipoleOption = None,
-    charges: ChargesOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table of the errors of each molecule to write: .csv"),
@@ -28,11 +28,13 @@ def evaluate(
         typer.Option(help="Page to write, as that of `dipkit report`: .html"),
     ] = None,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Compare predictions with the labels in DATA."""
     from ...estimator.persistence import load_model
     from ..evaluation import check_outputs, evaluate_model
 
     check_outputs(output, report)
-    molecules = read_molecules(data, dipole, charges)
+    molecules = read_molecules(data, reading)
     show(evaluate_model(load_model(model), molecules, output, report), as_json)

@@ -17,21 +17,19 @@ from ..options import (
     AuxiliaryOption,
     BaselineName,
     BaselineOption,
-    ChargesOption,
     DataArgument,
     Device,
     DeviceOption,
-    DipoleOption,
     JsonOption,
     OutputOption,
 )
+from ..reading import Reading, reads_labels
 
 
+@reads_labels
 def fit(
     data: DataArgument,
     output: OutputOption,
-    dipole: DipoleOption = None,
-    charges: ChargesOption = None,
     charge_weight: Annotated[
         float | None, typer.Option(help="Weight of the charges, D²/e².", show_default="auto")
     ] = None,
@@ -70,6 +68,8 @@ def fit(
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Fit a model to molecules with dipole labels."""
     from ...estimator.persistence import save_model
@@ -91,8 +91,8 @@ def fit(
     parameters["baseline"] = baseline.value
     parameters["auxiliary"] = auxiliary.value
     start = time.perf_counter()
-    molecules = read_molecules(data, dipole, charges)
-    more = [read_unlabelled(file, charges) for file in unlabelled or ()]
+    molecules = read_molecules(data, reading)
+    more = [read_unlabelled(file, reading) for file in unlabelled or ()]
     with log_of("dipkit.estimator.memory_plan"):
         model, report = fit_model(molecules, parameters, busy, more)
     with busy("saving"):

@@ -11,16 +11,18 @@ from typing import Annotated
 import typer
 
 from ..console import read_molecules, show
-from ..options import ChargesOption, DipoleOption, JsonOption
+from ..options import JsonOption
+from ..reading import Reading, reads_labels
 
 
+@reads_labels
 def info(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Model or molecules.", show_default=False)
     ],
-    dipole: DipoleOption = None,
-    charges: ChargesOption = None,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Show what is in a file of molecules or in a model."""
     from ...estimator.persistence import is_model, read_metadata
@@ -28,4 +30,12 @@ def info(
     # A file with the name of a model counts as a model even if it is cut: the error then names
     # the right format.
     about = read_metadata(file) if is_model(file) or file.suffix == ".dipkit" else None
-    show(about or read_molecules(file, dipole, charges).summary().as_dict(), as_json)
+    show(about or _about_molecules(file, reading), as_json)
+
+
+def _about_molecules(file: Path, reading: Reading) -> dict[str, object]:
+    from ...data.dipole_size import describe_size
+
+    molecules = read_molecules(file, reading)
+    about = molecules.summary().as_dict()
+    return about | ({"size_check": describe_size(molecules)} if about["n_magnitudes"] else {})

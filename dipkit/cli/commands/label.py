@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from ..console import busy, show
-from ..options import DataArgument, JsonOption
+from ..options import DataArgument, JsonOption, StrictOption
+from ..reading import Reading, reads_geometries
 
 
+@reads_geometries
 def label(
     data: DataArgument,
     output: Annotated[
@@ -28,10 +30,16 @@ def label(
         str, typer.Option(help="Charges from PySCF: mulliken or meta-lowdin.")
     ] = "mulliken",
     multiplicity: Annotated[
-        str, typer.Option(help="Of every molecule; 'lowest' is 1, or 2 for odd electrons.")
+        str,
+        typer.Option(
+            help="Of molecules whose file names none; 'lowest' is 1, or 2 for odd electrons."
+        ),
     ] = "1",
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Calculate dipoles and charges; a run that was killed can be continued."""
     from ...data.io import as_molecules
@@ -43,15 +51,16 @@ def label(
     spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
     calculation = parse_method(method, charges_scheme, spin)
     with busy("reading"):
-        molecules = as_molecules(data, labels=False)
+        molecules = as_molecules(data, **reading | {"labels": False, "skip_invalid": not strict})
     start = time.perf_counter()
-    result = label_file(molecules, calculation, output, jobs)
+    result = label_file(molecules, calculation, output, jobs, strict)
     report = {
         "output": str(output),
         "molecules": len(result.molecules),
         "resumed": result.resumed,
         "failed": result.failures,
-        **calculation.provenance(),
+        "unread": len(molecules.notes.bad),
+        **calculation.provenance(result.molecules.elements),
         "seconds": time.perf_counter() - start,
     }
     show(report, as_json, err=True)

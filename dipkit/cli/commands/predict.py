@@ -5,15 +5,22 @@ Predictions come from `dipkit.estimator.pipeline`, files are written in `predict
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..console import busy, read_molecules, show
-from ..options import DataArgument, DipoleOption, JsonOption, ModelArgument
+from ..console import busy, show
+from ..options import DataArgument, JsonOption, ModelArgument, StrictOption
+from ..reading import Reading, reads_references
+
+if TYPE_CHECKING:
+    from ...estimator.predicted_molecules import Prediction
 
 
+@reads_references
 def predict(
     model: ModelArgument,
     data: DataArgument,
@@ -29,7 +36,6 @@ def predict(
     reference: Annotated[
         bool, typer.Option("--reference", help="Labels of DATA and errors, in a .csv.")
     ] = False,
-    dipole: DipoleOption = None,
     charges_output: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Table of the predicted charges to write.")
     ] = None,
@@ -40,28 +46,50 @@ def predict(
             help="In a .xyz, give the predictions as ASE's own dipole and charges too.",
         ),
     ] = False,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
-    """Predict magnitudes, vectors and charges; labels in DATA are read only with --reference."""
+    """Predict magnitudes, vectors and charges; labels in DATA are read only with --reference.
+
+    A molecule that cannot be read or predicted becomes a row of NaN.
+    """
+    from ...data.bad_records import BadRecord, describe, refuse
+    from ...data.odd_electrons import OddElectrons
     from ...estimator.persistence import load_model
-    from ...estimator.pipeline import keeps_std, predict_parts
+    from ...estimator.pipeline import keeps_std
     from ..prediction_files import model_origin, stream_predictions
-    from ..predictions import check_files, predict_labelled
+    from ..predictions import check_files, predict_file
 
     check_files(output, charges_output, reference, ase_results)
     loaded = load_model(model)
     with_std = keeps_std(loaded) if std is None else std
-    if reference:
-        parts = predict_labelled(loaded, read_molecules(data, dipole, None), with_std)
-    else:
-        parts = predict_parts(loaded, data, with_std)
+    odd, failed, n_records = OddElectrons(), list[BadRecord](), 0
+
+    def predictions() -> Iterator[Prediction]:
+        nonlocal n_records
+        skipping = reading | {"skip_invalid": not strict}
+        for part in predict_file(loaded, data, with_std, skipping, reference):
+            odd.add(part.molecules)
+            failed.extend(part.bad_records(n_records))
+            n_records += len(part.molecules) + len(part.molecules.notes.bad)
+            yield part
+        if len(failed) == n_records:
+            raise refuse(failed, n_records)
+
     with busy("predicting"):
         n_molecules = stream_predictions(
             output,
-            parts,
+            predictions(),
             model_origin(model),
             reference=reference,
             charges=charges_output,
             ase_results=ase_results,
         )
-    show({"output": str(output), "molecules": n_molecules}, as_json, err=True)
+    odd.warn()
+    if failed:
+        what = "records could not be predicted"
+        warnings.warn(f"{describe(failed, n_records, what)}. Their values are NaN.", stacklevel=1)
+    report = {"output": str(output), "molecules": n_molecules, "failed": len(failed)}
+    show(report, as_json, err=True)

@@ -11,21 +11,23 @@ from typing import Annotated
 import typer
 
 from ..console import busy, read_molecules, show
-from ..options import ChargesOption, DataArgument, DipoleOption, JsonOption, ModelArgument
+from ..options import DataArgument, JsonOption, ModelArgument
+from ..reading import Reading, reads_labels
 
 
+@reads_labels
 def report(
     model: ModelArgument,
     data: DataArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Page to write: .html", show_default=False)
     ],
-    dipole: DipoleOption = None,
-    charges: ChargesOption = None,
     title: Annotated[
         str | None, typer.Option(help="Heading of the page.", show_default="number of molecules")
     ] = None,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Write a page with the errors of MODEL on DATA, and its molecules in 3D."""
     from ...estimator.persistence import load_model
@@ -35,7 +37,7 @@ def report(
 
     require_matplotlib()
     check_output(output, PAGE_SUFFIXES)
-    loaded, molecules = load_model(model), read_molecules(data, dipole, charges)
+    loaded, molecules = load_model(model), read_molecules(data, reading)
     with busy("predicting"):
         page = model_report(loaded, molecules, title=title)
     page.save(output)

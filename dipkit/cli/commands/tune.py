@@ -15,14 +15,14 @@ from ..console import busy, read_molecules, show
 from ..options import (
     BaselineName,
     BaselineOption,
-    ChargesOption,
     DataArgument,
-    DipoleOption,
     JsonOption,
     OutputOption,
 )
+from ..reading import Reading, reads_labels
 
 
+@reads_labels
 def tune(
     data: DataArgument,
     output: OutputOption,
@@ -50,9 +50,9 @@ def tune(
         bool, typer.Option(help="Keep the usual parameters unless the best trial clearly wins.")
     ] = True,
     baseline: BaselineOption = BaselineName.none,
-    dipole: DipoleOption = None,
-    charges: ChargesOption = None,
     as_json: JsonOption = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Search for the best parameters and fit a model; Ctrl-C keeps the best so far."""
     from ...estimator.persistence import save_model
@@ -72,9 +72,7 @@ def tune(
     settings["estimator"] = default_model(baseline=baseline.value)
     settings |= {} if guard else {"guard": None}
     start = time.perf_counter()
-    search, model, summary = tune_model(
-        read_molecules(data, dipole, charges), settings, holdout, busy
-    )
+    search, model, summary = tune_model(read_molecules(data, reading), settings, holdout, busy)
     with busy("saving"):
         save_model(model, output)
         if report is not None:

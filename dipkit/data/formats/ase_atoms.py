@@ -10,30 +10,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
-from ...exceptions import InputError
+from ...exceptions import FileFormatError, InputError
 from ...units import DEBYE_PER_E_ANGSTROM
+from ..bad_records import BadRecord, warn_left_out
+from ..declared_units import DeclaredUnits
+from ..label_hints import NumericKeys
 from ..label_keys import (
-    CHARGES_KEYS,
-    DIPOLE_KEYS,
+    MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
-    VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
 from ..predicted_keys import holds_predicted_results
-from .records import LabelKeys, Record, assemble
+from ..read_options import ReadKeywords, ReadOptions
+from ..total_charge import INITIAL, TotalCharges
+from ..unit_checks import warn_of_units
+from .atom_charges import AtomCharges
+from .boxes import check_box
+from .dipole_labels import read_dipole, usual_keys
+from .records import Record, assemble
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
+# Molecules whose keys are looked at for hints: a file has the same keys all through.
+_MOST_LOOKED_AT = 50
 _BASELINE_CHARGES = "baseline_charges"
 
 FloatArray = NDArray[np.float64]
@@ -44,94 +52,120 @@ class AtomsReader:
 
     Parameters
     ----------
-    keys : LabelKeys
+    options : ReadOptions
         Which labels to read.
     first : int, default=0
         Number of the first molecule, for names and messages.
+    total_charges : TotalCharges, default=None
+        Shared by the parts of a file, whose reader asks it for sentences at the end.
+    metadata : mapping, default=None
+        Metadata of the whole file, where units may be declared.
     """
 
-    def __init__(self, keys: LabelKeys, first: int = 0) -> None:
-        self.keys, self.first = keys, first
+    def __init__(
+        self,
+        options: ReadOptions,
+        first: int = 0,
+        total_charges: TotalCharges | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        self.options, self.first = options, first
         self.records: list[Record] = []
+        self.bad: list[BadRecord] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
         self.schemes: Counter[str] = Counter()
+        self.is_part = total_charges is not None
+        self.total_charges = total_charges or TotalCharges(options)
+        self.charges = AtomCharges(options, _numbers)
+        self.units = DeclaredUnits(options, metadata)
+        self.numeric = NumericKeys.empty()
+        # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
+        self.assumed: dict[str, None] = {}
 
-    def add(self, atoms: Atoms) -> None:
-        """Read one molecule."""
-        index = self.first + len(self.records)
-        name = str(atoms.info.get("name", index))
+    def add(self, atoms: Atoms, untitled: str | None = None) -> None:
+        """Read one molecule; `untitled` is its name where it has none, else its number."""
+        index = self.next_index
+        name = atoms.info.get("name")
+        if name is None or _is_word(name):
+            name = index if untitled is None else untitled
+        name = str(name)
         where = f"molecule {index} ({name!r})"
-        if atoms.pbc.any():
-            raise InputError(
-                f"{where} has a periodic cell: periodic systems are not supported. If it is a "
-                'molecule in a box, set atoms.pbc = False (and pbc="F F F" in a file).'
-            )
+        check_box(atoms, where, self.options.ignore_pbc)
         values = self._values(atoms)
-        record = Record(atoms.numbers, atoms.positions, name)
-        charge = _first(atoms.info, TOTAL_CHARGE_KEYS)
-        if charge is not None:
-            record.total_charge = float(_numbers(charge, (1,), "charge", where)[0])
-        if self.keys.wanted:
-            record.magnitude, record.vector = self._dipole(values, where)
-            record.charges = self._charges(values, len(atoms), where)
-            if QUADRUPOLE_KEY in values:
-                nine = values[QUADRUPOLE_KEY]
-                record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
+        record = Record(atoms.numbers, self._positions(atoms, values, where), name)
+        said = {key: values[key] for key in atoms.info if key in values}
+        initial = {INITIAL: values[INITIAL]} if INITIAL in values else {}
+        record.total_charge = self.total_charges.find(said, where, initial)
+        multiplicity = _first(atoms.info, MULTIPLICITY_KEYS)
+        # A word in the comment line of a plain XYZ file becomes True in ASE.
+        if multiplicity is not None and not isinstance(multiplicity, bool | np.bool_):
+            record.multiplicity = float(_numbers(multiplicity, (1,), "multiplicity", where)[0])
+        if self.options.read_dipole:
+            record.magnitude, record.vector = self._dipole(values, len(atoms), where)
+        if self.options.read_charges:
+            record.charges = self.charges.find(values, atoms.numbers, where)
             if record.charges is not None and (scheme := values.get(SCHEME_KEY)) is not None:
                 self.schemes[str(scheme)] += 1
+        if self.options.labels and QUADRUPOLE_KEY in values:
+            nine = values[QUADRUPOLE_KEY]
+            record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
+        record.index = index
         self.records.append(record)
 
-    def molecules(self) -> Molecules:
-        """Assemble what was read."""
-        self.keys.check_found(self.found, self.present)
+    @property
+    def next_index(self) -> int:
+        """Place of the next record among all records."""
+        return self.first + len(self.records) + len(self.bad)
+
+    def reject(self, error: InputError, name: str = "") -> None:
+        """Keep the reason why the next record cannot be used."""
+        damaged = isinstance(error, FileFormatError)
+        self.bad.append(BadRecord(self.next_index, name, str(error), damaged))
+
+    def molecules(self, may_be_empty: bool = False) -> Molecules:
+        """Assemble what was read.
+
+        Parameters
+        ----------
+        may_be_empty : bool, default=False
+            Whether bad records alone are no error, as in a part of a file.
+        """
+        if self.records or not self.bad:
+            self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
-        return assemble(self.records, self.present)
+        sentences = [] if self.is_part else self.total_charges.sentences(self.present)
+        self.assumed |= dict.fromkeys(sentences + self.charges.sentences())
+        notes = self.units.notes(self.numeric.result()).also(self.assumed)
+        skip = self.options.skip_invalid
+        return assemble(self.records, self.present, notes, skip, self.bad, may_be_empty)
 
     def _values(self, atoms: Atoms) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
         arrays = {k: v for k, v in atoms.arrays.items() if k not in _GEOMETRY_ARRAYS}
         values = arrays | _current_results(atoms) | atoms.info
-        values = {str(key): value for key, value in values.items() if value is not None}
+        # ASE makes a word of a comment, without a value, true.
+        values = {str(k): v for k, v in values.items() if v is not None and not _is_word(v)}
         self.present |= dict.fromkeys(values)
-        self.found |= set(self.keys.named.values()) & set(values)
+        if len(self.records) < _MOST_LOOKED_AT:
+            self.numeric.see(values, len(atoms))
+        self.found |= set(self.options.named.values()) & set(values)
         return values
 
     def _dipole(
-        self, values: Mapping[str, Any], where: str
+        self, values: Mapping[str, Any], n_atoms: int, where: str
     ) -> tuple[float | None, FloatArray | None]:
         """Return the magnitude in debye and the vector in debye."""
-        key = self.keys.dipole
-        if key is not None:
-            return _named_dipole(values.get(key), key, where)
-        magnitude = None
-        for key in DIPOLE_KEYS:
-            if key in values:
-                if np.size(values[key]) == 3:
-                    raise InputError(
-                        f"{where}: {key!r} holds 3 numbers: expected 1, a magnitude in debye. If "
-                        "it is a vector, give it in e*angstrom under 'dipole', or name the key "
-                        f"(a vector in e*angstrom is then read): dipole_key={key!r} "
-                        f"(--dipole {key})."
-                    )
-                magnitude = float(_numbers(values[key], (1,), key, where)[0])
-                break
-        vector = _first(values, VECTOR_KEYS)
-        if vector is None or (magnitude is not None and np.size(vector) == 1):
-            return magnitude, None
-        if np.size(vector) == 1:
-            raise InputError(
-                f"{where}: 'dipole' holds one number: expected a vector in e*angstrom. If it is "
-                "a magnitude in debye, name it: dipole_key='dipole' (--dipole dipole)."
-            )
-        return magnitude, _numbers(vector, (3,), "dipole", where) * DEBYE_PER_E_ANGSTROM
+        named = self.options.dipole_key
+        keys = [key for key in (named,) if key in values] if named else usual_keys(values)
+        numbers = {key: _dipole_numbers(values[key], key, n_atoms, where) for key in keys}
+        return read_dipole(self.units, numbers, values, where, named)
 
-    def _charges(self, values: Mapping[str, Any], n_atoms: int, where: str) -> FloatArray | None:
-        for key in (self.keys.charges,) if self.keys.charges else CHARGES_KEYS:
-            if key in values:
-                return _numbers(values[key], (n_atoms,), key, where)
-        return None
+    def _positions(self, atoms: Atoms, values: Mapping[str, Any], where: str) -> FloatArray:
+        """Return positions in angstrom."""
+        factor = self.units.length_factor(atoms.numbers, atoms.positions, values, where)
+        return atoms.positions * factor if factor != 1.0 else atoms.positions
 
     def _baseline(self, record: Record, values: Mapping[str, Any], where: str) -> None:
         if _BASELINE_DIPOLE in values:
@@ -143,32 +177,33 @@ class AtomsReader:
             record.baseline_charges = _numbers(value, shape, _BASELINE_CHARGES, where)
 
 
-def from_atoms(
-    frames: Iterable[Atoms],
-    *,
-    dipole_key: str | None = None,
-    charges_key: str | None = None,
-    labels: bool = True,
-) -> Molecules:
-    """Read labels from ASE Atoms; see `dipkit.data.io.read` for keys and units.
+def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Molecules:
+    """Read labels from ASE Atoms.
 
     Parameters
     ----------
     frames : iterable of ase.Atoms
-    dipole_key, charges_key : str, default=None
-        Keys of the labels; None looks for the usual ones.
-    labels : bool, default=True
-        False reads geometries and total charges only.
+    **options
+        Keys, units and what else to read, as in `dipkit.data.io.read`.
     """
-    reader = AtomsReader(LabelKeys(dipole_key, charges_key, labels))
+    said = ReadOptions(**options)
+    if said.labels_file is not None:
+        raise InputError("labels_file: give it to dipkit.data.as_molecules or read, which join it.")
+    reader = AtomsReader(said)
     for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise InputError(
                 f"molecules: expected a list of ase.Atoms alone, got {type(atoms).__name__} at "
                 f"position {index}. Join several Molecules with Molecules.concatenate."
             )
-        reader.add(atoms)
-    return reader.molecules()
+        try:
+            reader.add(atoms)
+        except InputError as error:
+            reader.reject(error)
+    molecules = reader.molecules()
+    warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
+    warn_of_units(molecules)
+    return molecules
 
 
 def to_atoms(molecules: Molecules) -> list[Atoms]:
@@ -196,10 +231,12 @@ def to_atoms(molecules: Molecules) -> list[Atoms]:
 
 def _bare_atoms(molecules: Molecules, index: int) -> Atoms:
     part = _atoms(molecules, index)
-    info = {
+    info: dict[str, object] = {
         "name": str(molecules.names[index]),
         "charge": float(molecules.total_charge[index]),
     }
+    if molecules.multiplicity is not None and not np.isnan(molecules.multiplicity[index]):
+        info["multiplicity"] = int(molecules.multiplicity[index])
     return Atoms(molecules.numbers[part], molecules.positions[part], info=info)
 
 
@@ -228,6 +265,10 @@ def _attach_baseline(frame: Atoms, molecules: Molecules, index: int) -> None:
             frame.new_array(_BASELINE_CHARGES, part)
 
 
+def _is_word(value: object) -> bool:
+    return isinstance(value, bool | np.bool_) and bool(value)
+
+
 def _current_results(atoms: Atoms) -> dict[str, Any]:
     """Results that belong to the present geometry, and are no predictions of dipkit."""
     if holds_predicted_results(atoms):
@@ -239,13 +280,16 @@ def _current_results(atoms: Atoms) -> dict[str, Any]:
     return dict(results)
 
 
-def _named_dipole(value: Any, key: str, where: str) -> tuple[float | None, FloatArray | None]:
-    """One number is a magnitude in debye, three are a vector in e*angstrom."""
-    if value is None:
-        return None, None
-    if np.size(value) == 3:
-        return None, _numbers(value, (3,), key, where) * DEBYE_PER_E_ANGSTROM
-    return float(_numbers(value, (1,), key, where)[0]), None
+def _dipole_numbers(value: Any, key: str, n_atoms: int, where: str) -> FloatArray:
+    """One number is a magnitude, three are a vector."""
+    size = np.size(value)
+    if size == 3 * n_atoms and size > 3:
+        raise InputError(
+            f"{where}: {key!r} holds {size} numbers, 3 for each atom: dipoles of atoms, not the "
+            "dipole of the molecule, which is needed. Name another key, or leave this one unread: "
+            "dipole_key='none' (--dipole none)."
+        )
+    return _numbers(value, (3,) if size == 3 else (1,), key, where)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:
@@ -260,7 +304,7 @@ def _numbers(value: Any, shape: tuple[int, ...], key: str, where: str) -> FloatA
     if numbers.size != np.prod(shape):
         raise InputError(
             f"{where}: {key!r} holds {numbers.size} numbers: expected {int(np.prod(shape))}. "
-            "Correct it or name another key."
+            "Correct it, name another key, or leave the label unread: the key 'none'."
         )
     if not np.isfinite(numbers).all():
         raise InputError(

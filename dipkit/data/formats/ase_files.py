@@ -1,17 +1,14 @@
-"""Extended XYZ files and ASE databases, read and written through ASE.
+"""ASE databases and trajectories are read through ASE; extended XYZ and databases are written.
 
-XYZ frames are cut out here, one by one, so that errors name the line and no frame is lost. The
-conversion of Atoms is in `ase_atoms.py`.
+XYZ files are read in `xyz_files.py`. The conversion of Atoms is in `ase_atoms.py`.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -20,54 +17,39 @@ from ase import Atoms
 from ase.db import connect
 from ase.db.core import now
 from ase.db.row import AtomsRow, atoms2dict
-from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, read_xyz, write_xyz
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, write_xyz
+from ase.io.formats import UnknownFileTypeError
 from ase.io.jsonio import encode
+from ase.io.trajectory import Trajectory
+from ase.io.ulm import InvalidULMFileError
 
 from ...exceptions import FileFormatError
 from ...support.files import atomic_write
 
-
-def read_xyz_frames(path: Path) -> Iterator[Atoms]:
-    """Yield the frames of an extended XYZ file."""
-    with path.open(encoding="utf-8") as handle:
-        try:
-            for line, text in _frames(handle, path):
-                yield _parse_frame(text, f"{path}, line {line}")
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{path}: expected text, got binary data.") from error
-
-
-def _frames(handle: TextIO, path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the first line number and the text of each frame."""
-    number = 0
-    for header in handle:
-        number += 1
-        if not header.strip():
-            continue
-        if not header.strip().isdigit() or int(header) == 0:
-            raise FileFormatError(
-                f"{path}, line {number}: expected the number of atoms of an XYZ frame, got "
-                f"{header.strip()!r:.60}."
-            )
-        n_lines = int(header) + 1
-        body = list(islice(handle, n_lines))
-        if len(body) < n_lines:
-            raise FileFormatError(
-                f"{path}, line {number + len(body) + 1}: the file ends within a frame of "
-                f"{int(header)} atoms: it is cut."
-            )
-        yield number, header + "".join(body)
-        number += n_lines
-
-
-def _parse_frame(text: str, where: str) -> Atoms:
-    try:
-        frames: Iterator[Atoms] = read_xyz(io.StringIO(text), slice(0, 1))
-        return next(frames)
-    except (ValueError, KeyError, IndexError, TypeError, OSError, AssertionError) as error:
-        raise FileFormatError(
-            f"{where}: this XYZ frame cannot be read: {type(error).__name__}: {error}."
-        ) from error
+# What ASE raises for text, JSON and SQLite files of other kinds.
+_NO_DATABASE = (
+    sqlite3.Error,
+    UnknownFileTypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OSError,
+    AssertionError,
+)
+_NO_TRAJECTORY = (
+    InvalidULMFileError,
+    UnicodeDecodeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OSError,
+    AssertionError,
+)
 
 
 def write_xyz_frames(path: Path, frames: Iterable[Atoms]) -> None:
@@ -97,11 +79,63 @@ def _same(read: dict[str, object], name: str) -> bool:
     return isinstance(value, str) and value == name
 
 
-def read_database(path: Path) -> Iterator[Atoms]:
-    """Yield the rows of an ASE database, with their key-value pairs and data as info."""
+def read_database(path: Path) -> Iterator[Atoms | FileFormatError]:
+    """Yield the rows of an ASE database, with their key-value pairs and data as info.
+
+    A damaged row is yielded as an error.
+    """
+    last = 0
     try:
         for row in connect(path, use_lock_file=False).select():
             yield _row_to_atoms(row)
+            last = row.id
+        return
+    except _NO_DATABASE as error:
+        yield from _rows_one_by_one(path, last, error)
+
+
+def _rows_one_by_one(path: Path, last: int, error: Exception) -> Iterator[Atoms | FileFormatError]:
+    """Yield the rows behind a damaged one; ASE ends its own iteration there."""
+    try:
+        database = connect(path, use_lock_file=False)
+        numbers = [row.id for row in database.select(columns=["id"]) if row.id > last]
+    except _NO_DATABASE:
+        numbers = []
+    if not numbers:
+        raise _no_database(path, error) from error
+    for number in numbers:
+        try:
+            yield _row_to_atoms(database.get(id=number))
+        except _NO_DATABASE as damage:
+            yield FileFormatError(
+                f"{path}, row {number}: cannot be read: {type(damage).__name__}: {damage}."
+            )
+
+
+def _no_database(path: Path, error: Exception) -> FileFormatError:
+    kind = "JSON, but no ASE database" if path.suffix.lower() == ".json" else "no ASE database"
+    return FileFormatError(
+        f"{path}: {kind} that can be read: {type(error).__name__}: {error}. Expected a file "
+        "that ase.db wrote."
+    )
+
+
+def read_trajectory(path: Path) -> Iterator[Atoms]:
+    """Yield the frames of a trajectory that ASE wrote."""
+    try:
+        with Trajectory(path) as frames:
+            yield from frames
+    except _NO_TRAJECTORY as error:
+        raise FileFormatError(
+            f"{path}: no trajectory of ASE that can be read: {type(error).__name__}: {error}. "
+            "Expected a file that ase.io.trajectory wrote; it may be cut."
+        ) from error
+
+
+def read_metadata(path: Path) -> dict[str, object]:
+    """Read the metadata of an ASE database, where programs write units."""
+    try:
+        return dict(connect(path, use_lock_file=False).metadata)
     except (sqlite3.Error, ValueError, KeyError, OSError, AssertionError) as error:
         raise FileFormatError(
             f"{path}: not a readable ASE database: {type(error).__name__}: {error}."

@@ -6,9 +6,9 @@ A folder with three files, the last two where there are labels; each begins with
 - ``dipole_moments.csv``: ``molecule_name``, ``X``, ``Y``, ``Z`` in debye;
 - ``mulliken_charges.csv``: ``molecule_name``, ``atom_index``, ``mulliken_charge`` in e.
 
-All molecules are neutral. The dipole vectors refer to other axes than the coordinates (ammonia's
-lies along z, whatever the molecule's orientation), so that only their lengths are taken. Molecules
-are made of the records in `records.py`.
+All molecules are neutral unless the user says otherwise. The dipole vectors refer to other axes
+than the coordinates (ammonia's lies along z, whatever the molecule's orientation), so that only
+their lengths are taken. Molecules are made of the records in `records.py`.
 """
 
 from __future__ import annotations
@@ -20,29 +20,37 @@ from pathlib import Path
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
-from ..elements import atomic_numbers
+from ..declared_units import fixed_units
+from ..elements import read_element
 from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble, finite_number
+from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
+from .records import Record, assemble, finite_number
 
 STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
 
 Row = tuple[str, Sequence[str], str]
 
 
-def read_champs(path: Path, keys: LabelKeys) -> Molecules:
+def read_champs(path: Path, options: ReadOptions) -> Molecules:
     """Read a folder with ``structures.csv``, or that file; labels are in the same folder."""
     folder = path if path.is_dir() else path.parent
     labels = {name: folder / name for name in (DIPOLES, CHARGES) if (folder / name).exists()}
     present = [key for key, name in (("dipole", DIPOLES), ("mulliken", CHARGES)) if name in labels]
-    keys.check_found(present, present)
+    options.check_found(present, present)
+    notes = fixed_units(options, "the CSV files of CHAMPS")
     records = _structures(folder / STRUCTURES)
-    if keys.wanted and DIPOLES in labels:
+    if options.read_dipole and DIPOLES in labels:
         for name, fields, where in _rows(labels[DIPOLES], ("X", "Y", "Z")):
             if name in records:
                 records[name].magnitude = math.hypot(*(finite_number(x, where) for x in fields))
-    if keys.wanted and CHARGES in labels:
+    if options.read_charges and CHARGES in labels:
         _add_charges(records, labels[CHARGES])
-    return assemble(list(records.values()), present)
+    charges = TotalCharges(options)
+    for name, record in records.items():
+        record.total_charge = charges.find({}, name)
+    notes = notes.also(charges.sentences(present))
+    return assemble(list(records.values()), present, notes, options.skip_invalid)
 
 
 def _structures(path: Path) -> dict[str, Record]:
@@ -51,12 +59,12 @@ def _structures(path: Path) -> dict[str, Record]:
     rows = _rows(path, ("atom_index", "atom", "x", "y", "z"))
     for name, (index, symbol, *position), where in rows:
         numbers, positions = geometries.setdefault(name, ([], []))
-        if index != str(len(numbers)) or symbol not in _ATOMIC_NUMBERS:
+        if index != str(len(numbers)):
             raise FileFormatError(
-                f"{where}: expected atom {len(numbers)} of {name} and its symbol, got {index!r} "
-                f"and {symbol!r}. Atoms of a molecule are numbered from 0, in order."
+                f"{where}: expected atom {len(numbers)} of {name}, got {index!r}. Atoms of a "
+                "molecule are numbered from 0, in order."
             )
-        numbers.append(_ATOMIC_NUMBERS[symbol])
+        numbers.append(read_element(symbol, where))
         positions.append([finite_number(x, where) for x in position])
     return {name: Record(*geometry, name) for name, geometry in geometries.items()}
 
@@ -99,6 +107,3 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
                 )
             name, *fields = (row[place] for place in places)
             yield name, fields, where
-
-
-_ATOMIC_NUMBERS = atomic_numbers()

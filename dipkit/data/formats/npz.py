@@ -10,7 +10,8 @@ dipole_debye                (N,)           dipole magnitudes, debye
 dipole                      (N, 3)         dipole vectors, e*angstrom
 mulliken                    (n,)           charges, e
 charge                      (N,)           total charges, e; 0 where the array is absent
-name or gdb                 (N,)           names, or QM9 indices
+multiplicity                (N,)           spin multiplicities; NaN where unknown
+name or gdb                 (N,)           names, or QM9 indices; else from the file's name
 baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
 baseline_charges            (n,)           charges of that calculation, e
 quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
@@ -39,24 +40,29 @@ from numpy.typing import NDArray
 from ...exceptions import FileFormatError, InputError
 from ...support.files import atomic_write
 from ...units import DEBYE_PER_E_ANGSTROM
+from ..declared_units import DeclaredUnits
+from ..label_hints import ATOMS, ATOMS_BY_3, ONE, OTHER, THREE
 from ..label_keys import (
     CHARGES_KEYS,
-    DIPOLE_KEYS,
+    MULTIPLICITY_KEYS,
     QUADRUPOLE_KEY,
     SCHEME_KEY,
-    TOTAL_CHARGE_KEYS,
     VECTOR_KEYS,
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
-from .records import LabelKeys
+from ..read_options import ReadOptions
+from ..total_charge import TotalCharges
+from .dipole_labels import usual_keys, usual_unit
+from .names import with_names
+from .usable_arrays import molecules_of_arrays
 
 _GEOMETRY = ("natoms", "numbers", "positions")
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def read_npz(path: Path, keys: LabelKeys) -> Molecules:
+def read_npz(path: Path, options: ReadOptions) -> Molecules:
     """Read molecules from the flat layout."""
     arrays = _load(path)
     absent = [key for key in _GEOMETRY if key not in arrays]
@@ -67,18 +73,23 @@ def read_npz(path: Path, keys: LabelKeys) -> Molecules:
             f"{', '.join(_GEOMETRY)}."
         )
     source_keys = tuple(key for key in arrays if key not in _GEOMETRY)
-    keys.check_found(source_keys, source_keys)
-    return Molecules(
-        numbers=arrays["numbers"],
-        positions=arrays["positions"],
-        offsets=_offsets(arrays["natoms"]),
-        names=_names(arrays),
-        total_charge=_first(arrays, TOTAL_CHARGE_KEYS),
-        baseline_dipole=_in_debye(arrays.get("baseline_dipole")),
-        baseline_charges=arrays.get("baseline_charges"),
-        source_keys=source_keys,
-        **(_labels(arrays, keys) if keys.wanted else {}),
-    )
+    options.check_found(source_keys, source_keys)
+    totals, units = TotalCharges(options), DeclaredUnits(options)
+    total_charge = totals.find_all(arrays, len(arrays["natoms"]))
+    offsets = _offsets(arrays["natoms"])
+    labels = _labels(arrays, options, units)
+    fields = labels | {
+        "numbers": arrays["numbers"],
+        "positions": _positions(arrays, offsets, units),
+        "names": _names(arrays, path),
+        "total_charge": total_charge,
+        "multiplicity": _first(arrays, MULTIPLICITY_KEYS),
+        "baseline_dipole": _in_debye(arrays.get("baseline_dipole")),
+        "baseline_charges": arrays.get("baseline_charges"),
+        "source_keys": source_keys,
+    }
+    notes = units.notes(_numeric_keys(arrays)).also(totals.sentences(source_keys))
+    return molecules_of_arrays(fields, offsets, notes, options.skip_invalid)
 
 
 def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None = None) -> None:
@@ -98,6 +109,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
         "charge": molecules.total_charge,
         "name": molecules.names,
         "baseline_charges": molecules.baseline_charges,
+        "multiplicity": molecules.multiplicity,
     }
     if molecules.baseline_dipole is not None:
         arrays["baseline_dipole"] = molecules.baseline_dipole / DEBYE_PER_E_ANGSTROM
@@ -131,6 +143,17 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
+def _numeric_keys(arrays: Arrays) -> dict[str, str]:
+    """Return what stands under each array for one molecule or atom."""
+    n, n_atoms = len(arrays["natoms"]), len(arrays["numbers"])
+    shapes = {(n,): ONE, (n, 1): ONE, (n, 3): THREE, (n_atoms,): ATOMS, (n_atoms, 3): ATOMS_BY_3}
+    return {
+        key: shapes.get(values.shape, OTHER)
+        for key, values in arrays.items()
+        if key not in _GEOMETRY and values.dtype.kind in "fiu"
+    }
+
+
 def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
     if natoms.ndim != 1 or natoms.dtype.kind not in "iu":
         raise InputError(
@@ -140,18 +163,20 @@ def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
 
 
-def _names(arrays: Arrays) -> Any:
+def _names(arrays: Arrays, path: Path) -> Any:
     if "name" in arrays:
         return arrays["name"].astype(np.str_)
     if "gdb" in arrays:
         return np.char.add("gdb_", np.char.zfill(arrays["gdb"].astype(np.str_), 6))
-    return None
+    return [name for name, _ in with_names(arrays["natoms"], path)]
 
 
-def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
+def _labels(arrays: Arrays, options: ReadOptions, units: DeclaredUnits) -> dict[str, Any]:
     """Find labels as keyword arguments of `Molecules`."""
-    magnitude, vector = _dipoles(arrays, keys.dipole)
-    charges = _first(arrays, (keys.charges,) if keys.charges else CHARGES_KEYS)
+    magnitude, vector = (
+        _dipoles(arrays, options.dipole_key, units) if options.read_dipole else (None, None)
+    )
+    charges = _charges(arrays, options.charges_key) if options.read_charges else None
     if charges is not None and SCHEME_KEY in arrays:
         warn_mixed_schemes(Counter(arrays[SCHEME_KEY].astype(np.str_).tolist()))
     natoms = arrays["natoms"]
@@ -164,33 +189,61 @@ def _labels(arrays: Arrays, keys: LabelKeys) -> dict[str, Any]:
         has_charges = np.repeat(has_charges.astype(bool), natoms)
     return {
         "dipole_magnitude": _announced("dipole magnitude", magnitude, arrays.get("has_magnitude")),
-        "dipole_vector": _announced("dipole vector", _in_debye(vector), arrays.get("has_vector")),
+        "dipole_vector": _announced("dipole vector", vector, arrays.get("has_vector")),
         "charges": _announced("charges", charges, has_charges),
         "quadrupole": _announced(
-            "quadrupole", arrays.get(QUADRUPOLE_KEY), arrays.get("has_quadrupole")
+            "quadrupole",
+            arrays.get(QUADRUPOLE_KEY) if options.labels else None,
+            arrays.get("has_quadrupole"),
         ),
     }
 
 
-def _dipoles(arrays: Arrays, key: str | None) -> tuple[Any, Any]:
-    """Return magnitudes in debye and vectors in e*angstrom, either may be None."""
-    if key is not None:
-        named = arrays[key]
-        return (None, named) if named.ndim == 2 else (named, None)
-    magnitude, vector = _first(arrays, DIPOLE_KEYS), _first(arrays, VECTOR_KEYS)
-    if magnitude is not None and magnitude.ndim == 2:
-        raise InputError(
-            "dipole_debye: expected one magnitude in debye for each molecule, got shape "
-            f"{magnitude.shape}. Vectors go under 'dipole', in e*angstrom."
-        )
-    if vector is not None and vector.ndim == 1:
-        if magnitude is None:
-            raise InputError(
-                "dipole: expected vectors of shape (N, 3) in e*angstrom, got one number for each "
-                "molecule. If these are magnitudes in debye, name the array: dipole_key='dipole'."
-            )
-        vector = None
+def _charges(arrays: Arrays, key: str | None) -> Any:
+    return _first(arrays, (key,) if key else CHARGES_KEYS)
+
+
+def _positions(arrays: Arrays, offsets: NDArray[np.int64], units: DeclaredUnits) -> Any:
+    """Return positions in angstrom; the first molecule shows what ``units=atomic`` means."""
+    numbers, positions = arrays["numbers"], arrays["positions"]
+    first = slice(0, int(offsets[1]) if len(offsets) > 1 else 0)
+    factor = units.length_factor(numbers[first], positions[first], arrays, "the file")
+    return positions if factor == 1.0 else positions * factor
+
+
+def _dipoles(arrays: Arrays, named: str | None, units: DeclaredUnits) -> tuple[Any, Any]:
+    """Return magnitudes and vectors in debye, either may be None."""
+    magnitude = vector = None
+    for key in [named] if named else usual_keys(arrays):
+        values = arrays[key]
+        n_numbers = 1 if values.ndim == 1 else 3
+        known = named is not None or units.is_known(key, arrays, "the file")
+        if not known and (n_numbers == 3) != (key in VECTOR_KEYS):
+            if n_numbers == 1 and magnitude is not None:
+                continue
+            raise _unclear(key, values)
+        usual, why = usual_unit(n_numbers)
+        factor = units.dipole_factor(key, usual, why, arrays, "the file")
+        # `Molecules` refuses text; the product of text and a number would fail here.
+        values = values * factor if values.dtype.kind in "fiu" else values
+        if n_numbers == 3:
+            vector = values if vector is None else vector
+        else:
+            magnitude = values if magnitude is None else magnitude
     return magnitude, vector
+
+
+def _unclear(key: str, values: NDArray[Any]) -> InputError:
+    if values.ndim == 1:
+        return InputError(
+            f"{key}: expected vectors of shape (N, 3) in e*angstrom, got one number for each "
+            f"molecule. If these are magnitudes in debye, name the array: dipole_key={key!r}; in "
+            "another unit, name that: dipole_unit=."
+        )
+    return InputError(
+        f"{key}: expected one magnitude in debye for each molecule, got shape {values.shape}. "
+        "Vectors go under 'dipole', in e*angstrom; or name their unit: dipole_unit='debye'."
+    )
 
 
 def _announced(what: str, values: Any, known: Any) -> Any:

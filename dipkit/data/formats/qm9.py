@@ -1,120 +1,57 @@
-"""The raw files of QM9 (Ramakrishnan et al., Sci. Data 1, 140022 (2014)).
+"""Raw frames of QM9 (Ramakrishnan et al., Sci. Data 1, 140022 (2014)).
 
 Line 1 is the number of atoms, line 2 ``gdb INDEX A B C mu ...`` with mu in debye, then one line for
 each atom: symbol, x, y, z (angstrom), Mulliken charge (e). Frequencies, SMILES and InChI may follow
-on three more lines. Some numbers are written ``1.23*^-5``. All molecules are neutral. Downloading
-QM9 is in `dipkit.data.datasets`.
+on three more lines, and further frames after these. Some numbers are written ``1.23*^-5``. All
+molecules are neutral. Downloading QM9 is in `dipkit.data.datasets`; files, folders and archives are
+opened in `molecule_files.py`.
 """
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path
-
 from ...exceptions import FileFormatError
-from ...support.files import existing_file
-from ..elements import atomic_numbers
-from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble, finite_number
+from ..elements import read_element
+from .numbered_lines import NumberedLines
+from .records import Record, finite_number
 
-ARCHIVE_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz")
 SOURCE_KEYS = ("mu", "mulliken")
 
 _HEADER_COLUMNS = 17
 _ATOM_COLUMNS = 5
+# Frequencies, SMILES, InChI.
+_TAIL_LINES = 3
 # Six digits are printed, so 29 atoms can round to 1.5e-5; a last number cut short shows up here.
 _CHARGE_SUM_TOLERANCE = 2e-5
 
 
-def is_archive(path: Path) -> bool:
-    """Whether this is a tar archive, by its name."""
-    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+def is_raw(second_line: str) -> bool:
+    """Whether a frame is one of raw QM9, by its second line."""
+    return second_line.startswith(("gdb ", "gdb\t"))
 
 
-def is_raw_file(path: Path) -> bool:
-    """Whether this is a raw QM9 file, by its second line."""
-    with path.open(encoding="utf-8", errors="replace") as handle:
-        handle.readline(1000)
-        return handle.readline(1000).startswith(("gdb ", "gdb\t"))
-
-
-def read_qm9(path: Path, keys: LabelKeys) -> Molecules:
-    """Read a raw file, a folder of them or a tar archive of them, in the order of the index."""
-    keys.check_found(SOURCE_KEYS, SOURCE_KEYS)
-    indexed = [parse_qm9(text, where) for where, text in _texts(path)]
-    if not indexed:
-        raise FileFormatError(f"{path}: no raw QM9 files (dsgdb9nsd_*.xyz) inside.")
-    indexed.sort(key=lambda pair: pair[0])
-    records = [record for _, record in indexed]
-    if not keys.wanted:
-        for record in records:
-            record.magnitude = record.charges = None
-    return assemble(records, SOURCE_KEYS)
-
-
-def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield a name for messages and the text of each file."""
-    if path.is_dir():
-        for file in sorted(path.glob("*.xyz")):
-            yield str(file), _decode(existing_file(file).read_bytes(), str(file))
-    elif is_archive(path):
-        yield from _members(path)
-    else:
-        yield str(path), _decode(path.read_bytes(), str(path))
-
-
-def _members(path: Path) -> Iterator[tuple[str, str]]:
-    """Stream an archive: one member in memory at a time, nothing unpacked."""
-    try:
-        with tarfile.open(path, mode="r|*") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if member.isfile() and name.endswith(".xyz") and not name.startswith("."):
-                    handle = archive.extractfile(member)
-                    where = f"{path}, {name}"
-                    yield where, _decode(handle.read() if handle else b"", where)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise FileFormatError(
-            f"{path}: the archive is damaged or cut: {error}. Fetch it again."
-        ) from error
-
-
-def _decode(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{where}: expected text, got binary data.") from error
-
-
-def parse_qm9(text: str, where: str) -> tuple[int, Record]:
-    """Parse one raw file.
-
-    Parameters
-    ----------
-    text : str
-        The content of the file.
-    where : str
-        The file's name, for messages.
+def read_raw_frame(lines: NumberedLines) -> tuple[int, Record]:
+    """Read one frame.
 
     Returns
     -------
     index : int
         The molecule's QM9 index.
     record : Record
+
+    Raises
+    ------
+    FileFormatError
+        If the frame is cut or damaged.
     """
-    lines = text.rstrip().splitlines()
-    if not lines:
-        raise FileFormatError(f"{where}: the file is empty. Fetch it again.")
-    n_atoms = _count(lines[0], where)
-    index, mu = _header(lines[1] if len(lines) > 1 else "", where)
-    atoms = lines[2 : 2 + n_atoms]
-    rows = [_atom(line, where, number) for number, line in enumerate(atoms, start=3)]
-    _check_complete(len(lines), n_atoms, where)
+    n_atoms = _count(lines)
+    index, mu = _header(lines)
+    rows = [_atom(lines, n_atoms, taken) for taken in range(n_atoms)]
+    last = lines.number
+    _skip_tail(lines)
     charges = [row[4] for row in rows]
     if abs(sum(charges)) > _CHARGE_SUM_TOLERANCE:
         raise FileFormatError(
-            f"{where}, line {n_atoms + 2}: Mulliken charges sum to {sum(charges):.6f} e, expected "
+            f"{lines.where}, line {last}: Mulliken charges sum to {sum(charges):.6f} e, expected "
             "0: the file is cut or damaged. Fetch it again."
         )
     record = Record(
@@ -127,54 +64,68 @@ def parse_qm9(text: str, where: str) -> tuple[int, Record]:
     return index, record
 
 
-def _count(line: str, where: str) -> int:
+def _count(lines: NumberedLines) -> int:
+    line = lines.take()
     try:
         n_atoms = int(line)
     except ValueError:
         n_atoms = 0
     if n_atoms < 1:
-        raise FileFormatError(f"{where}, line 1: expected the number of atoms, got {line!r:.60}.")
+        raise FileFormatError(f"{_here(lines)}: expected the number of atoms, got {line!r:.60}.")
     return n_atoms
 
 
-def _header(line: str, where: str) -> tuple[int, float]:
+def _header(lines: NumberedLines) -> tuple[int, float]:
     """Read the index and mu."""
+    line = lines.take()
     fields = line.split()
     if len(fields) < _HEADER_COLUMNS or fields[0] != "gdb" or not fields[1].isdigit():
         raise FileFormatError(
-            f"{where}, line 2: expected 'gdb', the index and {_HEADER_COLUMNS - 2} properties, "
+            f"{_here(lines)}: expected 'gdb', the index and {_HEADER_COLUMNS - 2} properties, "
             f"got {line!r:.60} ({len(fields)} columns): not a raw QM9 file, or cut."
         )
-    return int(fields[1]), _number(fields[5], where, 2)
+    return int(fields[1]), _number(fields[5], lines)
 
 
-def _atom(line: str, where: str, number: int) -> tuple[float, ...]:
-    fields = line.split()
-    atomic_number = _ATOMIC_NUMBERS.get(fields[0]) if fields else None
-    if len(fields) != _ATOM_COLUMNS or atomic_number is None:
+def _atom(lines: NumberedLines, n_atoms: int, taken: int) -> tuple[float, ...]:
+    line = lines.take()
+    if not line:
         raise FileFormatError(
-            f"{where}, line {number}: expected symbol, x, y, z and charge, got {line!r:.60}: the "
+            f"{lines.where}, line {lines.number + 1}: the file ends after {taken} of {n_atoms} "
+            "atoms: it is cut. Fetch it again."
+        )
+    fields = line.split()
+    if len(fields) != _ATOM_COLUMNS:
+        raise FileFormatError(
+            f"{_here(lines)}: expected symbol, x, y, z and charge, got {line!r:.60}: the "
             "file is cut or damaged. Fetch it again."
         )
-    return (atomic_number, *(_number(field, where, number) for field in fields[1:]))
+    element = read_element(fields[0], _here(lines))
+    return (element, *(_number(field, lines) for field in fields[1:]))
 
 
-def _number(field: str, where: str, number: int) -> float:
+def _skip_tail(lines: NumberedLines) -> None:
+    """Take the three lines after the atoms, where they are not the next frame."""
+    next_line = lines.peek()
+    if not next_line.strip() or is_raw(lines.peek(1)) or next_line.strip().isdigit():
+        return
+    for taken in range(_TAIL_LINES):
+        line = lines.take()
+        cut = taken < _TAIL_LINES - 1 and lines.peek().strip().isdigit()
+        if cut or not line.strip():
+            raise FileFormatError(
+                f"{lines.where}, line {max(lines.number, 1)}: expected nothing or three lines "
+                "(frequencies, SMILES, InChI) after the atoms: the file is cut or damaged."
+            )
+        if taken == 0:
+            for field in line.split():
+                _number(field, lines)
+
+
+def _number(field: str, lines: NumberedLines) -> float:
     # Some numbers of the archive are written 1.23*^-5.
-    return finite_number(field.replace("*^", "e"), f"{where}, line {number}")
+    return finite_number(field.replace("*^", "e"), _here(lines))
 
 
-def _check_complete(n_lines: int, n_atoms: int, where: str) -> None:
-    if n_lines < n_atoms + 2:
-        raise FileFormatError(
-            f"{where}, line {n_lines + 1}: the file ends after {n_lines - 2} of {n_atoms} atoms: "
-            "it is cut. Fetch it again."
-        )
-    if n_lines - n_atoms - 2 not in (0, 3):
-        raise FileFormatError(
-            f"{where}, line {n_lines}: expected nothing or three lines (frequencies, SMILES, "
-            f"InChI) after the atoms, got {n_lines - n_atoms - 2}: the file is cut or damaged."
-        )
-
-
-_ATOMIC_NUMBERS = atomic_numbers()
+def _here(lines: NumberedLines) -> str:
+    return f"{lines.where}, line {lines.number}"

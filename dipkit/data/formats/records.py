@@ -1,4 +1,4 @@
-"""Tools that readers share: keys to look for, numbers in text, records, molecules from records.
+"""Tools that readers share: numbers in text, records, molecules from records.
 
 A reader makes one `Record` for each molecule and gives all records to `assemble`. Units are those
 of `Molecules`: angstrom, e, debye; None marks a missing value. File formats are not here.
@@ -7,42 +7,21 @@ of `Molecules`: angstrom, e, debye; None marks a missing value. File formats are
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
+from ..bad_records import BadRecord, describe, find_refused, refuse
+from ..dipole_origin import warn_origin
 from ..molecules import Molecules
+from ..read_notes import NO_NOTES, ReadNotes
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class LabelKeys:
-    """Which labels to read: keys named by the user, None for the usual ones."""
-
-    dipole: str | None = None
-    charges: str | None = None
-    wanted: bool = True
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Keys named by the user, by argument."""
-        pairs = {"dipole_key": self.dipole, "charges_key": self.charges}
-        return {argument: key for argument, key in pairs.items() if key and self.wanted}
-
-    def check_found(self, found: Iterable[str], present: Iterable[str]) -> None:
-        """Raise where a key that the user named was found for no molecule."""
-        found = set(found)
-        for argument, key in self.named.items():
-            if key not in found:
-                raise InputError(
-                    f"{argument}={key!r}: found in no molecule; keys present: "
-                    f"{', '.join(present) or 'none'}. Name one of these."
-                )
 
 
 @dataclass(slots=True)
@@ -59,6 +38,13 @@ class Record:
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
     quadrupole: FloatArray | None = None
+    multiplicity: float | None = None
+    where: str = ""
+    """The file and the line or member, for messages; empty where the reader is told by others."""
+    index: int = -1
+    """Place among all records of the file or the folder, from 0; -1 is the place in the list."""
+    stem: str = ""
+    """Stem of the file, by which tables of labels may name the molecule."""
 
 
 def finite_number(field: str, where: str) -> float:
@@ -72,8 +58,75 @@ def finite_number(field: str, where: str) -> float:
     return value
 
 
-def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules:
-    """Build checked molecules from records."""
+def assemble(
+    records: Sequence[Record],
+    source_keys: Iterable[str],
+    notes: ReadNotes = NO_NOTES,
+    skip_invalid: bool = False,
+    unread: Sequence[BadRecord] = (),
+    may_be_empty: bool = False,
+) -> Molecules:
+    """Build checked molecules from records; errors name the record's place in the files.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    source_keys : iterable of str
+        Keys found in the files.
+    notes : ReadNotes, default=NO_NOTES
+    skip_invalid : bool, default=False
+        Leave out bad records; `ReadNotes` then names them. Else they are an error.
+    unread : sequence of BadRecord, default=()
+        Records that could not be read.
+    may_be_empty : bool, default=False
+        Whether bad records alone are no error, where they are left out.
+
+    Raises
+    ------
+    FileFormatError, InputError
+        If a record is bad and `skip_invalid` is not set, or all of them are.
+    """
+    n_records, keys = len(records) + len(unread), list(source_keys)
+    try:
+        molecules = _assemble(records, keys, notes)
+        bad = list(unread)
+    except InputError as error:
+        refused = _refused(records)
+        if not refused:
+            raise
+        bad = sorted([*unread, *refused.values()])
+        if not skip_invalid:
+            raise refuse(bad, n_records) from error
+        usable = [record for place, record in enumerate(records) if place not in refused]
+        molecules = _assemble(usable, keys, notes)
+    if bad and (not skip_invalid or (len(bad) == n_records and not may_be_empty)):
+        raise refuse(bad, n_records)
+    if bad:
+        sentence = f"{describe(bad, n_records)}: left out."
+        molecules = molecules.with_notes(replace(notes.also([sentence]), bad=tuple(bad)))
+    warn_origin(molecules)
+    return molecules
+
+
+def _refused(records: Sequence[Record]) -> dict[int, BadRecord]:
+    """Find the records that cannot become molecules, by place."""
+
+    def attempt(start: int, stop: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the usable ones are assembled once more
+            _assemble(records[start:stop], (), NO_NOTES)
+
+    found = {}
+    for place, error in find_refused(len(records), attempt).items():
+        record = records[place]
+        row = place if record.index < 0 else record.index
+        where = f"{record.where}: " if record.where else ""
+        reason = str(error).replace("molecule 0 (", f"molecule {row} (")
+        found[place] = BadRecord(row, record.name, f"{where}{reason}")
+    return found
+
+
+def _assemble(records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes) -> Molecules:
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
@@ -90,7 +143,16 @@ def assemble(records: Sequence[Record], source_keys: Iterable[str]) -> Molecules
         baseline_charges=_per_atom([r.baseline_charges for r in records], lengths),
         source_keys=tuple(source_keys),
         quadrupole=_stack([r.quadrupole for r in records], (3, 3)),
+        multiplicity=_numbers_or_none([r.multiplicity for r in records]),
+        notes=notes,
     )
+
+
+def _numbers_or_none(values: Sequence[float | None]) -> Any:
+    """NaN where missing, None where none is known."""
+    if all(value is None for value in values):
+        return None
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _concatenate(values: Sequence[Any], empty: Any) -> Any:

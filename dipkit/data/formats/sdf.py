@@ -2,8 +2,9 @@
 
 A record is three lines of header, a line of counts, one line for each atom in fixed columns (x, y,
 z in angstrom, symbol), bonds, properties up to ``M  END``, and data items ``> <TAG>``; it ends with
-``$$$$``. Bonds are not kept. The total charge is the item ``charge`` or ``total_charge``, else the
-sum of the formal charges.
+``$$$$``. Bonds are not kept. Records without a title are named after their file, see `names.py`.
+The total charge is in an item of a usual key (``charge``, ``PUBCHEM_TOTAL_CHARGE``, ...) or the sum
+of the formal charges; an error is raised where these disagree, see `dipkit.data.total_charge`.
 
 Labels are looked for under the usual keys, then under those of QMugs (Isert et al., Sci. Data 9,
 273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value for
@@ -15,23 +16,27 @@ computed them, which may differ from those of the coordinates. Molecules are mad
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import FileFormatError
-from ...support.files import existing_file
-from ...units import DEBYE_PER_E_ANGSTROM
-from ..elements import atomic_numbers
-from ..label_keys import CHARGES_KEYS, DIPOLE_KEYS, TOTAL_CHARGE_KEYS
-from ..molecules import Molecules
-from .records import LabelKeys, Record, assemble
+from ...exceptions import FileFormatError, InputError
+from ..declared_units import DeclaredUnits
+from ..elements import read_element
+from ..label_keys import CHARGES_KEYS, MULTIPLICITY_KEYS
+from .dipole_labels import read_dipole, usual_keys
+from .entries import Context, Entry
+from .names import with_stem
+from .records import Record
+from .text_sources import TextSource
 
 SUFFIXES = (".sdf", ".sd", ".mol")
 QMUGS_DIPOLE, QMUGS_CHARGES = "DFT:DIPOLE", "DFT:MULLIKEN_CHARGES"
 
+# The place of formal charges in messages, and as a key.
+FORMAL = "M  CHG"
 _HEADER_LINES = 3
 _TAG = re.compile(r"<([^>]*)>")
 _SEPARATORS = re.compile(r"[|,;\s]+")
@@ -43,73 +48,86 @@ _TOTAL_TOLERANCE = 0.01
 FloatArray = NDArray[np.float64]
 
 
-def read_sdf(path: Path, keys: LabelKeys) -> Molecules:
-    """Read an SD file, a molfile, or all SD files in a folder and its subfolders."""
-    records: list[Record] = []
-    present: dict[str, None] = {}
-    for file in _files(path):
-        for line, text in _records(file):
-            record, items = _Record(text, f"{file}, line {line}").parse(keys, len(records))
-            records.append(record)
-            present |= dict.fromkeys(items)
-    keys.check_found(set(keys.named.values()) & set(present), present)
-    return assemble(records, present)
+def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
+    """Yield the records of an SD file or molfile."""
+    with closing(source.lines()) as lines:
+        found = _records_or_error(lines, source.where)
+        for name, item in with_stem(found, source.stem):
+            if isinstance(item, InputError):
+                yield Entry(item, source.where, source.stem)
+                continue
+            start, text = item
+            try:
+                record, items = _Record(text, source.where, start).parse(context, name)
+            except InputError as error:
+                yield Entry(error, f"{source.where}, line {start}", source.stem, name)
+            else:
+                keys = tuple(items)
+                yield Entry(record, record.where, source.stem, name, keys=keys, values=items)
 
 
-def has_sdf(folder: Path) -> bool:
-    """Whether there are SD files in a folder or its subfolders."""
-    return next(folder.rglob("*.sdf"), None) is not None
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.sdf")) if path.is_dir() else [path]
-
-
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the lines of each record."""
+def _records_or_error(
+    text: Iterable[str], where: str
+) -> Iterator[tuple[int, list[str]] | InputError]:
+    """Yield the records, then the error that ends the file, if any."""
     try:
-        lines = existing_file(path).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: expected text, got binary data.") from error
-    start = 0
-    for number, line in enumerate(lines):
+        yield from _records(text, where)
+    except InputError as error:
+        yield error
+
+
+def _records(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line and the lines of each record, one after another."""
+    start, lines, number = 1, list[str](), 0
+    for number, line in enumerate(text, start=1):
         if line.startswith("$$$$"):
-            yield start + 1, lines[start:number]
-            start = number + 1
-    rest = lines[start:]
-    if any(line.startswith(">") for line in rest):
+            yield start, lines
+            start, lines = number + 1, []
+        else:
+            lines.append(line.rstrip("\r\n"))
+    if any(line.startswith(">") for line in lines):
         raise FileFormatError(
-            f"{path}, line {len(lines)}: the last record holds data items, and $$$$ is missing at "
+            f"{where}, line {number}: the last record holds data items, and $$$$ is missing at "
             "its end: the file is cut."
         )
-    if any(line.strip() for line in rest):  # a molfile, which has no end mark
-        yield start + 1, rest
+    if any(line.strip() for line in lines):  # a molfile, which has no end mark
+        yield start, lines
 
 
 class _Record:
-    """One record while it is parsed; `where` names its first line in messages."""
+    """One record while it is parsed; `start` is its first line in the file, from 1."""
 
-    def __init__(self, lines: list[str], where: str) -> None:
-        self.lines, self.where = lines, where
+    def __init__(self, lines: list[str], file: str, start: int) -> None:
+        self.lines, self.file, self.start = lines, file, start
 
-    def parse(self, keys: LabelKeys, index: int) -> tuple[Record, dict[str, str]]:
-        """Return the molecule, and the data items by tag."""
+    def parse(self, context: Context, name: str) -> tuple[Record, dict[str, str]]:
+        """Return the molecule, and the data items by tag; `name` is for a record without title."""
         n_atoms, n_bonds = self._counts()
         first = _HEADER_LINES + 1
-        rows = [self._atom(line) for line in self.lines[first : first + n_atoms]]
+        atoms = enumerate(self.lines[first : first + n_atoms], start=self.start + first)
+        rows = [self._atom(line, f"{self.file}, line {number}") for number, line in atoms]
         last = self._end(first + n_atoms + n_bonds)
         if len(rows) < n_atoms or last is None:
             raise self._error("the record ends before 'M  END': it is cut")
-        items = _items(self.lines[last + 1 :])
+        if self._end(last + 1) is not None:
+            raise self._error("two molecules without $$$$ between them: a line is missing")
+        items, options = _items(self.lines[last + 1 :]), context.options
+        numbers = np.array([number for number, _, _ in rows])
+        positions = np.array([position for _, position, _ in rows])
+        units, old = context.units, sum(charge for *_, charge in rows)
         record = Record(
-            numbers=[number for number, _, _ in rows],
-            positions=[position for _, position, _ in rows],
-            name=_name(self.lines[0].strip(), items, index),
-            total_charge=self._total_charge(items, [old for *_, old in rows], last),
+            numbers=numbers,
+            positions=positions * units.length_factor(numbers, positions, items, self._where),
+            name=_name(self.lines[0].strip(), items, name),
+            where=f"{self.file}, line {self.start}",
+            total_charge=context.total_charges.find(items, self._where, self._formal(old, last)),
         )
-        if keys.wanted:
-            record.magnitude, record.vector = self._dipole(items, keys.dipole)
-            record.charges = self._charges(items, keys.charges, n_atoms)
+        if (key := _first(items, MULTIPLICITY_KEYS)) is not None:
+            record.multiplicity = float(self._numbers(items[key], key, (1,))[0])
+        if options.read_dipole:
+            record.magnitude, record.vector = self._dipole(items, options.dipole_key, units)
+        if options.read_charges:
+            record.charges = self._charges(items, options.charges_key, n_atoms)
         return record, items
 
     def _counts(self) -> tuple[int, int]:
@@ -126,45 +144,61 @@ class _Record:
             raise self._error("coordinates in two dimensions; make a 3D geometry first")
         return n_atoms, n_bonds
 
-    def _atom(self, line: str) -> tuple[int, list[float], int]:
+    def _atom(self, line: str, where: str) -> tuple[int, list[float], int]:
         """Atomic number, position and the charge of the old notation."""
         try:
             position = [float(line[10 * axis : 10 * axis + 10]) for axis in range(3)]
-            number = _ATOMIC_NUMBERS[line[31:34].strip()]
             code = line[36:39].strip()
-            return number, position, _OLD_CHARGES.get(int(code), 0) if code else 0
-        except (ValueError, KeyError):
-            raise self._error(f"expected x, y, z and symbol, got {line!r:.50}") from None
+            charge = _OLD_CHARGES.get(int(code), 0) if code else 0
+        except ValueError:
+            position, charge = [], 0
+        if not position or not line[31:34].strip():
+            raise FileFormatError(f"{where}: expected x, y, z and symbol, got {line!r:.50}.")
+        return read_element(line[31:34], where), position, charge
 
     def _end(self, start: int) -> int | None:
         lines = enumerate(self.lines[start:], start=start)
         return next((number for number, line in lines if line.startswith("M  END")), None)
 
-    def _total_charge(self, items: dict[str, str], old: list[int], last: int) -> float:
-        """Read the item; else the lines M  CHG, which go before the codes of the atom lines."""
-        for key in TOTAL_CHARGE_KEYS:
-            if key in items:
-                return float(self._numbers(items[key], key, (1,))[0])
-        lines = [line.split()[3:] for line in self.lines[:last] if line.startswith("M  CHG")]
-        if not lines:
-            return float(sum(old))
-        return float(sum(int(field) for fields in lines for field in fields[1::2]))
+    def _formal(self, old: int, last: int) -> dict[str, float]:
+        """Sum of the formal charges, by their place; nothing where the record has none.
+
+        By the format, lines of charges or radicals set aside all codes of the atom lines.
+        """
+        lines = [line for line in self.lines[:last] if line.startswith(("M  CHG", "M  RAD"))]
+        charged = [line for line in lines if line.startswith("M  CHG")]
+        if charged:
+            return {FORMAL: float(sum(self._charges_of(line) for line in charged))}
+        return {"charges of the atom lines": float(old)} if old and not lines else {}
+
+    def _charges_of(self, line: str) -> int:
+        """Sum the charges of one line: their number, then pairs of atom and charge."""
+        try:
+            count, *pairs = (int(field) for field in line[6:].split())
+        except ValueError:
+            count, pairs = 0, []
+        if count < 1 or len(pairs) != 2 * count:
+            raise self._error(f"expected 'M  CHG', a number and pairs of it, got {line!r:.40}")
+        return sum(pairs[1::2])
 
     def _dipole(
-        self, items: dict[str, str], named: str | None
+        self, items: dict[str, str], named: str | None, units: DeclaredUnits
     ) -> tuple[float | None, FloatArray | None]:
         """Magnitude in debye and vector in debye."""
-        key = _first(items, (named,) if named else (*DIPOLE_KEYS, QMUGS_DIPOLE))
-        if key is None:
-            return None, None
-        values = self._numbers(items[key], key, (1, 3, 4))
-        if len(values) == 3:
-            if named is None:
-                raise self._error(f"<{key}> holds 3 numbers: expected a magnitude, or four")
-            return None, values * DEBYE_PER_E_ANGSTROM
-        if len(values) == 4 and abs(np.linalg.norm(values[:3]) - values[3]) > _TOTAL_TOLERANCE:
+        keys = [named] if named else usual_keys(items)
+        numbers = {key: self._numbers(items[key], key, (1, 3, 4)) for key in keys if items.get(key)}
+        if not numbers and not named and items.get(QMUGS_DIPOLE):
+            numbers = {QMUGS_DIPOLE: self._numbers(items[QMUGS_DIPOLE], QMUGS_DIPOLE, (1, 4))}
+        numbers = {key: self._total(key, values) for key, values in numbers.items()}
+        return read_dipole(units, numbers, items, self._where, named)
+
+    def _total(self, key: str, values: FloatArray) -> FloatArray:
+        """Take the total of x|y|z|total, as QMugs writes dipoles."""
+        if len(values) != 4:
+            return values
+        if abs(np.linalg.norm(values[:3]) - values[3]) > _TOTAL_TOLERANCE:
             raise self._error(f"<{key}>: the fourth number is not the length of the other three")
-        return float(values[-1]), None
+        return values[3:]
 
     def _charges(self, items: dict[str, str], named: str | None, n_atoms: int) -> FloatArray | None:
         key = _first(items, (named,) if named else (*CHARGES_KEYS, QMUGS_CHARGES))
@@ -182,7 +216,11 @@ class _Record:
         return values
 
     def _error(self, message: str) -> FileFormatError:
-        return FileFormatError(f"{self.where} (start of the record): {message}.")
+        return FileFormatError(f"{self._where}: {message}.")
+
+    @property
+    def _where(self) -> str:
+        return f"{self.file}, line {self.start} (start of the record)"
 
 
 def _items(lines: Sequence[str]) -> dict[str, str]:
@@ -202,15 +240,12 @@ def _items(lines: Sequence[str]) -> dict[str, str]:
     return items
 
 
-def _name(title: str, items: dict[str, str], index: int) -> str:
-    """Molecule and conformer in files of QMugs, else the title, else the place in the file."""
+def _name(title: str, items: dict[str, str], untitled: str) -> str:
+    """Molecule and conformer in files of QMugs, else the title, else the name from the file."""
     if "CHEMBL_ID" in items:
         return "_".join(items[key] for key in ("CHEMBL_ID", "CONF_ID") if key in items)
-    return title or str(index)
+    return title or untitled
 
 
 def _first(items: dict[str, str], keys: Sequence[str]) -> str | None:
     return next((key for key in keys if items.get(key)), None)
-
-
-_ATOMIC_NUMBERS = atomic_numbers() | {"D": 1, "T": 1}

@@ -1,0 +1,134 @@
+"""Turns entries of files into `Molecules`: labels inside, or from a table beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ...exceptions import FileFormatError, InputError
+from ..read_options import ReadOptions
+from . import sdf
+from .ase_atoms import AtomsReader
+from .entries import Context, Entry
+from .label_join import add_to_records, match_rows
+from .label_table import LabelTable, read_label_table
+from .records import Record
+from .text_sources import content_suffix
+
+
+class EntryReader(AtomsReader):
+    """Collects the molecules of files.
+
+    Parameters
+    ----------
+    options : ReadOptions
+        With a table of labels, dipoles beside the geometries are not read.
+    first : int, default=0
+        Number of the first molecule, for names and messages.
+    metadata : mapping, default=None
+        Metadata of the file, where units may be declared.
+    shared : Context, default=None
+        That of the whole file, where this reads a part of it.
+    """
+
+    def __init__(
+        self,
+        options: ReadOptions,
+        first: int = 0,
+        metadata: Mapping[str, object] | None = None,
+        shared: Context | None = None,
+    ) -> None:
+        totals = shared.total_charges if shared else None
+        super().__init__(options.for_geometries, first, totals, metadata)
+        self.units = shared.units if shared else self.units
+        self.context = Context(self.options, self.total_charges, self.units)
+        self.orders: list[int | None] = []
+
+    def add_entries(self, entries: Iterable[Entry]) -> None:
+        """Read molecules; errors name their place in the files."""
+        for entry in entries:
+            if isinstance(entry.content, InputError):
+                self.reject(entry.content)
+                continue
+            try:
+                self._add_entry(entry, entry.content)
+            except FileFormatError as error:
+                self.reject(error, entry.name)
+            except InputError as error:
+                self.reject(InputError(f"{entry.where}: {error}"), entry.name)
+
+    def _add_entry(self, entry: Entry, content: Atoms | Record) -> None:
+        if isinstance(content, Atoms):
+            self.add(content, entry.name)
+        else:
+            self._add_record(content, entry)
+        self.records[-1].stem = entry.stem
+        self.records[-1].where = entry.where
+        self.orders.append(entry.order)
+        self.assumed |= dict.fromkeys(entry.notes)
+
+    def _add_record(self, record: Record, entry: Entry) -> None:
+        """Take a record; labels of another key than the named one are not meant."""
+        options = self.options
+        self.present |= dict.fromkeys(entry.keys)
+        self.found |= set(options.named.values()) & set(entry.keys)
+        if not _is_meant(options.dipole_key, options.read_dipole, entry):
+            record.magnitude = record.vector = None
+        if not _is_meant(options.charges_key, options.read_charges, entry):
+            record.charges = None
+        record.index = self.next_index
+        self.numeric.see(entry.values, len(record.numbers))
+        self.records.append(record)
+
+    def sort(self) -> None:
+        """Bring molecules into the order that their files name, where all of them name one."""
+        orders = [order for order in self.orders if order is not None]
+        if len(orders) == len(self.records):
+            self.records = [self.records[place] for place in np.argsort(orders, kind="stable")]
+            # Bad records have no order: they go behind the others.
+            for index, record in enumerate(self.records):
+                record.index = index
+            self.bad = [
+                bad._replace(row=row) for row, bad in enumerate(self.bad, start=len(self.records))
+            ]
+
+    def join(self, table: LabelTable, subset: bool = False) -> None:
+        """Take dipoles, and total charges where there are, from a table."""
+        names, stems = [r.name for r in self.records], [r.stem for r in self.records]
+        add_to_records(match_rows(table, names, stems, subset or bool(self.bad)), self.records)
+        self.present |= dict.fromkeys(table.columns)
+        self.found |= set(self.options.named.values()) & set(table.columns)
+        self.assumed |= dict.fromkeys(table.notes)
+        self.units.dipole_units = dict.fromkeys(table.units)
+
+    @property
+    def has_dipoles(self) -> bool:
+        """Whether a molecule has a dipole beside its geometry."""
+        return any(r.magnitude is not None or r.vector is not None for r in self.records)
+
+
+def _is_meant(key: str | None, wanted: bool, entry: Entry) -> bool:
+    return wanted and (key is None or key in entry.keys)
+
+
+def companion_table(path: Path, options: ReadOptions) -> LabelTable | None:
+    """Return the table beside an SD file, as ``gdb9.sdf.csv`` is beside ``gdb9.sdf``.
+
+    Only a table that has the columns ``mol_id`` and ``mu`` is taken for labels of the file.
+    """
+    table = path.with_name(f"{path.name.removesuffix('.gz')}.csv")
+    if not options.read_dipole or content_suffix(path.name) not in sdf.SUFFIXES:
+        return None
+    if not table.is_file():
+        return None
+    with table.open(encoding="utf-8", errors="replace") as handle:
+        columns = handle.readline(10_000).strip().split(",")
+    if not {"mol_id", "mu"} <= set(columns):
+        return None
+    found = read_label_table(table, options)
+    note = f"dipoles come from {table}, which lies beside the SD file."
+    return replace(found, notes=(note, *found.notes))

@@ -1,0 +1,181 @@
+"""Joining a table of labels with geometries, by the names of molecules or of their files.
+
+A name of the table is looked for among the names of the molecules, then among the stems of their
+files; ``water.xyz`` in a table also means ``water``. A name that fits two molecules, or a molecule
+that two rows fit, is an error. What fits nothing is counted and named in a warning. Reading the
+table is in `label_table.py`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from ...exceptions import InputError
+from ..molecules import Molecules
+from .label_table import LabelTable, Row
+from .names import file_stem
+from .records import Record
+
+_FILE_SUFFIXES = (".xyz", ".extxyz", ".sdf", ".sd", ".mol", ".log", ".out", ".gz", ".db", ".traj")
+_NAMED = 5  # names in messages
+_CHARGE_TOLERANCE = 1e-6
+
+
+def match_rows(
+    table: LabelTable, names: Sequence[str], stems: Sequence[str], subset: bool = False
+) -> list[Row | None]:
+    """Find the row of each molecule.
+
+    Parameters
+    ----------
+    table : LabelTable
+    names : sequence of str
+        Names of the molecules.
+    stems : sequence of str
+        Stems of their files.
+    subset : bool, default=False
+        The table may have more molecules than the files, without a warning.
+
+    Returns
+    -------
+    list of Row or None
+        For each molecule.
+
+    Raises
+    ------
+    InputError
+        If a name is there twice, or nothing fits.
+    """
+    _check_duplicates(table)
+    by_name, by_stem = _index(names), _index(stems)
+    found: list[Row | None] = [None] * len(names)
+    left_over = []
+    for row in table.rows:
+        places = _places(row.name, by_name, by_stem)
+        if not places:
+            left_over.append(row.name)
+            continue
+        if len(places) > 1:
+            raise InputError(
+                f"{row.where}: the name {row.name!r} fits {len(places)} molecules. Names must be "
+                "different: rename the files, or the molecules in them."
+            )
+        other = found[places[0]]
+        if other is not None:
+            raise InputError(
+                f"{row.where}: {row.name!r} is the molecule of {other.where} ({other.name!r}) "
+                "again. Keep one row for each molecule."
+            )
+        found[places[0]] = row
+    without = [name for name, row in zip(names, found, strict=True) if row is None]
+    _report(table, left_over, without, len(names), subset)
+    return found
+
+
+def add_to_records(rows: Sequence[Row | None], records: Sequence[Record]) -> None:
+    """Put the labels of the rows into records; a record without a row has no dipole."""
+    for row, record in zip(rows, records, strict=True):
+        record.magnitude = None if row is None else row.magnitude
+        record.vector = None if row is None else row.vector
+        if row is not None and row.total_charge is not None:
+            record.total_charge = _agreed_charge(row, row.total_charge, record.total_charge)
+
+
+def add_table(table: LabelTable, molecules: Molecules) -> Molecules:
+    """Return molecules, of a format without records, with the labels of a table."""
+    names = molecules.names.tolist()
+    rows = match_rows(table, names, names)
+    missing = np.full(3, np.nan)
+    charge = molecules.total_charge.copy()
+    for index, row in enumerate(rows):
+        if row is not None and row.total_charge is not None:
+            charge[index] = _agreed_charge(row, row.total_charge, float(charge[index]))
+    return molecules.replace(
+        total_charge=charge,
+        dipole_magnitude=[
+            np.nan if row is None or row.magnitude is None else row.magnitude for row in rows
+        ],
+        dipole_vector=[
+            missing if row is None or row.vector is None else row.vector for row in rows
+        ],
+        notes=replace(
+            molecules.notes.also(table.notes),
+            dipole_unit=table.units[0] if len(table.units) == 1 else None,
+        ),
+    )
+
+
+def _agreed_charge(row: Row, charge: float, in_file: float) -> float:
+    if in_file and abs(charge - in_file) > _CHARGE_TOLERANCE:
+        raise InputError(
+            f"{row.where}: the total charge of {row.name!r} is {charge:g} e here and {in_file:g} e "
+            "beside its geometry. Correct one of them."
+        )
+    return charge
+
+
+def _check_duplicates(table: LabelTable) -> None:
+    first: dict[str, Row] = {}
+    for row in table.rows:
+        if row.name in first:
+            raise InputError(
+                f"{row.where}: the name {row.name!r} is there already, in {first[row.name].where}. "
+                "Keep one row for each molecule."
+            )
+        first[row.name] = row
+
+
+def _index(names: Iterable[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return places
+
+
+def _places(name: str, by_name: dict[str, list[int]], by_stem: dict[str, list[int]]) -> list[int]:
+    """Molecules of this name, tried as it is and without folder and suffix."""
+    candidates = [name]
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.suffix.lower() in _FILE_SUFFIXES or len(path.parts) > 1:
+        candidates.append(file_stem(path))
+    for candidate in candidates:
+        for places in (by_name, by_stem):
+            if candidate in places:
+                return places[candidate]
+    return []
+
+
+def _report(
+    table: LabelTable, left_over: list[str], without: list[str], n_molecules: int, subset: bool
+) -> None:
+    """Say what fits nothing, or refuse where nothing fits at all."""
+    if len(without) == n_molecules:
+        raise InputError(
+            f"{table.path}: none of its {len(table.rows)} names fits a molecule. The table has "
+            f"{_few(row.name for row in table.rows)}; the molecules are {_few(without)}. Names "
+            "are those of the molecules or of their files without the suffix."
+        )
+    parts = []
+    if left_over and not subset:
+        parts.append(
+            f"{len(left_over)} of {len(table.rows)} rows fit no molecule ({_few(left_over)}) and "
+            "are not used"
+        )
+    if without:
+        parts.append(
+            f"{len(without)} of {n_molecules} molecules have no row ({_few(without)}) and no label "
+            "of the dipole"
+        )
+    if parts:
+        warnings.warn(f"{table.path}: {'; '.join(parts)}.", stacklevel=2)
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    shown = ", ".join(names[:_NAMED])
+    return shown + (", ..." if len(names) > _NAMED else "")

@@ -1,0 +1,141 @@
+"""Files of XYZ frames: plain, extended, raw QM9, or several kinds in one file or folder.
+
+Frames are cut out here, one by one, so that errors name the line and no frame is lost. A frame
+whose second line begins with ``gdb`` is one of raw QM9 (`qm9.py`); all others go through ASE, with
+symbols and comments read in `xyz_text.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+
+from ase import Atoms
+from ase.io.extxyz import read_xyz
+
+from ...exceptions import FileFormatError, InputError
+from . import qm9
+from .entries import Context, Entry, with_errors
+from .names import with_stem
+from .numbered_lines import NumberedLines
+from .text_sources import TextSource
+from .xyz_text import ready_for_ase
+
+SUFFIXES = (".xyz", ".extxyz")
+
+# Symbol, x, y, z.
+_ATOM_FIELDS = 4
+# A damaged frame that claims to be longer is not believed.
+_MOST_LINES_AHEAD = 100_000
+
+
+def xyz_entries(source: TextSource, context: Context) -> Iterator[Entry]:
+    """Yield the molecules of a file, named by its stem where they have no title."""
+    with closing(source.lines()) as text:
+        lines = NumberedLines(text, source.where)
+        entries = with_errors(_entries(lines, context), source.where)
+        for name, entry in with_stem(entries, source.stem):
+            entry.name, entry.stem = name, source.stem
+            yield entry
+
+
+def frames_in_text(text: str, where: str) -> Iterator[Atoms]:
+    """Yield the frames of plain or extended XYZ in a text."""
+    lines = NumberedLines(text.splitlines(keepends=True), where)
+    while lines.skip_blank():
+        yield _frame(lines)
+
+
+def _entries(lines: NumberedLines, context: Context) -> Iterator[Entry]:
+    while lines.skip_blank():
+        where = f"{lines.where}, line {lines.number + 1}"
+        lines.begin()
+        try:
+            entry = _entry(lines, where, context)
+        except InputError as error:
+            _skip_frame(lines)
+            entry = Entry(error, where)
+        yield entry
+
+
+def _entry(lines: NumberedLines, where: str, context: Context) -> Entry:
+    if not qm9.is_raw(lines.peek(1)):
+        frame = _frame(lines)
+        _check_end(lines)
+        return Entry(frame, where)
+    index, record = qm9.read_raw_frame(lines)
+    record.total_charge = context.total_charges.find({}, where)
+    notes = context.fixed_units("raw QM9 files")
+    return Entry(record, where, keys=qm9.SOURCE_KEYS, order=index, notes=notes)
+
+
+def _check_end(lines: NumberedLines) -> None:
+    """Refuse a frame that is followed by one more atom: its number of atoms is wrong."""
+    fields = lines.peek().split()
+    if len(fields) >= _ATOM_FIELDS and all(map(_is_number, fields[1:_ATOM_FIELDS])):
+        raise FileFormatError(
+            f"{lines.where}, line {lines.number + 1}: expected the number of atoms of the next XYZ "
+            f"frame, got {lines.peek().strip()!r:.60}: this frame has more atoms than its number "
+            "says."
+        )
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _skip_frame(lines: NumberedLines) -> None:
+    """Go to the first line behind a damaged frame that may be the header of another one.
+
+    A frame may have lost or gained a line: its own header is not believed, but the place where the
+    next frame should begin is tried first.
+    """
+    lines.again()
+    header = lines.take().strip()
+    if _is_count(header):
+        n_lines = int(header) + 1
+        following = lines.peek(n_lines) if n_lines < _MOST_LINES_AHEAD else "-"
+        if not following.strip() or _is_count(following.strip()):
+            lines.take_many(n_lines)
+            return
+        lines.take()  # the comment may be a number
+    while lines.peek() and not _is_count(lines.peek().strip()):
+        lines.take()
+    lines.begin()
+
+
+def _is_count(word: str) -> bool:
+    return word.isascii() and word.isdigit() and int(word) > 0
+
+
+def _frame(lines: NumberedLines) -> Atoms:
+    header, first = lines.take(), lines.number
+    word = header.strip()
+    if not _is_count(word):
+        raise FileFormatError(
+            f"{lines.where}, line {first}: expected the number of atoms of an XYZ frame, got "
+            f"{word!r:.60}."
+        )
+    body = lines.take_many(int(word) + 1)
+    if len(body) < int(word) + 1:
+        raise FileFormatError(
+            f"{lines.where}, line {lines.number + 1}: the file ends within a frame of {word} "
+            "atoms: it is cut."
+        )
+    text = ready_for_ase([header, *body], lines.where, first)
+    return _parse(text, f"{lines.where}, line {first}")
+
+
+def _parse(text: str, where: str) -> Atoms:
+    try:
+        frames: Iterable[Atoms] = read_xyz(io.StringIO(text), slice(0, 1))
+        return next(iter(frames))
+    except (ValueError, KeyError, IndexError, TypeError, OSError, AssertionError) as error:
+        raise FileFormatError(
+            f"{where}: this XYZ frame cannot be read: {type(error).__name__}: {error}."
+        ) from error

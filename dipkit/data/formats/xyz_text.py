@@ -1,0 +1,85 @@
+"""The text of one XYZ frame, made ready for ASE's reader: symbols and the comment line.
+
+ASE takes every word of a comment for a key that is true, and symbols only as it spells them. Here
+words that are no ``key=value`` are left out, and symbols are read as in every other format. Frames
+are cut out of files in `ase_files.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..elements import atomic_numbers, chemical_symbols, read_element
+
+# A part of a value, as ASE delimits it; an open delimiter runs to the end of the line.
+_PART = (
+    r"(?:\\.|\"(?:\\.|[^\"\\])*(?:\"|$)|'(?:\\.|[^'\\])*(?:'|$)"
+    r"|\{(?:\\.|[^}\\])*(?:\}|$)|\[(?:\\.|[^\]\\])*(?:\]|$)|[^\s\"'{\[\\])"
+)
+_QUOTED = r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'"
+# What follows a blank behind = is the value, unless it is the next key.
+_NO_KEY = r"(?![^\s=]+\s*=)"
+# Quotes count where a word begins, so that an apostrophe within a word opens nothing.
+_ENTRY = re.compile(
+    rf"(?:^|(?<=[\s,;]))(?:(?P<key>{_QUOTED}|[^\s=,;\"'][^\s=]*)\s*=(?:\s+{_NO_KEY})?"
+    rf"(?P<value>{_PART}+)"
+    rf"|(?:{_QUOTED})(?!\S))"
+)
+_PROPERTIES = re.compile(r"\bProperties\s*=\s*[\"']?([^\s\"']+)")
+
+
+def entries_of(comment: str) -> str:
+    """Keep ``key=value`` of a comment line; words and keys without a value are no entries.
+
+    Examples
+    --------
+    >>> from dipkit.data.formats.xyz_text import entries_of
+    >>> entries_of("water, charge 0, it's from experiment, mu = 1.85 name='a b' dipole=")
+    "mu=1.85 name='a b'"
+    """
+    found = (entry for entry in _ENTRY.finditer(comment) if entry["key"])
+    return " ".join(f"{entry['key']}={entry['value']}" for entry in found)
+
+
+def ready_for_ase(lines: Sequence[str], where: str, first: int) -> str:
+    """Return the text of a frame with entries alone in the comment, and ASE's symbols.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        The number of atoms, the comment, and the atoms.
+    where : str
+        The file, for messages.
+    first : int
+        Number of the first line in the file.
+
+    Raises
+    ------
+    FileFormatError
+        If a symbol is no element; the error names its line.
+    """
+    comment = lines[1] if "=" in lines[1] else ""
+    atoms = list(lines[2:])
+    column = _symbol_column(comment)
+    if column is not None:
+        for place, line in enumerate(atoms):
+            fields = line.split()
+            if len(fields) > column and fields[column] not in atomic_numbers():
+                z = read_element(fields[column], f"{where}, line {first + 2 + place}")
+                fields[column] = chemical_symbols()[z]
+                atoms[place] = " ".join(fields) + "\n"
+    return "".join([lines[0], entries_of(comment), "\n", *atoms])
+
+
+def _symbol_column(comment: str) -> int | None:
+    """Column of the symbols, as ``Properties=name:type:width:...`` says; the first without it."""
+    found = _PROPERTIES.search(comment)
+    if found is None:
+        return 0
+    words, column = found[1].split(":"), 0
+    for name, width in zip(words[::3], words[2::3], strict=False):
+        if name.lower() == "species":
+            return column
+        column += int(width) if width.isdigit() else 1
+    return None

@@ -1,0 +1,112 @@
+"""Units of positions that look wrong: bonds that no molecule has in angstrom.
+
+Symbols: distances d over sums of covalent radii, of each atom and its nearest neighbour, r (n,).
+In molecules r is close to 1: O-H 0.99, C-H 1.02, C-C 1.01. Atoms without a bond, such as noble
+gases, are left out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+from ase.data import covalent_radii
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ..units import ANGSTROM_PER_BOHR
+
+__all__ = ["likely_length_unit", "nearest_ratios", "positions_look_like", "warn_lengths"]
+
+NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+# Angstrom in one of each unit. Lengths in bohr that were multiplied once too often count too.
+UNITS = {
+    "bohr": ANGSTROM_PER_BOHR,
+    "nm": 10.0,
+    "pm": 0.01,
+    "angstrom, already converted from bohr": 1 / ANGSTROM_PER_BOHR,
+}
+# A unit is named if the median, converted to it, is within a factor of 1.2 of 1, and eight of ten
+# ratios within a factor of 1.4 of the median (in molecules: 0.77 to 1.11).
+TOLERANCE, SPREAD = np.log(1.2), np.log(1.4)
+FEWEST_ATOMS = 3
+MAX_ATOMS = 20_000
+
+
+def nearest_ratios(
+    numbers: NDArray[np.int64], positions: NDArray[np.float64], offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return nearest distances over sums of covalent radii, of atoms that may have a bond.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_atoms,)
+    positions : ndarray of shape (n_atoms, 3), angstrom
+    offsets : ndarray of shape (n_molecules + 1,)
+        Atoms of molecule A are ``offsets[A]:offsets[A + 1]``.
+    """
+    ratios: list[NDArray[np.float64]] = []
+    n_seen = 0
+    for start, stop in pairwise(offsets.tolist()):
+        if stop - start < 2 or n_seen > MAX_ATOMS:
+            continue
+        part, atoms = positions[start:stop], numbers[start:stop]
+        if not np.isfinite(part).all():
+            continue
+        distance, neighbour = cKDTree(part).query(part, k=2)
+        radii = covalent_radii[atoms]
+        ratio = distance[:, 1] / (radii + radii[neighbour[:, 1] % len(part)])
+        ratios.append(ratio[~np.isin(atoms, NOBLE_GASES)])
+        n_seen += stop - start
+    return np.concatenate(ratios) if ratios else np.zeros(0)
+
+
+def likely_length_unit(ratios: NDArray[np.float64]) -> str | None:
+    """Return the unit that would explain these ratios; None where angstrom does, or nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipkit.data.length_units import likely_length_unit
+    >>> [likely_length_unit(np.full(5, ratio)) for ratio in (1.0, 1.9, 0.1)]
+    [None, 'bohr', 'nm']
+    """
+    if len(ratios) < FEWEST_ATOMS:
+        return None
+    logs = np.log(ratios)
+    low, middle, high = np.quantile(logs, [0.1, 0.5, 0.9])
+    near = {unit: abs(middle + np.log(factor)) for unit, factor in UNITS.items()}
+    unit = min(near, key=near.__getitem__)
+    # Bonds are alike in all molecules: distances that spread widely are of another kind.
+    alike = high - middle < SPREAD and middle - low < SPREAD
+    return unit if near[unit] < TOLERANCE and alike else None
+
+
+def positions_look_like(numbers: NDArray[np.int64], positions: NDArray[np.float64]) -> str:
+    """Return "bohr" or "angstrom", whichever gives the bonds of one molecule."""
+    ratios = nearest_ratios(numbers, positions, np.array([0, len(numbers)]))
+    # Half the way between the two, as a ratio.
+    bohr = len(ratios) and float(np.median(ratios)) * np.sqrt(ANGSTROM_PER_BOHR) > 1
+    return "bohr" if bohr else "angstrom"
+
+
+def warn_lengths(
+    numbers: NDArray[np.int64], positions: NDArray[np.float64], offsets: NDArray[np.int64]
+) -> None:
+    """Warn where the nearest distances are not those of molecules in angstrom."""
+    ratios = nearest_ratios(numbers, positions, offsets)
+    unit = likely_length_unit(ratios)
+    if unit is None:
+        return
+    if unit == "bohr":
+        advice = "say so: length_unit='bohr' (--length-unit bohr)"
+    elif unit in ("nm", "pm"):
+        advice = f"multiply them by {UNITS[unit]:g}"
+    else:
+        advice = "leave out length_unit (--length-unit)"
+    warnings.warn(
+        f"positions: the nearest atoms are {np.median(ratios):.3g} times as far apart as bonds are "
+        f"in angstrom (median). Perhaps they are in {unit}: {advice}.",
+        stacklevel=4,
+    )
