@@ -121,13 +121,13 @@ def _columns(part: Prediction, reference: bool) -> Row:
 
 
 def _rows(part: Prediction, reference: bool) -> Iterator[Row]:
-    columns: list[NDArray[np.float64]] = [part.magnitude, *part.dipole.T]
-    columns += [] if part.std is None else [part.std]
-    if reference:
-        true = part.molecules.dipole_magnitude
-        columns += [true, part.magnitude - true]
-    for name, *values in zip(part.molecules.names, *columns, strict=True):
-        yield [str(name), *map(number, values)]
+    predicted: list[NDArray[np.float64]] = [part.magnitude, *part.dipole.T]
+    predicted += [] if part.std is None else [part.std]
+    true = part.molecules.dipole_magnitude
+    references = [true, part.magnitude - true] if reference else []
+    for name, *values in zip(part.molecules.names, *predicted, *references, strict=True):
+        found = [f"{value:.6f}" for value in values[: len(predicted)]]
+        yield [str(name), *found, *map(number, values[len(predicted) :])]
 
 
 def _charge_rows(part: Prediction) -> Iterator[Row]:
