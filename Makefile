@@ -40,13 +40,18 @@ docs: $(DEV)/.ready ## the documentation, warnings as errors, into docs/_build/h
 	$(DEV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 	@echo "The documentation is in $(CURDIR)/docs/_build/html/index.html"
 
-examples: $(DEV)/.ready ## every examples/*.py with its quick settings, in a scratch folder
+examples: $(DEV)/.ready ## every examples/*.py and *.ipynb with its quick settings, in a scratch folder
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	for example in examples/*.py; do \
 	  [ -e "$$example" ] || { echo "no examples yet"; break; }; \
 	  echo "$$example"; \
 	  (cd "$$scratch" && DIPKIT_EXAMPLES_QUICK=1 MPLBACKEND=Agg \
 	    "$(abspath $(DEV))/bin/python" "$(CURDIR)/$$example"); \
+	done; \
+	cp examples/*.ipynb "$$scratch"; \
+	for notebook in "$$scratch"/*.ipynb; do \
+	  echo "$$notebook"; \
+	  DIPKIT_EXAMPLES_QUICK=1 "$(abspath $(DEV))/bin/jupyter" execute "$$notebook"; \
 	done
 
 bench: $(DEV)/.ready ## learning curve on QM9: make bench DATA=qm9.npz [SIZES=100,200] [SEEDS=3]

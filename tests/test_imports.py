@@ -29,6 +29,7 @@ TOP = {"exceptions", "units", "__init__", "__main__"}
 
 # A module, or a room, through which alone a dependency is imported.
 DOORS = {
+    "IPython": "support.notebook",
     "cupy": "support.backend",
     "cupyx": "support.backend",
     "dscribe": "descriptors.radial_tables",
@@ -44,7 +45,17 @@ DOORS = {
     "typer": "cli",
 }
 
-NOT_AT_IMPORT = {"cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "requests", "tblite"}
+NOT_AT_IMPORT = {
+    "IPython",
+    "cupy",
+    "dask",
+    "matplotlib",
+    "optuna",
+    "pooch",
+    "pyscf",
+    "requests",
+    "tblite",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A public face names what a room offers.

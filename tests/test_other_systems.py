@@ -89,13 +89,13 @@ import sys
 from types import SimpleNamespace
 import numpy as np
 from dipkit import Molecules
-from dipkit.cli.writers import write_predictions
+from dipkit.cli.prediction_files import stream_predictions
 
 molecules = Molecules([1], [[0.0, 0.0, 0.0]], [0, 1], names=["\u00e9\u4e2d"])
 part = SimpleNamespace(
     molecules=molecules, magnitude=np.zeros(1), dipole=np.zeros((1, 3)), std=None
 )
-write_predictions(sys.argv[1], part)
+stream_predictions(sys.argv[1], [part], "a model")
 """
 
 

@@ -31,15 +31,12 @@ from ..estimator.predicted_molecules import Prediction
 from ..estimator.reference_models import AveragedSOAPRidge, charge_dipoles, mean_predictor
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError, MissingDependencyError
-from ..report.html_page import Table
-from ..report.plots import (
-    plot_convergence,
-    plot_parity,
-    require_matplotlib,
-    save_figure,
-    write_html_report,
-)
-from .writers import check_output, rich_table, write_predictions
+from ..report.convergence import ConvergenceDisplay
+from ..report.html_page import Table, write_html_report
+from ..report.parity import ParityDisplay
+from ..report.plots import new_figure, require_matplotlib, save_figure
+from .prediction_files import model_origin, stream_predictions
+from .writers import check_output, rich_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +92,12 @@ def run_demo(
     report = error_report(test.dipole_vector, prediction.dipole)
     report |= charge_errors(test.charges, prediction.charges)
     tables = [
-        Table("Errors of |μ| on the test molecules, debye", COLUMNS, rows, highlight=len(rows) - 1),
+        Table(
+            "Absolute errors of |μ| on the test molecules, debye",
+            COLUMNS,
+            rows,
+            highlight=len(rows) - 1,
+        ),
         _details(report),
     ]
     for table in tables:
@@ -104,7 +106,7 @@ def run_demo(
     pipeline = Pipeline([("soaptransformer", soap), ("dipolekernelridge", model)])
     save_model(pipeline, folder / MODEL_FILE)
     for name in PREDICTION_FILES:
-        write_predictions(folder / name, prediction)
+        stream_predictions(folder / name, [prediction], model_origin(folder / MODEL_FILE))
     pictures = _write_pictures(folder, console, tables, prediction, notes, pipeline)
     written = ", ".join([MODEL_FILE, *PREDICTION_FILES, *pictures])
     console.print(f"Written to {folder.resolve()}: {written}", soft_wrap=True)
@@ -202,12 +204,14 @@ def _write_pictures(
         console.print(f"No pictures and no report: {error}", soft_wrap=True, markup=False)
         return ()
     test, model = prediction.molecules, pipeline[-1]
-    parity = plot_parity(
-        test.dipole_magnitude,
-        prediction.magnitude,
-        label="B3LYP",
-        title=f"{len(test)} test molecules, trained with charges",
+    parity, convergence = new_figure(9.0, 4.6), new_figure(6.0, 4.0)
+    magnitudes = ParityDisplay(test.dipole_magnitude, prediction.magnitude)
+    for kind, axes in zip(("parity", "errors"), parity.subplots(1, 2), strict=True):
+        magnitudes.plot(kind, ax=axes, reference="B3LYP")
+    parity.suptitle(
+        f"{len(test)} test molecules, trained with charges", x=0.02, ha="left", fontweight="bold"
     )
+    ConvergenceDisplay.from_estimator(model, ax=convergence.subplots())
     save_figure(parity, folder / "parity.png")
     settings = {
         f"{type(step).__name__}.{name}": value
@@ -220,7 +224,7 @@ def _write_pictures(
         tables=tables,
         figures={
             "Predicted and reference magnitudes of the test molecules": parity,
-            "Objective over the iterations of the fit": plot_convergence(model),
+            "Objective over the iterations of the fit": convergence,
         },
         settings=settings,
         notes=notes,

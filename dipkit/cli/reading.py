@@ -18,6 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..data.read_options import ReadKeywords
+    from ..support.files import PathLike
 
     Reading = ReadKeywords
 else:  # the rooms of the library are imported when a command runs
@@ -85,6 +86,8 @@ _LABELS: dict[str, Option] = {
         None,
     ),
     **_GEOMETRY,
+}
+_SKIPPING: dict[str, Option] = {
     "skip_invalid": (
         Annotated[bool, typer.Option("--skip-invalid", help="Leave out records that are bad.")],
         False,
@@ -94,12 +97,24 @@ _LABELS: dict[str, Option] = {
 
 def reads_labels(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options about labels and geometries."""
+    return _with_options(command, _LABELS | _SKIPPING)
+
+
+def reads_references(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the same, for a command that never stops at a bad record unless asked to."""
     return _with_options(command, _LABELS)
 
 
 def reads_geometries(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options about geometries, for commands that read no labels."""
     return _with_options(command, _GEOMETRY)
+
+
+def files_read(data: PathLike, reading: ReadKeywords) -> list[PathLike | None]:
+    """Return what a command reads with these options, so that no output replaces any of it."""
+    from ..data.read_files import label_files
+
+    return [data, reading.get("labels_file"), *label_files(data)]
 
 
 def _with_options(

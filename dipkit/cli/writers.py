@@ -1,37 +1,27 @@
-"""Output of the commands and the demonstration: checks of paths, predictions, tables.
+"""Output of the commands and the demonstration: checks of paths, and tables.
 
-Symbols: N molecules, n atoms; dipoles in debye, charges in e. File formats of molecules are in
-`dipkit.data.formats`.
+Predictions are written in `prediction_files.py`, errors in `error_files.py`. File formats of
+molecules are in `dipkit.data.formats`.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.formats.ase_atoms import predictions_to_atoms
-from ..data.io import write_atoms
 from ..exceptions import FileFormatError
 from ..report.html_page import Table, cell
 from ..support.files import PathLike, atomic_write, require_other_file
 
 if TYPE_CHECKING:
     import rich.table
-    from ase import Atoms
-
-    from ..estimator.predicted_molecules import Prediction
 
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
+TABLE_SUFFIXES = (".csv",)
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
-CSV_COLUMNS = ("name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z")
-# Where standard deviations were predicted.
-STD_COLUMN = "dipole_std_debye"
-# Where the model has atomic dipoles, in extended XYZ.
-ATOMIC_DIPOLES = "atomic_dipoles_debye"
+PAGE_SUFFIXES = (".html", ".htm")
 
 
 class _Probe(Exception):
@@ -65,85 +55,6 @@ def check_output(
     with suppress(_Probe), atomic_write(file):
         raise _Probe
     return file
-
-
-def write_predictions(path: PathLike, prediction: Prediction) -> None:
-    """Write predictions as CSV or as extended XYZ, by suffix.
-
-    Parameters
-    ----------
-    path : str or path
-        ``.csv``: one row for each record, dipoles in debye, NaN where a record is bad. ``.xyz``:
-        geometries with charges and dipole vectors that ASE reads back; without these where the
-        model cannot predict a molecule. A record that was left out has no geometry to write.
-    prediction : Prediction
-        Of `predict_all`; standard deviations are written where there are any.
-    """
-    stream_predictions(path, [prediction])
-
-
-def stream_predictions(path: PathLike, predictions: Iterable[Prediction]) -> int:
-    """Write predictions part by part, as they come; the file appears when it is complete.
-
-    Parameters
-    ----------
-    path : str or path
-        As in `write_predictions`.
-    predictions : iterable of Prediction
-
-    Returns
-    -------
-    int
-        Number of records, those that were left out among them.
-    """
-    file, sizes = Path(path), []
-
-    def counted() -> Iterator[Prediction]:
-        for part in predictions:
-            sizes.append(len(part.molecules) + len(part.molecules.notes.bad))
-            yield part
-
-    if file.suffix.lower() == ".csv":
-        _write_csv(file, counted())
-    else:
-        write_atoms(file, chain.from_iterable(_frames(part) for part in counted()))
-    return sum(sizes)
-
-
-def _frames(prediction: Prediction) -> Iterator[Atoms]:
-    """Geometries with their predictions."""
-    molecules, std, of_atoms = prediction.molecules, prediction.std, prediction.atomic_dipoles
-    frames = predictions_to_atoms(molecules, prediction.dipole, prediction.charges)
-    for index, frame in enumerate(frames):
-        if std is not None:
-            frame.info[STD_COLUMN] = float(std[index])
-        if of_atoms is not None and frame.calc is not None:  # else the baseline failed
-            frame.new_array(ATOMIC_DIPOLES, of_atoms[molecules.atom_index(index)])
-        yield frame
-
-
-def _write_csv(file: Path, predictions: Iterable[Prediction]) -> None:
-    with (
-        atomic_write(file) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as handle,
-    ):
-        writer, columns, row = csv.writer(handle, lineterminator="\n"), None, 0
-        for part in predictions:
-            numbers = [part.magnitude, *part.dipole.T]
-            if part.std is not None:
-                numbers.append(part.std)
-            if columns is None:
-                columns = (*CSV_COLUMNS, STD_COLUMN)[: 1 + len(numbers)]
-                writer.writerow(columns)
-            good = (
-                [name, *(f"{value:.6f}" for value in values)]
-                for name, *values in zip(part.molecules.names, *numbers, strict=True)
-            )
-            missing = ["nan"] * len(numbers)
-            bad = {one.row: [one.name, *missing] for one in part.molecules.notes.bad}
-            for _ in range(len(part.molecules) + len(bad)):
-                writer.writerow(bad.get(row) or next(good))
-                row += 1
 
 
 def rich_table(table: Table) -> rich.table.Table:

@@ -57,13 +57,14 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write
 from .dipole_size import warn_size
 from .formats import ase_files, npz
-from .formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
+from .formats.ase_atoms import from_atoms, to_atoms
 from .formats.data_frames import (
     atoms_of_frame,
     frames_of_texts,
     is_data_frame,
     is_series,
 )
+from .formats.predicted_atoms import predictions_to_atoms
 from .molecules import Molecules
 from .read_files import read, read_parts, with_table
 from .read_options import UNREAD, ReadKeywords, ReadOptions

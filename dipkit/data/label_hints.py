@@ -20,13 +20,15 @@ ONE, THREE, ATOMS, ATOMS_BY_3 = "1 number", "3 numbers", "1 for each atom", "3 f
 OTHER = "numbers"
 
 _DIPOLE = re.compile(r"dipole|dip(?![a-z])|(^|[^a-z])mu($|[^a-z])|moment", re.IGNORECASE)
-_NOT_DIPOLE = re.compile(r"quadrupole|magnetic|magmom|baseline|unit|std|weight", re.IGNORECASE)
+_NOT_DIPOLE = re.compile(
+    r"quadrupole|magnetic|magmom|baseline|predicted|unit|std|weight", re.IGNORECASE
+)
 _CHARGES = re.compile(
     r"charge|mulliken|hirshfeld|l[oö]wdin|resp|esp|cm5|nbo|npa|mbis|ddec|bader|gasteiger"
     r"|(^|[^a-z])q($|[^a-z])",
     re.IGNORECASE,
 )
-_NOT_CHARGES = re.compile(r"baseline|initial|unit|formal", re.IGNORECASE)
+_NOT_CHARGES = re.compile(r"baseline|initial|predicted|unit|formal", re.IGNORECASE)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ..exceptions import InputError
 from .label_hints import hint, list_keys
+from .predicted_keys import prediction_hint
 
 # Dipole magnitude, debye.
 DIPOLE_KEYS = ("dipole_debye", "mu", "mu_debye")
@@ -82,5 +83,5 @@ def missing_labels_error(
     advice = f"{likely} {advice}" if likely else advice
     return InputError(
         f"no {kind} label found: looked for {', '.join(looked_for)}; keys present: {present}. "
-        f"{advice}"
+        f"{' '.join(filter(None, (prediction_hint(source_keys), advice)))}"
     )

@@ -21,6 +21,7 @@ from ..support.frozen_arrays import FrozenArrays, read_only
 from . import geometry_checks, label_checks
 from .elements import atomic_masses, hill_formulas
 from .geometry_checks import Locator
+from .molecules_html import molecules_html
 from .outdated import without_outdated
 from .per_atom import PerAtomData, check_per_atom, join_per_atom
 from .read_notes import NO_NOTES, ReadNotes
@@ -313,6 +314,9 @@ class Molecules(FrozenArrays):
 
     def __repr__(self) -> str:
         return f"Molecules({self.summary().one_line()})"
+
+    def _repr_html_(self) -> str:
+        return molecules_html(self)
 
 
 _PER_MOLECULE = (

@@ -16,7 +16,7 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, existing_file
 from .bad_records import BadRecord, refuse, warn_left_out
 from .formats import champs, npz
-from .formats.entry_reader import EntryReader, companion_table
+from .formats.entry_reader import EntryReader, companion_of, companion_table
 from .formats.label_join import add_table
 from .formats.label_table import LabelTable, read_label_table
 from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
@@ -24,7 +24,7 @@ from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 from .unit_checks import warn_of_units
 
-__all__ = ["read", "read_parts", "with_table"]
+__all__ = ["label_files", "read", "read_parts", "with_table"]
 
 _READABLE = (
     ".xyz, .extxyz, .sdf, .sd, .mol (also .gz), .db, .json, .traj, .npz, outputs of Gaussian and "
@@ -190,6 +190,15 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
     elif not reader.has_dipoles and (beside := companion_table(file, options)):
         reader.join(beside, subset=True)
     return reader.molecules()
+
+
+def label_files(path: PathLike) -> list[Path]:
+    """Return the files of labels that are read without being named, beside a file of geometries."""
+    file = Path(path)
+    if file.name == champs.STRUCTURES:
+        return [file.with_name(name) for name in (champs.DIPOLES, champs.CHARGES)]
+    beside = companion_of(file)
+    return [] if beside is None else [beside]
 
 
 def with_table(molecules: Molecules, options: ReadOptions) -> Molecules:

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from ..exceptions import InputError
 from ..support.files import PathLike
+from .predicted_keys import warn_named
 
 __all__ = ["DIPOLE_UNITS", "LENGTH_UNITS", "UNREAD", "ReadKeywords", "ReadOptions"]
 
@@ -129,3 +130,5 @@ class ReadOptions:
                     f"{argument}={key!r}: found in no molecule; keys present: "
                     f"{', '.join(present) or 'none'}. Name one of these."
                 )
+            if argument != "dipole_key" or self.labels_file is None:  # else a column of the table
+                warn_named(argument, key)

@@ -13,10 +13,31 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..support.notebook import table_of
 from .elements import chemical_symbols
 from .label_hints import hint
 from .odd_electrons import has_odd_electrons
 from .read_notes import ReadNotes
+
+# How fields are called where their name does not say the unit or the order.
+_WORDS = {
+    "n_molecules": "molecules",
+    "n_atoms": "atoms",
+    "elements": "atoms of each element",
+    "atoms_per_molecule": "atoms of the smallest and largest molecule",
+    "n_magnitudes": "molecules with a dipole magnitude",
+    "n_vectors": "molecules with a dipole vector",
+    "n_charges": "molecules with charges",
+    "magnitude_range": "smallest, median and largest magnitude, debye",
+    "total_charges": "molecules of each total charge, e",
+    "n_baseline": "molecules with a baseline",
+    "n_one_atom": "molecules of one atom",
+    "source_keys": "keys found",
+    "n_quadrupoles": "molecules with a quadrupole",
+    "n_odd_electrons": "molecules with an odd number of electrons",
+    "assumed": "assumed by the reader",
+    "numeric_keys": "numbers under the keys",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,11 @@ class Summary:
         values = asdict(self)
         optional = ("numeric_keys", "hints")
         return {name: v for name, v in values.items() if v or name not in optional}
+
+    def _repr_html_(self) -> str:
+        shown = {name: value for name, value in self.as_dict().items() if value not in (None, ())}
+        rows = [[_WORDS.get(name, name), _words(value)] for name, value in shown.items()]
+        return table_of(self.one_line(), (), rows)
 
     def one_line(self) -> str:
         """Describe in a few words."""
@@ -160,6 +186,17 @@ def summarise(molecules: Labelled) -> Summary:
         assumed=molecules.notes.assumed,
         **_hints(molecules),
     )
+
+
+def _words(value: object) -> str:
+    """Show counts, ranges and lists as text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_words(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(each) for each in value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _hints(molecules: Labelled) -> dict[str, Any]:

@@ -31,6 +31,7 @@ __all__ = [
     "AuxiliaryDipoles",
     "Errors",
     "SourcedDipoles",
+    "auto_source",
     "gfn2_dipoles",
     "make_auxiliary",
     "read_auxiliary",
@@ -158,8 +159,8 @@ def resolve_source(
     if auxiliary is None:
         return None
     if auxiliary.source == "auto":
-        wanted = baseline is None and labels.has_charges and not labels.target.has_vector.all()
-        return "charges" if wanted else None
+        all_vectors = bool(labels.target.has_vector.all())
+        return auto_source(baseline is not None, labels.has_charges, all_vectors)
     if baseline is not None:
         raise InputError(
             f'auxiliary: "{auxiliary.source}" and a baseline both give directions: expected one of '
@@ -176,6 +177,11 @@ def resolve_source(
             'one. Set Molecules.baseline_dipole (debye), or use "gfn2", "charges" or "none".'
         )
     return auxiliary.source
+
+
+def auto_source(baseline: bool, charges: bool, all_vectors: bool) -> str | None:
+    """Source that "auto" stands for, with a baseline, charges and vectors of all molecules."""
+    return "charges" if charges and not baseline and not all_vectors else None
 
 
 def resolve_errors(auxiliary: AuxiliaryDipoles, source: str) -> Errors:

@@ -139,15 +139,20 @@ def resolve_start(start: Start, labels: FitLabels) -> str:
         return "zero"
     assert isinstance(start, ChargeStart)
     if start.source == "auto":
-        if has_baseline(labels):
-            return "zero"
-        return "charges" if labels.has_charges else "electronegativity"
+        return auto_start(has_baseline(labels), labels.has_charges)
     if start.source == "charges" and not labels.has_charges:
         raise InputError(
             'start: "charges" needs charge labels, and the molecules have none. Use "auto" or '
             '"electronegativity".'
         )
     return start.source
+
+
+def auto_start(baseline: bool, charges: bool) -> str:
+    """Name of the start that "auto" stands for, with a baseline and with charge labels or not."""
+    if baseline:
+        return "zero"
+    return "charges" if charges else "electronegativity"
 
 
 def has_prior(start: Start) -> bool:

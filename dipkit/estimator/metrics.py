@@ -309,7 +309,7 @@ def _magnitude_errors(true: FloatArray, predicted: FloatArray) -> Report:
 
 def _vector_errors(true: FloatArray, predicted: FloatArray) -> Report:
     long = np.linalg.norm(true, axis=1) >= MIN_DIRECTED_DIPOLE
-    angles = _angles(true[long], predicted[long])
+    angles = vector_angles(true[long], predicted[long])
     return {
         "n_vectors": len(true),
         "vector_mae_debye": float(np.linalg.norm(predicted - true, axis=1).mean()),
@@ -318,7 +318,7 @@ def _vector_errors(true: FloatArray, predicted: FloatArray) -> Report:
     }
 
 
-def _angles(a: FloatArray, b: FloatArray) -> FloatArray:
+def vector_angles(a: FloatArray, b: FloatArray) -> FloatArray:
     """Angles between rows, degrees; exact near 0 and 180, where arccos is not."""
     sine = np.linalg.norm(np.cross(a, b), axis=1)
     return np.degrees(np.arctan2(sine, np.einsum("ij,ij->i", a, b)))

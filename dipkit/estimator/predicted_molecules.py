@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..data.bad_records import BadRecord, find_refused
 from ..data.elements import chemical_symbols
 from ..data.molecules import Molecules
+from ..data.molecules_html import rows_html
 from ..learning.multipoles import quadrupoles_of_atoms
 
 __all__ = ["Prediction", "predict_usable"]
@@ -87,6 +88,12 @@ class Prediction:
     def charges_of(self, index: int) -> FloatArray:
         """Charges of one molecule (n_atoms of it,), e; -1 is the last one."""
         return self.charges[self.molecules.atom_index(index)]
+
+    def _repr_html_(self) -> str:
+        vectors = {f"{axis} (D)": column for axis, column in zip("xyz", self.dipole.T, strict=True)}
+        std = {} if self.std is None else {"std (D)": self.std}
+        predicted = {"predicted |μ| (D)": self.magnitude}
+        return rows_html("Prediction for ", self.molecules, predicted | std | vectors)
 
 
 def predict_usable(

@@ -15,7 +15,7 @@ the threads. The terms themselves are explained in `quadratic_term.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from joblib import delayed
@@ -77,7 +77,8 @@ def accumulate(
     blocks = cut(molecules.offsets, BLOCK_ATOMS)
     workers = parallel.count_workers(n_jobs)
     if workers == 1:
-        return _accumulate_blocks(molecules, basis, labels, blocks, rows)
+        with parallel.progress("sums over the molecules", len(blocks), "notebook") as advance:
+            return _accumulate_blocks(molecules, basis, labels, blocks, rows, advance)
     rows, totals = _allocate(len(molecules), basis, labels, rows)
     tasks = _tasks(blocks, TASKS_A_WORKER * workers)
     parts = [slice(task[0].start, task[-1].stop) for task in tasks]
@@ -156,16 +157,19 @@ def _accumulate_blocks(
     labels: Sequence[ChargeLabels],
     blocks: Sequence[slice],
     rows: Array = None,
+    advance: Callable[[], None] = lambda: None,
 ) -> tuple[Array, list[QuadraticTerm]]:
     """Compute the dipole rows and the charge terms of some molecules, block by block.
 
     The blocks are given, because rounding depends on them: a worker has to use the same ones.
+    `advance` is called after each.
     """
     rows, totals = _allocate(len(molecules), basis, labels, rows)
     assert molecules.features is not None, "molecules with descriptors expected"
     for block in blocks:
         parts = [label.block(molecules, block) for label in labels]
         _add_block(molecules[block], basis, parts, rows, block.start, totals)
+        advance()
     return rows, [total.finish() for total in totals]
 
 

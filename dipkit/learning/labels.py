@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
 from ..data.molecules import Molecules
+from ..data.predicted_keys import warn_predictions
 from ..exceptions import InputError
 from ..support.validation import real_array
 from .objective import DipoleTarget
@@ -155,6 +156,8 @@ def read_labels(
             "weight 0 for each of them. Give the molecules to learn from a positive weight."
         )
     _warn_single_atoms(molecules, labelled)
+    if y is None:
+        warn_predictions(molecules.source_keys)
     sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
     warn_units(sizes[labelled])
     if charges is not None:

@@ -1,30 +1,33 @@
-"""Plots and pages that show results, with the extra `plot` (matplotlib).
+"""Displays and pages that show results, with the extra `plot` (matplotlib).
 
-`plots.py` draws figures and writes them; `html_page.py` puts tables and figures on one page that
-needs no other file.
+`parity.py`, `learning_curve.py`, `charges.py` and `convergence.py` each hold one display in the
+manner of scikit-learn: `from_estimator`, `plot(ax=)`, `figure_`, `ax_`. `model_page.py` shows a
+model on one page: errors, and molecules in 3D. `html_page.py` is what all pages are made of.
 
 Not here: the errors that are shown (`dipkit.estimator.metrics`), and the figures of a search
 (`dipkit.search.study_report`).
 
-Begin with `plots.py`.
+Begin with `parity.py`.
 """
 
 from __future__ import annotations
 
-from .html_page import Table
-from .plots import (
-    plot_convergence,
-    plot_learning_curve,
-    plot_parity,
-    save_figure,
-    write_html_report,
-)
+from .charges import ChargesDisplay
+from .convergence import ConvergenceDisplay
+from .html_page import Table, write_html_report
+from .learning_curve import LearningCurveDisplay
+from .model_page import ModelReport, model_report
+from .parity import ParityDisplay
+from .plots import save_figure
 
 __all__ = [
+    "ChargesDisplay",
+    "ConvergenceDisplay",
+    "LearningCurveDisplay",
+    "ModelReport",
+    "ParityDisplay",
     "Table",
-    "plot_convergence",
-    "plot_learning_curve",
-    "plot_parity",
+    "model_report",
     "save_figure",
     "write_html_report",
 ]

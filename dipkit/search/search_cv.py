@@ -21,13 +21,14 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.io import as_molecules
 from ..estimator.pipeline import default_model
 from ..learning.labels import FitLabels, read_labels
+from ..support.parallel import progress
 from ..support.validation import check_jobs, check_number, check_whole
 from . import study
 from .grid import Grid, default_grid, grid_with
 from .guard import compare
 from .identity import identity_of
 from .optuna_objects import Storage, default_pruner, default_sampler
-from .results import cv_results
+from .results import cv_results, results_html
 from .ridge_parameters import has_discrepancy, last_step
 from .scoring import Scoring, can_grid, is_mean, score_model
 from .space import Space, check_space, default_space
@@ -196,9 +197,7 @@ class DipoleSearchCV(BaseEstimator):
         task = self._task(X, y, groups, charges, sample_weight)
         self._open(task)
         try:
-            study.run_trials(
-                self.study_, task, self.n_trials, self.timeout, self.n_jobs, self.callbacks
-            )
+            self._run(task)
         except KeyboardInterrupt:
             # The best model so far is better than none.
             if not study.has_scores(self.study_):
@@ -281,6 +280,12 @@ class DipoleSearchCV(BaseEstimator):
             self.study_.sampler = default_sampler(seed, len(self.study_.trials))
         study.enqueue(self.study_, task.space, task.estimator.get_params(deep=True))
 
+    def _run(self, task: SearchTask) -> None:
+        """Run the trials, with a bar in a notebook."""
+        with progress("trials of the search", self.n_trials, "notebook") as advance:
+            callbacks = [*self.callbacks, lambda *_: advance()]
+            study.run_trials(self.study_, task, self.n_trials, self.timeout, self.n_jobs, callbacks)
+
     def _store(self, task: SearchTask) -> None:
         """Store the results of the study."""
         trials = study.completed(self.study_)
@@ -305,6 +310,13 @@ class DipoleSearchCV(BaseEstimator):
         if self.kept_untuned_:
             untuned = task.estimator.get_params(deep=True)
             self.best_params_ = {name: untuned[name] for name in self.best_params_}
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
+        """Show the estimator and, after a fit, the best trials in a notebook."""
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle and hasattr(self, "cv_results_"):
+            bundle["text/html"] += results_html(self.cv_results_, self.scoring)
+        return bundle
 
     def __sklearn_tags__(self) -> Tags:
         """Declare that X is not an array."""

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..exceptions import InputError
-from ..report.html_page import Table
+from ..report.html_page import Table, write_html_report
 from ..report.plots import (
     borrowed_pyplot,
     draw_curves,
     new_figure,
     require_matplotlib,
-    write_html_report,
 )
 from ..support.files import PathLike
 from .optuna_objects import history_axes, importance_axes

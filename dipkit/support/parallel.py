@@ -16,6 +16,7 @@ import joblib
 from joblib.parallel import get_active_backend
 
 from .dask_tasks import client_of, run_on_dask
+from .notebook import in_notebook, notebook_bar
 from .processes import OfParent
 
 # Tasks of one round for each worker, where the backend gives all results at once at the end.
@@ -91,7 +92,7 @@ def active_jobs() -> int | None:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, verbose: bool | str) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; give the function that moves it by one step.
+    """Show a bar on a terminal or in a notebook; give the function that moves it by one step.
 
     Parameters
     ----------
@@ -99,12 +100,18 @@ def progress(what: str, total: int, verbose: bool | str) -> Iterator[Callable[[]
         Stands before the bar.
     total : int
         Steps; a single one needs no bar.
-    verbose : bool or "auto"
-        ``"auto"`` shows it on a terminal only.
+    verbose : bool, "auto" or "notebook"
+        ``"auto"`` shows it on a terminal and in a notebook, ``"notebook"`` only there.
     """
     in_worker = multiprocessing.current_process().name != "MainProcess"
-    wanted = sys.stderr.isatty() if verbose == "auto" else verbose
-    if not wanted or in_worker or total <= 1:
+    if not verbose or in_worker or total <= 1:
+        yield lambda: None
+        return
+    if in_notebook():
+        with notebook_bar(what, total) as advance:
+            yield advance
+        return
+    if verbose == "notebook" or (verbose == "auto" and not sys.stderr.isatty()):
         yield lambda: None
         return
     from rich.console import Console

@@ -112,23 +112,24 @@ def test_predict_csv_and_xyz(model: Path, molecules: Molecules, tmp_path: Path) 
     assert run("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.csv").stdout == ""
     with open(tmp_path / "out.csv", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    columns = ["name", "dipole_debye", "dipole_x", "dipole_y", "dipole_z"]
-    assert list(rows[0]) == [*columns, "dipole_std_debye"]
+    vector = ["predicted_x", "predicted_y", "predicted_z"]
+    columns = ["name", "predicted_dipole_debye", *vector]
+    assert list(rows[0]) == [*columns, "predicted_std_debye"]
     assert [row["name"] for row in rows] == molecules.names[30:].tolist()
-    vectors = np.array([[row[f"dipole_{axis}"] for axis in "xyz"] for row in rows], float)
+    vectors = np.array([[row[name] for name in vector] for row in rows], float)
     np.testing.assert_allclose(vectors, expected.dipole, atol=1e-5)
-    lengths = [float(row["dipole_debye"]) for row in rows]
+    lengths = [float(row["predicted_dipole_debye"]) for row in rows]
     np.testing.assert_allclose(lengths, expected.magnitude, atol=1e-5)
 
     result = run("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "out.xyz", "--json")
     assert json.loads(result.stdout)["molecules"] == 6
     read = ase_read(tmp_path / "out.xyz", ":")
-    dipoles = np.array([frame.get_dipole_moment() for frame in read])
-    np.testing.assert_allclose(dipoles * 4.803204712570263, expected.dipole, atol=1e-5)
-    charges = np.concatenate([frame.get_charges() for frame in read])
+    dipoles = np.array([frame.info["predicted_dipole_vector_debye"] for frame in read])
+    np.testing.assert_allclose(dipoles, expected.dipole, atol=1e-5)
+    charges = np.concatenate([frame.arrays["predicted_charges"] for frame in read])
     np.testing.assert_allclose(charges, expected.charges, atol=1e-6)
-    stds = [float(row["dipole_std_debye"]) for row in rows]
-    assert [frame.info["dipole_std_debye"] for frame in read] == pytest.approx(stds, abs=1e-5)
+    stds = [float(row["predicted_std_debye"]) for row in rows]
+    assert [frame.info["predicted_std_debye"] for frame in read] == pytest.approx(stds, abs=1e-5)
 
     run("predict", model, tmp_path / "new.xyz", "-o", tmp_path / "bare.csv", "--no-std")
     assert (tmp_path / "bare.csv").read_text().splitlines()[0] == ",".join(columns)

@@ -60,6 +60,15 @@ SLIPS = [
     "predict model.csv data.xyz -o data.xyz",
     "predict model.csv data.xyz -o model.csv",
     "predict model.csv data.xyz -o {here}/model.csv",
+    "predict model.csv data.xyz -o data.csv --reference --labels data.csv",
+    "predict model.csv data.xyz -o out.xyz --charges-output model.csv",
+    "predict model.csv data.xyz -o out.csv --charges-output out.csv",
+    "evaluate model.csv data.xyz -o model.csv",
+    "evaluate model.csv data.xyz -o data.csv --labels data.csv",
+    "evaluate model.csv page.html --report page.html",
+    "report model.csv page.html -o page.html",
+    "fit data.xyz -o data.csv --labels data.csv",
+    "tune data.xyz -o data.csv --labels data.csv",
     "convert data.xyz data.xyz",
     "convert data.xyz link.xyz",
     "convert raw raw/one.xyz",
@@ -70,6 +79,15 @@ SLIPS = [
     "tune data.xyz -o study.db --storage journal:study.db",
     "tune data.xyz -o page.html --report page.html",
 ]
+
+
+def test_labels_beside_the_geometries_are_not_replaced(here: Path) -> None:
+    (here / "gdb9.sdf.csv").write_text("mol_id,mu\ngdb_1,0.0\n")
+    (here / "dipole_moments.csv").write_text("molecule_name,X,Y,Z\n")
+    for data, output in (("gdb9.sdf", "gdb9.sdf.csv"), ("structures.csv", "dipole_moments.csv")):
+        for name in ("predict", "evaluate"):
+            message = refused(name, "model.csv", data, "-o", output)
+            assert "would replace the input" in message
 
 
 @pytest.mark.parametrize("line", SLIPS)

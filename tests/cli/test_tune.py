@@ -84,7 +84,7 @@ def test_command_writes_a_page_with_pictures(folder):
     page = folder / "study.html"
     tune(folder, "--trials", 3, "--space", folder / "space.json", "--report", page)
     text = page.read_text()
-    assert text.count("data:image/png") == 3
+    assert text.count("data:image/svg+xml") == 3
     assert "molecules kept out" in text
 
 

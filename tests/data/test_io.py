@@ -17,8 +17,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dipkit.data.formats.ase_atoms import from_atoms, predictions_to_atoms, to_atoms
-from dipkit.data.io import as_molecules, read, write, write_atoms
+from dipkit.data.formats.ase_atoms import from_atoms, to_atoms
+from dipkit.data.io import as_molecules, read, write
 from dipkit.data.molecules import Molecules
 from dipkit.exceptions import FileFormatError, InputError
 from dipkit.support.files import atomic_write
@@ -547,33 +547,6 @@ def test_single_array_under_npz_suffix(tmp_path: Path) -> None:
         np.save(handle, np.zeros(3))
     with pytest.raises(FileFormatError, match="not an npz archive"):
         read(tmp_path / "one.npz")
-
-
-# Predictions
-
-
-@pytest.mark.parametrize("suffix", [".xyz", ".db"])
-def test_predictions_are_read_back_by_ase(tmp_path: Path, suffix: str) -> None:
-    molecules = some_molecules()
-    rng = np.random.default_rng(0)
-    dipoles, charges = rng.normal(size=(3, 3)), rng.normal(size=6)
-    file = tmp_path / f"predicted{suffix}"
-    write_atoms(file, predictions_to_atoms(molecules, dipoles, charges))
-    frames = ase.io.read(file, ":")
-    got = np.array([frame.get_dipole_moment() for frame in frames]) * DEBYE_PER_E_ANGSTROM
-    np.testing.assert_allclose(got, dipoles, atol=1e-7)
-    got = np.concatenate([frame.get_charges() for frame in frames])
-    np.testing.assert_allclose(got, charges, atol=1e-7)
-    if suffix == ".xyz":
-        magnitudes = [frame.info["dipole_debye"] for frame in frames]
-        np.testing.assert_allclose(magnitudes, np.linalg.norm(dipoles, axis=1))
-        assert frames[0].info["name"] == "hydroxide"
-        assert set(frames[0].info) == {"name", "charge", "dipole_debye"}
-
-
-def test_predictions_of_wrong_shape() -> None:
-    with pytest.raises(InputError, match=r"expected shapes \(3, 3\) and \(6,\)"):
-        predictions_to_atoms(some_molecules(), np.zeros(3), np.zeros(6))
 
 
 # Writing

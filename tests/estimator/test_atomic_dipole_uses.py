@@ -228,7 +228,7 @@ def test_commands(tmp_path: Path) -> None:
     assert about["parameters"]["DipoleKernelRidge"]["basis__atomic_dipoles"] == 0.3
     run("predict", file, data, "-o", tmp_path / "out.xyz")
     frames = ase_read(tmp_path / "out.xyz", ":")
-    found = np.concatenate([frame.arrays["atomic_dipoles_debye"] for frame in frames])
+    found = np.concatenate([frame.arrays["predicted_atomic_dipoles_debye"] for frame in frames])
     expected = predict_all(load_model(file), data)
     np.testing.assert_allclose(found, expected.atomic_dipoles, atol=1e-6)
     run("predict", file, data, "-o", tmp_path / "out.csv")

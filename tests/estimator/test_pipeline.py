@@ -174,11 +174,12 @@ PROGRAM = """
 import sys
 import dipkit.estimator.pipeline
 from dipkit import load_model, predict_all
-from dipkit.cli.writers import stream_predictions
+from dipkit.cli.prediction_files import stream_predictions
 
 dipkit.estimator.pipeline.PART_MOLECULES = 150
 model = load_model(sys.argv[1])
-n = stream_predictions(sys.argv[3], dipkit.estimator.pipeline.predict_parts(model, sys.argv[2]))
+parts = dipkit.estimator.pipeline.predict_parts(model, sys.argv[2])
+n = stream_predictions(sys.argv[3], parts, "a model")
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(n, int(peak.split()[1]))
 """
@@ -200,3 +201,13 @@ def test_memory_does_not_grow_with_the_file(model: Pipeline, tmp_path: Path) -> 
         counted, found[n] = (int(word) for word in done.stdout.split())
         assert counted == n
     assert found[2400] < found[320] + 20_000  # KiB
+
+
+def test_a_notebook_shows_the_first_predictions(described):
+    ridge = DipoleKernelRidge(alpha=1e-3).fit(described)
+    html = predict_all(ridge, described, return_std=True)._repr_html_()
+    assert "Prediction for 40 molecules" in html
+    for heading in ("predicted |μ| (D)", "std (D)", "z (D)"):
+        assert heading in html
+    assert f"{ridge.predict(described)[0]:.3f}" in html
+    assert "std (D)" not in predict_all(ridge, described)._repr_html_()

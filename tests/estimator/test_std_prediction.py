@@ -12,7 +12,7 @@ from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
 from dipkit import DipoleKernelRidge, InducingBasis, load_model, predict_all, save_model
-from dipkit.cli.writers import write_predictions
+from dipkit.cli.prediction_files import stream_predictions
 from dipkit.data.io import read
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
@@ -267,12 +267,12 @@ def coarse_pipeline(fitted: DipoleKernelRidge, coarse_soap: Any) -> Any:
 
 def test_files(coarse_pipeline: Any, bare: Molecules, tmp_path: Path) -> None:
     prediction = predict_all(coarse_pipeline, bare, return_std=True)
-    write_predictions(tmp_path / "out.csv", prediction)
+    stream_predictions(tmp_path / "out.csv", [prediction], "a model")
     header, first, *_ = (tmp_path / "out.csv").read_text().splitlines()
-    assert header.endswith("dipole_z,dipole_std_debye")
+    assert header.endswith("predicted_z,predicted_std_debye")
     assert float(first.split(",")[-1]) == pytest.approx(prediction.std[0], abs=1e-6)
-    write_predictions(tmp_path / "out.xyz", prediction)
+    stream_predictions(tmp_path / "out.xyz", [prediction], "a model")
     frames: list[Atoms] = ase.io.read(tmp_path / "out.xyz", ":")
-    stds = [frame.info["dipole_std_debye"] for frame in frames]
+    stds = [frame.info["predicted_std_debye"] for frame in frames]
     np.testing.assert_allclose(stds, prediction.std, atol=1e-7)
-    assert read(tmp_path / "out.xyz").has_magnitude.all()
+    assert not read(tmp_path / "out.xyz").has_magnitude.any()

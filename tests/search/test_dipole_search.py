@@ -163,3 +163,11 @@ def test_study_in_pictures(searched):
         grid_errors(best, "degree")
     # Optuna sets a style: it does not stay.
     assert matplotlib.rcParams["axes.facecolor"] == "white"
+
+
+def test_a_notebook_shows_the_best_trials(searched):
+    assert "trials; ±" not in small_search()._repr_mimebundle_()["text/html"]
+    html = searched._repr_mimebundle_()["text/html"]
+    assert "best 5 of 5 trials; ±" in html
+    assert "MAE (D)" in html
+    assert f"{-searched.best_score_:.4f} ±" in html

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..console import busy, read_molecules
-from ..reading import Reading, reads_labels
+from ..reading import Reading, files_read, reads_labels
 
 
 @reads_labels
@@ -25,7 +25,7 @@ def convert(
     from ...data.io import write
     from ..writers import MOLECULE_SUFFIXES, check_output
 
-    check_output(target, MOLECULE_SUFFIXES, [source])
+    check_output(target, MOLECULE_SUFFIXES, files_read(source, reading))
     molecules = read_molecules(source, reading)
     with busy("writing"):
         write(target, molecules)

@@ -5,22 +5,36 @@ The errors are computed in `dipkit.estimator.metrics`.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from ..console import read_molecules, show
 from ..options import DataArgument, JsonOption, ModelArgument
-from ..reading import Reading, reads_labels
+from ..reading import Reading, files_read, reads_labels
 
 
 @reads_labels
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Table of the errors of each molecule to write: .csv"),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Page to write, as that of `dipkit report`: .html"),
+    ] = None,
     as_json: JsonOption = False,
     *,
     reading: Reading,
 ) -> None:
     """Compare predictions with the labels in DATA."""
-    from ...estimator.metrics import compare
     from ...estimator.persistence import load_model
+    from ..evaluation import check_outputs, evaluate_model
 
-    loaded = load_model(model)
-    show(compare(loaded, read_molecules(data, reading)), as_json)
+    check_outputs(output, report, [model, *files_read(data, reading)])
+    molecules = read_molecules(data, reading)
+    show(evaluate_model(load_model(model), molecules, output, report), as_json)

@@ -23,7 +23,7 @@ from ..options import (
     JsonOption,
     OutputOption,
 )
-from ..reading import Reading, reads_labels
+from ..reading import Reading, files_read, reads_labels
 
 
 @reads_labels
@@ -78,7 +78,7 @@ def fit(
     from ..train import fit_model
     from ..writers import check_output
 
-    check_output(output, inputs=[data, *(unlabelled or ())])
+    check_output(output, inputs=[*files_read(data, reading), *(unlabelled or ())])
     get_backend(device.value)
     if memory_budget is not None:
         parse_bytes(memory_budget)

@@ -1,6 +1,6 @@
 """The command ``dipkit predict``.
 
-Predictions come from `dipkit.estimator.pipeline`, files are written in `writers.py`.
+Predictions come from `dipkit.estimator.pipeline`, files are written in `prediction_files.py`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import typer
 
 from ..console import busy, show
 from ..options import DataArgument, JsonOption, ModelArgument, StrictOption
-from ..reading import Reading, reads_geometries
+from ..reading import Reading, files_read, reads_references
 
 if TYPE_CHECKING:
     from ...estimator.predicted_molecules import Prediction
 
 
-@reads_geometries
+@reads_references
 def predict(
     model: ModelArgument,
     data: DataArgument,
@@ -33,29 +33,47 @@ def predict(
             "--std/--no-std", help="Standard deviations.", show_default="where the model keeps them"
         ),
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Labels of DATA and errors, in a .csv.")
+    ] = False,
+    charges_output: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Table of the predicted charges to write.")
+    ] = None,
+    ase_results: Annotated[
+        bool,
+        typer.Option(
+            "--ase-results",
+            help="In a .xyz, give the predictions as ASE's own dipole and charges too.",
+        ),
+    ] = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
     *,
     reading: Reading,
 ) -> None:
-    """Predict magnitudes, vectors and charges; labels in DATA are not read.
+    """Predict magnitudes, vectors and charges; labels in DATA are read only with --reference.
 
     A molecule that cannot be read or predicted becomes a row of NaN.
     """
     from ...data.bad_records import BadRecord, describe, refuse
     from ...data.odd_electrons import OddElectrons
     from ...estimator.persistence import load_model
-    from ...estimator.pipeline import keeps_std, predict_parts
-    from ..writers import PREDICTION_SUFFIXES, check_output, stream_predictions
+    from ...estimator.pipeline import keeps_std
+    from ..prediction_files import model_origin, stream_predictions
+    from ..predictions import check_files, predict_file, refuse_label_options
 
-    check_output(output, PREDICTION_SUFFIXES, [model, data])
+    inputs = [model, *files_read(data, reading)]
+    check_files(output, charges_output, reference, ase_results, inputs)
+    if not reference:
+        refuse_label_options(reading)
     loaded = load_model(model)
     with_std = keeps_std(loaded) if std is None else std
     odd, failed, n_records = OddElectrons(), list[BadRecord](), 0
 
     def predictions() -> Iterator[Prediction]:
         nonlocal n_records
-        for part in predict_parts(loaded, data, with_std, **reading | {"skip_invalid": not strict}):
+        skipping = reading | {"skip_invalid": not strict}
+        for part in predict_file(loaded, data, with_std, skipping, reference):
             odd.add(part.molecules)
             failed.extend(part.bad_records(n_records))
             n_records += len(part.molecules) + len(part.molecules.notes.bad)
@@ -64,7 +82,14 @@ def predict(
             raise refuse(failed, n_records)
 
     with busy("predicting"):
-        n_molecules = stream_predictions(output, predictions())
+        n_molecules = stream_predictions(
+            output,
+            predictions(),
+            model_origin(model),
+            reference=reference,
+            charges=charges_output,
+            ase_results=ase_results,
+        )
     odd.warn()
     if failed:
         what = "records could not be predicted"

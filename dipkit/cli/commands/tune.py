@@ -21,7 +21,7 @@ from ..options import (
     JsonOption,
     OutputOption,
 )
-from ..reading import Reading, reads_labels
+from ..reading import Reading, files_read, reads_labels
 
 
 @reads_labels
@@ -65,7 +65,7 @@ def tune(
     from ..tune import read_space, storage_file, tune_model
     from ..writers import check_output
 
-    inputs = [data, space, storage_file(storage)]
+    inputs = [*files_read(data, reading), space, storage_file(storage)]
     check_output(output, inputs=[*inputs, report])
     if report is not None:
         check_output(report, (".html",), inputs)

@@ -29,6 +29,7 @@ from ..label_keys import (
     warn_mixed_schemes,
 )
 from ..molecules import Molecules
+from ..predicted_keys import holds_predicted_results
 from ..read_options import ReadKeywords, ReadOptions
 from ..total_charge import INITIAL, TotalCharges
 from ..unit_checks import warn_of_units
@@ -228,38 +229,6 @@ def to_atoms(molecules: Molecules) -> list[Atoms]:
     return frames
 
 
-def predictions_to_atoms(molecules: Molecules, dipoles: Any, charges: Any) -> list[Atoms]:
-    """Turn predictions into ASE Atoms; reference labels are left out.
-
-    Parameters
-    ----------
-    molecules : Molecules
-    dipoles : array-like of shape (n_molecules, 3), debye
-        Predicted dipole vectors. Their norms become ``info["dipole_debye"]``.
-    charges : array-like of shape (n_atoms,), e
-        Predicted charges.
-
-    Returns
-    -------
-    list of ase.Atoms
-        Each has get_dipole_moment() (e*angstrom) and get_charges() (e). Atoms whose prediction is
-        NaN have neither.
-    """
-    dipoles, charges = np.asarray(dipoles, np.float64), np.asarray(charges, np.float64)
-    expected = (len(molecules), 3), (molecules.n_atoms,)
-    if (dipoles.shape, charges.shape) != expected:
-        raise InputError(
-            f"dipoles, charges: expected shapes {expected[0]} and {expected[1]}, got "
-            f"{dipoles.shape} and {charges.shape}."
-        )
-    frames = [_bare_atoms(molecules, index) for index in range(len(molecules))]
-    for index in np.flatnonzero(~np.isnan(dipoles[:, 0])).tolist():
-        frame = frames[index]
-        frame.info["dipole_debye"] = float(np.linalg.norm(dipoles[index]))
-        _attach(frame, dipoles[index], charges[_atoms(molecules, index)])
-    return frames
-
-
 def _bare_atoms(molecules: Molecules, index: int) -> Atoms:
     part = _atoms(molecules, index)
     info: dict[str, object] = {
@@ -301,7 +270,9 @@ def _is_word(value: object) -> bool:
 
 
 def _current_results(atoms: Atoms) -> dict[str, Any]:
-    """Results that belong to the present geometry."""
+    """Results that belong to the present geometry, and are no predictions of dipkit."""
+    if holds_predicted_results(atoms):
+        return {}
     results = getattr(atoms.calc, "results", None) or {}
     check_state = getattr(atoms.calc, "check_state", None)
     if results and check_state is not None and check_state(atoms):

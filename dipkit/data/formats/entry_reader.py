@@ -115,19 +115,23 @@ def _is_meant(key: str | None, wanted: bool, entry: Entry) -> bool:
     return wanted and (key is None or key in entry.keys)
 
 
+def companion_of(path: Path) -> Path | None:
+    """Return the file of labels beside an SD file, if there is one."""
+    table = path.with_name(f"{path.name.removesuffix('.gz')}.csv")
+    if content_suffix(path.name) not in sdf.SUFFIXES or not table.is_file():
+        return None
+    with table.open(encoding="utf-8", errors="replace") as handle:
+        columns = handle.readline(10_000).strip().split(",")
+    return table if {"mol_id", "mu"} <= set(columns) else None
+
+
 def companion_table(path: Path, options: ReadOptions) -> LabelTable | None:
     """Return the table beside an SD file, as ``gdb9.sdf.csv`` is beside ``gdb9.sdf``.
 
     Only a table that has the columns ``mol_id`` and ``mu`` is taken for labels of the file.
     """
-    table = path.with_name(f"{path.name.removesuffix('.gz')}.csv")
-    if not options.read_dipole or content_suffix(path.name) not in sdf.SUFFIXES:
-        return None
-    if not table.is_file():
-        return None
-    with table.open(encoding="utf-8", errors="replace") as handle:
-        columns = handle.readline(10_000).strip().split(",")
-    if not {"mol_id", "mu"} <= set(columns):
+    table = companion_of(path) if options.read_dipole else None
+    if table is None:
         return None
     found = read_label_table(table, options)
     note = f"dipoles come from {table}, which lies beside the SD file."

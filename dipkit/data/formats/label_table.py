@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError, InputError
+from ..predicted_keys import has_predicted, warn_named
 from ..read_options import ReadOptions
 from ..unit_words import DEBYE_PER
 from .column_units import split_unit, unit_of
@@ -208,6 +209,7 @@ def _dipole_columns(
                 f"dipole_key={options.dipole_key!r}: expected one column of {path}, or three with "
                 f"commas between them; columns present: {', '.join(header)}."
             )
+        warn_named("dipole_key", options.dipole_key)
         places = tuple(header.index(word) for word in words)
         return (places[0], ()) if len(places) == 1 else (None, places)
     magnitude = _one(path, header, [p for base in MAGNITUDE_COLUMNS for p in by_base.get(base, [])])
@@ -217,11 +219,12 @@ def _dipole_columns(
             if all(len(places) == 1 for places in found):
                 return magnitude, tuple(places[0] for places in found)
     if magnitude is None:
+        predicted = "Predictions are not read as labels. " if has_predicted(header) else ""
         raise InputError(
             f"{path}: no column of dipoles found: looked for {', '.join(MAGNITUDE_COLUMNS)}, also "
             "with a unit, or for dipole_x, dipole_y, dipole_z; columns present: "
-            f"{', '.join(header)}. Name the column: --dipole COLUMN, or --dipole X,Y,Z for a "
-            "vector (dipole_key= in Python)."
+            f"{', '.join(header)}. {predicted}Name the column: --dipole COLUMN, or "
+            "--dipole X,Y,Z for a vector (dipole_key= in Python)."
         )
     return magnitude, ()
 

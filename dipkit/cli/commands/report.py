@@ -1,0 +1,44 @@
+"""The command ``dipkit report``.
+
+The page is made in `dipkit.report.model_page`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..console import busy, read_molecules, show
+from ..options import DataArgument, JsonOption, ModelArgument
+from ..reading import Reading, files_read, reads_labels
+
+
+@reads_labels
+def report(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Page to write: .html", show_default=False)
+    ],
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page.", show_default="number of molecules")
+    ] = None,
+    as_json: JsonOption = False,
+    *,
+    reading: Reading,
+) -> None:
+    """Write a page with the errors of MODEL on DATA, and its molecules in 3D."""
+    from ...estimator.persistence import load_model
+    from ...report import model_report
+    from ...report.plots import require_matplotlib
+    from ..writers import PAGE_SUFFIXES, check_output
+
+    require_matplotlib()
+    check_output(output, PAGE_SUFFIXES, [model, *files_read(data, reading)])
+    loaded, molecules = load_model(model), read_molecules(data, reading)
+    with busy("predicting"):
+        page = model_report(loaded, molecules, title=title)
+    page.save(output)
+    show({"output": str(output), **page.errors}, as_json, err=True)

@@ -1,0 +1,89 @@
+"""Steps of `dipkit predict`: checks of its files, and predictions beside labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.io import read
+from ..data.label_keys import missing_labels_error
+from ..data.read_options import ReadKeywords, ReadOptions
+from ..estimator.pipeline import predict_all, predict_parts
+from ..estimator.predicted_molecules import Prediction
+from ..exceptions import InputError
+from ..support.files import PathLike
+from .writers import PREDICTION_SUFFIXES, TABLE_SUFFIXES, check_output
+
+
+def check_files(
+    output: Path,
+    charges: Path | None,
+    reference: bool,
+    ase_results: bool,
+    inputs: Sequence[PathLike | None],
+) -> None:
+    """Refuse files that could not be written, and options that do not fit them.
+
+    Raises
+    ------
+    InputError
+        If an option is for another kind of file, nothing can be written there, or a file that is
+        read or written besides would be replaced.
+    """
+    check_output(output, PREDICTION_SUFFIXES, [*inputs, charges])
+    if charges is not None:
+        check_output(charges, TABLE_SUFFIXES, inputs)
+    table = output.suffix.lower() in TABLE_SUFFIXES
+    if reference and not table:
+        raise InputError(
+            f"--reference: expected a table as output, got {output.name!r}. Write a .csv, or use "
+            "`dipkit evaluate -o errors.csv`."
+        )
+    if ase_results and table:
+        raise InputError(
+            f"--ase-results: expected a .xyz file as output, got {output.name!r}. A table always "
+            "has the vectors; --charges-output writes the charges."
+        )
+
+
+def refuse_label_options(reading: ReadKeywords) -> None:
+    """Refuse options about labels where no labels are read.
+
+    Raises
+    ------
+    InputError
+    """
+    options = {"dipole_key": "--dipole", "dipole_unit": "--dipole-unit"}
+    options |= {"charges_key": "--charges", "labels_file": "--labels"}
+    given = [options[name] for name in ReadOptions(**reading).about_labels if name in options]
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: no labels are read without --reference. Add --reference to write "
+            "labels and errors beside the predictions, or leave the option out."
+        )
+
+
+def predict_file(
+    model: Any, data: Path, with_std: bool, reading: ReadKeywords, reference: bool
+) -> Iterator[Prediction]:
+    """Predict part by part, or with labels the whole file at once.
+
+    Raises
+    ------
+    InputError
+        If labels are wanted, and no molecule has a dipole label.
+    """
+    if not reference:
+        geometries = ReadKeywords(
+            length_unit=reading["length_unit"],
+            total_charge=reading["total_charge"],
+            ignore_pbc=reading["ignore_pbc"],
+            skip_invalid=reading["skip_invalid"],
+        )
+        yield from predict_parts(model, data, with_std, **geometries)
+        return
+    molecules = read(data, **reading)
+    if not molecules.has_magnitude.any():
+        raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
+    yield predict_all(model, molecules, with_std, reading["skip_invalid"])
