@@ -99,7 +99,10 @@ class EntryReader(AtomsReader):
     def join(self, table: LabelTable, subset: bool = False) -> None:
         """Take dipoles, and total charges where there are, from a table."""
         names, stems = [r.name for r in self.records], [r.stem for r in self.records]
-        add_to_records(match_rows(table, names, stems, subset or bool(self.bad)), self.records)
+        rows = match_rows(table, names, stems, subset or bool(self.bad))
+        add_to_records(rows, self.records)
+        with_charge = sum(row is not None and row.total_charge is not None for row in rows)
+        self.total_charges.also(str(table.path), with_charge)
         self.present |= dict.fromkeys(table.columns)
         self.found |= set(self.options.named.values()) & set(table.columns)
         self.assumed |= dict.fromkeys(table.notes)
