@@ -17,7 +17,7 @@ __all__ = ["likely_unit", "warn_tiny", "warn_units"]
 # Medians outside this range give a warning, debye.
 USUAL_RANGE = (0.05, 50.0)
 TYPICAL = 2.5
-# Largest magnitudes below this are no dipoles of symmetric molecules with errors of rounding, debye.
+# Below this, debye, numbers are no dipoles of symmetric molecules with errors of rounding.
 TINY = 1e-20
 # Debye in one of each unit.
 UNITS = {
@@ -67,8 +67,8 @@ def warn_units(magnitudes: NDArray[np.float64]) -> None:
 def warn_tiny(magnitudes: NDArray[np.float64]) -> None:
     """Warn where all magnitudes are so small that they can only be in coulomb metre.
 
-    Few molecules, or symmetric ones, are no reason for a warning here, unlike in `warn_units`, which
-    serves fits.
+    Few molecules, or symmetric ones, are no reason for a warning here, unlike in `warn_units`,
+    which serves fits.
 
     Parameters
     ----------

@@ -57,7 +57,8 @@ _SUFFIX = re.compile(
 
 # Units of dipoles that are not converted here.
 _FOREIGN = re.compile(
-    r"[_\s.:,/\[({]\s*((?:1e-?30|10\^?-30)?\s*C[*·. ]?m|coulomb.?met(?:re|er)s?|mD|e[*·]?nm)[\])}]?$"
+    r"[_\s.:,/\[({]\s*((?:1e-?30|10\^?-30)?\s*C[*·. ]?m|coulomb.?met(?:re|er)s?|mD|e[*·]?nm)"
+    r"[\])}]?$"
 )
 
 

@@ -1,7 +1,7 @@
-"""Units in the names of columns: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``.
+"""Units in the names of columns: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``, ``mu / D``.
 
-A unit is a word behind the name, after an underscore or a blank, behind a slash, or in brackets. A
-word in brackets or behind a slash that is no known unit is an error, because it would otherwise be ignored.
+A unit is a word behind the name, after an underscore, a blank or a slash, or in brackets. A word in
+brackets or behind a slash that is no known unit is an error, because it would otherwise be ignored.
 """
 
 from __future__ import annotations

@@ -57,9 +57,10 @@ class EntryReader(AtomsReader):
             try:
                 self._add_entry(entry, entry.content)
             except FileFormatError as error:
-                self.reject(error, entry.name)
+                self.reject(error, _title(entry, entry.content))
             except InputError as error:
-                self.reject(InputError(f"{entry.where}: {error}"), entry.name)
+                reason = InputError(f"{entry.where}: {error}")
+                self.reject(reason, _title(entry, entry.content))
 
     def _add_entry(self, entry: Entry, content: Atoms | Record) -> None:
         if isinstance(content, Atoms):
@@ -112,6 +113,12 @@ class EntryReader(AtomsReader):
     def has_dipoles(self) -> bool:
         """Whether a molecule has a dipole beside its geometry."""
         return any(r.magnitude is not None or r.vector is not None for r in self.records)
+
+
+def _title(entry: Entry, content: Atoms | Record) -> str:
+    """Return the name of a molecule that cannot be used."""
+    title = content.info.get("name") if isinstance(content, Atoms) else content.name
+    return title if isinstance(title, str) and title else entry.name
 
 
 def _is_meant(key: str | None, wanted: bool, entry: Entry) -> bool:

@@ -183,8 +183,8 @@ def reading(where: str, what: str = "the file") -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise FileFormatError(
-            f"{where}: expected text in UTF-8, got another encoding or binary data. Text can be saved "
-            "again as UTF-8 (iconv -f latin1 -t utf-8 FILE)."
+            f"{where}: expected text in UTF-8, got another encoding or binary data. Text can be "
+            "saved again as UTF-8 (iconv -f latin1 -t utf-8 FILE)."
         ) from error
     except _DAMAGE as error:
         raise FileFormatError(
