@@ -56,7 +56,7 @@ def test_predict_goes_on_and_keeps_the_order(model, mixed, tmp_path, monkeypatch
     )
     assert "record 3 ('twice'): " in result.stderr
     assert "atoms 0 and 1 of molecule 3 ('twice') are 0.001 angstrom apart" in result.stderr
-    assert "mixed.xyz, line 19" in result.stderr  # the damaged frame
+    assert "mixed.xyz, line 21" in result.stderr  # the damaged frame
     rows = rows_of(output)
     missing = [row["dipole_debye"] == "nan" for row in rows]
     assert missing == [False, True, False, True, True, False]

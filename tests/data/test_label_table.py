@@ -261,3 +261,9 @@ def test_a_table_in_another_encoding_is_told(folder: Path) -> None:
 def test_a_column_without_a_name_is_not_listed(folder: Path) -> None:
     molecules = joined(folder, ",name,mu\n0,water,1.5\n1,hf,0.5\n")
     assert not any("left unread" in line for line in molecules.notes.assumed)
+
+
+def test_a_table_in_place_of_geometries_is_told(tmp_path: Path) -> None:
+    (tmp_path / "dipoles.csv").write_text("name,mu\nwater,1.5\n")
+    with pytest.raises(FileFormatError, match="goes beside geometries: --labels"):
+        read(tmp_path / "dipoles.csv")
