@@ -7,6 +7,7 @@ Readers collect bad records; whether they are an error or are left out is the ch
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -85,12 +86,27 @@ def describe(bad: Sequence[BadRecord], n_records: int, what: str = "records are 
 
 
 def _listed(bad: Sequence[BadRecord]) -> str:
-    named = [
-        f"record {one.row}{f' ({one.name!r})' if one.name else ''}: {one.reason.rstrip('.')}"
-        for one in bad[:_N_NAMED]
-    ]
-    more = [f"and {len(bad) - _N_NAMED} more"] if len(bad) > _N_NAMED else []
-    return "; ".join(named + more)
+    """Name the first few records with their reasons."""
+    named = [f"{_record(one)}: {one.reason.rstrip('.')}" for one in bad[:_N_NAMED]]
+    return "; ".join(named + _more(bad))
+
+
+def _named(bad: Sequence[BadRecord]) -> str:
+    """Name the first few records, which are bad for one reason."""
+    return ", ".join([_record(one) for one in bad[:_N_NAMED]] + _more(bad)) + ", alike"
+
+
+def _record(one: BadRecord) -> str:
+    return f"record {one.row}{f' ({one.name!r})' if one.name else ''}"
+
+
+def _more(bad: Sequence[BadRecord]) -> list[str]:
+    return [f"and {len(bad) - _N_NAMED} more"] if len(bad) > _N_NAMED else []
+
+
+def _without_numbers(reason: str) -> str:
+    """Leave out names and numbers, in which the same reason differs from record to record."""
+    return re.sub(r"\(\'.*?\'\)|[-+]?\d[\d.e+-]*", "", reason)
 
 
 def refuse(bad: Sequence[BadRecord], n_records: int) -> InputError:
@@ -99,7 +115,8 @@ def refuse(bad: Sequence[BadRecord], n_records: int) -> InputError:
     if n_records == 1 or len({one.reason for one in bad}) == 1 < len(bad):
         return kind(bad[0].reason)
     first, others = bad[0].reason, bad[1:]
-    also = f" (also {_listed(others)})" if others else ""
+    alike = all(_without_numbers(one.reason) == _without_numbers(first) for one in others)
+    also = f" (also {_named(others) if alike else _listed(others)})" if others else ""
     count = f"{len(bad)} of {n_records} records {'are' if others else 'is'} bad{also}"
     if len(bad) == n_records:
         return kind(f"{first} {count}.")

@@ -33,6 +33,7 @@ from .unit_words import (
     DIPOLE_NAMES,
     WRITTEN,
     dipole_unit_of,
+    foreign_unit,
     length_unit_of,
     suffix_unit,
 )
@@ -176,6 +177,9 @@ class DeclaredUnits:
         found = []
         if suffix := suffix_unit(key):
             found.append(Declaration(suffix, f"the end of the key {key!r}"))
+        elif (foreign := foreign_unit(key)) and self.options.dipole_unit == "auto":
+            place = f"the end of the key {key!r}"
+            raise _unknown("dipole", foreign, place, where, "debye, e*angstrom or au")
         entries = list(self._entries(values))
         names = {name for name, _, _ in entries}
         own = key.lower()
@@ -191,7 +195,7 @@ class DeclaredUnits:
     def _dipole_word(self, word: str, place: str, where: str) -> str | None:
         unit = dipole_unit_of(word)
         if unit is None and self.options.dipole_unit == "auto":
-            raise _unknown("dipole", word, place, where, "debye, e*angstrom or a.u.")
+            raise _unknown("dipole", word, place, where, "debye, e*angstrom or au")
         return unit
 
     def _length_word(self, word: str, place: str, where: str) -> Declaration | None:
@@ -209,7 +213,7 @@ class DeclaredUnits:
                     return Declaration(unit, place)
                 other = length_unit_of(part) or _OTHER.fullmatch(part.lower())
                 if not other and self.options.dipole_unit == "auto":
-                    raise _unknown("dipole", word, place, where, "debye, e*angstrom or a.u.")
+                    raise _unknown("dipole", word, place, where, "debye, e*angstrom or au")
         return None
 
     def _general_length(self, values: Mapping[str, object]) -> Declaration | None:

@@ -23,6 +23,7 @@ _DIPOLE = re.compile(r"dipole|dip(?![a-z])|(^|[^a-z])mu($|[^a-z])|moment", re.IG
 _NOT_DIPOLE = re.compile(
     r"quadrupole|magnetic|magmom|baseline|predicted|unit|std|weight", re.IGNORECASE
 )
+_COMPONENT = re.compile(r"(?P<name>.*?)[_ ]?(?P<axis>[xyz])", re.IGNORECASE)
 _CHARGES = re.compile(
     r"charge|mulliken|hirshfeld|l[oö]wdin|resp|esp|cm5|nbo|npa|mbis|ddec|bader|gasteiger"
     r"|(^|[^a-z])q($|[^a-z])",
@@ -76,6 +77,8 @@ def hint(kind: str, numeric: Mapping[str, str]) -> str:
         else (_CHARGES, _NOT_CHARGES, (ATOMS,))
     )
     likely = [key for key in numeric if name.search(key) and not but.search(key)]
+    components = _components(likely) if kind == "dipole" else []
+    likely = [key for key in likely if key not in components]
     for shape in shapes:
         for key in likely:
             if numeric[key] == shape:
@@ -87,7 +90,21 @@ def hint(kind: str, numeric: Mapping[str, str]) -> str:
                 f"{key!r} holds {numeric[key]}: these are dipoles of atoms, not the dipole of the "
                 "molecule, which is needed."
             )
+    if components:
+        return (
+            f"{', '.join(components)} are the components of a vector: write them as three numbers "
+            "under one key, or as columns of a table for --labels CSV (labels_file=)."
+        )
     return ""
+
+
+def _components(keys: Iterable[str]) -> list[str]:
+    """Return three keys that differ in x, y and z at their ends alone, if there are any."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        if match := _COMPONENT.fullmatch(key):
+            found.setdefault(match["name"], []).append(key)
+    return next((three for three in found.values() if len(three) == 3), [])
 
 
 def list_keys(numeric: Mapping[str, str]) -> str:

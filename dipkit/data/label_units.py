@@ -12,11 +12,13 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["likely_unit", "warn_units"]
+__all__ = ["likely_unit", "warn_tiny", "warn_units"]
 
 # Medians outside this range give a warning, debye.
 USUAL_RANGE = (0.05, 50.0)
 TYPICAL = 2.5
+# Below this, debye, numbers are no dipoles of symmetric molecules with errors of rounding.
+TINY = 1e-20
 # Debye in one of each unit.
 UNITS = {
     "e*angstrom": 4.80320471,
@@ -60,3 +62,19 @@ def warn_units(magnitudes: NDArray[np.float64]) -> None:
         f"{TYPICAL:g}. Perhaps they are in {unit}: multiply them by {UNITS[unit]:.6g}.",
         stacklevel=5,
     )
+
+
+def warn_tiny(magnitudes: NDArray[np.float64]) -> None:
+    """Warn where all magnitudes are so small that they can only be in coulomb metre.
+
+    Few molecules, or symmetric ones, are no reason for a warning here, unlike in `warn_units`,
+    which serves fits.
+
+    Parameters
+    ----------
+    magnitudes : ndarray of shape (n_molecules,), debye
+        NaN where missing.
+    """
+    known = magnitudes[~np.isnan(magnitudes) & (magnitudes > 0)]
+    if len(known) and known.max() < TINY:
+        warn_units(known)

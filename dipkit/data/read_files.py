@@ -20,6 +20,7 @@ from .formats.entry_reader import EntryReader, companion_of, companion_table
 from .formats.label_join import add_table
 from .formats.label_table import LabelTable, read_label_table
 from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
+from .formats.text_sources import content_suffix
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 from .unit_checks import warn_of_units
@@ -220,7 +221,11 @@ def _array_reader(file: Path) -> Callable[[Path, ReadOptions], Molecules] | None
     if file.suffix.lower() == ".npz":
         return npz.read_npz
     if not is_readable(file):
-        raise FileFormatError(f"{file}: unknown suffix {file.suffix!r}. Readable: {_READABLE}.")
+        table = " A table of labels goes beside geometries: --labels (labels_file=)."
+        raise FileFormatError(
+            f"{file}: unknown suffix {file.suffix!r}. Readable: {_READABLE}."
+            f"{table if content_suffix(file.name) in ('.csv', '.tsv') else ''}"
+        )
     return None
 
 

@@ -22,7 +22,7 @@ from .label_keys import TOTAL_CHARGE_KEYS
 from .naming import counted, listed
 from .read_options import ReadOptions
 
-__all__ = ["INITIAL", "TotalCharges", "same_key"]
+__all__ = ["INITIAL", "NO_KEY", "TotalCharges", "same_key"]
 
 # The array in which ASE keeps initial charges; its sum is the total charge.
 INITIAL = "initial_charges"
@@ -48,6 +48,9 @@ def same_key(key: str) -> str:
 
 _SEPARATORS = re.compile(r"[|,;\s]+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+# Names that are read only where the user gives them: they may be about single atoms.
+_LIKELY = ("formal_charge", "molecular_charge", "molecule_charge", "mol_charge", "system_charge")
+NO_KEY = "total charge: no key found, all molecules taken as neutral."
 _USUAL = frozenset(same_key(key) for key in TOTAL_CHARGE_KEYS)
 
 
@@ -134,6 +137,12 @@ class TotalCharges:
         self.sources[first] = n_molecules
         return np.round(charges) + 0.0
 
+    def also(self, place: str, count: int) -> None:
+        """Count molecules whose total charge comes from a place outside their file."""
+        n_silent = self.n_molecules - self.sources.total()
+        if count:
+            self.sources[place] += min(count, n_silent)
+
     def sentences(self, present: Iterable[str]) -> list[str]:
         """Say where the charges came from, for `ReadNotes`, and warn of what was left out.
 
@@ -164,7 +173,9 @@ class TotalCharges:
                 stacklevel=4,
             )
         if not self.sources:
-            return ["total charge: no key found, all molecules taken as neutral."]
+            likely = next((key for key in present if same_key(key) in _LIKELY), None)
+            advice = f" Perhaps {likely!r} has it: --total-charge {likely}." if likely else ""
+            return [NO_KEY + advice]
         found = ", ".join(f"{key} ({counted(count)})" for key, count in self.sources.items())
         rest = f"; {counted(n_silent)} without one, taken as neutral" if n_silent else ""
         return [f"total charge: from {found}{rest}."]

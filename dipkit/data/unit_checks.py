@@ -1,11 +1,12 @@
 """All checks of units after reading: positions that are no bonds, dipoles of the wrong size.
 
-The checks are in `length_units.py` and `dipole_size.py`.
+The checks are in `length_units.py`, `dipole_size.py` and `label_units.py`.
 """
 
 from __future__ import annotations
 
 from .dipole_size import warn_size
+from .label_units import warn_tiny
 from .length_units import warn_lengths
 from .molecules import Molecules
 
@@ -15,3 +16,4 @@ def warn_of_units(molecules: Molecules) -> None:
     warn_lengths(molecules.numbers, molecules.positions, molecules.offsets)
     if molecules.has_magnitude.any():
         warn_size(molecules, molecules.notes.dipole_unit)
+        warn_tiny(molecules.dipole_magnitude)

@@ -17,6 +17,7 @@ __all__ = [
     "DIPOLE_NAMES",
     "WRITTEN",
     "dipole_unit_of",
+    "foreign_unit",
     "key_stem",
     "length_unit_of",
     "suffix_unit",
@@ -48,10 +49,16 @@ _DIPOLE_UNITS = {word: unit for unit, words in _DIPOLE_WORDS.items() for word in
 _LENGTH_UNITS = {word: unit for unit, words in _LENGTH_WORDS.items() for word in words}
 # Signs of multiplication and decoration: e*A, e·Å, e_angstrom, a.u., [D].
 _DECORATION = re.compile(r"[\s*·×._\-\[\](){}^'\"]+")
-# A unit at the end of a key: dipole_debye, mu_D, dipole_au, dipole_e_angstrom, "dipole (D)".
+# A unit at the end of a key: dipole_debye, mu_D, dipole_e_angstrom, "dipole (D)", "mu / D".
 _SUFFIX = re.compile(
-    r"^(?P<stem>.+?)(?:[_\s.:-]+(?P<plain>D|(?i:debye|au|a\.u\.?|e[_*-]?a|e[_*-]?ang|"
+    r"^(?P<stem>.+?)(?:[_\s.:,/-]+(?P<plain>D|(?i:debye|au|a\.u\.?|e[_*-]?a|e[_*-]?ang|"
     r"e[_*-]?angstrom|e[_*-]?bohr|ea0))|[_\s]*[\[(](?P<bracket>[^\])]+)[\])])$"
+)
+
+# Units of dipoles that are not converted here.
+_FOREIGN = re.compile(
+    r"[_\s.:,/\[({]\s*((?:1e-?30|10\^?-30)?\s*C[*·. ]?m|coulomb.?met(?:re|er)s?|mD|e[*·]?nm)"
+    r"[\])}]?$"
 )
 
 
@@ -87,10 +94,24 @@ def suffix_unit(key: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
+def foreign_unit(key: str) -> str | None:
+    """Return a unit of dipoles at the end of a key that is not converted here, or None.
+
+    Examples
+    --------
+    >>> from dipkit.data.unit_words import foreign_unit
+    >>> [foreign_unit(key) for key in ("mu (C*m)", "dipole_mD", "mu_D", "dipole")]
+    ['C*m', 'mD', None, None]
+    """
+    found = _FOREIGN.search(key)
+    return found[1] if found else None
+
+
+@lru_cache(maxsize=4096)
 def key_stem(key: str) -> str:
-    """Return a key in lower case, without the unit at its end."""
+    """Return a key in lower case, with underscores for blanks, without the unit at its end."""
     found = _SUFFIX.match(key) if suffix_unit(key) else None
-    return (found["stem"] if found else key).lower()
+    return re.sub(r"\s+", "_", (found["stem"] if found else key).strip().lower())
 
 
 def _bare(word: str) -> str:

@@ -73,6 +73,7 @@ def test_json_that_is_no_database(tmp_path: Path, value: object) -> None:
         read(file)
 
 
-def test_json_that_is_no_database_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "records.json").write_text('{"molecules": []}')
+@pytest.mark.parametrize("text", ['{"molecules": []}', "[1, 2, 3]", '"text"', "7", "not JSON"])
+def test_json_that_is_no_database_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "records.json").write_text(text)
     assert "no ASE database" in refused("info", tmp_path / "records.json")

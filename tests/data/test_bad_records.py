@@ -166,7 +166,7 @@ def test_a_damaged_file_of_a_folder_or_an_archive(tmp_path, packed) -> None:
         with tarfile.open(path, "w") as archive:
             for name in "abc":
                 archive.add(folder / f"{name}.xyz", f"{name}.xyz")
-    with pytest.raises(FileFormatError, match=r"b\.xyz: expected text, got binary data"):
+    with pytest.raises(FileFormatError, match=r"b\.xyz: expected text in UTF-8, got"):
         read(path)
     assert left_out(path).names.tolist() == ["a", "c"]
 
@@ -209,3 +209,12 @@ def test_info_says_what_was_left_out(tmp_path) -> None:
 def test_a_healthy_file_gives_no_warning(tmp_path: Path) -> None:
     (tmp_path / "in.xyz").write_text(GOOD.format("a") + GOOD.format("b"))
     assert read(tmp_path / "in.xyz", skip_invalid=True).notes.bad == ()
+
+
+def test_one_reason_for_all_records_is_said_once(tmp_path) -> None:
+    path = tmp_path / "in.xyz"
+    path.write_text("".join(GOOD.format(name) for name in "abcdef").replace("name", "mu=x name"))
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert str(caught.value).count("'mu' holds 'x'") == 1
+    assert "also record 1 ('b'), record 2 ('c'), record 3 ('d'), and 2 more" in str(caught.value)

@@ -68,3 +68,9 @@ def test_hints_of_files_and_in_errors(tmp_path) -> None:
     error = str(missing_labels_error("dipole", ("REF_dipole",), summary.numeric_keys))
     assert "with numbers: REF_dipole (3 numbers)" in error
     assert "--dipole REF_dipole" in error
+
+
+def test_components_under_three_keys_are_no_magnitudes() -> None:
+    numeric = dict.fromkeys(("dipole_x", "dipole_y", "dipole_z", "energy"), "1 number")
+    assert "components of a vector" in hint("dipole", numeric)
+    assert "--dipole mu_total" in hint("dipole", numeric | {"mu_total": "1 number"})

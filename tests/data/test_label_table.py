@@ -228,3 +228,42 @@ def test_the_table_beside_gdb9_is_found_by_itself(tmp_path: Path) -> None:
     file.write_text(SD.format("gdb_1", ""))
     table.write_text("mol_id,price\ngdb_1,3\n")
     assert not read(file).has_magnitude.any()
+
+
+@pytest.mark.parametrize("head", ["name;dipole, D", "name;mu / D", "name;dipole moment / Debye"])
+def test_units_behind_a_slash_or_a_comma(folder: Path, head: str) -> None:
+    molecules = joined(folder, f"{head}\nwater;1,5\nhf;0,5\n")
+    np.testing.assert_allclose(molecules.dipole_magnitude, [0.5, 1.5])
+    with pytest.raises(InputError, match="unknown unit 'furlong'"):
+        joined(folder, "name,mu / furlong\nwater,1.5\nhf,0.5\n")
+
+
+@pytest.mark.parametrize("key", ["charge", "q"])
+def test_total_charges_of_a_table_are_said_to_come_from_there(folder: Path, key: str) -> None:
+    text = f"name,mu,{key}\nwater,1.5,1\nhf,0.5,0\n"
+    molecules = joined(folder, text)
+    assert molecules.total_charge.tolist() == [0, 1]
+    arrays = {key: getattr(molecules, key) for key in ("natoms", "numbers", "positions")}
+    np.savez(folder.parent / "all.npz", name=molecules.names, **arrays)
+    for found in (molecules, joined(folder.parent / "all.npz", text)):
+        said = [line for line in found.notes.assumed if line.startswith("total charge")]
+        assert len(said) == 1
+        assert "dipoles.csv (2 molecules)" in said[0]
+
+
+def test_a_table_in_another_encoding_is_told(folder: Path) -> None:
+    table = folder.parent / "dipoles.csv"
+    table.write_bytes("name,mu (D),remark\nwater,1.5,25 °C\n".encode("latin-1"))
+    with pytest.raises(FileFormatError, match="expected text in UTF-8"):
+        read(folder, labels_file=table)
+
+
+def test_a_column_without_a_name_is_not_listed(folder: Path) -> None:
+    molecules = joined(folder, ",name,mu\n0,water,1.5\n1,hf,0.5\n")
+    assert not any("left unread" in line for line in molecules.notes.assumed)
+
+
+def test_a_table_in_place_of_geometries_is_told(tmp_path: Path) -> None:
+    (tmp_path / "dipoles.csv").write_text("name,mu\nwater,1.5\n")
+    with pytest.raises(FileFormatError, match="goes beside geometries: --labels"):
+        read(tmp_path / "dipoles.csv")

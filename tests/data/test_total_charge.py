@@ -288,3 +288,9 @@ def test_dipoles_of_ions_about_zero_are_doubted(far: bool) -> None:
         UserWarning, match=r"about the origin.*'0' has 33.3 debye, and .*e-1[0-9] ab"
     ):
         as_molecules(about_zero)
+
+
+def test_a_likely_key_of_the_total_charge_is_proposed() -> None:
+    found = as_molecules(nitrogen(formal_charge=1))
+    assert "--total-charge formal_charge" in " ".join(found.notes.assumed)
+    assert as_molecules(nitrogen(formal_charge=1), total_charge="formal_charge").total_charge == [1]

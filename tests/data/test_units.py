@@ -314,3 +314,31 @@ def test_units_are_checked_when_a_file_is_read(tmp_path: Path) -> None:
     found = read(tmp_path / "debye.xyz", dipole_unit="debye")
     assert found.dipole_vector == pytest.approx(load_organics()[:40].dipole_vector, abs=1e-6)
     assert "dipole_unit='debye'" in json.dumps(found.summary().as_dict())
+
+
+@pytest.mark.parametrize(
+    ("key", "unit"),
+    [("mu / D", "debye"), ("Dipole Moment (Debye)", "debye"), ("dipole, D", "debye"),
+     ("dipole moment / a.u.", "au"), ("mu / e*A", "e-angstrom")],
+)  # fmt: skip
+def test_units_behind_a_slash_or_a_comma(key: str, unit: str) -> None:
+    atoms, label = water(unit, vector=False)
+    atoms.info = {key: label}
+    check(as_molecules(atoms))
+
+
+@pytest.mark.parametrize("key", ["mu (C*m)", "mu / C m", "dipole_mD", "dipole [1e-30 C m]"])
+def test_a_unit_of_another_kind_is_not_ignored(key: str) -> None:
+    atoms, _ = water()
+    atoms.info = {key: 1.0}
+    with pytest.raises(InputError, match=r"unknown dipole unit.*--dipole-unit"):
+        as_molecules(atoms, dipole_key=key)
+
+
+def test_coulomb_metre_are_told_when_read() -> None:
+    atoms, _ = water()
+    atoms.info = {"mu": DEBYE * 3.33564e-30}
+    with pytest.warns(UserWarning, match="coulomb metre: multiply them by"):
+        as_molecules(atoms)
+    atoms.info = {"mu": 1e-9}  # a symmetric molecule
+    assert as_molecules(atoms).dipole_magnitude == pytest.approx([1e-9])

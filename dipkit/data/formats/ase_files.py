@@ -136,10 +136,8 @@ def read_metadata(path: Path) -> dict[str, object]:
     """Read the metadata of an ASE database, where programs write units."""
     try:
         return dict(connect(path, use_lock_file=False).metadata)
-    except (sqlite3.Error, ValueError, KeyError, OSError, AssertionError) as error:
-        raise FileFormatError(
-            f"{path}: not a readable ASE database: {type(error).__name__}: {error}."
-        ) from error
+    except _NO_DATABASE as error:
+        raise _no_database(path, error) from error
 
 
 def _row_to_atoms(row: AtomsRow) -> Atoms:

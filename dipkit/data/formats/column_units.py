@@ -1,7 +1,7 @@
-"""Units in the names of columns: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``.
+"""Units in the names of columns: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``, ``mu / D``.
 
-A unit is a word behind the name, after an underscore or a blank, or in brackets. A word in brackets
-that is no known unit is an error, because it would otherwise be ignored.
+A unit is a word behind the name, after an underscore, a blank or a slash, or in brackets. A word in
+brackets or behind a slash that is no known unit is an error, because it would otherwise be ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...exceptions import InputError
 from ..read_options import ReadOptions
 from ..unit_words import DEBYE_PER, WRITTEN, key_stem, suffix_unit
 
-_BRACKETS = re.compile(r"^(.*?)\s*[(\[{]\s*([^)\]}]*?)\s*[)\]}]$")
+_MARKED = re.compile(r"^(.*?)\s*(?:[(\[{]\s*([^)\]}]*?)\s*[)\]}]|\s/\s*([^/]+))$")
 
 
 def split_unit(column: str) -> tuple[str, str | None]:
@@ -27,8 +27,8 @@ def split_unit(column: str) -> tuple[str, str | None]:
     """
     name = column.strip()
     unit = suffix_unit(name)
-    if unit is None and (bracketed := _BRACKETS.match(name)):
-        return _base(bracketed[1]), bracketed[2]
+    if unit is None and (marked := _MARKED.match(name)):
+        return _base(marked[1]), marked[2] or marked[3] or ""
     return _base(key_stem(name)), unit
 
 

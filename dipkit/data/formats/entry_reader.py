@@ -57,9 +57,10 @@ class EntryReader(AtomsReader):
             try:
                 self._add_entry(entry, entry.content)
             except FileFormatError as error:
-                self.reject(error, entry.name)
+                self.reject(error, _title(entry, entry.content))
             except InputError as error:
-                self.reject(InputError(f"{entry.where}: {error}"), entry.name)
+                reason = InputError(f"{entry.where}: {error}")
+                self.reject(reason, _title(entry, entry.content))
 
     def _add_entry(self, entry: Entry, content: Atoms | Record) -> None:
         if isinstance(content, Atoms):
@@ -99,7 +100,10 @@ class EntryReader(AtomsReader):
     def join(self, table: LabelTable, subset: bool = False) -> None:
         """Take dipoles, and total charges where there are, from a table."""
         names, stems = [r.name for r in self.records], [r.stem for r in self.records]
-        add_to_records(match_rows(table, names, stems, subset or bool(self.bad)), self.records)
+        rows = match_rows(table, names, stems, subset or bool(self.bad))
+        add_to_records(rows, self.records)
+        with_charge = sum(row is not None and row.total_charge is not None for row in rows)
+        self.total_charges.also(str(table.path), with_charge)
         self.present |= dict.fromkeys(table.columns)
         self.found |= set(self.options.named.values()) & set(table.columns)
         self.assumed |= dict.fromkeys(table.notes)
@@ -109,6 +113,12 @@ class EntryReader(AtomsReader):
     def has_dipoles(self) -> bool:
         """Whether a molecule has a dipole beside its geometry."""
         return any(r.magnitude is not None or r.vector is not None for r in self.records)
+
+
+def _title(entry: Entry, content: Atoms | Record) -> str:
+    """Return the name of a molecule that cannot be used."""
+    title = content.info.get("name") if isinstance(content, Atoms) else content.name
+    return title if isinstance(title, str) and title else entry.name
 
 
 def _is_meant(key: str | None, wanted: bool, entry: Entry) -> bool:

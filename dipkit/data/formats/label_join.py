@@ -17,6 +17,8 @@ import numpy as np
 
 from ...exceptions import InputError
 from ..molecules import Molecules
+from ..naming import counted
+from ..total_charge import NO_KEY
 from .label_table import LabelTable, Row
 from .names import file_stem
 from .records import Record
@@ -95,6 +97,11 @@ def add_table(table: LabelTable, molecules: Molecules) -> Molecules:
     for index, row in enumerate(rows):
         if row is not None and row.total_charge is not None:
             charge[index] = _agreed_charge(row, row.total_charge, float(charge[index]))
+    notes, with_charge = molecules.notes, [r for r in rows if r and r.total_charge is not None]
+    if with_charge:
+        kept = tuple(line for line in notes.assumed if not line.startswith(NO_KEY))
+        line = f"total charge: from {table.path} ({counted(len(with_charge))})."
+        notes = replace(notes, assumed=(*kept, line))
     return molecules.replace(
         total_charge=charge,
         dipole_magnitude=[
@@ -104,7 +111,7 @@ def add_table(table: LabelTable, molecules: Molecules) -> Molecules:
             missing if row is None or row.vector is None else row.vector for row in rows
         ],
         notes=replace(
-            molecules.notes.also(table.notes),
+            notes.also(table.notes),
             dipole_unit=table.units[0] if len(table.units) == 1 else None,
         ),
     )

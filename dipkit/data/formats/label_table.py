@@ -12,7 +12,7 @@ magnitude       ``dipole``, ``dipole_moment``, ``dipole_magnitude``, ``mu``,
                 ``dipole_total``
 vector          ``dipole_x``, ``dipole_y``, ``dipole_z``, also with ``mu`` or
                 ``dipole_moment`` in place of ``dipole``
-total charge    ``charge``, ``total_charge``, ``net_charge``
+total charge    ``charge``, ``total_charge``, ``net_charge``, ``q``
 ==============  ===================================================================
 
 A unit may follow the name of a dipole: ``mu_debye``, ``dipole (D)``, ``dipole_x_au``. Vectors are
@@ -41,11 +41,12 @@ from .text_sources import file_source
 
 NAME_COLUMNS = ("name", "molecule", "molecule_name", "mol_id", "id", "file", "filename")
 MAGNITUDE_COLUMNS = ("dipole", "dipole_moment", "dipole_magnitude", "mu", "dipole_total")
-CHARGE_COLUMNS = ("charge", "total_charge", "net_charge")
+CHARGE_COLUMNS = ("charge", "total_charge", "net_charge", "q")
 
 _PREFIXES = ("dipole", "mu", "dipole_moment", "dip")
 _MISSING = ("", "na", "n/a", "nan", "none", "null", "-")
-_DELIMITERS = (",", ";", "\t")
+# A comma may stand in a name such as "dipole, D": of equal numbers, the others count.
+_DELIMITERS = (";", "\t", ",")
 # A magnitude and the length of its vector may differ by this, debye, and by this fraction.
 _TOLERANCE, _RELATIVE = 0.01, 0.01
 
@@ -112,7 +113,7 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
         raise FileFormatError(f"{path}: no rows below the names of the columns.")
     columns, notes = _find_columns(path, header, [fields for _, fields in rows], options)
     used = {columns.name, columns.magnitude, columns.charge, *columns.vector}
-    unread = [name for place, name in enumerate(header) if place not in used]
+    unread = [name for place, name in enumerate(header) if name and place not in used]
     if unread:
         notes.append(f"{path}: columns left unread: {', '.join(unread)}.")
     read = (_row(f"{path}, line {n}", fields, columns, decimal) for n, fields in rows)

@@ -182,7 +182,10 @@ def reading(where: str, what: str = "the file") -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{where}: expected text, got binary data.") from error
+        raise FileFormatError(
+            f"{where}: expected text in UTF-8, got another encoding or binary data. Text can be "
+            "saved again as UTF-8 (iconv -f latin1 -t utf-8 FILE)."
+        ) from error
     except _DAMAGE as error:
         raise FileFormatError(
             f"{where}: {what} is damaged or cut: {error}. Fetch it again."
