@@ -166,7 +166,7 @@ def test_a_damaged_file_of_a_folder_or_an_archive(tmp_path, packed) -> None:
         with tarfile.open(path, "w") as archive:
             for name in "abc":
                 archive.add(folder / f"{name}.xyz", f"{name}.xyz")
-    with pytest.raises(FileFormatError, match="b.xyz: expected text, got binary data"):
+    with pytest.raises(FileFormatError, match=r"b.xyz: expected text, got binary data"):
         read(path)
     assert left_out(path).names.tolist() == ["a", "c"]
 

@@ -24,7 +24,14 @@ WORDS = (
     *(b"\x00", b"\x00" * 100, b"\xff\xfe", "é\u202e\U0001f4a3".encode(), b"\xed\xa0\x80"),
     *(b"[" * 3000, b"{" * 3000, b'{"a":' * 2000, b"(" * 500, b'"', b"'", b"\\", b"=", b"\t"),
     *(b"_JSON " + b"[" * 100_000, b"pos:R:300000000", b"pos:R:-1", b"Properties=pos:R:2147483647"),
-    *(b"name=" + b"x" * 5000, b"Lattice=1", b"units=bohr", b"pbc=", b"charge=1e999", b"a" * 200_000),
+    *(
+        b"name=" + b"x" * 5000,
+        b"Lattice=1",
+        b"units=bohr",
+        b"pbc=",
+        b"charge=1e999",
+        b"a" * 200_000,
+    ),
     *(b"\n", b"\r", b"\n\n\n", b"$$$$\n", b">", b"M  CHG  9", b"V3000", b"gdb 1 2", b";", b","),
 )
 VALUES = (

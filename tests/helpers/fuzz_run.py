@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from helpers.fuzz_mutations import mutate
-from helpers.fuzz_samples import Sample
 
 from dipkit.data.io import read
 from dipkit.data.molecules import Molecules
 from dipkit.exceptions import DipkitError
+from helpers.fuzz_mutations import mutate
+from helpers.fuzz_samples import Sample
 
 SECONDS = 5.0
 """Processor time for one file, all of which are small."""

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from ase.build import molecule
 from ase.io.trajectory import Trajectory
-from helpers.outputs import gaussian, orca
 
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import to_atoms, write
+from helpers.outputs import gaussian, orca
 
 RAW = (
     "3\n"
