@@ -32,6 +32,8 @@ _READABLE = (
     "ORCA (.log, .out), archives (.tar, .zip) or folders of these, structures.csv"
 )
 
+_LONGEST_MESSAGE = 1500
+
 
 def read(
     path: PathLike,
@@ -229,9 +231,12 @@ def _naming(file: Path) -> Iterator[None]:
     try:
         with boundary(str(file)):
             yield
-    except FileFormatError:
-        raise
     except InputError as error:
-        if str(file) in str(error):
+        said = str(error)
+        named = isinstance(error, FileFormatError) or str(file) in said
+        message = said if named else f"{file}: {said}"
+        if len(message) > _LONGEST_MESSAGE:  # with words of the file, which may be of any length
+            message = f"{message[:_LONGEST_MESSAGE]}..."
+        if message == said:
             raise
-        raise InputError(f"{file}: {error}") from error
+        raise type(error)(message) from error

@@ -65,7 +65,10 @@ def _mutated(found: Sequence[Sample], number: int, seed: int) -> Iterator[tuple[
 def _in_child(files: Iterator[tuple[Sample, bytes]]) -> list[Crash]:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     child = multiprocessing.get_context("fork").Process(target=_work, args=(files, theirs))
-    child.start()
+    with warnings.catch_warnings():
+        # The threads of a runner of tests hold no locks that are needed here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
     theirs.close()
     crashes: list[Crash] = []
     last: tuple[Sample, bytes] | None = None
