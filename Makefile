@@ -17,7 +17,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs examples bench mutants clean
+.PHONY: help demo test lint docs examples bench mutants fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: $(DEV)/.ready ## learning curve on QM9: make bench DATA=qm9.npz [SIZES=10
 
 mutants: $(MUTANTS)/.ready ## the share of small faults in the core that the tests find; ARGS="--number 3 'dipkit/learning/*.py'"
 	$(MUTANTS)/bin/python benchmarks/mutants.py $(ARGS)
+
+fuzz: $(DEV)/.ready ## bad files for every reader of files; ARGS="--number 50000 --readers npz,json"
+	$(ONE_THREAD) PYTHONPATH=tests $(DEV)/bin/python benchmarks/fuzz.py $(ARGS)
 
 clean: ## remove the environments and everything generated
 	rm -rf $(VENV) build dist docs/_build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -52,6 +52,17 @@ _GEOMETRY: dict[str, Option] = {
         Annotated[bool, typer.Option("--ignore-pbc", help="Take molecules in boxes as isolated.")],
         False,
     ),
+    "max_unpacked": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--max-unpacked",
+                metavar="SIZE",
+                help="Size that compressed files may unpack to, such as 8GB.",
+            ),
+        ],
+        None,
+    ),
 }
 _LABELS: dict[str, Option] = {
     "dipole_key": (

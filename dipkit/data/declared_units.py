@@ -226,10 +226,10 @@ class DeclaredUnits:
 
     def _entries(self, values: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
         """Yield what a unit is for ("length", "general" or a key), its word and its place."""
-        for key, value in values.items():
+        for key in values:  # not items(): arrays of a file are read when they are asked for
             name = _unit_for(key)
             if name is not None:
-                yield from _words(name, value, key, "")
+                yield from _words(name, values[key], key, "")
         for key, value in self.metadata.items():
             name = _unit_for(key) or ("length" if key.lower() in _LENGTH_NAMES else key.lower())
             yield from _words(name, value, key, " of the file's metadata")

@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float64]
 
 # Atoms closer than this (angstrom) are taken for the same atom listed twice.
 MIN_DISTANCE = 0.1
+# Coordinates and total charges that no molecule has: angstrom, and e for molecules of few atoms.
+MAX_COORDINATE = 1e4
+MAX_CHARGE = 20.0
 # How `Locator` and readers name molecules in messages.
 _NAMED_MOLECULE = re.compile(r"\bmolecule (\d+) ")
 
@@ -28,7 +31,7 @@ def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> A
     """Copy `value` into a read-only array of this dtype and shape; -1 takes any length."""
     try:
         array = np.array(value, dtype=dtype, order="C")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{name}: expected values of type {np.dtype(dtype).name}, got {value!r:.80}: {error}."
         ) from error
@@ -111,6 +114,14 @@ def check_geometry(numbers: Array, positions: FloatArray, locate: Locator) -> No
             f"positions: expected finite values in angstrom, got {positions[atom].tolist()} for "
             f"{locate.atom(atom)}. Repair this geometry or leave the molecule out."
         )
+    far = np.abs(positions).max(axis=1, initial=0.0) > MAX_COORDINATE
+    if far.any():
+        atom = int(np.argmax(far))
+        raise InputError(
+            f"positions: no molecule has coordinates beyond {MAX_COORDINATE:g} angstrom, got "
+            f"{positions[atom].tolist()} for {locate.atom(atom)}. Correct the number, shift the "
+            "molecule to the origin, or leave it out."
+        )
     _check_extent(positions, locate)
     _check_distances(positions, locate)
 
@@ -165,6 +176,19 @@ def _raise_coincident(first: int, second: int, distance: float, locate: Locator)
         f"angstrom apart: expected at least {MIN_DISTANCE}. Remove the atom listed twice, or "
         "check that positions are in angstrom."
     )
+
+
+def check_total_charge(values: FloatArray, locate: Locator) -> None:
+    """Total charges are finite, and of a size that a molecule can have."""
+    check_finite("total_charge", values, locate)
+    wrong = np.abs(values) > np.maximum(MAX_CHARGE, np.diff(locate.offsets))
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise InputError(
+            f"total_charge: no molecule has {values[index]:g} e, which {locate.molecule(index)} "
+            f"has: expected at most {MAX_CHARGE:g} e, or one for each atom. Correct it, or set it: "
+            "--total-charge KEY|N (total_charge= in Python)."
+        )
 
 
 def check_finite(what: str, values: FloatArray, locate: Locator) -> None:

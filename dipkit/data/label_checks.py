@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InputError
-from .geometry_checks import Locator
+from .geometry_checks import MAX_CHARGE, Locator
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +22,9 @@ CHARGE_SUM_TOLERANCE = 0.02
 MAX_ROUNDING_OF_SUM = 0.45
 # With more decimals than this, the rounding of thousands of charges is below the tolerance.
 _MOST_DECIMALS = 5
+# Dipoles (debye) and quadrupoles (debye*angstrom) that no molecule has.
+MAX_DIPOLE = 1e4
+MAX_QUADRUPOLE = 1e8
 # A magnitude and the norm of its vector may differ by this (debye) plus this fraction.
 MAGNITUDE_TOLERANCE = 0.01
 MAGNITUDE_RELATIVE_TOLERANCE = 0.01
@@ -39,9 +42,9 @@ def check_labels(
     locate: Locator,
 ) -> FloatArray:
     """Check all reference labels; return magnitudes, completed from the vectors."""
-    check_no_infinity("dipole_magnitude", magnitude, locate)
-    check_no_infinity("dipole_vector", vector, locate)
-    check_no_infinity("charges", charges, locate, per_atom=True)
+    check_size("dipole_magnitude", magnitude, MAX_DIPOLE, "debye", locate)
+    check_size("dipole_vector", vector, MAX_DIPOLE, "debye", locate)
+    check_size("charges", charges, MAX_CHARGE, "e", locate, per_atom=True)
     check_charges("charges", charges, total_charge, locate)
     return complete_magnitudes(magnitude, vector, locate)
 
@@ -54,10 +57,10 @@ def check_baseline(
 ) -> None:
     """Check a baseline, where there is one."""
     if dipole is not None:
-        check_no_infinity("baseline_dipole", dipole, locate)
+        check_size("baseline_dipole", dipole, MAX_DIPOLE, "debye", locate)
         check_rows("baseline_dipole", dipole, locate)
     if charges is not None:
-        check_no_infinity("baseline_charges", charges, locate, per_atom=True)
+        check_size("baseline_charges", charges, MAX_CHARGE, "e", locate, per_atom=True)
         check_charges("baseline_charges", charges, total_charge, locate)
 
 
@@ -65,7 +68,7 @@ def check_quadrupoles(quadrupole: FloatArray | None, locate: Locator) -> None:
     """Check quadrupoles, where there are any: known as a whole, symmetric, without trace."""
     if quadrupole is None:
         return
-    check_no_infinity("quadrupole", quadrupole, locate)
+    check_size("quadrupole", quadrupole, MAX_QUADRUPOLE, "debye*angstrom", locate)
     missing = np.isnan(quadrupole).all(axis=(1, 2))
     size = np.abs(quadrupole).max(axis=(1, 2), initial=0.0)
     trace = np.abs(np.trace(quadrupole, axis1=1, axis2=2))
@@ -83,18 +86,30 @@ def check_quadrupoles(quadrupole: FloatArray | None, locate: Locator) -> None:
         )
 
 
-def check_no_infinity(
-    what: str, values: FloatArray, locate: Locator, per_atom: bool = False
+def check_size(
+    what: str,
+    values: FloatArray,
+    most: float,
+    unit: str,
+    locate: Locator,
+    per_atom: bool = False,
 ) -> None:
-    """Labels may be NaN (missing) but never infinite."""
-    infinite = np.isinf(values).any(axis=tuple(range(1, values.ndim)))
-    if infinite.any():
-        index = int(np.argmax(infinite))
-        where = locate.atom(index) if per_atom else locate.molecule(index)
+    """Labels may be NaN (missing), but neither infinite nor beyond what a molecule can have."""
+    axes = tuple(range(1, values.ndim))
+    wrong = (np.abs(values) > most).any(axis=axes)
+    if not wrong.any():
+        return
+    index = int(np.argmax(wrong))
+    where = locate.atom(index) if per_atom else locate.molecule(index)
+    if np.isinf(values[index]).any():
         raise InputError(
             f"{what}: expected finite values, or NaN where missing, got {values[index]} "
             f"for {where}."
         )
+    raise InputError(
+        f"{what}: no molecule has more than {most:g} {unit}, got {values[index]} for {where}. "
+        "Correct the number, check its unit, or leave the label out."
+    )
 
 
 def complete_magnitudes(magnitude: FloatArray, vector: FloatArray, locate: Locator) -> FloatArray:

@@ -106,7 +106,7 @@ class Molecules(FrozenArrays):
         self._coerce()
         locate = Locator(self.names, self.offsets)
         geometry_checks.check_geometry(self.numbers, self.positions, locate)
-        geometry_checks.check_finite("total_charge", self.total_charge, locate)
+        geometry_checks.check_total_charge(self.total_charge, locate)
         magnitude = label_checks.check_labels(
             self.dipole_magnitude, self.dipole_vector, self.charges, self.total_charge, locate
         )

@@ -16,6 +16,7 @@ from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, existing_file
 from .bad_records import BadRecord, refuse, warn_left_out
 from .formats import champs, npz
+from .formats.boundary import boundary
 from .formats.entry_reader import EntryReader, companion_of, companion_table
 from .formats.label_join import add_table
 from .formats.label_table import LabelTable, read_label_table
@@ -32,6 +33,8 @@ _READABLE = (
     "ORCA (.log, .out), archives (.tar, .zip) or folders of these, structures.csv"
 )
 
+_LONGEST_MESSAGE = 1500
+
 
 def read(
     path: PathLike,
@@ -45,6 +48,7 @@ def read(
     skip_invalid: bool = False,
     ignore_pbc: bool = False,
     labels_file: PathLike | None = None,
+    max_unpacked: int | str | None = None,
 ) -> Molecules:
     """Read molecules and their labels from a file or a folder.
 
@@ -72,6 +76,9 @@ def read(
     labels_file : str or path, default=None
         CSV file with the dipoles, joined by the names of the molecules or of their files, see
         `dipkit.data.formats.label_table`. Dipoles beside the geometries are then not read.
+    max_unpacked : int or str, default=None
+        Bytes, or text such as "8GB", that a compressed file, an archive or an npz file may unpack
+        to; None is 100 MB and 100 times its size.
 
     Raises
     ------
@@ -90,6 +97,7 @@ def read(
         skip_invalid=skip_invalid,
         ignore_pbc=ignore_pbc,
         labels_file=labels_file,
+        max_unpacked=max_unpacked,
     )
     molecules = _read_checked(path, options)
     warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
@@ -211,7 +219,9 @@ def with_table(molecules: Molecules, options: ReadOptions) -> Molecules:
 def _table(options: ReadOptions) -> LabelTable | None:
     if options.labels_file is None or not options.labels:
         return None
-    return read_label_table(existing_file(options.labels_file), options)
+    table = existing_file(options.labels_file)
+    with boundary(str(table)):
+        return read_label_table(table, options)
 
 
 def _array_reader(file: Path) -> Callable[[Path, ReadOptions], Molecules] | None:
@@ -231,12 +241,16 @@ def _array_reader(file: Path) -> Callable[[Path, ReadOptions], Molecules] | None
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """Name the file in errors that do not name it yet."""
+    """Name the file in errors that do not name it yet, and let none of other libraries pass."""
     try:
-        yield
-    except FileFormatError:
-        raise
+        with boundary(str(file)):
+            yield
     except InputError as error:
-        if str(file) in str(error):
+        said = str(error)
+        named = isinstance(error, FileFormatError) or str(file) in said
+        message = said if named else f"{file}: {said}"
+        if len(message) > _LONGEST_MESSAGE:  # with words of the file, which may be of any length
+            message = f"{message[:_LONGEST_MESSAGE]}..."
+        if message == said:
             raise
-        raise InputError(f"{file}: {error}") from error
+        raise type(error)(message) from error

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from ..exceptions import InputError
 from ..support.files import PathLike
+from ..support.system_memory import parse_bytes
 from .predicted_keys import warn_named
 
 __all__ = ["DIPOLE_UNITS", "LENGTH_UNITS", "UNREAD", "ReadKeywords", "ReadOptions"]
@@ -34,6 +35,7 @@ class ReadKeywords(TypedDict, total=False):
     skip_invalid: bool
     ignore_pbc: bool
     labels_file: PathLike | None
+    max_unpacked: int | str | None
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ class ReadOptions:
         Take molecules in periodic boxes as isolated.
     labels_file : str or path, default=None
         CSV file with the dipoles, joined by name; dipoles beside the geometries are then not read.
+    max_unpacked : int or str, default=None
+        Bytes, or text such as "8GB", that a compressed file may unpack to; None is the usual limit.
 
     Raises
     ------
     InputError
-        If a unit is unknown.
+        If a unit is unknown, or ``max_unpacked`` is no size.
     """
 
     dipole_key: str | None = None
@@ -76,6 +80,7 @@ class ReadOptions:
     skip_invalid: bool = False
     ignore_pbc: bool = False
     labels_file: PathLike | None = None
+    max_unpacked: int | str | None = None
 
     def __post_init__(self) -> None:
         """Check the words."""
@@ -85,6 +90,16 @@ class ReadOptions:
         ):
             if value not in known:
                 raise InputError(f"{argument}: expected one of {', '.join(known)}, got {value!r}.")
+
+        if self.max_unpacked is not None:
+            parse_bytes(self.max_unpacked, "max_unpacked")
+
+    @property
+    def most_unpacked(self) -> int | None:
+        """Bytes that a compressed file may unpack to; None is the usual limit."""
+        if self.max_unpacked is None:
+            return None
+        return parse_bytes(self.max_unpacked, "max_unpacked")
 
     @property
     def read_dipole(self) -> bool:

@@ -30,6 +30,8 @@ INITIAL = "initial_charges"
 _WHOLE = 1e-3
 # Partial charges whose sum is farther than this from a whole number give no total charge, e.
 _WHOLE_SUM = 0.1
+# Characters of a number.
+_LONGEST_NUMBER = 100
 
 Places = Mapping[str, Any]
 
@@ -122,7 +124,9 @@ class TotalCharges:
         self.n_molecules = n_molecules
         if self.number is not None:
             return np.full(n_molecules, self.number)
-        found = {k: v for k, v in arrays.items() if self._is_place(k) and _is_said(k, v[:1])}
+        # Not items(): arrays of a file are read when they are asked for.
+        places = {key: arrays[key] for key in arrays if self._is_place(key)}
+        found = {key: value for key, value in places.items() if _is_said(key, value[:1])}
         if not found:
             return None
         first, charges = next(iter(found.items()))
@@ -237,7 +241,9 @@ def _split(value: Any) -> Any:
     fields = (
         [field for field in _SEPARATORS.split(value) if field] if isinstance(value, str) else []
     )
-    return fields if len(fields) > 1 and all(map(_NUMBER.fullmatch, fields)) else value
+    if len(fields) < 2 or max(map(len, fields)) > _LONGEST_NUMBER:
+        return value  # an array of words has room for the longest in every place
+    return fields if all(map(_NUMBER.fullmatch, fields)) else value
 
 
 def _whole_number(key: str, value: Any, where: str) -> float:

@@ -11,7 +11,7 @@ from dipkit.data.datasets import load_organics
 from dipkit.data.io import write
 
 LABELS = ("--dipole", "--dipole-unit", "--charges", "--skip-invalid")
-GEOMETRY = ("--length-unit", "--total-charge", "--ignore-pbc")
+GEOMETRY = ("--length-unit", "--total-charge", "--ignore-pbc", "--max-unpacked")
 
 
 @pytest.fixture

@@ -28,8 +28,9 @@ def info(
     from ...estimator.persistence import is_model, read_metadata
 
     # A file with the name of a model counts as a model even if it is cut: the error then names
-    # the right format.
-    about = read_metadata(file) if is_model(file) or file.suffix == ".dipkit" else None
+    # the right format. Devices, which have no end, are not looked into.
+    is_one = file.suffix == ".dipkit" or (file.is_file() and is_model(file))
+    about = read_metadata(file) if is_one else None
     show(about or _about_molecules(file, reading), as_json)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -18,38 +18,15 @@ from ase.db import connect
 from ase.db.core import now
 from ase.db.row import AtomsRow, atoms2dict
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, write_xyz
-from ase.io.formats import UnknownFileTypeError
 from ase.io.jsonio import encode
 from ase.io.trajectory import Trajectory
-from ase.io.ulm import InvalidULMFileError
 
 from ...exceptions import FileFormatError
 from ...support.files import atomic_write
-
-# What ASE raises for text, JSON and SQLite files of other kinds.
-_NO_DATABASE = (
-    sqlite3.Error,
-    UnknownFileTypeError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    OSError,
-    AssertionError,
-)
-_NO_TRAJECTORY = (
-    InvalidULMFileError,
-    UnicodeDecodeError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OSError,
-    AssertionError,
-)
+from .ase_json import EXPECTED, JSONRows
+from .ase_sqlite import ReadOnlyDatabase
+from .boundary import boundary
+from .trajectory_checks import check_trajectory
 
 
 def write_xyz_frames(path: Path, frames: Iterable[Atoms]) -> None:
@@ -84,60 +61,48 @@ def read_database(path: Path) -> Iterator[Atoms | FileFormatError]:
 
     A damaged row is yielded as an error.
     """
-    last = 0
-    try:
-        for row in connect(path, use_lock_file=False).select():
-            yield _row_to_atoms(row)
-            last = row.id
+    if path.suffix.lower() == ".json":
+        rows = JSONRows(path)
+        yield from _atoms_of_rows(path, rows.ids, rows.row)
         return
-    except _NO_DATABASE as error:
-        yield from _rows_one_by_one(path, last, error)
+    with (
+        boundary(f"{path}: no ASE database that can be read", EXPECTED),
+        ReadOnlyDatabase(path) as database,
+    ):
+        yield from _atoms_of_rows(path, database.rows(), lambda number: database.get(id=number))
 
 
-def _rows_one_by_one(path: Path, last: int, error: Exception) -> Iterator[Atoms | FileFormatError]:
-    """Yield the rows behind a damaged one; ASE ends its own iteration there."""
-    try:
-        database = connect(path, use_lock_file=False)
-        numbers = [row.id for row in database.select(columns=["id"]) if row.id > last]
-    except _NO_DATABASE:
-        numbers = []
-    if not numbers:
-        raise _no_database(path, error) from error
+def _atoms_of_rows(
+    path: Path, numbers: Iterable[object], row: Callable[[object], AtomsRow]
+) -> Iterator[Atoms | FileFormatError]:
     for number in numbers:
         try:
-            yield _row_to_atoms(database.get(id=number))
-        except _NO_DATABASE as damage:
-            yield FileFormatError(
-                f"{path}, row {number}: cannot be read: {type(damage).__name__}: {damage}."
-            )
-
-
-def _no_database(path: Path, error: Exception) -> FileFormatError:
-    kind = "JSON, but no ASE database" if path.suffix.lower() == ".json" else "no ASE database"
-    return FileFormatError(
-        f"{path}: {kind} that can be read: {type(error).__name__}: {error}. Expected a file "
-        "that ase.db wrote."
-    )
+            with boundary(f"{path}, row {number!r:.20}", EXPECTED):
+                atoms = _row_to_atoms(row(number))
+        except FileFormatError as damage:
+            yield damage
+        else:
+            yield atoms
 
 
 def read_trajectory(path: Path) -> Iterator[Atoms]:
     """Yield the frames of a trajectory that ASE wrote."""
-    try:
+    remedy = "Expected a file that ase.io.trajectory wrote; it may be cut."
+    with boundary(f"{path}: no trajectory of ASE that can be read", remedy):
+        check_trajectory(path)
         with Trajectory(path) as frames:
             yield from frames
-    except _NO_TRAJECTORY as error:
-        raise FileFormatError(
-            f"{path}: no trajectory of ASE that can be read: {type(error).__name__}: {error}. "
-            "Expected a file that ase.io.trajectory wrote; it may be cut."
-        ) from error
 
 
 def read_metadata(path: Path) -> dict[str, object]:
     """Read the metadata of an ASE database, where programs write units."""
-    try:
-        return dict(connect(path, use_lock_file=False).metadata)
-    except _NO_DATABASE as error:
-        raise _no_database(path, error) from error
+    if path.suffix.lower() == ".json":
+        return JSONRows(path).metadata
+    with (
+        boundary(f"{path}: no ASE database that can be read", EXPECTED),
+        ReadOnlyDatabase(path) as database,
+    ):
+        return dict(database.metadata)
 
 
 def _row_to_atoms(row: AtomsRow) -> Atoms:

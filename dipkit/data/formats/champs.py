@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from ...exceptions import FileFormatError
@@ -25,7 +26,9 @@ from ..elements import read_element
 from ..molecules import Molecules
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
+from .boundary import boundary
 from .records import Record, assemble, finite_number
+from .text_sources import file_source
 
 STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
 
@@ -87,9 +90,10 @@ def _add_charges(records: dict[str, Record], path: Path) -> None:
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Yield the molecule's name, the fields of these columns, and the place of each row."""
-    with existing_file(path).open(encoding="utf-8", newline="") as handle:
-        reader = csv.reader(handle)
-        header = next(reader)
+    existing_file(path)
+    with boundary(str(path)), closing(file_source(path).lines()) as lines:
+        reader = csv.reader(lines)
+        header = next(reader, [])
         wanted = ("molecule_name", *columns)
         absent = [column for column in wanted if column not in header]
         if absent:

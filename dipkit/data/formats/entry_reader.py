@@ -13,6 +13,7 @@ from ...exceptions import FileFormatError, InputError
 from ..read_options import ReadOptions
 from . import sdf
 from .ase_atoms import AtomsReader
+from .boundary import boundary
 from .entries import Context, Entry
 from .label_join import add_to_records, match_rows
 from .label_table import LabelTable, read_label_table
@@ -55,7 +56,8 @@ class EntryReader(AtomsReader):
                 self.reject(entry.content)
                 continue
             try:
-                self._add_entry(entry, entry.content)
+                with boundary(entry.where):
+                    self._add_entry(entry, entry.content)
             except FileFormatError as error:
                 self.reject(error, _title(entry, entry.content))
             except InputError as error:
@@ -143,6 +145,7 @@ def companion_table(path: Path, options: ReadOptions) -> LabelTable | None:
     table = companion_of(path) if options.read_dipole else None
     if table is None:
         return None
-    found = read_label_table(table, options)
+    with boundary(str(table)):
+        found = read_label_table(table, options)
     note = f"dipoles come from {table}, which lies beside the SD file."
     return replace(found, notes=(note, *found.notes))

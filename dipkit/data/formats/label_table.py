@@ -106,7 +106,8 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
     InputError
         If the columns of the name or of the dipole are not found, or a unit is unknown or missing.
     """
-    with closing(file_source(path).lines()) as lines:
+    source = file_source(path, max_unpacked=options.most_unpacked)
+    with closing(source.lines()) as lines:
         header, left, decimal = _open(path, lines)
         rows = list(left)
     if not rows:

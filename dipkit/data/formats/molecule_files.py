@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from ase import Atoms
 
 from ...exceptions import FileFormatError, InputError
 from . import ase_files, program_outputs, sdf, xyz_files
+from .boundary import boundary
 from .entries import Context, Entry, with_errors
 from .names import file_stem, with_stem
 from .text_sources import (
@@ -36,6 +38,8 @@ _FORMAT_OF = {suffix: name for name, suffixes in _TEXT_FORMATS.items() for suffi
 _IN_ARCHIVES = (*xyz_files.SUFFIXES, *sdf.SUFFIXES)
 _DATABASES = (".db", ".json")
 _TRAJECTORY = ".traj"
+# An output is in memory as a whole; those of long relaxations have a hundredth of this.
+_MOST_OUTPUT_LINES = 5_000_000
 
 
 def is_readable(path: Path) -> bool:
@@ -73,7 +77,8 @@ def read_entries(path: Path, context: Context) -> Generator[Entry, None, None]:
     elif suffix == _TRAJECTORY:
         yield from _frames(ase_files.read_trajectory(path), path)
     else:
-        yield from _text(file_source(path), context)
+        source = file_source(path, max_unpacked=context.options.most_unpacked)
+        yield from _text(source, context)
 
 
 def _text(source: TextSource, context: Context) -> Iterator[Entry]:
@@ -87,8 +92,14 @@ def _text(source: TextSource, context: Context) -> Iterator[Entry]:
 
 def _output(source: TextSource, context: Context) -> Iterator[Entry]:
     # Comments and paths in outputs may have any encoding; what is read is ASCII.
-    lines = list(source.lines(errors="replace"))
-    record, notes = program_outputs.parse_output(lines, source.where, source.stem, context)
+    lines = list(islice(source.lines(errors="replace"), _MOST_OUTPUT_LINES + 1))
+    if len(lines) > _MOST_OUTPUT_LINES:
+        raise FileFormatError(
+            f"{source.where}: the output has more than {_MOST_OUTPUT_LINES:,} lines. Cut it down "
+            "to the last geometry and what follows, or write the results to extended XYZ."
+        )
+    with boundary(source.where):
+        record, notes = program_outputs.parse_output(lines, source.where, source.stem, context)
     keys = program_outputs.PRESENT
     yield Entry(record, source.where, source.stem, source.stem, keys=keys, notes=tuple(notes))
 
@@ -105,7 +116,7 @@ def _frames(frames: Iterable[Atoms | InputError], path: Path) -> Iterator[Entry]
 
 def _folder(folder: Path, context: Context) -> Iterator[Entry]:
     sources, foreign = [], []
-    for source in folder_sources(folder, tuple(_FORMAT_OF)):
+    for source in folder_sources(folder, tuple(_FORMAT_OF), context.options.most_unpacked):
         if source.suffix in program_outputs.SUFFIXES and not _is_output(source):
             foreign.append(source.name)  # a log of a queue of jobs, for example
         else:
@@ -134,7 +145,7 @@ def _foreign(names: list[str]) -> str:
 
 def _archive(path: Path, context: Context) -> Iterator[Entry]:
     formats: Counter[str] = Counter()
-    for source in archive_sources(path, _IN_ARCHIVES):
+    for source in archive_sources(path, _IN_ARCHIVES, context.options.most_unpacked):
         formats[_FORMAT_OF[source.suffix]] += 1
         _check_one_format(path, formats)
         yield from _text(source, context)

@@ -27,8 +27,6 @@ error. Nothing is pickled. Values are checked by `Molecules`, not here.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +39,7 @@ from ...exceptions import FileFormatError, InputError
 from ...support.files import atomic_write
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..declared_units import DeclaredUnits
+from ..geometry_checks import check_offsets
 from ..label_hints import ATOMS, ATOMS_BY_3, ONE, OTHER, THREE
 from ..label_keys import (
     CHARGES_KEYS,
@@ -53,8 +52,10 @@ from ..label_keys import (
 from ..molecules import Molecules
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
+from .boundary import boundary
 from .dipole_labels import usual_keys, usual_unit
 from .names import with_names
+from .npz_arrays import EXPECTED, NpzArrays
 from .usable_arrays import molecules_of_arrays
 
 _GEOMETRY = ("natoms", "numbers", "positions")
@@ -64,7 +65,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def read_npz(path: Path, options: ReadOptions) -> Molecules:
     """Read molecules from the flat layout."""
-    arrays = _load(path)
+    with boundary(str(path), EXPECTED), NpzArrays(path, options.most_unpacked) as arrays:
+        return _read(path, arrays, options)
+
+
+def _read(path: Path, arrays: NpzArrays, options: ReadOptions) -> Molecules:
     absent = [key for key in _GEOMETRY if key not in arrays]
     if absent:
         raise FileFormatError(
@@ -76,7 +81,7 @@ def read_npz(path: Path, options: ReadOptions) -> Molecules:
     options.check_found(source_keys, source_keys)
     totals, units = TotalCharges(options), DeclaredUnits(options)
     total_charge = totals.find_all(arrays, len(arrays["natoms"]))
-    offsets = _offsets(arrays["natoms"])
+    offsets = _offsets(arrays["natoms"], len(arrays["numbers"]))
     labels = _labels(arrays, options, units)
     fields = labels | {
         "numbers": arrays["numbers"],
@@ -128,39 +133,32 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
         np.savez_compressed(temporary, **present)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        # A handle that is closed here: NumPy leaves its file open when the archive is damaged.
-        with path.open("rb") as handle:
-            archive = np.load(handle, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("a single array, not an npz archive")
-            return {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileFormatError(
-            f"{path}: not a readable npz file: {error}. It may be cut, of another format, or "
-            "hold pickled objects, which are not read."
-        ) from error
-
-
-def _numeric_keys(arrays: Arrays) -> dict[str, str]:
+def _numeric_keys(arrays: NpzArrays) -> dict[str, str]:
     """Return what stands under each array for one molecule or atom."""
     n, n_atoms = len(arrays["natoms"]), len(arrays["numbers"])
     shapes = {(n,): ONE, (n, 1): ONE, (n, 3): THREE, (n_atoms,): ATOMS, (n_atoms, 3): ATOMS_BY_3}
     return {
-        key: shapes.get(values.shape, OTHER)
-        for key, values in arrays.items()
-        if key not in _GEOMETRY and values.dtype.kind in "fiu"
+        key: shapes.get(header.shape, OTHER)
+        for key, header in arrays.headers.items()
+        if key not in _GEOMETRY and header.dtype.kind in "fiu"
     }
 
 
-def _offsets(natoms: NDArray[Any]) -> NDArray[np.int64]:
+def _offsets(natoms: NDArray[Any], n_atoms: int) -> NDArray[np.int64]:
     if natoms.ndim != 1 or natoms.dtype.kind not in "iu":
         raise InputError(
             f"natoms: expected whole numbers, one for each molecule, got shape {natoms.shape} of "
             f"type {natoms.dtype}."
         )
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
+    # Before the sum, which could overflow; the sum itself is checked before anything is repeated.
+    if len(natoms) and not 0 <= natoms.min() <= natoms.max() <= n_atoms:
+        raise InputError(
+            f"natoms: expected numbers that add up to the {n_atoms} atoms of numbers, got "
+            f"{natoms.min()} to {natoms.max()}."
+        )
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(natoms.astype(np.int64))))
+    check_offsets(offsets, n_atoms)
+    return offsets
 
 
 def _names(arrays: Arrays, path: Path) -> Any:

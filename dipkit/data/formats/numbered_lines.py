@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
+# Digits of a number of atoms, and of the index of a molecule.
+_MOST_DIGITS = 18
+
 
 class NumberedLines:
     r"""Lines that are taken one after another.
@@ -71,3 +74,15 @@ class NumberedLines:
         while (line := self.peek()) and not line.strip():
             self.take()
         return bool(line)
+
+
+def count_in(word: str) -> int:
+    """Return the number of atoms that a word of digits names; 0 where it names none.
+
+    Examples
+    --------
+    >>> from dipkit.data.formats.numbered_lines import count_in
+    >>> count_in("12"), count_in("-1"), count_in("9" * 5000)
+    (12, 0, 0)
+    """
+    return int(word) if len(word) <= _MOST_DIGITS and word.isascii() and word.isdigit() else 0

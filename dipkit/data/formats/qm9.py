@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ...exceptions import FileFormatError
 from ..elements import read_element
-from .numbered_lines import NumberedLines
+from .numbered_lines import NumberedLines, count_in
 from .records import Record, finite_number
 
 SOURCE_KEYS = ("mu", "mulliken")
@@ -66,10 +66,7 @@ def read_raw_frame(lines: NumberedLines) -> tuple[int, Record]:
 
 def _count(lines: NumberedLines) -> int:
     line = lines.take()
-    try:
-        n_atoms = int(line)
-    except ValueError:
-        n_atoms = 0
+    n_atoms = count_in(line.strip())
     if n_atoms < 1:
         raise FileFormatError(f"{_here(lines)}: expected the number of atoms, got {line!r:.60}.")
     return n_atoms
@@ -79,7 +76,7 @@ def _header(lines: NumberedLines) -> tuple[int, float]:
     """Read the index and mu."""
     line = lines.take()
     fields = line.split()
-    if len(fields) < _HEADER_COLUMNS or fields[0] != "gdb" or not fields[1].isdigit():
+    if len(fields) < _HEADER_COLUMNS or fields[0] != "gdb" or not count_in(fields[1]):
         raise FileFormatError(
             f"{_here(lines)}: expected 'gdb', the index and {_HEADER_COLUMNS - 2} properties, "
             f"got {line!r:.60} ({len(fields)} columns): not a raw QM9 file, or cut."

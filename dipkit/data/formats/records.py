@@ -23,6 +23,10 @@ from ..read_notes import NO_NOTES, ReadNotes
 
 FloatArray = NDArray[np.float64]
 
+# Characters of a number, and of a name: the names of all molecules are kept in one array, which
+# has room for the longest one in every place.
+_LONGEST_NUMBER, _LONGEST_NAME = 100, 250
+
 
 @dataclass(slots=True)
 class Record:
@@ -50,11 +54,11 @@ class Record:
 def finite_number(field: str, where: str) -> float:
     """Read a finite number of a text file; `where` names the file and the line."""
     try:
-        value = float(field)
+        value = float(field) if len(field) <= _LONGEST_NUMBER else math.nan
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise FileFormatError(f"{where}: expected a finite number, got {field!r}.")
+        raise FileFormatError(f"{where}: expected a finite number, got {field!r:.60}.")
     return value
 
 
@@ -127,6 +131,12 @@ def _refused(records: Sequence[Record]) -> dict[int, BadRecord]:
 
 
 def _assemble(records: Sequence[Record], source_keys: Iterable[str], notes: ReadNotes) -> Molecules:
+    for record in records:
+        if len(record.name) > _LONGEST_NAME:
+            raise InputError(
+                f"the name {record.name!r:.40}... has {len(record.name):,} characters: expected at "
+                f"most {_LONGEST_NAME}. Shorten it."
+            )
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]

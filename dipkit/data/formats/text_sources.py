@@ -2,35 +2,34 @@
 
 A source is one text with a name: a file, a file compressed by gzip, a member of a tar or zip
 archive, or a file of a folder. Archives are streamed: nothing is unpacked to disk, and no member is
-in memory as a whole. A line has a longest length, so that a damaged or hostile file cannot fill the
-memory. What the text means is in the readers of each format.
+in memory as a whole. The length of a line and the size of what is unpacked are bounded, so that no
+damaged or hostile file can fill the memory. What the text means is in the readers of each format.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import tarfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
+from .boundary import boundary
 from .names import file_stem
+from .tar_members import tar_members
+from .unpacking import Allowance, counted
 
 TAR_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz", ".txz")
 ZIP_SUFFIXES = (".zip",)
 COMPRESSED_SUFFIX = ".gz"
 
 # Characters. Lines of XYZ and SD files are far shorter, also those with many properties.
-_LONGEST_LINE = 10_000_000
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
+_LONGEST_LINE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class TextSource:
         FileFormatError
             If the content is no text, is cut or damaged, or has a line without end.
         """
-        with reading(self.where), self.open_binary() as binary:
+        with boundary(self.where), self.open_binary() as binary:
             handle = io.TextIOWrapper(binary, encoding="utf-8-sig", errors=errors)
             while line := handle.readline(_LONGEST_LINE):
                 if len(line) == _LONGEST_LINE:
@@ -81,18 +80,25 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith((*TAR_SUFFIXES, *ZIP_SUFFIXES))
 
 
-def file_source(path: Path, stem: str = "") -> TextSource:
-    """Return the source of one file, compressed by gzip or not; its own stem is the default."""
+def file_source(path: Path, stem: str = "", max_unpacked: int | None = None) -> TextSource:
+    """Return the source of one file, compressed by gzip or not; its own stem is the default.
+
+    ``max_unpacked`` is the number of bytes that a compressed file may unpack to.
+    """
     compressed = path.name.lower().endswith(COMPRESSED_SUFFIX)
 
     def open_binary() -> IO[bytes]:
         existing_file(path)
-        return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
+        if not compressed:
+            return path.open("rb")
+        return counted(gzip.open(path), Allowance(path, max_unpacked))  # type: ignore[arg-type]
 
     return TextSource(str(path), path.name, stem or file_stem(path), open_binary)
 
 
-def folder_sources(folder: Path, suffixes: tuple[str, ...]) -> list[TextSource]:
+def folder_sources(
+    folder: Path, suffixes: tuple[str, ...], max_unpacked: int | None = None
+) -> list[TextSource]:
     """Return sources of the files with these suffixes in a folder and its subfolders, by name.
 
     Hidden files, and files in hidden folders, are left out. Where two files have the same stem, as
@@ -106,40 +112,44 @@ def folder_sources(folder: Path, suffixes: tuple[str, ...]) -> list[TextSource]:
         and path.is_file()
     )
     counts = Counter(file_stem(path) for path in paths)
-    return [
-        file_source(path, file_stem(path) if counts[file_stem(path)] == 1 else _long(path, folder))
-        for path in paths
+    stems = [
+        file_stem(path) if counts[file_stem(path)] == 1 else _long(path, folder) for path in paths
     ]
+    return [file_source(path, stem, max_unpacked) for path, stem in zip(paths, stems, strict=True)]
 
 
 def _long(path: Path, folder: Path) -> str:
     return (path.relative_to(folder).parent / file_stem(path)).as_posix()
 
 
-def archive_sources(path: Path, suffixes: tuple[str, ...]) -> Iterator[TextSource]:
+def archive_sources(
+    path: Path, suffixes: tuple[str, ...], max_unpacked: int | None = None
+) -> Iterator[TextSource]:
     """Yield the members with these suffixes; use each before the next one is asked for."""
-    with reading(str(path), "the archive"):
+    with boundary(str(path)):
+        allowance = Allowance(path, max_unpacked)
         is_zip = path.name.lower().endswith(ZIP_SUFFIXES)
-        yield from _zip_members(path, suffixes) if is_zip else _tar_members(path, suffixes)
+        if is_zip:
+            members = _zip_members(path, suffixes, allowance)
+        else:
+            members = tar_members(path, allowance)
+        for name, handle in members:
+            if _is_wanted(name, suffixes):
+                yield _member(path, name, handle, allowance)
 
 
-def _tar_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[TextSource]:
-    with tarfile.open(path, mode="r|*") as archive:
-        for member in archive:
-            if member.isfile() and _is_wanted(member.name, suffixes):
-                handle = archive.extractfile(member)
-                if handle is not None:
-                    yield _member(path, member.name, handle)
-
-
-def _zip_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[TextSource]:
+def _zip_members(
+    path: Path, suffixes: tuple[str, ...], allowance: Allowance
+) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if not member.is_dir() and _is_wanted(member.filename, suffixes):
-                if member.flag_bits & 1:
-                    raise FileFormatError(f"{path}: {member.filename} needs a password: unpack it.")
-                with archive.open(member) as handle:
-                    yield _member(path, member.filename, handle)
+            if member.is_dir() or not _is_wanted(member.filename, suffixes):
+                continue
+            if member.flag_bits & 1:
+                raise FileFormatError(f"{path}: {member.filename} needs a password: unpack it.")
+            allowance.check(member.file_size)
+            with archive.open(member) as handle:
+                yield member.filename, counted(handle, allowance)
 
 
 def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
@@ -148,45 +158,11 @@ def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     return not hidden and content_suffix(path.name) in suffixes
 
 
-def _member(path: Path, name: str, handle: IO[bytes]) -> TextSource:
+def _member(path: Path, name: str, handle: IO[bytes], allowance: Allowance) -> TextSource:
     short = PurePosixPath(name).name
     compressed = short.lower().endswith(COMPRESSED_SUFFIX)
 
     def open_binary() -> IO[bytes]:
-        stream = io.BufferedReader(_Forwards(handle))
-        return gzip.open(stream, "rb") if compressed else stream  # type: ignore[return-value]
+        return counted(gzip.open(handle), allowance) if compressed else handle  # type: ignore[arg-type]
 
     return TextSource(f"{path}, {short}", short, file_stem(Path(short)), open_binary)
-
-
-class _Forwards(io.RawIOBase):
-    """A member of a streamed archive, which cannot say itself that it goes forwards only."""
-
-    def __init__(self, handle: IO[bytes]) -> None:
-        self._handle = handle
-
-    def readable(self) -> bool:
-        """Whether bytes can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read the next bytes into a buffer."""
-        content = self._handle.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-
-@contextmanager
-def reading(where: str, what: str = "the file") -> Iterator[None]:
-    """Turn errors of damaged and of binary content into `FileFormatError`."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise FileFormatError(
-            f"{where}: expected text in UTF-8, got another encoding or binary data. Text can be "
-            "saved again as UTF-8 (iconv -f latin1 -t utf-8 FILE)."
-        ) from error
-    except _DAMAGE as error:
-        raise FileFormatError(
-            f"{where}: {what} is damaged or cut: {error}. Fetch it again."
-        ) from error

@@ -16,18 +16,23 @@ from ase.io.extxyz import read_xyz
 
 from ...exceptions import FileFormatError, InputError
 from . import qm9
+from .boundary import boundary
 from .entries import Context, Entry, with_errors
 from .names import with_stem
-from .numbered_lines import NumberedLines
+from .numbered_lines import NumberedLines, count_in
 from .text_sources import TextSource
-from .xyz_text import ready_for_ase
+from .xyz_text import checked_entries, ready_for_ase
 
 SUFFIXES = (".xyz", ".extxyz")
 
 # Symbol, x, y, z.
 _ATOM_FIELDS = 4
-# A damaged frame that claims to be longer is not believed.
-_MOST_LINES_AHEAD = 100_000
+# Descriptors of larger molecules would fill any memory: a frame that claims more is damaged.
+_MOST_ATOMS = 1_000_000
+# A damaged frame that claims to be longer is not believed when the next frame is looked for.
+_MOST_LINES_AHEAD = 10_000
+# A file in which so many frames are damaged, and more than are not, is no XYZ file.
+_MOST_DAMAGED = 1_000
 
 
 def xyz_entries(source: TextSource, context: Context) -> Iterator[Entry]:
@@ -48,12 +53,21 @@ def frames_in_text(text: str, where: str) -> Iterator[Atoms]:
 
 
 def _entries(lines: NumberedLines, context: Context) -> Iterator[Entry]:
+    n_good = n_damaged = 0
     while lines.skip_blank():
         where = f"{lines.where}, line {lines.number + 1}"
         lines.begin()
         try:
-            entry = _entry(lines, where, context)
+            with boundary(where):
+                entry = _entry(lines, where, context)
+            n_good += 1
         except InputError as error:
+            n_damaged += 1
+            if n_damaged > max(_MOST_DAMAGED, n_good):
+                raise FileFormatError(
+                    f"{where}: {n_damaged} frames of {n_good + n_damaged} up to here cannot be "
+                    f"read; the rest is left unread. The last reason: {error}"
+                ) from error
             _skip_frame(lines)
             entry = Entry(error, where)
         yield entry
@@ -96,46 +110,40 @@ def _skip_frame(lines: NumberedLines) -> None:
     next frame should begin is tried first.
     """
     lines.again()
-    header = lines.take().strip()
-    if _is_count(header):
-        n_lines = int(header) + 1
+    n_atoms = count_in(lines.take().strip())
+    if n_atoms:
+        n_lines = n_atoms + 1
         following = lines.peek(n_lines) if n_lines < _MOST_LINES_AHEAD else "-"
-        if not following.strip() or _is_count(following.strip()):
+        if not following.strip() or count_in(following.strip()):
             lines.take_many(n_lines)
             return
         lines.take()  # the comment may be a number
-    while lines.peek() and not _is_count(lines.peek().strip()):
+    while lines.peek() and not count_in(lines.peek().strip()):
         lines.take()
-    lines.begin()
-
-
-def _is_count(word: str) -> bool:
-    return word.isascii() and word.isdigit() and int(word) > 0
+        lines.begin()  # lines that are skipped are not kept
 
 
 def _frame(lines: NumberedLines) -> Atoms:
     header, first = lines.take(), lines.number
-    word = header.strip()
-    if not _is_count(word):
+    n_atoms = count_in(header.strip())
+    if not 0 < n_atoms <= _MOST_ATOMS:
         raise FileFormatError(
-            f"{lines.where}, line {first}: expected the number of atoms of an XYZ frame, got "
-            f"{word!r:.60}."
+            f"{lines.where}, line {first}: expected the number of atoms of an XYZ frame, at most "
+            f"{_MOST_ATOMS:,}, got {header.strip()!r:.60}."
         )
-    body = lines.take_many(int(word) + 1)
-    if len(body) < int(word) + 1:
+    body = lines.take_many(n_atoms + 1)
+    if len(body) < n_atoms + 1:
         raise FileFormatError(
-            f"{lines.where}, line {lines.number + 1}: the file ends within a frame of {word} "
+            f"{lines.where}, line {lines.number + 1}: the file ends within a frame of {n_atoms} "
             "atoms: it is cut."
         )
+    where = f"{lines.where}, line {first}"
     text = ready_for_ase([header, *body], lines.where, first)
-    return _parse(text, f"{lines.where}, line {first}")
+    n_columns = len(body[1].split())
 
+    def parse(comment: str) -> dict[str, object]:
+        return checked_entries(comment, n_columns, where)
 
-def _parse(text: str, where: str) -> Atoms:
-    try:
-        frames: Iterable[Atoms] = read_xyz(io.StringIO(text), slice(0, 1))
+    with boundary(where, "This XYZ frame is damaged: correct it, or leave it out."):
+        frames: Iterable[Atoms] = read_xyz(io.StringIO(text), slice(0, 1), properties_parser=parse)
         return next(iter(frames))
-    except (ValueError, KeyError, IndexError, TypeError, OSError, AssertionError) as error:
-        raise FileFormatError(
-            f"{where}: this XYZ frame cannot be read: {type(error).__name__}: {error}."
-        ) from error

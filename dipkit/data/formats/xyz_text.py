@@ -10,8 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..elements import atomic_numbers, chemical_symbols, read_element
+from ase.io.extxyz import key_val_str_to_dict
 
+from ...exceptions import FileFormatError
+from ..elements import atomic_numbers, chemical_symbols, read_element
+from .nesting import check_nesting
+from .numbered_lines import count_in
+
+# Before values in JSON, as ASE writes them; bytes of an array of words.
+_JSON, _MOST_WORDS = "_JSON ", 50_000_000
 # A part of a value, as ASE delimits it; an open delimiter runs to the end of the line.
 _PART = (
     r"(?:\\.|\"(?:\\.|[^\"\\])*(?:\"|$)|'(?:\\.|[^'\\])*(?:'|$)"
@@ -40,6 +47,48 @@ def entries_of(comment: str) -> str:
     """
     found = (entry for entry in _ENTRY.finditer(comment) if entry["key"])
     return " ".join(f"{entry['key']}={entry['value']}" for entry in found)
+
+
+def checked_entries(comment: str, n_columns: int, where: str) -> dict[str, object]:
+    """Return the entries of a comment as ASE reads them; columns that are not there are refused.
+
+    Parameters
+    ----------
+    comment : str
+        From `entries_of`.
+    n_columns : int
+        Words in the line of the first atom.
+    where : str
+        The frame, for messages.
+
+    Raises
+    ------
+    FileFormatError
+        If ``Properties`` claims more columns than there are, or values are nested too deeply.
+    """
+    check_nesting(comment, where)
+    _check_words(comment, where)
+    entries: dict[str, object] = key_val_str_to_dict(comment)
+    widths = str(entries.get("Properties", "")).split(":")[2::3]
+    n_claimed = sum(count_in(width) or n_columns + 1 for width in widths)
+    if n_claimed > n_columns:
+        raise FileFormatError(
+            f"{where}: Properties={entries['Properties']!r:.80} needs {n_claimed} columns, each at "
+            f"least 1: the first atom has {n_columns}. Correct the widths."
+        )
+    return entries
+
+
+def _check_words(comment: str, where: str) -> None:
+    """Bound lists in JSON: an array of words has room for the longest word in every place."""
+    if _JSON not in comment:
+        return
+    words = comment.split(",")
+    if 4 * len(words) * max(map(len, words)) > _MOST_WORDS:
+        raise FileFormatError(
+            f"{where}: the comment has {len(comment):,} characters of JSON: expected a few lists "
+            "of numbers. Leave long texts out."
+        )
 
 
 def ready_for_ase(lines: Sequence[str], where: str, first: int) -> str:
@@ -81,5 +130,5 @@ def _symbol_column(comment: str) -> int | None:
     for name, width in zip(words[::3], words[2::3], strict=False):
         if name.lower() == "species":
             return column
-        column += int(width) if width.isdigit() else 1
+        column += count_in(width) or 1
     return None

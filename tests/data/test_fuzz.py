@@ -1,0 +1,40 @@
+"""Bad files of every reader: sane molecules or an error of dipkit, in bounded time and memory.
+
+``make fuzz`` reads many more. Files in ``fuzz/`` are those that once ended otherwise.
+"""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("resource", reason="limits of memory are those of Unix")
+
+from helpers.fuzz_run import check_file, fuzz
+from helpers.fuzz_samples import samples
+
+from dipkit.data.io import read
+
+SEEDS = sorted(path for path in (Path(__file__).parent / "fuzz").glob("*/*") if path.is_file())
+NUMBER = 25
+
+
+@pytest.mark.parametrize("reader", samples())
+def test_bad_files_made_of_good_ones(reader: str) -> None:
+    found = samples()[reader]
+    crashes = fuzz(found, NUMBER, seed=sum(map(ord, reader)))
+    assert not crashes, [crash.why for crash in crashes]
+
+
+@pytest.mark.parametrize("reader", samples())
+def test_good_files_are_read(reader: str, tmp_path: Path) -> None:
+    """Else all bad files would fail for the same reason."""
+    for sample in samples()[reader]:
+        path, options = sample.write(tmp_path, sample.content)
+        assert len(read(path, **options))
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: f"{seed.parent.name}-{seed.name}")
+def test_files_that_once_crashed(seed: Path) -> None:
+    name = seed.name.split("-", 1)[1]
+    sample = next(one for one in samples()[seed.parent.name] if one.name == name)
+    assert not check_file(sample, seed.read_bytes())
