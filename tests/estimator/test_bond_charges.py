@@ -141,7 +141,7 @@ def test_charges_of_ions_sum_to_the_total_charge(
     np.testing.assert_allclose(
         charges - model.predict_charges(neutral), even_charges(ions), atol=1e-12
     )
-    moved = ions.replace(positions=ions.positions + [4.0, -7.0, 11.0])
+    moved = ions.replace(positions=ions.positions + np.array([4.0, -7.0, 11.0]))
     np.testing.assert_allclose(
         model.predict_dipole(moved.replace(features=ions.features)),
         model.predict_dipole(ions),
