@@ -127,7 +127,7 @@ def test_rows_in_a_file_give_the_same_model(described: Molecules) -> None:
     )
     held = model.fit(described).predict_together(described, return_std=True)
     assert model.memory_plan_["rows_in"] == "memory"
-    plan = plan_fit(described, 60, precise=True)
+    plan = plan_fit(described, 60, precise=True, with_bonds=True)
     model.set_params(memory_budget=plan.peak - plan.rows // 2 + 2**20 // 4)
     with pytest.MonkeyPatch.context() as patch:
         # What the process has taken changes from call to call.

@@ -18,8 +18,10 @@ from dipkit.data.molecules import Molecules
 from dipkit.descriptors.features import Features
 from dipkit.estimator import std_prediction
 from dipkit.exceptions import InputError
-from dipkit.learning.charge_maps import conserve_charge
+from dipkit.learning.charge_maps import conserve_charge, project
+from dipkit.learning.compensation import EVEN, Compensation
 from dipkit.learning.multipoles import constant_dipoles
+from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -64,9 +66,15 @@ def test_turning_and_moving_changes_nothing(
 
 
 def test_it_is_the_dense_formula(fitted: DipoleKernelRidge, described: Molecules) -> None:
-    """Draws, novelty with its ceiling and floor, molecule by molecule, from the kernel."""
+    """Draws, novelty with its ceiling and floor, molecule by molecule, from the kernel.
+
+    Charges and bond charges have draws, and charges alone a novelty.
+    """
     assert described.features is not None
     fitted = copy.copy(fitted)
+    bond_arms = 4.80320471 * Compensation(fitted.stiffness_[1]).apply(
+        described.positions, described
+    )
     fitted.std_ceiling_ = 0.2 * fitted.std_novelty_
     found = fitted.predict(described, return_std=True)[1]
     dipoles, limited = fitted.predict_dipole(described), 0
@@ -82,9 +90,10 @@ def test_it_is_the_dense_formula(fitted: DipoleKernelRidge, described: Molecules
         variance = fitted.std_floor_**2
         for atom, arm in zip(np.arange(described.n_atoms)[atoms], arms, strict=True):
             place = int(np.flatnonzero(fitted.elements_ == described.numbers[atom])[0])
-            row = k[atom, fitted.inducing_numbers_ == described.numbers[atom]]
-            charges = row @ fitted.std_coef_[fitted.inducing_numbers_ == described.numbers[atom]]
-            drawn += arm * (charges + fitted.std_intercept_[place])
+            mine = fitted.inducing_numbers_ == described.numbers[atom]
+            row = k[atom, mine]
+            drawn += arm * (row @ fitted.std_coef_[mine] + fitted.std_intercept_[place])
+            drawn += (bond_arms[atom] @ unit) * (row @ fitted.std_bond_coef_[mine])
             phi = row @ fitted.std_whitening_[place].astype(np.float64)
             charge = fitted.std_novelty_ * np.sqrt(min(max(1 - phi @ phi, 0.0), 1.0))
             limited += charge > fitted.std_ceiling_
@@ -97,19 +106,20 @@ def test_it_is_the_dense_formula(fitted: DipoleKernelRidge, described: Molecules
 def test_a_dipole_of_zero_may_grow_along_any_axis(toy: Callable[..., Molecules]) -> None:
     molecules = toy(sizes=(4, 5))
     rng = np.random.default_rng(0)
-    samples, novelty = rng.normal(size=(9, 50)), rng.random(9)
+    samples, novelty = rng.normal(size=(9, 1, 50)), rng.random(9)
     axes = [np.tile(axis, (2, 1)) for axis in np.eye(3)]
-    none = np.empty((9, 0, 50))
-    along = [std_prediction._variance(molecules, axis, samples, novelty, [], none) for axis in axes]
+    arms = DEBYE_PER_E_ANGSTROM * project(molecules.positions, molecules)[:, None]
+    along = [std_prediction._variance(molecules, arms, samples, novelty, axis) for axis in axes]
     predictor = std_prediction.StdPredictor.__new__(std_prediction.StdPredictor)
-    predictor.floor, predictor.n_samples, predictor.dipole_elements = 0.0, 50, []
+    predictor.floor, predictor.n_samples = 0.0, 50
+    predictor.compensations, predictor.dipole_elements = [EVEN], []
     for dipoles, expected in (
         (np.zeros((2, 3)), sum(along)),
         (np.tile([0.0, 0.0, 2.0], (2, 1)), along[2]),
         (np.array([[0.0, 0.009, 0.0], [0.0, 0.011, 0.0]]), [sum(along)[0], along[1][1]]),
         (np.array([[0.0, 0.0, 0.0], [0.0, 3.0, 0.0]]), [sum(along)[0], along[1][1]]),
     ):
-        drawn = [(np.arange(9), samples, novelty)]
+        drawn = [(np.arange(9), samples[:, 0], novelty)]
         np.testing.assert_allclose(predictor.std(molecules, dipoles, drawn) ** 2, expected)
 
 
