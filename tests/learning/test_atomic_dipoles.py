@@ -510,8 +510,8 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
     """
     molecules = described.replace(dipole_vector=None)
     folds = list(KFold(3).split(np.arange(len(molecules))))
-    # Bond charges have leading directions too. With auxiliary dipoles a fold of so few molecules may
-    # end in another minimum than its fit.
+    # Bond charges have leading directions too. With auxiliary dipoles a fold of so few molecules
+    # may end in another minimum than its fit.
     model = DipoleKernelRidge(
         alpha=1e-3,
         basis=InducingBasis(atomic_dipoles=0.03, bond_charges=0.0),
