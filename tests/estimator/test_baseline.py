@@ -82,12 +82,16 @@ def test_charges_sum_to_the_total_charge(ridge, molecules) -> None:
     np.testing.assert_allclose(sums, molecules.total_charge, atol=1e-12)
 
 
-def test_dipole_is_that_of_the_charges_and_what_the_baseline_has_beside_them(
-    ridge, molecules
+@pytest.mark.parametrize("scale", [0.0, 0.3, "auto"])
+def test_dipole_is_that_of_charges_and_atoms_and_what_the_baseline_has_beside_them(
+    ridge, molecules, scale
 ) -> None:
-    charges, dipole = ridge.fit(molecules).predict_together(molecules)[:2]
+    ridge.set_params(basis__atomic_dipoles=scale).fit(molecules)
+    charges, dipole = ridge.predict_together(molecules)[:2]
+    of_atoms = molecule_sums(ridge.predict_atomic_dipoles(molecules), molecules.offsets)
+    assert (np.abs(of_atoms).max() > 1e-4) == (scale != 0)
     beside = molecules.baseline_dipole - dipoles(molecules.baseline_charges, molecules)
-    expected = dipoles(charges, molecules) + ridge.baseline_factor_ * beside
+    expected = dipoles(charges, molecules) + of_atoms + ridge.baseline_factor_ * beside
     np.testing.assert_allclose(dipole, expected, atol=1e-10)
 
 

@@ -23,7 +23,7 @@ from dipkit.estimator.pipeline import predict_parts
 from dipkit.exceptions import InputError
 from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
-from dipkit.learning.multipoles import dipoles, quadrupoles
+from dipkit.learning.multipoles import atomic_quadrupoles, dipoles, quadrupoles
 from dipkit.learning.objective import DipoleTarget
 from dipkit.response.ase_calculator import DipkitCalculator
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
@@ -176,7 +176,10 @@ def test_quadrupoles_only_where_charges_make_the_dipoles(
         _ = predict_all(pipeline, bare).quadrupole
     of_charges = with_baseline(described, beside=0.0)
     model = ridge().fit(of_charges)
+    of_atoms = model.predict_atomic_dipoles(of_charges)
+    assert np.abs(of_atoms).max() > 1e-3
     expected = quadrupoles(model.predict_charges(of_charges), of_charges)
+    expected += atomic_quadrupoles(of_atoms, of_charges)
     np.testing.assert_allclose(model.predict_quadrupole(of_charges), expected)
 
 

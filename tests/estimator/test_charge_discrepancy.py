@@ -360,12 +360,20 @@ def test_folds_by_difference_equal_folds_by_recomputation(
 
 
 def test_the_grid_equals_separate_fits(described: Molecules) -> None:
-    """Magnitudes alone, one matrix for all folds, the same environments in fit and grid."""
+    """Magnitudes alone, one matrix for all folds, the same environments in fit and grid.
+
+    Without bond charges, whose directions in a grid are the leading ones of all its environments.
+    """
     molecules = described.replace(dipole_vector=None)
     folds = list(KFold(3).split(np.arange(len(molecules))))
-    model = DipoleKernelRidge(alpha=1e-3, charge_weight=0.1, charge_discrepancy=1e-2)
-    # The leading directions, which bond charges have, are not those of the basis of a fold.
-    model.set_params(solver__tol=1e-12, solver__max_iter=3000, basis__bond_charges=0.0)
+    model = DipoleKernelRidge(
+        alpha=1e-3,
+        charge_weight=0.1,
+        charge_discrepancy=1e-2,
+        basis=InducingBasis(bond_charges=0.0),
+        auxiliary=None,
+    )
+    model.set_params(solver__tol=1e-12, solver__max_iter=3000)
     grid = FoldGrid(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.1])
     found = grid.held_out_errors(tol=1e-12, max_iter=3000)
     for (train, test), errors in zip(folds, found, strict=True):

@@ -1,15 +1,25 @@
 """Defaults that depend on the data are those that the documentation names."""
 
+import importlib
+
 import numpy as np
 import pytest
+from sklearn.model_selection import KFold
 
+import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, GivenBaseline, InducingBasis
 from dipkit.estimator.defaults import (
+    is_double,
     resolve_alpha,
+    resolve_atomic_dipoles,
     resolve_charge_weight,
+    resolve_cut,
     resolve_direction_weight,
+    usual_alpha,
 )
+from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
+from dipkit.search.fold_grid import FoldGrid
 
 N = 12
 
@@ -31,9 +41,45 @@ def with_baseline(molecules):
     return read_labels(rough, None, None, None)
 
 
-def test_alpha_is_one_over_the_labels_and_with_a_baseline_over_their_square(plain, with_baseline):
-    assert resolve_alpha("auto", plain) == pytest.approx(0.02 / N)
-    assert resolve_alpha("auto", with_baseline) == pytest.approx(40 / N**2)
+@pytest.mark.parametrize(
+    ("n", "expected"), [(200, 1e-4), (1000, 2e-5), (4000, 2.5e-6), (5000, 0.02 / 5000 * 0.2**0.5)]
+)
+def test_alpha_falls_faster_above_a_thousand_labels(n, expected):
+    assert usual_alpha(n) == pytest.approx(expected)
+
+
+def test_alpha_has_no_step_at_a_thousand_labels():
+    below, above = usual_alpha(999.999), usual_alpha(1000.001)
+    assert below > above == pytest.approx(below, rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(100, 0.01265), (1000, 1265 / 1000**2.5)])
+def test_alpha_with_a_baseline(n, expected):
+    assert usual_alpha(n, with_baseline=True) == pytest.approx(expected)
+
+
+def test_alpha_is_that_of_the_labels(plain, with_baseline):
+    assert resolve_alpha("auto", plain) == usual_alpha(N)
+    assert resolve_alpha("auto", with_baseline) == usual_alpha(N, with_baseline=True)
+    assert resolve_alpha(0.3, with_baseline) == 0.3
+
+
+def test_the_cut_is_above_the_rounding_of_the_precision():
+    assert resolve_cut("auto", precise=True) == 1e-10
+    assert resolve_cut("auto", precise=False) == 1e-8
+    assert resolve_cut(1e-5, precise=True) == resolve_cut(1e-5, precise=False) == 1e-5
+
+
+def test_fits_to_ten_thousand_molecules_are_in_double_precision():
+    assert is_double("auto", 10_000)
+    assert not is_double("auto", 10_001)
+
+
+def test_atomic_dipoles_correct_a_baseline_alone(plain, with_baseline):
+    assert resolve_atomic_dipoles("auto", plain) == 0.0
+    assert resolve_atomic_dipoles("auto", with_baseline) == 0.06
+    assert resolve_atomic_dipoles(0.0, with_baseline) == 0.0
+    assert resolve_atomic_dipoles(0.3, plain) == 0.3
 
 
 def test_direction_weight_is_four_over_the_labels(with_baseline):
@@ -46,6 +92,68 @@ def test_charges_count_little_unless_a_discrepancy_takes_their_errors(plain, wit
     assert resolve_charge_weight("auto", with_baseline) == 0.0
 
 
-def test_a_fit_uses_them(molecules):
-    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10), device="cpu").fit(molecules)
+def basis_of(monkeypatch, model, molecules):
+    """Basis of a fit."""
+    seen, attributes = [], dipkit.estimator.fit._basis_attributes
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            dipkit.estimator.fit,
+            "_basis_attributes",
+            lambda *a: (seen.append(a[0]), attributes(*a))[1],
+        )
+        model.fit(molecules)
+    return seen[0]
+
+
+def test_a_fit_uses_them(molecules, monkeypatch):
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10), device="cpu")
+    assert basis_of(monkeypatch, model, molecules).dipole_scale == 0.0
     assert (model.alpha_, model.charge_weight_) == (pytest.approx(0.02 / N), 1e-3)
+    assert model.atomic_dipole_coef_ is None
+
+
+def test_a_fit_with_a_baseline_uses_them(molecules, monkeypatch):
+    rough = molecules.replace(baseline_dipole=np.ones((N, 3)), charges=None)
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10), baseline="given", device="cpu")
+    assert basis_of(monkeypatch, model, rough).dipole_scale == 0.06
+    assert (model.alpha_, model.charge_weight_) == (pytest.approx(1265 / N**2.5), 0.0)
+    assert model.atomic_dipole_coef_ is not None
+    # A baseline that the molecules carry and the model does not use changes nothing.
+    model.set_params(baseline=None)
+    assert basis_of(monkeypatch, model, rough).dipole_scale == 0.0
+    assert model.alpha_ == pytest.approx(0.02 / N)
+
+
+@pytest.mark.parametrize(
+    ("precision", "cut"), [("auto", 1e-10), ("double", 1e-10), ("single", 1e-8)]
+)
+def test_a_fit_and_a_grid_cut_by_their_precision(molecules, monkeypatch, precision, cut):
+    cuts = []
+    for place in ("dipkit.learning.basis.whiten", "dipkit.search.fold_problem.find_excluded"):
+        monkeypatch.setattr(place, record(cuts, place))
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10, precision=precision), device="cpu")
+    model.fit(molecules)
+    assert set(cuts) == {cut}
+    del cuts[:]
+    folds = list(KFold(2).split(np.arange(N)))
+    FoldGrid(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.0])
+    assert set(cuts) == {cut}
+
+
+def record(cuts, place):
+    """Replace a function whose last argument is the cut: note the cut, then call."""
+    module, name = place.rsplit(".", 1)
+    original = getattr(importlib.import_module(module), name)
+    return lambda *arguments: (cuts.append(arguments[-1]), original(*arguments))[1]
+
+
+@pytest.mark.parametrize("cut", ["auto", 1e-6, 0.5])
+def test_cuts_that_are_taken(cut):
+    InducingBasis(eigenvalue_cut=cut).check()
+
+
+@pytest.mark.parametrize("cut", [0, 0.0, -1e-8, 1, 1.0, 2.0, np.nan, np.inf, "x", "", None, True])
+def test_cuts_that_are_refused(molecules, cut):
+    model = DipoleKernelRidge(basis=InducingBasis(eigenvalue_cut=cut), device="cpu")
+    with pytest.raises(InputError, match=r"eigenvalue_cut: expected a .*, got "):
+        model.fit(molecules)

@@ -166,7 +166,7 @@ def test_an_error_in_a_later_part_names_the_molecule(
     periodic = molecule("CH4", vacuum=3.0)
     periodic.pbc = True
     write(tmp_path / "three.xyz", [molecule("H2O"), molecule("NH3"), periodic])
-    with pytest.raises(InputError, match=r"three\.xyz: molecule 2 .* periodic"):
+    with pytest.raises(InputError, match=r"three\.xyz, line 12: molecule 2 .* periodic"):
         list(predict_parts(model, tmp_path / "three.xyz"))
 
 

@@ -433,9 +433,11 @@ def test_kernels_can_be_chosen(described: Molecules, kernel: Any) -> None:
 
 def test_charges_give_the_start_even_without_weight(described: Molecules) -> None:
     few, y = described[:15], described.dipole_magnitude[:15]
-    with_charges = ridge(charge_weight=0.0).fit(few, y)
+    with_charges, guessed = (
+        ridge(charge_weight=0.0, start=start, auxiliary=None).fit(few, y)
+        for start in ("auto", "electronegativity")
+    )
     assert with_charges.charge_weight_ == 0.0
-    guessed = ridge(charge_weight=0.0, start="electronegativity").fit(few, y)
     assert with_charges.history_[0] != guessed.history_[0]
     assert_same_model(ridge().fit(unlabelled(few), y), guessed)
 

@@ -186,12 +186,14 @@ def test_molecules_without_a_label_or_weight_change_nothing(described: Molecules
     some = described.replace(dipole_magnitude=magnitude, dipole_vector=None)
     some = some.replace(features=described.features)
     weights = np.where(np.arange(40) < 20, 1.0, 0.0)
-    # Start and prior would come from charges, of which those of weight zero count in one fit only.
+    # Start, prior and auxiliary dipoles would come from charges, and those of molecules of weight
+    # zero count in one fit only.
     settings = {
         "basis__n_inducing": 60,
         "basis__precision": "double",
         "charge_weight": 0.0,
         "start": "zero",
+        "auxiliary": None,
     }
     one = DipoleKernelRidge().set_params(**settings).fit(some)
     two = (

@@ -1,15 +1,23 @@
 """What the tests of derivatives share: a geometry without symmetry, and central differences."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
+from sklearn.pipeline import Pipeline
 
-from dipkit import DipoleKernelRidge, Molecules, predict_all
+from dipkit import Molecules, predict_all
+from dipkit.data.io import as_molecules
+from dipkit.descriptors.charge_columns import append_charges
+from dipkit.descriptors.radial_tables import spectrum_derivatives
+from dipkit.learning.atomic_dipoles import neighbour_vectors
+from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.compensation import Compensation
+from dipkit.learning.multipoles import dipoles, even_dipoles
+from dipkit.quantum.labels import gfn2
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
+from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 
 def turned(name: str, charge: float = 0.0) -> Atoms:
@@ -31,33 +39,60 @@ def stretched(name: str, atom: int, factor: float) -> Atoms:
     return atoms
 
 
-def learned_charges(
-    ridge: DipoleKernelRidge, one: Molecules, descriptors: list[np.ndarray]
+def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Charges (e) and dipole (debye) as `predict` gives them, with descriptors in double precision.
+
+    With all that a model may have: GFN2-xTB, bond charges, atomic dipoles.
+    """
+    ridge, one = model[-1], as_molecules(atoms, labels=False)
+    cheap = gfn2(one, n_jobs=1) if ridge.baseline == "gfn2" else None
+    spectra = _spectra(model[0], one, None if cheap is None else cheap.charges)
+    charges = np.zeros(len(atoms))
+    parts = (ridge.dual_coef_, ridge.intercept_), (ridge.bond_coef_, 0 * ridge.intercept_)
+    for (coefficients, constants), stiffness in zip(parts, ridge.stiffness_, strict=True):
+        if coefficients is not None:
+            raw = _expansion(ridge, one, spectra, coefficients, constants)
+            charges += Compensation(stiffness).apply(raw, one)
+    b = 0.0 if cheap is None else ridge.baseline_factor_
+    dipole = (dipoles(charges, one) + (1 - b) * even_dipoles(one))[0]
+    charges = charges + (1 - b) * even_charges(one)
+    if cheap is not None:
+        charges, dipole = charges + b * cheap.charges, dipole + b * cheap.dipole[0]
+    if ridge.atomic_dipole_coef_ is not None:
+        constants = ridge.atomic_dipole_intercept_
+        y = _expansion(ridge, one, spectra, ridge.atomic_dipole_coef_, constants)
+        vectors = neighbour_vectors(one, ridge.elements_.tolist())
+        dipole = dipole + DEBYE_PER_E_ANGSTROM * np.einsum("ie,iec->c", y, vectors)
+    return charges, dipole
+
+
+def _spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
+    """Descriptors of unit length, one array per scale."""
+    species, found = tuple(soap.species_.tolist()), []
+    for scale in soap.scales_:
+        raw, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
+        unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+        found.append(unit if charges is None else append_charges(unit, charges))
+    return found
+
+
+def _expansion(
+    ridge: Any, one: Molecules, spectra: list[np.ndarray], coefficients: np.ndarray, constants: Any
 ) -> np.ndarray:
-    """Charges of one molecule that a model adds to its constant ones, from descriptors (n, d)."""
-    bonds = np.zeros_like(ridge.dual_coef_) if ridge.bond_coef_ is None else ridge.bond_coef_
-    raw = np.zeros((2, one.n_atoms))
+    """Kernel values with the inducing environments times coefficients, plus the constants."""
+    values = np.zeros((one.n_atoms, *coefficients.shape[1:]))
     for place, number in enumerate(ridge.elements_):
         mine, here = ridge.inducing_numbers_ == number, one.numbers == number
         z = [scale[mine].astype(float) for scale in ridge.inducing_features_]
-        k = ridge.kernel_([x[here] for x in descriptors], z, ridge.scale_weights_.tolist())
-        raw[0, here] = k @ ridge.dual_coef_[mine] + ridge.intercept_[place]
-        raw[1, here] = k @ bonds[mine]
-    maps = [Compensation(stiffness) for stiffness in ridge.stiffness_]
-    return maps[0].apply(raw[0], one) + maps[1].apply(raw[1], one)
+        k = ridge.kernel_([x[here] for x in spectra], z, ridge.scale_weights_.tolist())
+        values[here] = k @ coefficients[mine] + constants[place]
+    return values
 
 
-def check_differences(
-    model: Any,
-    atoms: Atoms,
-    in_double: Callable[[Any, Atoms], tuple[np.ndarray, np.ndarray]],
-    step: float,
-    atol: tuple[float, float],
-) -> None:
+def check_differences(model: Any, atoms: Atoms, step: float, atol: tuple[float, float]) -> None:
     """Compare derivatives of charges and dipole with central differences in double precision.
 
-    `in_double` returns charges and dipole vector of a geometry; the two tolerances are those of
-    charges (e/angstrom) and of the dipole (debye/angstrom).
+    The two tolerances are those of charges (e/angstrom) and of the dipole (debye/angstrom).
     """
     charges, vector = in_double(model, atoms)
     np.testing.assert_allclose(charges, predict_all(model, atoms).charges, atol=1e-4)
@@ -73,8 +108,9 @@ def check_differences(
             np.testing.assert_allclose(of_dipole[j, b], (mu1 - mu0) / (2 * step), atol=atol[1])
 
 
-def check_turning(model: Any, atoms: Atoms, dipole: np.ndarray) -> None:
+def check_turning(model: Any, atoms: Atoms) -> None:
     """Derivatives along a turn of all atoms turn the dipole."""
+    dipole = in_double(model, atoms)[1]
     found = dipole_derivatives(model, atoms)
     for axis in np.eye(3):
         velocity = np.cross(axis, atoms.positions)

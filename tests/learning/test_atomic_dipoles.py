@@ -510,8 +510,13 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
     """
     molecules = described.replace(dipole_vector=None)
     folds = list(KFold(3).split(np.arange(len(molecules))))
+    # Bond charges have leading directions too. With auxiliary dipoles a fold of so few molecules
+    # may end in another minimum than its fit.
     model = DipoleKernelRidge(
-        alpha=1e-3, basis=InducingBasis(atomic_dipoles=0.03), charge_weight=0.0
+        alpha=1e-3,
+        basis=InducingBasis(atomic_dipoles=0.03, bond_charges=0.0),
+        charge_weight=0.0,
+        auxiliary=None,
     )
     grid = FoldGrid(read_labels(molecules, None, None, None), model, folds, [1e-3], [0.0])
     errors = grid.held_out_errors(tol=1e-8, max_iter=500)
@@ -520,7 +525,7 @@ def test_the_grid_comes_near_separate_fits(described: Molecules) -> None:
     np.testing.assert_allclose(found, separate, rtol=0.01)
 
 
-@pytest.mark.parametrize("scale", [-0.1, np.nan, np.inf, "auto", None, True])
+@pytest.mark.parametrize("scale", [-0.1, np.nan, np.inf, "none", None, True])
 def test_scales_that_are_none(molecules: Molecules, scale: Any) -> None:
     with pytest.raises(InputError, match="atomic_dipoles: expected a number >= 0"):
         ridge(basis__atomic_dipoles=scale).fit(molecules)

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 
 import dipkit.search.fold_grid
 from dipkit import ChargeStart, DipoleKernelRidge, Molecules
-from dipkit.estimator.defaults import has_prior, resolve_start
+from dipkit.estimator.defaults import has_prior, resolve_cut, resolve_start
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import build_basis
@@ -38,6 +38,16 @@ def small_ridge(**parameters: Any) -> DipoleKernelRidge:
     return DipoleKernelRidge().set_params(**settings | parameters)
 
 
+def plain_ridge(**parameters: Any) -> DipoleKernelRidge:
+    """Model whose folds in a grid equal fits.
+
+    Bond charges and atomic dipoles have the leading directions of all environments in a grid. With
+    auxiliary dipoles a fold of so few molecules may end in another minimum than its fit.
+    """
+    plain = {"basis__bond_charges": 0.0, "basis__atomic_dipoles": 0.0}
+    return small_ridge(**plain | {"auxiliary": None} | parameters)
+
+
 def refit_magnitudes(
     problem: FoldedProblem, train: Any, test: Any, charge_weight: float
 ) -> FloatArray:
@@ -49,7 +59,7 @@ def refit_magnitudes(
     }
     # Kernel values in double precision, as the grid has them for so few molecules: in single
     # precision they differ by 1e-7, and the predictions by 1e-3 debye.
-    cut, basis = settings.basis.eigenvalue_cut, problem.basis
+    cut, basis = resolve_cut(settings.basis.eigenvalue_cut, precise=True), problem.basis
     basis = build_basis(environments, basis.kernel, basis.weights, cut, precise=True)
     labels = read_labels(molecules, None, None, problem.labels.target.weights[train])
     start = start_charges(molecules, labels.charges, resolve_start(settings.start, labels))
@@ -81,9 +91,9 @@ def test_folds_by_difference_equal_folds_by_recomputation(
 ) -> None:
     """With vectors J is convex: both must end in one minimum.
 
-    What is left differs by the rounding of kernel values over the eigenvalue cut, 1e-16 / 1e-8.
+    What is left differs by the rounding of kernel values over the eigenvalue cut, 1e-16 / 1e-10.
     """
-    ridge = small_ridge(start="auto", **parameters)
+    ridge = plain_ridge(start="auto", **parameters)
     weights = 1.0 + np.arange(len(described)) % 3
     folds = list(splitter.split(np.arange(len(described))))
     labels = read_labels(described, None, None, weights)
@@ -92,14 +102,14 @@ def test_folds_by_difference_equal_folds_by_recomputation(
     for (train, test), errors in zip(folds, found, strict=True):
         lengths = refit_magnitudes(grid.problem, train, test, charge_weight)
         expected = lengths - described.dipole_magnitude[test]
-        np.testing.assert_allclose(errors[0, 0], expected, atol=1e-6)
+        np.testing.assert_allclose(errors[0, 0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("charge_weight", [0.0, 1e-2])
 def test_folds_of_magnitudes_equal_fits(described: Molecules, charge_weight: float) -> None:
     """J is not convex: the same start, prior and annealing lead both to the same minimum."""
     molecules = described.replace(dipole_vector=None)
-    ridge = small_ridge(
+    ridge = plain_ridge(
         alpha=ALPHA, charge_weight=charge_weight, solver__tol=1e-13, solver__max_iter=2000
     )
     folds = list(KFold(3).split(np.arange(len(molecules))))
@@ -287,7 +297,7 @@ def test_folds_with_a_baseline_equal_fits(described: Molecules) -> None:
     folds = list(KFold(3).split(np.arange(len(molecules))))
     # Without a pull towards directions J has several minima, of which they may end in others.
     for weight, direction in ((0.0, 0.3), (0.1, 0.3), (0.1, 1.0)):
-        ridge = small_ridge(
+        ridge = plain_ridge(
             baseline="given", alpha=ALPHA, charge_weight=weight,
             solver__tol=1e-13, solver__max_iter=2000,
         ).set_params(baseline__direction_weight=direction)  # fmt: skip
