@@ -130,7 +130,7 @@ def test_a_dipole_of_zero_may_grow_along_any_axis(toy: Callable[..., Molecules])
         (np.array([[0.0, 0.009, 0.0], [0.0, 0.011, 0.0]]), [sum(along)[0], along[1][1]]),
         (np.array([[0.0, 0.0, 0.0], [0.0, 3.0, 0.0]]), [sum(along)[0], along[1][1]]),
     ):
-        drawn = [(np.arange(9), samples[:, 0], novelty)]
+        drawn = [(np.arange(9), samples, novelty)]
         np.testing.assert_allclose(predictor.std(molecules, dipoles, drawn) ** 2, expected)
 
 

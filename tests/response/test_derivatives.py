@@ -15,6 +15,7 @@ from helpers.derivative_checks import (
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
+from dipkit.data.io import as_molecules
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.scales import SOAPScale
 from dipkit.exceptions import InputError
