@@ -68,7 +68,7 @@ def test_predict_goes_on_and_keeps_the_order(model, mixed, tmp_path, monkeypatch
         assert alone.pop("name") == row.pop("name")
         # Parts of other sizes differ in the last digit, and in the sign of zero.
         assert list(map(float, alone.values())) == pytest.approx(
-            list(map(float, row.values())), abs=2e-6
+            list(map(float, row.values())), abs=2e-5
         )
 
 
@@ -116,7 +116,7 @@ def test_any_refusal_of_the_model_is_one_row(model, monkeypatch) -> None:
     assert prediction.failures == {7: "an atom has no descriptor."}
     expected = whole.dipole.copy()
     expected[7] = np.nan
-    np.testing.assert_allclose(prediction.dipole, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(prediction.dipole, expected, rtol=1e-5, atol=2e-5)
     assert np.isnan(prediction.charges_of(7)).all()
     assert not np.isnan(prediction.charges_of(8)).any()
 
