@@ -34,7 +34,7 @@ def xyz(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.mark.parametrize("width", ["300000000", "2147483647", "4", "0", "-1", "9" * 30])
 def test_columns_that_are_not_there(width: str, xyz: Callable[[str], Path]) -> None:
     file = xyz(WATER.format(f"Properties=species:S:1:pos:R:{width}"))
-    with pytest.raises(FileFormatError, match="line 1: Properties=.* the first atom has 4"):
+    with pytest.raises(FileFormatError, match=r"line 1: Properties=.* the first atom has 4"):
         read(file)
 
 
@@ -48,8 +48,17 @@ def test_more_atoms_than_any_molecule(count: str, xyz: Callable[[str], Path]) ->
         assert len(read(xyz(text), skip_invalid=True)) == 1
 
 
+def test_a_frame_that_claims_more_than_the_file_has(xyz: Callable[[str], Path]) -> None:
+    text = "50" + WATER.format("")[1:] + WATER.format("") * 2
+    with pytest.warns(UserWarning, match="1 of 3 records are bad"):
+        assert len(read(xyz(text), skip_invalid=True)) == 2
+
+
 def test_a_file_of_damaged_frames_ends_early(xyz: Callable[[str], Path]) -> None:
-    with pytest.raises(FileFormatError, match="the rest is left unread"):
+    with (
+        pytest.warns(UserWarning, match="1001 of 1001 frames .*the rest of the file is left"),
+        pytest.raises(FileFormatError, match="1001 of 1001 records are bad"),
+    ):
         read(xyz("9998\n" * 3000))
 
 
@@ -154,7 +163,7 @@ def test_arrays_in_json_claim_what_is_there(key: str, array: object, tmp_path: P
         {"__ndarray__": array} if key == "positions" else {"a": {"__ndarray__": array}}
     )
     file.write_text(json.dumps(content))
-    with pytest.raises(FileFormatError, match="set.json, row 2: cannot be read: ValueError"):
+    with pytest.raises(FileFormatError, match=r"set.json, row 2: cannot be read: ValueError"):
         read(file)
     with pytest.warns(UserWarning, match="1 of 3 records are bad"):
         assert read(file, skip_invalid=True).names.tolist() == ["a", "c"]
@@ -199,7 +208,7 @@ def test_texts_in_cells_are_checked(column: str, tmp_path: Path) -> None:
         connection.execute(f"UPDATE systems SET {column} = ? WHERE id = 2", (cell,))
     connection.close()
     with pytest.raises(
-        FileFormatError, match="set.db, row 2: cannot be read: ValueError: an array"
+        FileFormatError, match=r"set.db, row 2: cannot be read: ValueError: an array"
     ):
         read(file)
     with pytest.warns(UserWarning, match="1 of 3 records are bad"):
@@ -214,7 +223,7 @@ def test_trajectories_claim_what_is_there(place: int, tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[place : place + 8] = (2**40).to_bytes(8, "little")
     file.write_bytes(content)
-    with pytest.raises(FileFormatError, match="set.traj: no trajectory .* bytes are claimed at"):
+    with pytest.raises(FileFormatError, match=r"set.traj: no trajectory .* bytes are claimed at"):
         read(file)
 
 
