@@ -48,8 +48,17 @@ def test_more_atoms_than_any_molecule(count: str, xyz: Callable[[str], Path]) ->
         assert len(read(xyz(text), skip_invalid=True)) == 1
 
 
+def test_a_frame_that_claims_more_than_the_file_has(xyz: Callable[[str], Path]) -> None:
+    text = "50" + WATER.format("")[1:] + WATER.format("") * 2
+    with pytest.warns(UserWarning, match="1 of 3 records are bad"):
+        assert len(read(xyz(text), skip_invalid=True)) == 2
+
+
 def test_a_file_of_damaged_frames_ends_early(xyz: Callable[[str], Path]) -> None:
-    with pytest.raises(FileFormatError, match="the rest is left unread"):
+    with (
+        pytest.warns(UserWarning, match="1001 of 1001 frames .*the rest of the file is left"),
+        pytest.raises(FileFormatError, match="1001 of 1001 records are bad"),
+    ):
         read(xyz("9998\n" * 3000))
 
 

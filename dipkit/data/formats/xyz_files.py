@@ -8,6 +8,7 @@ symbols and comments read in `xyz_text.py`.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 
@@ -64,10 +65,12 @@ def _entries(lines: NumberedLines, context: Context) -> Iterator[Entry]:
         except InputError as error:
             n_damaged += 1
             if n_damaged > max(_MOST_DAMAGED, n_good):
-                raise FileFormatError(
-                    f"{where}: {n_damaged} frames of {n_good + n_damaged} up to here cannot be "
-                    f"read; the rest is left unread. The last reason: {error}"
-                ) from error
+                warnings.warn(
+                    f"{where}: {n_damaged} of {n_good + n_damaged} frames up to here cannot be "
+                    "read: the rest of the file is left unread.",
+                    stacklevel=2,
+                )
+                raise
             _skip_frame(lines)
             entry = Entry(error, where)
         yield entry
@@ -113,7 +116,8 @@ def _skip_frame(lines: NumberedLines) -> None:
     n_atoms = count_in(lines.take().strip())
     if n_atoms:
         n_lines = n_atoms + 1
-        following = lines.peek(n_lines) if n_lines < _MOST_LINES_AHEAD else "-"
+        is_there = n_lines < _MOST_LINES_AHEAD and lines.peek(n_lines - 1)
+        following = lines.peek(n_lines) if is_there else "-"
         if not following.strip() or count_in(following.strip()):
             lines.take_many(n_lines)
             return
