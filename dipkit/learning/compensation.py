@@ -153,8 +153,7 @@ class Compensation:
         if self.is_even:
             return np.full((len(numbers), n, n), 1 / n)
         systems = np.eye(n) + self.stiffness * _laplacians(numbers, positions)
-        spreads: FloatArray = np.linalg.inv(systems)
-        return spreads
+        return np.asarray(np.linalg.inv(systems), dtype=np.float64)
 
 
 EVEN = Compensation()
