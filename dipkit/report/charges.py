@@ -121,7 +121,7 @@ class ChargesDisplay:
         """
         self.figure_, self.ax_ = figure_and_axes(ax, 6.0, 5.0)
         axes = self.ax_
-        plane = _broad_side(self.molecule_.positions)
+        plane = broad_side(self.molecule_.positions)
         places = (self.molecule_.positions - self.molecule_.positions.mean(axis=0)) @ plane.T
         for i, j in _bonds(self.molecule_):
             axes.plot(*places[[i, j], :2].T, color=GREY, lw=2, zorder=1)
@@ -197,7 +197,7 @@ def _vector(name: str, values: ArrayLike | None) -> FloatArray | None:
     return vector
 
 
-def _broad_side(positions: FloatArray) -> FloatArray:
+def broad_side(positions: FloatArray) -> FloatArray:
     """Axes (3, 3) of the view: the first two along the greatest extents, the last towards us."""
     _, _, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=True)
     axes = axes * np.sign(np.linalg.det(axes))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..data.elements import chemical_symbols
 from ..data.molecules import Molecules
 from ..estimator.predicted_molecules import Prediction
+from .charges import broad_side
 
 __all__ = [
     "charge_limit",
@@ -142,15 +143,17 @@ def viewer_scripts(data: str) -> list[str]:
 def _scene(prediction: Prediction, index: int, facts: list[list[str]]) -> dict[str, Any]:
     molecules, table = prediction.molecules[index], chemical_symbols()
     reference = molecules.dipole_vector[0] if molecules.has_vector[0] else None
+    # A view along a linear molecule, or along its dipole, would hide it: turn the broad side to us.
+    axes = broad_side(molecules.positions).T
     return {
         "label": f"{facts[0][1]}: {molecules.formulas()[0]}",
         "symbols": [table[number] for number in molecules.numbers.tolist()],
-        "positions": np.round(molecules.positions, 3).tolist(),
-        "centre": np.round(molecules.centers_of_mass()[0], 3).tolist(),
+        "positions": np.round(molecules.positions @ axes, 3).tolist(),
+        "centre": np.round(molecules.centers_of_mass()[0] @ axes, 3).tolist(),
         "charges": _numbers(prediction.charges_of(index)),
         "reference_charges": _numbers(molecules.charges) if molecules.has_charges[0] else None,
-        "dipole": _vector(prediction.dipole[index]),
-        "reference": _vector(reference),
+        "dipole": _vector(prediction.dipole[index] @ axes),
+        "reference": _vector(None if reference is None else reference @ axes),
         "facts": facts,
     }
 

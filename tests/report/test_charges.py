@@ -10,7 +10,7 @@ from dipkit.estimator.fitted_parts import has_bond_charges
 from dipkit.estimator.pipeline import predict_all
 from dipkit.estimator.regression import DipoleKernelRidge
 from dipkit.exceptions import InputError
-from dipkit.report.charges import ChargesDisplay, _broad_side
+from dipkit.report.charges import ChargesDisplay, broad_side
 from dipkit.report.plots import new_figure
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
@@ -62,7 +62,7 @@ def test_the_view_is_not_mirrored() -> None:
     """Atoms in the plane and the one towards us form a right-handed system, as in the molecule."""
     positions = np.array([[0.0, 0, 0], [3.0, 0, 0], [0, 2.0, 0], [0, 0, 1.0]])
     for mirror in (1, -1):
-        assert np.linalg.det(_broad_side(positions * [1, 1, mirror])) == pytest.approx(1)
+        assert np.linalg.det(broad_side(positions * [1, 1, mirror])) == pytest.approx(1)
 
 
 def test_refused() -> None:

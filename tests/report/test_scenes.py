@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from dipkit.data.datasets import load_organics
 from dipkit.estimator.pipeline import Prediction
@@ -53,8 +54,18 @@ def test_data() -> None:
     first, failed = json.loads(text)["molecules"]
     assert first["facts"] == [["name", 'quote"']]
     np.testing.assert_allclose(first["charges"], molecules[1].charges, atol=1e-4)
-    np.testing.assert_allclose(first["reference"], molecules.dipole_vector[1], atol=1e-4)
-    np.testing.assert_allclose(first["positions"], molecules[1].positions, atol=1e-3)
+    # Turned as a whole: the largest extent along x, the smallest towards the reader.
+    positions, dipole = np.array(first["positions"]), np.array(first["reference"])
+    extents = np.ptp(positions, axis=0)
+    assert extents[0] >= extents[1] - 0.5
+    assert extents[1] >= extents[2] - 0.5
+    expected = np.vstack([molecules[1].positions, molecules.dipole_vector[1]])
+    together = np.vstack([positions, dipole])
+    np.testing.assert_allclose(together @ together.T, expected @ expected.T, atol=0.05)
+    volume = np.linalg.det([positions[1] - positions[0], positions[-1] - positions[0], dipole])
+    original = molecules[1].positions
+    sides = [original[1] - original[0], original[-1] - original[0], molecules.dipole_vector[1]]
+    assert volume == pytest.approx(np.linalg.det(sides), abs=0.02)
     assert failed["label"].startswith("</script><b>")
     assert failed["dipole"] is None
     assert failed["charges"] == [None] * molecules.natoms[0]
