@@ -62,7 +62,7 @@ SETTINGS: dict[str, dict[str, Any]] = LEVERS | {
     "degree 1.5": {"basis__kernel": PowerKernel(1.5)},
     "degree 3": {"basis__kernel": PowerKernel(3.0)},
     "eigenvalue_cut 1e-7": {"basis__eigenvalue_cut": 1e-7},
-    "eigenvalue_cut 1e-10": {"basis__eigenvalue_cut": 1e-10},
+    "eigenvalue_cut 1e-8": {"basis__eigenvalue_cut": 1e-8},
     "half the inducing environments": {"basis__n_inducing": 0.5},
     "twice the inducing environments": {"basis__n_inducing": 2.0},
     "Huber loss": {"loss": "huber"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ..exceptions import FileFormatError
 from ..report.html_page import Table, cell
@@ -78,8 +78,18 @@ def lines_of(values: Mapping[str, object], indent: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield f"{indent}{name}" + ("" if value else "  –")
             yield from lines_of(value, indent + "  ")
+        elif _are_sentences(value):
+            yield f"{indent}{name}"
+            yield from (f"{indent}  {sentence}" for sentence in value)
         else:
             yield f"{indent}{name!s:{width}}  {_shown(value)}"
+
+
+def _are_sentences(value: object) -> TypeGuard[Sequence[str]]:
+    """Whether these are texts that need a line each."""
+    return isinstance(value, list | tuple) and any(
+        isinstance(item, str) and item.endswith(".") for item in value
+    )
 
 
 def _shown(value: object) -> str:

@@ -202,7 +202,8 @@ def rounding_of_sum(charges: FloatArray) -> float:
     for decimals in range(_MOST_DECIMALS + 1):
         units = charges * 10**decimals
         # Numbers in single precision are a little off their decimals.
-        if np.abs(units - np.round(units)).max(initial=0.0) < 1e-3:
+        slack = 1e-3 + np.finfo(np.float32).eps * np.abs(units).max(initial=0.0)
+        if np.abs(units - np.round(units)).max(initial=0.0) < slack:
             return min(len(charges) * 0.5 * 10**-decimals, MAX_ROUNDING_OF_SUM) if decimals else 0.0
     return 0.0
 

@@ -60,7 +60,8 @@ class InducingBasis(NestedParameters):
     compensation : {"molecule", "bonds"}, default="molecule"
         Where the opposite of an atom's charge goes. ``"molecule"`` spreads it evenly over the
         molecule. ``"bonds"`` keeps it near: for molecules much larger than those of the training
-        errors are smaller, for molecules like these they are larger (docs/compensation.md).
+        errors are smaller, for molecules like these they are larger
+        (docs/decisions/0021-bond-charges.md).
     """
 
     _groups: ClassVar = {"kernel": make_kernel}

@@ -87,7 +87,8 @@ class DipolePredictor(RegressorMixin, NestedParameters):
         Raises
         ------
         InputError
-            If the charges do not make the dipoles, as with a baseline that holds more than charges.
+            If charges and atomic dipoles do not make the dipoles, as with a baseline that holds
+            more than charges.
         """
         found = predict_blocks(self, X)
         return quadrupoles_of_atoms(found.charges, found.atomic_dipoles, found.dipole, X)
@@ -108,13 +109,14 @@ class DipolePredictor(RegressorMixin, NestedParameters):
     def predict_atomic_dipoles(self, X: Molecules) -> FloatArray:
         """Predict the dipoles of single atoms, which add to those of their charges.
 
-        Without a baseline, the dipole of a molecule is that of its charges plus their sum.
+        The dipole of a molecule is that of its charges plus the sum of these dipoles, and with a
+        baseline also the part of the baseline's dipole that is not in its charges (9).
 
         Returns
         -------
         ndarray of shape (n_atoms, 3), debye
             Of all molecules, concatenated as in ``X.numbers``; NaN where the baseline failed. Zero
-            where the model was fitted with ``atomic_dipoles=0``.
+            where the model has none: ``atomic_dipoles`` is 0, or ``"auto"`` without a baseline.
         """
         return predict_blocks(self, X).atomic_dipoles
 
@@ -123,9 +125,9 @@ class DipolePredictor(RegressorMixin, NestedParameters):
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Predict charges, dipole vectors and standard deviations in one calculation.
 
-        Without a baseline the dipoles are those of the charges and of single atoms, if any
-        (`predict_atomic_dipoles`). With one they also hold the part of the baseline's dipole that
-        is not in its charges (9).
+        The dipoles are those of the charges and of single atoms (`predict_atomic_dipoles`; usual
+        with a baseline). With a baseline they also hold the part of its dipole that is not in its
+        charges (9).
 
         Parameters
         ----------

@@ -39,9 +39,9 @@ class DipoleKernelRidge(DipolePredictor):
     Parameters
     ----------
     alpha : float or "auto", default="auto"
-        Ridge penalty, debye^2. ``"auto"`` is 0.02 over the number of dipole labels. Alpha
-        decreases with the number of labels, because the mean over more labels is more certain.
-        With a baseline ``"auto"`` is 40 over the square of that number.
+        Ridge penalty, debye^2. ``"auto"`` is 0.02 / N with N dipole labels, times
+        sqrt(1000 / N) above 1,000 of them; with a baseline it is 1265 / N^2.5. Alpha decreases
+        with the number of labels, because the mean over more labels is more certain.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
         charges, else 0; with a baseline it is 0, and with a charge discrepancy 100. With 0, charges
@@ -111,7 +111,8 @@ class DipoleKernelRidge(DipolePredictor):
         Constant charge of each element.
     atomic_dipole_coef_ : ndarray of shape (M, n_elements), e, or None
         Coefficient of the kernel with each environment in the amplitudes of atomic dipoles towards
-        the neighbours of each element, the scale included. None without them.
+        the neighbours of each element, the scale included. None without atomic dipoles, as usual
+        where there is no baseline.
     atomic_dipole_intercept_ : ndarray of shape (n_elements, n_elements), e, or None
         Constant amplitudes of each element.
     kernel_ : EnvironmentKernel

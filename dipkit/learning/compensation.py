@@ -152,14 +152,14 @@ class Compensation:
         n = numbers.shape[1]
         if self.is_even:
             return np.full((len(numbers), n, n), 1 / n)
-        laplacians = _laplacians(numbers, positions)
-        return np.asarray(np.linalg.inv(np.eye(n) + self.stiffness * laplacians), dtype=float)
+        systems = np.eye(n) + self.stiffness * _laplacians(numbers, positions)
+        return np.asarray(np.linalg.inv(systems), dtype=np.float64)
 
 
 EVEN = Compensation()
 # In place of even compensation, for molecules larger than those of the training: errors grow less
 # with the size. The scale makes arms as long as those of even compensation in molecules of QM9.
-ALONG_BONDS = Compensation(8.0, 1.6)
+ALONG_BONDS = Compensation(BOND_STIFFNESS, 2.1)
 
 
 def _bond_orders(numbers: NDArray[np.int64], distance: FloatArray) -> FloatArray:

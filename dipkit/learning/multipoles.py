@@ -161,9 +161,10 @@ def require_made_of_charges(dipole: FloatArray, charges: FloatArray, molecules: 
     # Written so that NaN of the charges is refused too.
     if not largest < MADE_OF_CHARGES:
         raise InputError(
-            "quadrupole: expected dipoles that the predicted charges make, got a difference of up "
-            f"to {largest:.2g} debye. The model's baseline holds more than charges, and the "
-            "quadrupoles of charges alone would leave that out. Use a model without a baseline."
+            "quadrupole: expected dipoles that the predicted charges make, with the atomic dipoles "
+            f"of the model if it has some, got a difference of up to {largest:.2g} debye. The "
+            "model's baseline holds more than charges, and quadrupoles would leave that out. Use a "
+            "model without a baseline."
         )
 
 

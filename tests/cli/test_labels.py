@@ -40,9 +40,9 @@ def test_fit_and_evaluate(folder: Path) -> None:
     with (folder / "predicted.csv").open() as handle:
         names = [row["name"] for row in csv.DictReader(handle)]
     assert names == [f"m{index:02d}" for index in range(N_MOLECULES)]
-    # What dipkit predicted is a table of labels itself.
-    text = run("info", data, "--labels", folder / "predicted.csv").stdout
-    assert f"n_vectors           {N_MOLECULES}\n" in text
+    # What dipkit predicted is no table of labels.
+    message = refused("info", data, "--labels", folder / "predicted.csv")
+    assert "Predictions are not read as labels" in message
 
 
 def test_unit_column_and_notes(folder: Path) -> None:
@@ -62,4 +62,4 @@ def test_no_table_and_commands_without_labels(folder: Path) -> None:
     assert "none.csv: no such file" in refused("info", data, "--labels", folder / "none.csv")
     help_text = {name: run(name, "--help").stdout for name in ("fit", "tune", "predict", "label")}
     assert all("--labels" in help_text[name] for name in ("fit", "tune"))
-    assert not any("--labels" in help_text[name] for name in ("predict", "label"))
+    assert "--labels" not in help_text["label"]

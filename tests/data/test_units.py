@@ -111,10 +111,20 @@ def save(folder: Path, suffix: str, atoms: Atoms, info: dict, metadata: dict) ->
     length=st.sampled_from(["angstrom", "bohr"]),
     vector=st.booleans(),
     said=st.sampled_from(["option", "key", "own word"]),
+    charge=st.integers(-2, 2),
+    place=st.sampled_from(["total_charge", "net_charge", "Charge", "q"]),
     data=st.data(),
 )
 def test_written_in_any_unit_read_as_the_same_molecule(
-    tmp_path: Path, suffix: str, branch, length: str, vector: bool, said: str, data
+    tmp_path: Path,
+    suffix: str,
+    branch,
+    length: str,
+    vector: bool,
+    said: str,
+    charge: int,
+    place: str,
+    data,
 ) -> None:
     unit, word = branch
     atoms, label = water(unit, length, vector)
@@ -130,9 +140,11 @@ def test_written_in_any_unit_read_as_the_same_molecule(
             metadata["dipole_unit"] = word
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = read(save(tmp_path, suffix, atoms, {key: label}, metadata), **options)
+        file = save(tmp_path, suffix, atoms, {key: label, place: charge}, metadata)
+        found = read(file, **options)
     assert found.dipole_magnitude == pytest.approx([DEBYE], rel=1e-6)
     assert found.has_vector.all() == vector
+    assert found.total_charge.tolist() == [charge]
     # SD files print four decimals.
     assert found.positions == pytest.approx(molecule("H2O").positions, abs=1e-4)
     assert found.notes.dipole_unit == unit

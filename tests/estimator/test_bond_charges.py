@@ -87,9 +87,9 @@ def test_they_are_on_by_default(molecules: Molecules) -> None:
     assert model.bond_coef_.shape == model.dual_coef_.shape
     assert model.stiffness_ == (np.inf, 4.0)
     other, basis, _ = caught("_basis_attributes", molecules, **KINDS["along bonds"])
-    assert (basis.compensation.stiffness, basis.compensation.scale) == (8.0, 1.6)
+    assert (basis.compensation.stiffness, basis.compensation.scale) == (4.0, 2.1)
     assert basis.bonds is other.bond_coef_ is None
-    assert other.stiffness_[0] == 8.0
+    assert other.stiffness_[0] == 4.0
 
 
 def test_predictions_are_the_rows_times_the_weights(

@@ -124,6 +124,15 @@ def test_a_fit_with_a_baseline_uses_them(molecules, monkeypatch):
     assert model.alpha_ == pytest.approx(0.02 / N)
 
 
+@pytest.mark.parametrize(("baseline", "expected"), [("given", 0.06), (None, 0.0)])
+def test_a_grid_has_atomic_dipoles_as_a_fit_has(molecules, baseline, expected):
+    rough = molecules.replace(baseline_dipole=np.ones((N, 3)))
+    model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10), baseline=baseline, device="cpu")
+    folds = list(KFold(2).split(np.arange(N)))
+    grid = FoldGrid(read_labels(rough, None, None, None), model, folds, [1e-3], [0.0])
+    assert grid.problem.basis.dipole_scale == expected
+
+
 @pytest.mark.parametrize(
     ("precision", "cut"), [("auto", 1e-10), ("double", 1e-10), ("single", 1e-8)]
 )

@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from dipkit import SOAPScale, SOAPTransformer
 from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
+from dipkit.estimator.defaults import usual_alpha
 from dipkit.learning.labels import read_labels
 from dipkit.search.descriptor_cache import CACHE_SHARE, DescriptorCache
 from dipkit.search.splits import Splits
@@ -97,8 +98,8 @@ def test_a_baseline_is_calculated_once(molecules, monkeypatch):
     search.estimator.set_params(dipolekernelridge__baseline="gfn2")
     search.fit(molecules)
     assert calls == [36]
-    # 40 over the square of the number of labels is the usual alpha there.
-    assert 40 / 36**2 in search.study_.best_trial.user_attrs["grid"]["alpha"]
+    usual = usual_alpha(36, with_baseline=True)
+    assert usual in search.study_.best_trial.user_attrs["grid"]["alpha"]
     search.set_params(refit=True).fit(molecules[:30])
     assert calls == [36, 30, 30]
     assert search.best_estimator_[-1].baseline == "gfn2"

@@ -26,6 +26,7 @@ from ...exceptions import FileFormatError, InputError
 from ..declared_units import DeclaredUnits
 from ..elements import read_element
 from ..label_keys import CHARGES_KEYS, MULTIPLICITY_KEYS
+from .boundary import boundary
 from .dipole_labels import read_dipole, usual_keys
 from .entries import Context, Entry
 from .names import with_stem
@@ -38,6 +39,7 @@ QMUGS_DIPOLE, QMUGS_CHARGES = "DFT:DIPOLE", "DFT:MULLIKEN_CHARGES"
 # The place of formal charges in messages, and as a key.
 FORMAL = "M  CHG"
 _HEADER_LINES = 3
+_MOST_LINES = 1_000_000
 _TAG = re.compile(r"<([^>]*)>")
 _SEPARATORS = re.compile(r"[|,;\s]+")
 # Charge code of the atom line; 4 marks a radical.
@@ -58,7 +60,8 @@ def sdf_entries(source: TextSource, context: Context) -> Iterator[Entry]:
                 continue
             start, text = item
             try:
-                record, items = _Record(text, source.where, start).parse(context, name)
+                with boundary(f"{source.where}, line {start}"):
+                    record, items = _Record(text, source.where, start).parse(context, name)
             except InputError as error:
                 yield Entry(error, f"{source.where}, line {start}", source.stem, name)
             else:
@@ -85,6 +88,11 @@ def _records(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]
             start, lines = number + 1, []
         else:
             lines.append(line.rstrip("\r\n"))
+            if len(lines) > _MOST_LINES:
+                raise FileFormatError(
+                    f"{where}, line {start}: the record has more than {_MOST_LINES:,} lines, and "
+                    "no $$$$ at its end: it is damaged, or of another format."
+                )
     if any(line.startswith(">") for line in lines):
         raise FileFormatError(
             f"{where}, line {number}: the last record holds data items, and $$$$ is missing at "
@@ -225,19 +233,19 @@ class _Record:
 
 def _items(lines: Sequence[str]) -> dict[str, str]:
     """Return data items by tag; the lines of one are joined by blanks."""
-    items: dict[str, str] = {}
+    items: dict[str, list[str]] = {}
     tag = None
     for line in lines:
         if line.startswith(">"):
             found = _TAG.search(line)
             tag = found.group(1).strip() if found else None
             if tag is not None:
-                items[tag] = ""
+                items[tag] = []
         elif not line.strip():
             tag = None
         elif tag is not None:
-            items[tag] = f"{items[tag]} {line.strip()}".strip()
-    return items
+            items[tag].append(line.strip())
+    return {tag: " ".join(found).strip() for tag, found in items.items()}
 
 
 def _name(title: str, items: dict[str, str], untitled: str) -> str:

@@ -19,6 +19,8 @@ from .numbered_lines import count_in
 
 # Before values in JSON, as ASE writes them; bytes of an array of words.
 _JSON, _MOST_WORDS = "_JSON ", 50_000_000
+# Each column is a field of ASE's array, which takes a kilobyte.
+_MOST_COLUMNS = 10_000
 # A part of a value, as ASE delimits it; an open delimiter runs to the end of the line.
 _PART = (
     r"(?:\\.|\"(?:\\.|[^\"\\])*(?:\"|$)|'(?:\\.|[^'\\])*(?:'|$)"
@@ -71,10 +73,11 @@ def checked_entries(comment: str, n_columns: int, where: str) -> dict[str, objec
     entries: dict[str, object] = key_val_str_to_dict(comment)
     widths = str(entries.get("Properties", "")).split(":")[2::3]
     n_claimed = sum(count_in(width) or n_columns + 1 for width in widths)
-    if n_claimed > n_columns:
+    if n_claimed > min(n_columns, _MOST_COLUMNS):
         raise FileFormatError(
             f"{where}: Properties={entries['Properties']!r:.80} needs {n_claimed} columns, each at "
-            f"least 1: the first atom has {n_columns}. Correct the widths."
+            f"least 1: the first atom has {n_columns}, and {_MOST_COLUMNS:,} are the most that are "
+            "read. Correct the widths."
         )
     return entries
 
