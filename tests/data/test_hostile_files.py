@@ -57,7 +57,7 @@ def test_a_frame_that_claims_more_than_the_file_has(xyz: Callable[[str], Path]) 
 def test_a_file_of_damaged_frames_ends_early(xyz: Callable[[str], Path]) -> None:
     with (
         pytest.warns(UserWarning, match="1001 of 1001 frames .*the rest of the file is left"),
-        pytest.raises(FileFormatError, match="1001 of 1001 records are bad"),
+        pytest.raises(FileFormatError, match="the file ends within a frame"),
     ):
         read(xyz("9998\n" * 3000))
 
