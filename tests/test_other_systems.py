@@ -68,6 +68,7 @@ def test_a_journal_is_closed_before_it_is_removed(
             unlink(self, missing_ok)
 
         monkeypatch.setattr(Path, "unlink", refuse_open_files)
+        monkeypatch.setattr("dipkit.quantum.journal.REMOVES_OPEN_FILES", False)
         journal.remove()
     assert list(tmp_path.iterdir()) == []
 

@@ -21,6 +21,8 @@ from ..support.processes import try_lock
 __all__ = ["Entry", "Journal", "journal_of"]
 
 SUFFIX = ".journal"
+# Windows removes no open file.
+REMOVES_OPEN_FILES = os.name != "nt"
 # What JSON can hold, by name.
 Entry: TypeAlias = dict[str, Any]
 
@@ -78,7 +80,7 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the file, once its content is in the output."""
-        if os.name == "nt":  # Windows removes no open file
+        if not REMOVES_OPEN_FILES:
             self._handle.close()
         self.path.unlink(missing_ok=True)
         self._handle.close()

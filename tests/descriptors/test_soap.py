@@ -220,7 +220,7 @@ def test_backends_that_return_lists(transformer, frames, monkeypatch):
     expected = transformer.transform(frames).features
     parallel = joblib.Parallel
 
-    def lists_only(n_jobs, prefer, return_as="list"):  # as with Dask
+    def lists_only(n_jobs, prefer, return_as="list", batch_size="auto"):
         if return_as != "list":
             raise ValueError("Backend does not support return_as")
         return parallel(n_jobs=n_jobs)

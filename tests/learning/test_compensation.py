@@ -78,7 +78,7 @@ def test_it_is_the_dense_inverse(how: Compensation, molecules: Molecules, raw: n
 
 def test_the_constants_are_those_of_models_in_files() -> None:
     """The map is computed again for each prediction: other constants would change old models."""
-    assert (ALONG_BONDS.stiffness, ALONG_BONDS.scale, BOND_STIFFNESS) == (8.0, 1.6, 4.0)
+    assert (ALONG_BONDS.stiffness, ALONG_BONDS.scale, BOND_STIFFNESS) == (4.0, 2.1, 4.0)
     # Radii 0.76 and 0.31 angstrom: half a bond at 1.3375. A pair of atoms: q = t g / (1 + 2 t g).
     for r, g in ((1.09, 0.9999), (1.3, 0.8025), (1.3375, 0.5), (1.4, 0.0882), (2.0, 0.0)):
         pair = Molecules([6, 1], [[0, 0, 0], [0, 0, r]], [0, 2])
