@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...exceptions import InputError
 from ..read_options import ReadOptions
-from ..unit_words import DEBYE_PER, WRITTEN, key_stem, suffix_unit
+from ..unit_words import DEBYE_PER, LONGEST_KEY, WRITTEN, key_stem, suffix_unit
 
 _BRACKETS = re.compile(r"^(.*?)\s*[(\[{]\s*([^)\]}]*?)\s*[)\]}]$")
 
@@ -26,6 +26,8 @@ def split_unit(column: str) -> tuple[str, str | None]:
     (('dipole', 'debye'), ('dipole_x', 'au'), ('mu', None), ('mu', 'mD'))
     """
     name = column.strip()
+    if len(name) > LONGEST_KEY:
+        return name, None
     unit = suffix_unit(name)
     if unit is None and (bracketed := _BRACKETS.match(name)):
         return _base(bracketed[1]), bracketed[2]
