@@ -1,6 +1,7 @@
 """Fixtures for every test: the device to run on, the folder of larger reference data."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from dipkit.descriptors.scales import SOAPScale
 from dipkit.descriptors.soap import SOAPTransformer
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A run in the background ignores Ctrl-C, and so would the commands that tests start and stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shared machines are slow at times: a generous test is better than one that fails by the clock.
 settings.register_profile("dipkit", deadline=None, print_blob=True)

@@ -31,6 +31,7 @@ from .unit_words import (
     ANGSTROM_PER,
     DEBYE_PER,
     DIPOLE_NAMES,
+    LONGEST_KEY,
     WRITTEN,
     dipole_unit_of,
     foreign_unit,
@@ -261,7 +262,7 @@ def _unit_for(key: str) -> str | None:
     bare = key.lower().strip("_ ")
     if bare in _GENERAL:
         return "general"
-    found = _UNIT_KEY.match(bare)
+    found = _UNIT_KEY.match(bare) if len(bare) <= LONGEST_KEY else None
     if not found:
         return None
     name = found["before"] or found["after"]

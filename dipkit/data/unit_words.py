@@ -15,6 +15,7 @@ __all__ = [
     "ANGSTROM_PER",
     "DEBYE_PER",
     "DIPOLE_NAMES",
+    "LONGEST_KEY",
     "WRITTEN",
     "dipole_unit_of",
     "foreign_unit",
@@ -47,6 +48,8 @@ _LENGTH_WORDS = {
 }
 _DIPOLE_UNITS = {word: unit for unit, words in _DIPOLE_WORDS.items() for word in words}
 _LENGTH_UNITS = {word: unit for unit, words in _LENGTH_WORDS.items() for word in words}
+# Characters: no longer key names a unit, and patterns take long for what is far longer.
+LONGEST_KEY = 200
 # Signs of multiplication and decoration: e*A, e·Å, e_angstrom, a.u., [D].
 _DECORATION = re.compile(r"[\s*·×._\-\[\](){}^'\"]+")
 # A unit at the end of a key: dipole_debye, mu_D, dipole_e_angstrom, "dipole (D)", "mu / D".
@@ -79,7 +82,6 @@ def length_unit_of(word: str) -> str | None:
     return _LENGTH_UNITS.get(_bare(word))
 
 
-@lru_cache(maxsize=4096)
 def suffix_unit(key: str) -> str | None:
     """Return the unit of dipoles at the end of a key, or None.
 
@@ -89,8 +91,12 @@ def suffix_unit(key: str) -> str | None:
     >>> [suffix_unit(key) for key in ("mu_D", "dipole_e_angstrom", "dipole (au)", "dipole")]
     ['debye', 'e-angstrom', 'au', None]
     """
-    found = _SUFFIX.match(key)
-    return dipole_unit_of(found["plain"] or found["bracket"]) if found else None
+    return _split(key)[1] if len(key) <= LONGEST_KEY else None
+
+
+def key_stem(key: str) -> str:
+    """Return a key in lower case, without the unit at its end."""
+    return _split(key)[0] if len(key) <= LONGEST_KEY else key.lower()
 
 
 @lru_cache(maxsize=4096)
@@ -103,15 +109,17 @@ def foreign_unit(key: str) -> str | None:
     >>> [foreign_unit(key) for key in ("mu (C*m)", "dipole_mD", "mu_D", "dipole")]
     ['C*m', 'mD', None, None]
     """
-    found = _FOREIGN.search(key)
+    found = _FOREIGN.search(key) if len(key) <= LONGEST_KEY else None
     return found[1] if found else None
 
 
 @lru_cache(maxsize=4096)
-def key_stem(key: str) -> str:
-    """Return a key in lower case, with underscores for blanks, without the unit at its end."""
-    found = _SUFFIX.match(key) if suffix_unit(key) else None
-    return re.sub(r"\s+", "_", (found["stem"] if found else key).strip().lower())
+def _split(key: str) -> tuple[str, str | None]:
+    """Return a key in lower case without its unit, with underscores for blanks, and the unit."""
+    found = _SUFFIX.match(key)
+    unit = dipole_unit_of(found["plain"] or found["bracket"]) if found else None
+    stem = found["stem"] if found and unit else key
+    return re.sub(r"\s+", "_", stem.strip().lower()), unit
 
 
 def _bare(word: str) -> str:

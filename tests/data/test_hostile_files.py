@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,14 @@ def test_names_are_bounded(xyz: Callable[[str], Path]) -> None:
         read(xyz(text))
     with pytest.warns(UserWarning, match="1 of 2 records are bad"):
         assert len(read(xyz(text), skip_invalid=True)) == 1
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sign", ["_", "(", "."])
+def test_keys_of_any_length_take_no_time(sign: str, xyz: Callable[[str], Path]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(read(xyz(WATER.format(f"a{sign * 100_000}=1.5")))) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...exceptions import InputError
 from ..read_options import ReadOptions
-from ..unit_words import DEBYE_PER, WRITTEN, key_stem, suffix_unit
+from ..unit_words import DEBYE_PER, LONGEST_KEY, WRITTEN, key_stem, suffix_unit
 
 _MARKED = re.compile(r"^(.*?)\s*(?:[(\[{]\s*([^)\]}]*?)\s*[)\]}]|\s/\s*([^/]+))$")
 
@@ -26,6 +26,8 @@ def split_unit(column: str) -> tuple[str, str | None]:
     (('dipole', 'debye'), ('dipole_x', 'au'), ('mu', None), ('mu', 'mD'))
     """
     name = column.strip()
+    if len(name) > LONGEST_KEY:
+        return name, None
     unit = suffix_unit(name)
     if unit is None and (marked := _MARKED.match(name)):
         return _base(marked[1]), marked[2] or marked[3] or ""
