@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import dipkit
+
 PACKAGE = Path(__file__).resolve().parents[1] / "dipkit"
 
 # Lowest first: a room imports from itself and from lower floors. Rooms of one floor do not see each
@@ -45,17 +47,34 @@ DOORS = {
     "typer": "cli",
 }
 
+# `import dipkit` loads none of them; public names load what they need.
 NOT_AT_IMPORT = {
     "IPython",
+    "ase",
     "cupy",
     "dask",
+    "distributed",
+    "dscribe",
+    "joblib",
     "matplotlib",
+    "numpy",
     "optuna",
+    "pandas",
     "pooch",
+    "psutil",
     "pyscf",
     "requests",
+    "rich",
+    "scipy",
+    "skops",
+    "sklearn",
     "tblite",
+    "typer",
 }
+# Nor do all public names together load these: they are optional, or for single commands.
+NOT_WITH_PUBLIC_NAMES = NOT_AT_IMPORT.intersection(
+    ["IPython", "cupy", "dask", "matplotlib", "optuna", "pooch", "pyscf", "requests", "tblite"]
+)
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A public face names what a room offers.
@@ -217,12 +236,50 @@ def test_reading_of_imports(source: str, package: str, expected: set[str]) -> No
     assert found - {None} == expected
 
 
-def test_import_loads_no_optional_package() -> None:
-    code = "import sys, dipkit; print(*{name.partition('.')[0] for name in sys.modules})"
+def packages_loaded(code: str) -> set[str]:
+    """Top-level packages that a new interpreter has loaded after some code."""
+    code += "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     )
-    assert NOT_AT_IMPORT.isdisjoint(result.stdout.split()), (
-        f"`import dipkit` loads {sorted(NOT_AT_IMPORT.intersection(result.stdout.split()))}; "
-        "import them where they are used"
-    )
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import dipkit", NOT_AT_IMPORT),
+        ("from dipkit import *", NOT_WITH_PUBLIC_NAMES),
+        ("import dipkit; dipkit.read", NOT_WITH_PUBLIC_NAMES | {"sklearn", "pandas"}),
+        ("import dipkit.cli.app", NOT_AT_IMPORT - {"numpy", "psutil", "rich", "typer"}),
+    ],
+)
+def test_import_loads_no_heavy_package(code: str, heavy: set[str]) -> None:
+    loaded = sorted(heavy & packages_loaded(code))
+    assert not loaded, f"`{code}` loads {loaded}; import them where they are used"
+
+
+def test_stub_names_what_the_package_offers() -> None:
+    stub = (PACKAGE / "__init__.pyi").read_text("utf-8")
+    public = set(imported_names(stub))
+    assert {f"dipkit.{name}" for name in ("exceptions", "units")} <= public
+    modules = {f"dipkit.{module}.{name}" for name, module in dipkit._MODULE_OF.items()}
+    assert public == modules | {"dipkit.exceptions", "dipkit.units"}
+    [listed] = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(stub).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert sorted(listed) == dipkit.__all__
+
+
+def test_every_public_name_is_there() -> None:
+    for name in [*dipkit.__all__, *dipkit._ROOMS]:
+        assert name in dir(dipkit)
+        assert getattr(dipkit, name) is getattr(dipkit, name)
+    assert set(dipkit._ROOMS) < set(FLOOR_OF)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'dipkit' has no attribute 'Molecule'"):
+        dipkit.Molecule  # noqa: B018
