@@ -251,6 +251,7 @@ def packages_loaded(code: str) -> set[str]:
         ("import dipkit", NOT_AT_IMPORT),
         ("from dipkit import *", NOT_WITH_PUBLIC_NAMES),
         ("import dipkit; dipkit.read", NOT_WITH_PUBLIC_NAMES | {"sklearn", "pandas"}),
+        (f"import dipkit; dipkit.read({ORGANICS!r})", NOT_WITH_PUBLIC_NAMES | {"sklearn", "pandas"}),
         ("import dipkit.cli.app", NOT_AT_IMPORT - {"numpy", "psutil", "rich", "typer"}),
     ],
 )
