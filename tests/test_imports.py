@@ -251,13 +251,18 @@ def packages_loaded(code: str) -> set[str]:
         ("import dipkit", NOT_AT_IMPORT),
         ("from dipkit import *", NOT_WITH_PUBLIC_NAMES),
         ("import dipkit; dipkit.read", NOT_WITH_PUBLIC_NAMES | {"sklearn", "pandas"}),
-        (f"import dipkit; dipkit.read({ORGANICS!r})", NOT_WITH_PUBLIC_NAMES | {"sklearn", "pandas"}),
         ("import dipkit.cli.app", NOT_AT_IMPORT - {"numpy", "psutil", "rich", "typer"}),
     ],
 )
 def test_import_loads_no_heavy_package(code: str, heavy: set[str]) -> None:
     loaded = sorted(heavy & packages_loaded(code))
     assert not loaded, f"`{code}` loads {loaded}; import them where they are used"
+
+
+def test_info_of_molecules_loads_no_learning() -> None:
+    file = str(PACKAGE / "data" / "bundled" / "organics.npz")
+    code = f"from dipkit.cli.app import app; app(['info', {file!r}], standalone_mode=False)"
+    assert not {"sklearn", "skops", "optuna", "matplotlib"} & packages_loaded(code)
 
 
 def test_stub_names_what_the_package_offers() -> None:
