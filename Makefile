@@ -11,16 +11,17 @@ ARGS ?=
 
 DEMO := $(VENV)/demo
 DEV := $(VENV)/dev
+OLDEST := $(VENV)/oldest
 MUTANTS := $(VENV)/mutants
 # Two processes with one thread each, rather than two with a thread for every core.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs examples bench mutants fuzz clean
+.PHONY: help demo test test-oldest lint docs examples bench mutants fuzz clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "PYTHON=$(PYTHON) builds the environments under $(VENV)/."
 
 demo: $(DEMO)/.ready ## fit the bundled molecules, compare, and write results to demo-output/
@@ -30,6 +31,9 @@ demo: $(DEMO)/.ready ## fit the bundled molecules, compare, and write results to
 
 test: $(DEV)/.ready ## the tests; PYTEST_ARGS="-k soap -x" is passed on
 	$(ONE_THREAD) $(DEV)/bin/python -m pytest -n auto --maxprocesses 2 $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST)/.ready ## the tests with every dependency at the lower bound of pyproject.toml
+	$(ONE_THREAD) $(OLDEST)/bin/python -m pytest -n auto --maxprocesses 2 $(PYTEST_ARGS)
 
 lint: $(DEV)/.ready ## ruff check, ruff format --check, mypy
 	$(DEV)/bin/ruff check .
@@ -72,7 +76,7 @@ clean: ## remove the environments and everything generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation starts again from nothing.
-# $(call environment,EXTRAS)
+# $(call environment,EXTRAS[,CONSTRAINTS]): the second is a command that prints pip's constraints.
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
   echo "dipkit needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 || true)" >&2; \
@@ -81,7 +85,10 @@ define environment
 @rm -rf $(@D)
 @$(PYTHON) -m venv $(@D)
 @$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
+@$(if $(2),$(@D)/bin/python -m pip install --quiet --disable-pip-version-check packaging)
+@$(or $(2),true) > $(@D)/constraints.txt
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+  --constraint $(@D)/constraints.txt --editable '.[$(1)]'
 @touch $@
 endef
 
@@ -93,3 +100,6 @@ $(DEV)/.ready: pyproject.toml
 
 $(MUTANTS)/.ready: pyproject.toml
 	$(call environment,mutants)
+
+$(OLDEST)/.ready: pyproject.toml .ci/oldest.py
+	$(call environment,dev,$(@D)/bin/python .ci/oldest.py dev)

@@ -259,6 +259,12 @@ def test_import_loads_no_heavy_package(code: str, heavy: set[str]) -> None:
     assert not loaded, f"`{code}` loads {loaded}; import them where they are used"
 
 
+def test_info_of_molecules_loads_no_learning() -> None:
+    file = str(PACKAGE / "data" / "bundled" / "organics.npz")
+    code = f"from dipkit.cli.app import app; app(['info', {file!r}], standalone_mode=False)"
+    assert not {"sklearn", "skops", "optuna", "matplotlib"} & packages_loaded(code)
+
+
 def test_stub_names_what_the_package_offers() -> None:
     stub = (PACKAGE / "__init__.pyi").read_text("utf-8")
     public = set(imported_names(stub))

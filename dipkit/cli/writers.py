@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from ..exceptions import FileFormatError
-from ..report.html_page import Table, cell
 from ..support.files import PathLike, atomic_write, require_other_file
 
 if TYPE_CHECKING:
     import rich.table
+
+    from ..report.html_page import Table
 
 PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 TABLE_SUFFIXES = (".csv",)
@@ -62,6 +63,8 @@ def rich_table(table: Table) -> rich.table.Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
 
+    from ..report.html_page import cell
+
     result = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD)
     for index, column in enumerate(table.columns):
         result.add_column(column, justify="right" if index else "left", no_wrap=True)
@@ -95,4 +98,6 @@ def _are_sentences(value: object) -> TypeGuard[Sequence[str]]:
 def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_shown(item) for item in value) or "–"
-    return f"{value:.4g}" if isinstance(value, float) else cell(value)
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

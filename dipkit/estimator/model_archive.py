@@ -25,10 +25,10 @@ import numpy as np
 
 from ..exceptions import FileFormatError
 from ..support.files import PathLike
+from ..support.model_files import DESCRIPTION
 from ..support.system_memory import host_memory
 
 __all__ = [
-    "DESCRIPTION",
     "SCHEMA",
     "UNREADABLE",
     "check_archive",
@@ -39,7 +39,7 @@ __all__ = [
     "too_dense",
 ]
 
-DESCRIPTION, SCHEMA = "dipkit.json", "schema.json"
+SCHEMA = "schema.json"
 # The tree and the description are text: those of a model take 70 kB and 4 kB.
 MOST_SCHEMA_BYTES = 4 * 2**20
 MOST_DESCRIPTION_BYTES = 2**20

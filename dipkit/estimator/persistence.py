@@ -23,10 +23,10 @@ from typing import Any
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
 from ..support.json_values import plain
+from ..support.model_files import DESCRIPTION
 from ..support.nested_parameters import named_parameters
 from .format1 import with_new_paths
 from .model_archive import (
-    DESCRIPTION,
     SCHEMA,
     UNREADABLE,
     check_archive,
@@ -173,15 +173,6 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     described = _checked_description(existing_file(path))
     described.pop("members", None)
     return described
-
-
-def is_model(path: PathLike) -> bool:
-    """Whether the content of a file is that of a dipkit model, of any version."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return DESCRIPTION in archive.namelist()
-    except Exception:  # a zip that is no model raises nearly anything
-        return False
 
 
 def _checked_description(path: Path) -> dict[str, Any]:

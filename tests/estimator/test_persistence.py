@@ -16,7 +16,6 @@ from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.estimator.persistence import (
     FORMAT_VERSION,
     TRUSTED,
-    is_model,
     load_model,
     read_metadata,
     save_model,
@@ -25,6 +24,7 @@ from dipkit.estimator.pipeline import predict_all
 from dipkit.estimator.regression import DipoleKernelRidge
 from dipkit.exceptions import FileFormatError, InputError
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.support.model_files import is_model
 
 
 class OwnKernel(PowerKernel):

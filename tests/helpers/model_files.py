@@ -5,7 +5,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dipkit.estimator.model_archive import DESCRIPTION, list_members, seal
+from dipkit.estimator.model_archive import list_members, seal
+from dipkit.support.model_files import DESCRIPTION
 
 Members = dict[str, bytes]
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ...support.model_files import is_model
 from ..console import read_molecules, show
 from ..options import JsonOption
 from ..reading import Reading, reads_labels
@@ -25,13 +26,16 @@ def info(
     reading: Reading,
 ) -> None:
     """Show what is in a file of molecules or in a model."""
-    from ...estimator.persistence import is_model, read_metadata
-
     # A file with the name of a model counts as a model even if it is cut: the error then names
     # the right format. Devices, which have no end, are not looked into.
     is_one = file.suffix == ".dipkit" or (file.is_file() and is_model(file))
-    about = read_metadata(file) if is_one else None
-    show(about or _about_molecules(file, reading), as_json)
+    show(_about_model(file) if is_one else _about_molecules(file, reading), as_json)
+
+
+def _about_model(file: Path) -> dict[str, object]:
+    from ...estimator.persistence import read_metadata
+
+    return read_metadata(file)
 
 
 def _about_molecules(file: Path, reading: Reading) -> dict[str, object]:
