@@ -61,7 +61,9 @@ class ReadOnlyDatabase(SQLite3Database):
         return [int(row[0]) for row in found]
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", 20, uri=True)
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", timeout=20, uri=True
+        )
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_CELL)
         return connection
 
