@@ -139,7 +139,7 @@ def test_written_in_any_unit_read_as_the_same_molecule(
         else:
             metadata["dipole_unit"] = word
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         file = save(tmp_path, suffix, atoms, {key: label, place: charge}, metadata)
         found = read(file, **options)
     assert found.dipole_magnitude == pytest.approx([DEBYE], rel=1e-6)
