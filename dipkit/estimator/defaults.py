@@ -30,8 +30,7 @@ BASELINE_DIRECTION = 4.0
 DEFAULT_CHARGE_WEIGHT = 1e-3
 # The same with a charge discrepancy, which then alone decides how closely charges are followed.
 DISCREPANT_CHARGE_WEIGHT = 100.0
-# Molecules up to which precision="auto" is double: kernel values take twice as long, and the fit a
-# fifth longer.
+# Molecules up to which precision="auto" is double: fits take longer, and errors are smaller.
 DOUBLE_MOLECULES = 10_000
 
 

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..exceptions import InputError
 from ..support.backend import Array, Backend
 from ..support.ragged_index import pairs
 from ..units import DEBYE_PER_E_ANGSTROM
@@ -32,7 +31,6 @@ __all__ = [
     "count_leading",
     "dipole_arms",
     "neighbour_vectors",
-    "require_same_scale",
     "summed_derivatives",
     "vector_derivatives",
 ]
@@ -165,26 +163,6 @@ def _falloff(distance: FloatArray) -> FloatArray:
     """Smooth falloff c(r), from 1 at distance 0 to 0 at the cutoff and beyond."""
     weights: FloatArray = 0.5 * (1 + np.cos(np.pi * np.minimum(distance, CUTOFF) / CUTOFF))
     return weights
-
-
-def require_same_scale(before: float, now: float) -> None:
-    """Refuse another scale of atomic dipoles than that of the earlier molecules.
-
-    Parameters
-    ----------
-    before, now : float
-        Scale s of the earlier calls of `partial_fit`, and of this one.
-
-    Raises
-    ------
-    InputError
-        If the scales differ.
-    """
-    if before != now:
-        raise InputError(
-            f"atomic_dipoles: earlier calls of partial_fit used {before:g}, got {now:g}. Keep "
-            "the scale, or call fit with all molecules."
-        )
 
 
 class PredictedDipoles:

@@ -29,7 +29,6 @@ from dipkit.learning.atomic_dipoles import (
     SHARE,
     count_leading,
     neighbour_vectors,
-    require_same_scale,
     summed_derivatives,
     vector_derivatives,
 )
@@ -165,15 +164,6 @@ def test_the_falloff_is_that_of_models_in_files(r: float, share: float) -> None:
 def test_atoms_beyond_the_cutoff_have_no_derivatives() -> None:
     far = Molecules([8, 1], [[0, 0, 0], [0, 0, 6.0]], [0, 2])
     np.testing.assert_allclose(vector_derivatives(far, [1, 8]), 0.0, atol=1e-15)
-
-
-@pytest.mark.parametrize(("before", "now"), [(0.3, 0.4), (0.4, 0.3), (0.0, 0.1)])
-def test_another_scale_is_refused(before: float, now: float) -> None:
-    require_same_scale(now, now)
-    with pytest.raises(
-        InputError, match=f"partial_fit used {before:g}, got {now:g}. Keep the scale"
-    ):
-        require_same_scale(before, now)
 
 
 def test_amplitudes_have_a_twentieth_of_the_directions() -> None:
