@@ -127,4 +127,5 @@ def compression_map(channels: RadialChannels) -> csr_array:
                 one, two = np.triu_indices(n)
                 blocks.append(both[one, two][:, first, second])
     factor = columns_of(n_species, counts, learned=True).factor
-    return csr_array(factor[:, None] * block_diag(blocks, format="csr"))
+    assert factor is not None
+    return csr_array(csr_array(block_diag(blocks)).multiply(factor[:, None]))
