@@ -92,7 +92,9 @@ def table(found: dict[str, list[Outcome]]) -> str:
         ratio = np.array([one.error for one in outcomes]) / usual - 1
         spread = ratio.std(ddof=1) / len(ratio) ** 0.5 if len(ratio) > 1 else np.nan
         means = [np.mean([getattr(one, what) for one in outcomes]) for what in ("fit", "predict")]
-        columns, used = ("/".join(map(str, part)) for part in (outcomes[0].widths, outcomes[0].used))
+        columns, used = (
+            "/".join(map(str, part)) for part in (outcomes[0].widths, outcomes[0].used)
+        )
         lines.append(
             f"{name:<13} {columns:<17} {used:<16} {np.mean([o.error for o in outcomes]):7.4f} "
             f"{100 * ratio.mean():+6.1f} +-{100 * spread:4.1f} % {means[0]:7.1f} {means[1]:8.0f}"

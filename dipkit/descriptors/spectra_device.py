@@ -224,9 +224,7 @@ def _normalised(spectrum: Array, backend: Backend) -> Array:
     return spectrum
 
 
-def _columns(
-    n_species: int, table: RadialTable
-) -> tuple[IntArray, NDArray[np.float32] | None]:
+def _columns(n_species: int, table: RadialTable) -> tuple[IntArray, NDArray[np.float32] | None]:
     """Position of each column in the flat array of products of all l, and its factor."""
     columns = columns_of(n_species, table.counts, table.channels is not None)
     wide = n_species * table.n_max

@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from ..support.ragged_index import pairs
 from .harmonics import real_harmonics
@@ -105,7 +104,6 @@ def _coefficients(
     table: RadialTable,
 ) -> list[NDArray[np.float32]]:
     """Sum over the neighbours of each key: one array (K, n_l, 2 l + 1) for each l."""
-    # From here on in single precision, like the result.
     found = [
         np.empty((len(starts), n, 2 * l + 1), np.float32)
         for l, n in enumerate(table.counts)  # noqa: E741
@@ -130,17 +128,17 @@ def _add_up(
     keys: slice,
 ) -> None:
     """Sum over the neighbours of some keys, and write the coefficients to `found`."""
-    n = len(distance)
-    total = csr_array((np.ones(n), np.arange(n), np.append(starts, n)), shape=(len(starts), n))
     direction = vector / np.where(distance > 0, distance, 1.0)[:, None]
     by_axis = np.ascontiguousarray(direction.T)
+    # Neighbours last: loops of NumPy over them are long. From here on in single precision.
+    functions = np.ascontiguousarray(radial.transpose(2, 1, 0), np.float32)
     for l, harmonics in enumerate(real_harmonics(by_axis, len(found) - 1)):  # noqa: E741
         n_l = found[l].shape[1]
-        terms = radial[:, :n_l, l, None] * np.ascontiguousarray(harmonics.T)[:, None, :]
-        summed = total @ terms.reshape(n, -1)
+        terms = functions[l, :n_l, None] * harmonics.astype(np.float32)
+        summed = np.add.reduceat(terms, starts, axis=-1)
         # Each factor of the product takes the root of 1 / sqrt(2 l + 1).
         summed *= (2 * l + 1) ** -0.25
-        found[l][keys] = summed.reshape(len(starts), n_l, 2 * l + 1)
+        found[l][keys] = summed.transpose(2, 0, 1)
 
 
 def _products(

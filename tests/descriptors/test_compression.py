@@ -160,7 +160,9 @@ def test_a_single_atom_is_enough() -> None:
     assert np.linalg.norm(values) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_sample_holds_each_element(organics: Molecules, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_holds_each_element(
+    organics: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(channel_learning, "MOLECULES_PER_ELEMENT", 2)
     sample = sample_molecules(organics, np.array(organics.elements))
     assert list(sample.elements) == list(organics.elements)
@@ -239,9 +241,7 @@ def test_the_table_of_channels_is_per_element(small: Molecules) -> None:
     channels = learned(small, SCALES[0], 1e-2)
     combined = table.combined(channels)
     distance, species = np.array([0.9, 1.1, 1.5]), np.array([0, 1, 3])
-    expected = np.einsum(
-        "pnl,plqn->pql", table.integrals(distance), channels.matrices[species]
-    )
+    expected = np.einsum("pnl,plqn->pql", table.integrals(distance), channels.matrices[species])
     np.testing.assert_allclose(combined.integrals(distance, species), expected, atol=1e-12)
     other = replace(combined, channels=None)
     assert other.counts == (combined.n_max,) * (combined.l_max + 1)
