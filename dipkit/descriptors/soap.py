@@ -103,8 +103,8 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         Combinations of radial functions for each scale; None without compression. There are at
         most k for each element and l; others are zero.
     made_by_ : str
-        Elements, parameters and weights of the scales, checksums of their channels. An estimator stores this text in `fit` and
-        refuses other descriptors in prediction.
+        Elements, parameters and weights of the scales, checksums of their channels. An estimator
+        stores this text in `fit` and refuses other descriptors in prediction.
 
     Examples
     --------
@@ -281,7 +281,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         alone.channels_ = None if self.channels_ is None else (self.channels_[index],)
         return alone
 
-    def keys(self) -> tuple[ScaleKey, ...]:
+    def scale_keys(self) -> tuple[ScaleKey, ...]:
         """Return what determines the power spectra of each scale, as of `fit`."""
         check_is_fitted(self)
         keys = (scale.key() for scale in self.scales_)
@@ -340,7 +340,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
             calculate=power_spectrum,
             calculate_on=device_power_spectrum,
             species=tuple(self.species_.tolist()),
-            keys=self.keys(),
+            keys=self.scale_keys(),
             widths=self.widths_,
             weights=tuple(float(scale.weight) for scale in self.scales_),
             n_jobs=self.n_jobs,

@@ -65,7 +65,7 @@ class DescriptorCache:
 
     def _scale(self, soap: SOAPTransformer, index: int) -> NDArray[np.float32]:
         """Descriptors of one scale (n_atoms, d_s), computed where they are not kept."""
-        key = joblib.hash((soap.species_, soap.keys()[index]))
+        key = joblib.hash((soap.species_, soap.scale_keys()[index]))
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

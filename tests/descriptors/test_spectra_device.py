@@ -27,7 +27,7 @@ from dipkit import DipoleKernelRidge, Molecules, as_molecules
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import with_charge_columns
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.radial_tables import radial_table, device_power_spectrum, power_spectrum
+from dipkit.descriptors.radial_tables import device_power_spectrum, power_spectrum, radial_table
 from dipkit.descriptors.scales import SOAPScale, default_scales
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.descriptors.spectra_device import DeviceTables, batch_bytes, spectra
