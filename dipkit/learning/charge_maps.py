@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import Array, Backend
+from ..support.backend import SparseRows
 
 FloatArray = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def constant_charges(molecules: Molecules) -> FloatArray:
     return even_charges(molecules) if charges is None else charges
 
 
-def sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Array:
+def sum_map(index: NDArray[np.int64], n_molecules: int) -> SparseRows:
     """Map raw charges of some atoms (n_e,) to their sum in each molecule (n_molecules,).
 
     Parameters
@@ -109,17 +109,13 @@ def sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Arr
     index : ndarray of shape (n_e,)
         Molecule of each atom, ascending.
     n_molecules : int
-    backend : Backend
-        Holds the map, a sparse array.
     """
     pointer = np.searchsorted(index, np.arange(n_molecules + 1)).astype(np.int32)
     columns = np.arange(len(index), dtype=np.int32)
-    return backend.csr(np.ones(len(index)), columns, pointer, (n_molecules, len(index)))
+    return SparseRows(np.ones(len(index)), columns, pointer, (n_molecules, len(index)))
 
 
-def moment_map(
-    arms: FloatArray, index: NDArray[np.int64], n_molecules: int, backend: Backend
-) -> Array:
+def moment_map(arms: FloatArray, index: NDArray[np.int64], n_molecules: int) -> SparseRows:
     """Map raw charges of some atoms to k components of a moment of each molecule.
 
     Parameters
@@ -129,12 +125,10 @@ def moment_map(
     index : ndarray of shape (n_e,)
         Molecule of each atom, ascending.
     n_molecules : int
-    backend : Backend
-        Holds the map.
 
     Returns
     -------
-    sparse array of shape (k n_molecules, n_e)
+    SparseRows of shape (k n_molecules, n_e)
         Row k A + c holds component c of the arms of the atoms of molecule A.
     """
     k = arms.shape[1]
@@ -147,4 +141,4 @@ def moment_map(
     order = np.lexsort((atom, axis, np.repeat(index, k)))
     values = arms.ravel()[order]
     columns = atom[order].astype(np.int32)
-    return backend.csr(values, columns, pointer, (k * n_molecules, len(index)))
+    return SparseRows(values, columns, pointer, (k * n_molecules, len(index)))
