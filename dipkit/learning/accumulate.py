@@ -181,13 +181,14 @@ def _prepared(
     molecules: Molecules, basis: Basis, blocks: Sequence[slice], with_charges: bool
 ) -> Iterator[Piece]:
     """Prepare the pieces of all blocks on threads, in order, a few ahead of their use."""
-    pieces = (
-        molecules[block][piece]
+    n_atoms = piece_atoms(basis.backend)
+    pieces = [
+        slice(block.start + piece.start, block.start + piece.stop)
         for block in blocks
-        for piece in cut(molecules[block].offsets, piece_atoms(basis.backend))
-    )
+        for piece in cut(molecules.offsets[block.start : block.stop + 1], n_atoms)
+    ]
     n_threads = min(count_threads(), PREPARING_THREADS)
-    return in_order(lambda part: prepare(part, basis, with_charges), pieces, n_threads)
+    return in_order(lambda run: prepare(molecules[run], basis, with_charges), pieces, n_threads)
 
 
 def _add_block(
@@ -268,10 +269,11 @@ def _accumulate_piece(
     found: list[ChargeSums] = [([], []) for _ in labels]
     for number, atoms, owners, maps, of_molecules in piece.elements:
         element = basis.elements[number]
-        phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
+        places = backend.asarray(atoms)
+        phi = basis.basis_functions(number, (backend.xp.take(x, places, axis=0) for x in scales))
         fill_columns(rows, maps, phi, element, backend)
         if sums is not None:
-            sums[:, element.columns] = of_molecules.on(backend) @ phi
+            of_molecules.write(phi, sums[:, element.columns], backend)
             for (grams, rhs), label in zip(found, labels, strict=True):
                 gram, part = _sums(phi, label.weights[owners], label.charges[atoms], basis)
                 grams.append((element.columns, element.columns, gram))

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import Array, Backend, SparseRows
+from ..support.backend import Array, Backend
 from ..units import DEBYE_PER_E_ANGSTROM
 from .atomic_dipoles import dipole_arms
 from .basis import Basis, ElementBasis
 from .charge_maps import moment_map
 from .compensation import Spreads
+from .segment_map import SegmentMap
 
 __all__ = ["Arms", "RowMaps", "arms_of_dipoles", "fill_columns"]
 
@@ -28,12 +29,12 @@ FloatArray = NDArray[np.float64]
 
 
 class RowMaps(NamedTuple):
-    """Sparse maps (k N, n_e) from basis functions of the atoms of one element to rows."""
+    """Maps (k N, n_e) from basis functions of the atoms of one element to rows."""
 
-    charges: SparseRows
-    bonds: SparseRows | None
+    charges: SegmentMap
+    bonds: SegmentMap | None
     """None without bond charges."""
-    dipoles: tuple[SparseRows, ...]
+    dipoles: tuple[SegmentMap, ...]
     """One for the neighbours of each element; none without atomic dipoles."""
 
 
@@ -92,10 +93,10 @@ def fill_columns(
     backend : Backend
         Holds rows and basis functions.
     """
-    rows[:, element.columns] = maps.charges.on(backend) @ phi
+    maps.charges.write(phi, rows[:, element.columns], backend)
     if maps.bonds is not None and element.bond_columns is not None:
-        rows[:, element.bond_columns] = maps.bonds.on(backend) @ phi[:, : element.n_bond]
-    for run, of_amplitudes in zip(element.dipole_columns, maps.dipoles, strict=True):
-        constant, moment = run.stop - 1, of_amplitudes.on(backend)
-        rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]
-        rows[:, constant : constant + 1] = moment @ phi[:, -1:]
+        maps.bonds.write(phi[:, : element.n_bond], rows[:, element.bond_columns], backend)
+    for run, moment in zip(element.dipole_columns, maps.dipoles, strict=True):
+        constant = run.stop - 1
+        moment.write(phi[:, : element.n_leading], rows[:, run.start : constant], backend)
+        moment.write(phi[:, -1:], rows[:, constant : constant + 1], backend)

@@ -18,6 +18,7 @@ from .basis import Basis
 from .charge_maps import sum_map
 from .columns import RowMaps, arms_of_dipoles
 from .compensation import Spreads
+from .segment_map import SegmentMap
 
 __all__ = ["ElementPiece", "Piece", "prepare"]
 
@@ -31,7 +32,7 @@ class ElementPiece(NamedTuple):
     owners: NDArray[np.int64]
     """(n_e,) molecule of each."""
     maps: RowMaps
-    sums: SparseRows
+    sums: SegmentMap
     """(N, n_e), see `sum_map`."""
 
 

@@ -220,8 +220,13 @@ class Backend:
         limits = self.xp.cuda.Device().attributes
         return int(limits.get("MaxSharedMemoryPerBlockOptin", limits["MaxSharedMemoryPerBlock"]))
 
+    @property
+    def compiles(self) -> bool:
+        """Whether `compile` can be used: on a GPU."""
+        return self.name == "cupy"
+
     def compile(
-        self, source: str, name: str, macros: Mapping[str, int], shared_bytes: int
+        self, source: str, name: str, macros: Mapping[str, int], shared_bytes: int = 0
     ) -> DeviceFunction:
         """Compile a function for a GPU. CuPy keeps compiled functions in a folder on disk.
 
@@ -234,10 +239,16 @@ class Backend:
         macros : mapping of str to int
         shared_bytes : int
             Dynamic shared memory of a block that the function will be called with.
+
+        Returns
+        -------
+        callable
+            ``function(grid, block, arguments, shared_mem=0)``, which does not wait for the device.
         """
         options = ("-std=c++17", *(f"-D{key}={value}" for key, value in macros.items()))
         function = self.xp.RawModule(code=source, options=options).get_function(name)
-        function.max_dynamic_shared_size_bytes = shared_bytes
+        if shared_bytes:
+            function.max_dynamic_shared_size_bytes = shared_bytes
         return function
 
     def free_memory(self) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
 from dipkit.data.molecules import Molecules
 from dipkit.learning.atomic_dipoles import dipole_arms
@@ -13,7 +12,8 @@ from dipkit.learning.columns import RowMaps, arms_of_dipoles, fill_columns
 from dipkit.learning.compensation import ALONG_BONDS, EVEN, Compensation
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
-from dipkit.support.backend import NUMPY, SparseRows
+from dipkit.learning.segment_map import SegmentMap
+from dipkit.support.backend import NUMPY
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
 
@@ -25,11 +25,6 @@ def basis_of(molecules: Molecules, bond_scale: float, how: Compensation = EVEN) 
     return build_basis(chosen, PowerKernel(), weights, 1e-6, compensation=how, **options)
 
 
-def _rows_of(dense: np.ndarray) -> SparseRows:
-    matrix = csr_matrix(dense)
-    return SparseRows(matrix.data, matrix.indices, matrix.indptr, dense.shape)
-
-
 @pytest.mark.parametrize("bond_scale", [0.0, 0.2])
 def test_columns_equal_plain_products(toy: Callable[..., Molecules], bond_scale: float) -> None:
     molecules, rng = toy(), np.random.default_rng(0)
@@ -39,9 +34,11 @@ def test_columns_equal_plain_products(toy: Callable[..., Molecules], bond_scale:
     phi = basis.basis_functions(
         number, [scale[molecules.numbers == number] for scale in molecules.features.scales]
     )
-    of_charges, of_bonds, *of_dipoles = rng.standard_normal((2 + len(basis.elements), 9, len(phi)))
-    sparse = [_rows_of(part) for part in (of_charges, of_bonds, *of_dipoles)]
-    maps = RowMaps(sparse[0], sparse[1] if bond_scale else None, tuple(sparse[2:]))
+    pointer = np.array([0, len(phi) // 2, len(phi) // 2, len(phi)], dtype=np.int32)
+    arms = rng.standard_normal((2 + len(basis.elements), len(phi), 3))
+    found = [SegmentMap(of_atoms, pointer) for of_atoms in arms]
+    of_charges, of_bonds, *of_dipoles = (part.sparse(NUMPY).toarray() for part in found)
+    maps = RowMaps(found[0], found[1] if bond_scale else None, tuple(found[2:]))
     rows = np.zeros((9, basis.n_columns))
     fill_columns(rows, maps, phi, element, NUMPY)
     expected = np.zeros_like(rows)
@@ -77,7 +74,7 @@ def test_maps_are_the_arms_of_the_atoms(toy: Callable[..., Molecules], how: Comp
         dense = np.zeros((n, 3, len(atoms)))
         dense[molecules.molecule_index[atoms], :, np.arange(len(atoms))] = arm[atoms]
         np.testing.assert_allclose(
-            found.on(NUMPY).toarray().reshape(dense.shape), dense, atol=1e-12
+            found.sparse(NUMPY).toarray().reshape(dense.shape), dense, atol=1e-12
         )
 
 
