@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -25,7 +24,7 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support.files import PathLike
 from ..support.system_memory import host_memory
-from .channel_learning import learn_channels, sample_molecules, tolerance
+from .channel_learning import learn_all_channels
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures
@@ -239,25 +238,15 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         require_species(molecules, species)
         known = tuple(species.tolist())
         widths = [count_columns(scale, known, i) for i, scale in enumerate(scales)]
-        channels = self._learn_channels(molecules, species, scales)
-        if channels is not None:
+        channels = None
+        if self.compression is not None:
+            tables = [radial_table(scale.key()) for scale in scales]
+            weights = [scale.weight for scale in scales]
+            channels = learn_all_channels(molecules, species, tables, weights)
             widths = [count_compressed(matrices) for matrices in channels]
         self.species_, self.scales_, self.widths_ = species, scales, tuple(widths)
         self.channels_ = channels
         return self
-
-    def _learn_channels(
-        self, molecules: Molecules, species: NDArray[np.int64], scales: tuple[SOAPScale, ...]
-    ) -> tuple[NDArray[np.float64], ...] | None:
-        if self.compression is None:
-            return None
-        sample, weights = sample_molecules(molecules, species), [scale.weight for scale in scales]
-        return tuple(
-            learn_channels(
-                sample, species, radial_table(scale.key()), tolerance(weights, index)
-            ).matrices.copy()
-            for index, scale in enumerate(scales)
-        )
 
     def _require_same_compression(self) -> None:
         if (self.compression is None) != (self.channels_ is None):
