@@ -158,7 +158,7 @@ def _of_expansions(
     if has_atomic_dipoles(ridge):
         sets += list(ridge.atomic_dipole_coef_.T)
     raw = np.zeros((len(sets), one.n_atoms, one.n_atoms, 3))
-    keys, species = [scale.key() for scale in soap.scales_], tuple(soap.species_.tolist())
+    keys, species = soap.scale_keys(), tuple(soap.species_.tolist())
     weights = ridge.scale_weights_ / ridge.scale_weights_.sum()
     for key, weight, inducing in zip(keys, weights, ridge.inducing_features_, strict=True):
         spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)

@@ -69,8 +69,8 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
 def _spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
     """Descriptors of unit length, one array per scale."""
     species, found = tuple(soap.species_.tolist()), []
-    for scale in soap.scales_:
-        raw, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
+    for key in soap.scale_keys():
+        raw, _ = spectrum_derivatives(one.numbers, one.positions, species, key)
         unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         found.append(unit if charges is None else append_charges(unit, charges))
     return found
