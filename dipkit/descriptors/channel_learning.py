@@ -37,8 +37,8 @@ IntArray = NDArray[np.intp]
 # evenly spaced in their order. More molecules changed no error.
 MOLECULES_PER_ELEMENT = 100
 # Share of the trace below which the part of one m is left out, and the same for a scale with less
-# than `SMALL_WEIGHT` of the kernel. Two steps, not a function of the weight: a search over weights then
-# finds the same descriptors again.
+# than `SMALL_WEIGHT` of the kernel. Two steps, not a function of the weight: then a search over
+# weights finds the same descriptors again.
 TOLERANCE, SMALL_TOLERANCE, SMALL_WEIGHT = 3.5e-4, 6e-3, 0.01
 
 

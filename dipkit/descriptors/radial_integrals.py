@@ -105,6 +105,7 @@ class RadialTable:
         x = (distance - nearest * step)[:, None]
         place = xp.astype(nearest, xp.int64)
         if self.channels is not None:
+            assert species is not None
             place = place + species * (N_EXPANSIONS + 1)
         constant, linear, square = self.expansions
         found = xp.take(square, place, axis=0)
