@@ -2,8 +2,8 @@
 
     python benchmarks/compression.py --data qm9.npz --sizes 200,1000 --seeds 3 --test 500
 
-Each scheme keeps the channels above a share of the energy, one for scales with a large weight and
-one for the others; "dscribe" has all radial functions, and dscribe's columns. Errors are those of
+Each scheme keeps the channels above a share of the trace (`channel_learning.py`), one share for
+scales with a large weight and one for the others; "dscribe" has all radial functions, and dscribe's columns. Errors are those of
 validation molecules of the development part, each draw compared with "dscribe" on the same
 molecules. Processor seconds of one core.
 """
@@ -24,15 +24,14 @@ from threadpoolctl import threadpool_limits
 from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read
 from dipkit.descriptors import channel_learning
 
-# Shares of the energy below which channels are left out: scales of large and of small weight.
+# Shares of the trace below which channels are left out: scales of large and of small weight.
 SCHEMES: dict[str, tuple[float, float] | None] = {
     "dscribe": None,
-    "3e-3, 3e-2": (3e-3, 3e-2),
-    "1e-3, 3e-2": (1e-3, 3e-2),
-    "3e-4, 1e-1": (3e-4, 1e-1),
-    "3e-4, 3e-2": (3e-4, 3e-2),
-    "3e-4, 1e-2": (3e-4, 1e-2),
-    "1e-5, 1e-3": (1e-5, 1e-3),
+    "default": (channel_learning.TOLERANCE, channel_learning.SMALL_TOLERANCE),
+    "coarse": (1e-3, channel_learning.SMALL_TOLERANCE),
+    "coarse small": (channel_learning.TOLERANCE, 3e-2),
+    "fine small": (channel_learning.TOLERANCE, 1e-3),
+    "fine": (2e-6, 1e-3),
     "all channels": (0.0, 0.0),
 }
 

@@ -13,17 +13,24 @@ share the machine, processor seconds are the better measure.
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import scipy.linalg.blas
 from _common import draw, setting
+from ase.io import write as write_frames
+from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, to_atoms
+from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, save_model, to_atoms
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.blocking import PIECE_ATOMS
@@ -189,16 +196,58 @@ def prediction(molecules: Molecules, n_train: int) -> None:
         ratio = value / seconds["dscribe alone"]
         print(f"{name:<22} {1e6 * value / new.n_atoms:7.0f} us an atom  {ratio:5.2f}")
     print(f"alone against in a batch: {off:.1e} D at most, of {len(some)} molecules")
+    files(make_pipeline(soap, ridge), new)
+
+
+def files(model: Pipeline, new: Molecules) -> None:
+    """Compare ``dipkit predict`` from file to file with the bare call, and say how large a file is.
+
+    Processor time of all threads; that of the command includes the start of Python.
+    """
+    with TemporaryDirectory() as folder:
+        saved, geometries, table = (Path(folder) / name for name in ("m.dipkit", "x.xyz", "y.csv"))
+        save_model(model, saved)
+        write_frames(geometries, to_atoms(new), format="extxyz")
+        bare = min(once(lambda: model.predict(new)) for _ in range(REPEAT))
+        command = [sys.executable, "-m", "dipkit", "predict", saved, geometries, "-o", table]
+        turns = []
+        for _ in range(REPEAT):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(list(map(str, command)), check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            turns.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        print(
+            f"model file: {saved.stat().st_size / 1e6:.1f} MB; dipkit predict from file to file: "
+            f"{min(turns):.2f} s, {min(turns) / bare:.2f} of the bare call"
+        )
+
+
+def fits(train: Molecules) -> None:
+    """Compare a fit from geometries on with one to all radial functions, on all cores."""
+    bare, seconds = train.replace(features=None), {}
+    for name, compression in (("all radial functions", None), ("compressed", "auto")):
+        start = time.perf_counter(), time.process_time()
+        soap = SOAPTransformer(compression=compression, verbose=False)
+        make_pipeline(soap, DipoleKernelRidge()).fit(bare)
+        seconds[name] = time.perf_counter() - start[0], time.process_time() - start[1]
+    whole = seconds["all radial functions"]
+    print(f"\nfit to {len(bare)} molecules, {count_threads()} threads: seconds, processor seconds")
+    for name, (wall, processor) in seconds.items():
+        print(
+            f"{name:<22} {wall:7.1f} {processor:7.1f}  "
+            f"ratios {wall / whole[0]:5.2f} {processor / whole[1]:5.2f}"
+        )
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
     parser.add_argument("--molecules", type=int, default=20_000)
     parser.add_argument("--described", type=int, default=2000, help="described once, then repeated")
     parser.add_argument("--inducing", type=int, default=2000)
     parser.add_argument("--train", type=int, default=1000, help="molecules of the predicting model")
+    parser.add_argument("--fit", type=int, default=1000, help="molecules of the fits to compare")
     args = parser.parse_args()
     print(setting())
     n = min(args.described, args.molecules)
@@ -224,6 +273,7 @@ def main() -> None:
         f"accumulate took {seconds:.2f} s, and {floor / count_threads() / seconds:.2f} is the ratio"
     )
     prediction(described, min(args.train, n - n // 4))
+    fits(described[: args.fit])
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ def smallest_type(environments: NDArray[np.floating]) -> NDArray[np.floating]:
     environments : ndarray of shape (M, d)
         Rounded to half precision when they were chosen (`learning/inducing.py`).
     """
-    half = environments.astype(np.float16)
+    # In C order, in which the zeros of a file take least: those of a row are side by side.
+    half = environments.astype(np.float16, order="C")
     exact = np.array_equal(half, environments)
     return half if exact else environments.astype(np.float32, copy=False)
