@@ -144,7 +144,7 @@ def test_compressed_descriptors_keep_the_dot_products(organics: Molecules) -> No
     n_species, counts = len(full.species_), (8,) * 6
     whole = in_products(whole.astype(float), n_species, counts)
     assert compressed.shape[1] < 0.4 * whole.shape[1]
-    np.testing.assert_allclose(compressed @ compressed.T, whole @ whole.T, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(compressed @ compressed.T, whole @ whole.T, rtol=0, atol=6e-3)
 
 
 def test_an_element_without_environments_gets_channels_of_the_others(small: Molecules) -> None:
