@@ -81,7 +81,7 @@ def toy() -> Callable[..., Molecules]:
 def coarse_soap() -> SOAPTransformer:
     """Two short descriptors: quick, and enough to learn from."""
     scales = (SOAPScale(2.2, 4, 3, 0.3, "gto", 1.0), SOAPScale(3.5, 3, 2, 0.5, "gto", 0.01))
-    return SOAPTransformer(scales, n_jobs=1)
+    return SOAPTransformer(scales, n_jobs=1, compression=None)
 
 
 @pytest.fixture(scope="session")
