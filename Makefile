@@ -43,8 +43,9 @@ lint: $(DEV)/.ready ## ruff check, ruff format --check, mypy
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 
-docs: $(DEV)/.ready ## the documentation, warnings as errors, into docs/_build/html
+docs: $(DEV)/.ready ## the documentation, warnings and broken links as errors, into docs/_build/html
 	$(DEV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	$(DEV)/bin/python .ci/check_links.py docs/_build/html *.md
 	@echo "The documentation is in $(CURDIR)/docs/_build/html/index.html"
 
 examples: $(DEV)/.ready ## every examples/*.py and *.ipynb with its quick settings, in a scratch folder
@@ -75,7 +76,7 @@ fuzz: $(DEV)/.ready ## bad files for every reader of files; ARGS="--number 50000
 	$(ONE_THREAD) PYTHONPATH=tests $(DEV)/bin/python benchmarks/fuzz.py $(ARGS)
 
 clean: ## remove the environments and everything generated
-	rm -rf $(VENV) build dist docs/_build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/api docs/examples demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation starts again from nothing.
