@@ -2,10 +2,11 @@
 
     python .ci/check_links.py docs/_build/html README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
 
-Of HTML pages every link to another page and every anchor must exist, and no script, style, picture or
-font may come from another machine. In `_modules`, the pages of the source, only the files must exist:
-Sphinx names the anchors there wrongly where one module is documented under two names. Of Markdown files outside the documentation the paths of relative
-links must exist. Links to other sites are not followed: Sphinx does so on demand
+Of HTML pages every link to another page and every anchor must exist, and no script, style, picture
+or font may come from another machine. In `_modules`, the pages of the source, only the files must
+exist: Sphinx names the anchors there wrongly where one module is documented under two names. Of
+Markdown files outside the documentation the paths of relative links must exist. Links to other
+sites are not followed: Sphinx does so on demand
 (`python -m sphinx -b linkcheck docs docs/_build/linkcheck`).
 """
 
@@ -17,7 +18,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-_LOADED = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("object", "data")}
+_LOADED = {
+    *(("script", "src"), ("img", "src"), ("iframe", "src")),
+    *(("source", "src"), ("object", "data")),
+}
+_LOADED_BY_STYLE = re.compile(r"(url\(|@import)\s*[\"']?(https?:)?//")
 _MARKDOWN_LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -50,17 +55,20 @@ def check_html(folder: Path) -> list[str]:
     faults = []
     for path, page in pages.items():
         name = path.relative_to(folder.resolve())
-        for address in page.loaded:
-            if urlsplit(address).netloc:
-                faults.append(f"{name}: loads {address} from another machine")
+        faults += [
+            f"{name}: loads {address} from another machine"
+            for address in page.loaded
+            if urlsplit(address).netloc
+        ]
         for link in page.links:
             fault = _fault(path, link, pages)
             if fault and not ("anchor" in fault and name.parts[0] == "_modules"):
                 faults.append(f"{name}: {link}: {fault}")
-    for path in sorted(folder.rglob("*.css")):
-        if re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", path.read_text(encoding="utf-8")):
-            faults.append(f"{path.relative_to(folder)}: loads something from another machine")
-    return faults
+    return faults + [
+        f"{path.relative_to(folder)}: loads something from another machine"
+        for path in sorted(folder.rglob("*.css"))
+        if _LOADED_BY_STYLE.search(path.read_text(encoding="utf-8"))
+    ]
 
 
 def _fault(source: Path, link: str, pages: dict[Path, Page]) -> str:

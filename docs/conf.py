@@ -25,6 +25,7 @@ extensions = [
 html_math_renderer = "mathml"
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
+default_role = "py:obj"  # names in docstrings become links
 html_theme = "furo"
 html_title = f"dipkit {release}"
 html_static_path = ["_static"]
