@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "gallery",
     "mathml",
 ]
 html_math_renderer = "mathml"
