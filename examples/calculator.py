@@ -1,7 +1,7 @@
 """A model as an ASE calculator: the dipole while a bond is stretched.
 
-You learn how a fitted model gives charges and dipoles to ASE, and that a model of relaxed geometries
-is uncertain for stretched ones.
+You learn how a fitted model gives charges and dipoles to ASE, and that a model of relaxed
+geometries has large errors for stretched ones.
 
     python examples/calculator.py
 """

@@ -1,8 +1,8 @@
 """Charges on a molecule, in a table and in a picture.
 
-You learn how to get the charges of one molecule, what they have in common with reference charges and
-what they have not, and how to draw them with the dipole. Predicted charges sum to the total charge
-and reproduce the dipole; they are no copy of the Mulliken charges.
+You learn how to get the charges of one molecule, how they differ from reference charges, and how to
+draw them with the dipole. Predicted charges sum to the total charge and reproduce the dipole. They
+are no copy of the Mulliken charges.
 
     python examples/charges.py
 """
@@ -23,9 +23,8 @@ model = default_model().fit(train, train.dipole_magnitude)
 
 molecule = test[[test.dipole_magnitude.argmax()]]  # one molecule: a set of length one
 prediction = predict_all(model, molecule)
-print(
-    f"{molecule.names[0]}: |mu| = {prediction.magnitude[0]:.2f} D, reference {molecule.dipole_magnitude[0]:.2f} D"
-)
+reference = molecule.dipole_magnitude[0]
+print(f"{molecule.names[0]}: |mu| = {prediction.magnitude[0]:.2f} D, reference {reference:.2f} D")
 print("atomic number   predicted   Mulliken (e)")
 for number, charge, mulliken in zip(
     molecule.numbers, prediction.charges, molecule.charges, strict=True

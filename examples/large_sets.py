@@ -2,8 +2,8 @@
 
 You learn three ways to fit a large set: with a limit of memory, in parts, and on a Dask cluster. A
 cluster gives the same model as one process. A fit in parts has the inducing environments of its
-first part, so that its model differs a little. Here the set is small, and the cluster is two workers
-in this process; write `Client("scheduler:8786")` for one of several machines.
+first part, so that its model differs a little. Here the set is small, and the cluster is two
+workers in this process. For several machines write `Client("scheduler:8786")`.
 
     python examples/large_sets.py
 """
@@ -27,7 +27,7 @@ except ImportError:
 def main():
     """Fit in three ways and compare the predictions."""
     molecules = load_organics()[: 80 if "DIPKIT_EXAMPLES_QUICK" in os.environ else None]
-    # On demand: the descriptors are computed again where they are needed, and never held as a whole.
+    # On demand: descriptors are computed again where they are needed, and never held as a whole.
     described = SOAPTransformer(on_demand=True).fit_transform(molecules)
     basis = InducingBasis(n_inducing=100)
 

@@ -1,7 +1,7 @@
 """A kernel of your own.
 
-You learn how to write a kernel, a function of the dot product of two environments, and how to compare
-it with those of dipkit.
+You learn how to write a kernel, which is a function of the dot product of two environments, and how
+to compare it with those of dipkit.
 
     python examples/own_kernel.py
 """

@@ -1,10 +1,10 @@
-"""Draw the figure of README.md and of the first page of the documentation.
+"""Draw the two figures of README.md and of the first page of the documentation.
 
     python tools/landing_figure.py
 
-Left: a molecule that the model did not see, with predicted charges and dipole beside the reference
-dipole. Right: the learning curve of docs/benchmarks/learning_curve.json. Writes
-docs/_static/landing.svg; run it again after the benchmark.
+docs/_static/molecule.svg: a molecule that the model did not see, with predicted charges and dipole
+beside the reference dipole. docs/_static/learning_curve.svg: the errors of
+docs/benchmarks/learning_curve.json. Run it again after that benchmark.
 """
 
 import json
@@ -57,12 +57,13 @@ def main():
     train, test = train_test_split(load_organics(), test_size=0.25, random_state=0)
     model = default_model().fit(train, train.dipole_magnitude)
     shown = test.names.tolist().index("COc1c[nH]c(N)c1")
-    figure = new_figure(10.0, 3.9)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    ChargesDisplay.from_estimator(model, test[shown], ax=left)
-    left.set_title("A new molecule: predicted charges and dipole", fontsize=10)
-    draw_curves(right)
-    save_figure(figure, DOCS / "_static" / "landing.svg")
+    picture, curves = new_figure(5.6, 4.0), new_figure(4.8, 4.0)
+    axes = picture.subplots()
+    ChargesDisplay.from_estimator(model, test[shown], ax=axes)
+    axes.set_title("A new molecule: predicted charges and dipole", fontsize=10)
+    draw_curves(curves.subplots())
+    save_figure(picture, DOCS / "_static" / "molecule.svg")
+    save_figure(curves, DOCS / "_static" / "learning_curve.svg")
     print(f"shown: {test.names[shown]}")
 
 

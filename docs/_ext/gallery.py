@@ -22,8 +22,8 @@ GROUPS = {
 }
 _TOP = """# Examples
 
-Each page is a script of the folder `examples/` of the repository. All of them run in the tests of dipkit,
-with fewer molecules. There is also a notebook, `examples/notebook.ipynb`.
+Each page is a script of the folder `examples/` of the repository. Each runs in the continuous
+integration of dipkit, with fewer molecules. There is also a notebook, `examples/notebook.ipynb`.
 """
 _PAGE = """# {title}
 
@@ -64,7 +64,8 @@ def write_pages(app: Sphinx) -> None:
             _write(folder / f"{name}.md", page)
             lines.append(f"| [{title}]({name}.md) | {_learned(text)} |")
         lines.append("")
-    lines += ["```{toctree}", ":hidden:", "", *sum(GROUPS.values(), []), "```", ""]
+    pages = [name for names in GROUPS.values() for name in names]
+    lines += ["```{toctree}", ":hidden:", "", *pages, "```", ""]
     _write(folder / "index.md", "\n".join(lines))
 
 
