@@ -21,7 +21,7 @@ OLD_WARNINGS := -W ignore::DeprecationWarning -W "ignore:Trying to unpickle:User
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest lint docs examples bench mutants fuzz clean
+.PHONY: help demo test test-oldest lint docs snippets examples bench mutants fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ docs: $(DEV)/.ready ## the documentation, warnings and broken links as errors, i
 	$(DEV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 	$(DEV)/bin/python .ci/check_links.py docs/_build/html *.md
 	@echo "The documentation is in $(CURDIR)/docs/_build/html/index.html"
+
+snippets: $(DEV)/.ready ## the Python snippets of README.md and of docs/
+	$(ONE_THREAD) $(DEV)/bin/python .ci/snippets.py
 
 examples: $(DEV)/.ready ## every examples/*.py and *.ipynb with its quick settings, in a scratch folder
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
