@@ -73,8 +73,8 @@ def read_several(paths: Sequence[PathLike], **options: Unpack[ReadKeywords]) -> 
         raise errors[0]
     molecules = with_table(Molecules.concatenate(parts), said)
     warn_of_units(molecules)
-    for error in errors:
-        warnings.warn(f"{error} This file was left out.", stacklevel=2)
+    for left_out in errors:
+        warnings.warn(f"{left_out} This file was left out.", stacklevel=2)
     warn_left_out(molecules.notes.bad, n_records)
     return molecules
 

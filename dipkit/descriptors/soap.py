@@ -47,7 +47,11 @@ _LOG = logging.getLogger(__name__)
 MEMORY_SHARE = 0.25
 
 
-class SOAPTransformer(TransformerMixin, ScaleParameters, auto_wrap_output_keys=None):
+class SOAPTransformer(
+    TransformerMixin,
+    ScaleParameters,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # Molecules become no data frame
+):
     """Describe the atoms of molecules by SOAP at several scales.
 
     `transform` returns `Molecules` whose `features` hold one float32 array per scale, each row

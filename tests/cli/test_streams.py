@@ -184,7 +184,8 @@ def test_streams_that_cannot_be(here: Path, model: Path) -> None:
 @posix
 def test_a_pipe_of_commands(here: Path, model: Path) -> None:
     python = f"{sys.executable} -m dipkit"
-    line = f"{python} convert data/one.xyz - | {python} predict {model} - -o - | {python} info - --json"
+    steps = ("convert data/one.xyz -", f"predict {model} - -o -", "info - --json")
+    line = " | ".join(f"{python} {step}" for step in steps)
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_molecules"] == 8
