@@ -3,8 +3,8 @@
     python .ci/snippets.py
 
 The snippets of a page run one after the other, like the cells of a notebook. They find the files
-train.xyz and new.xyz, and the variables that the page assumes (`GIVEN`). What cannot run in CI is in
-`NOT_RUN`, with the reason.
+train.xyz and new.xyz, and the variables that the page assumes (`GIVEN`). What cannot run in CI is
+in `NOT_RUN`, with the reason.
 """
 
 from __future__ import annotations

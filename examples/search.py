@@ -19,12 +19,12 @@ from dipkit.estimator import compare
 
 quick = "DIPKIT_EXAMPLES_QUICK" in os.environ
 train, held_out = train_test_split(
-    load_organics()[: 80 if quick else 300], test_size=0.2, random_state=0
+    load_organics()[: 80 if quick else 150], test_size=0.2, random_state=0
 )
 
 # The same call with the same file continues the study, after Ctrl-C or a crash.
 study = Path(tempfile.mkdtemp(prefix="dipkit-example-")) / "study.db"
-search = DipoleSearchCV(n_trials=2 if quick else 30, cv=3, storage=study, random_state=0)
+search = DipoleSearchCV(n_trials=2 if quick else 20, cv=3, storage=study, random_state=0)
 search.fit(train)
 
 print(f"best score in the folds: {-search.best_score_:.3f} D")
