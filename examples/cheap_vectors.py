@@ -19,7 +19,7 @@ from dipkit.data import load_organics
 quick = "DIPKIT_EXAMPLES_QUICK" in os.environ
 
 # Descriptors are computed once for all models.
-described = SOAPTransformer().fit_transform(load_organics()[: 200 if quick else None])
+described = SOAPTransformer().fit_transform(load_organics()[: 140 if quick else None])
 train, test = train_test_split(described, train_size=100, random_state=0)
 bare = train.replace(charges=None)
 

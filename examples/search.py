@@ -19,7 +19,7 @@ from dipkit.estimator import compare
 
 quick = "DIPKIT_EXAMPLES_QUICK" in os.environ
 train, held_out = train_test_split(
-    load_organics()[: 80 if quick else 150], test_size=0.2, random_state=0
+    load_organics()[: 45 if quick else 150], test_size=0.2, random_state=0
 )
 
 # The same call with the same file continues the study, after Ctrl-C or a crash.
