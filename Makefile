@@ -21,7 +21,7 @@ OLD_WARNINGS := -W ignore::DeprecationWarning -W "ignore:Trying to unpickle:User
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest lint docs examples bench mutants fuzz clean
+.PHONY: help demo test test-oldest lint docs snippets examples bench mutants fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,13 @@ lint: $(DEV)/.ready ## ruff check, ruff format --check, mypy
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 
-docs: $(DEV)/.ready ## the documentation, warnings as errors, into docs/_build/html
+docs: $(DEV)/.ready ## the documentation, warnings and broken links as errors, into docs/_build/html
 	$(DEV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	$(DEV)/bin/python .ci/check_links.py docs/_build/html *.md
 	@echo "The documentation is in $(CURDIR)/docs/_build/html/index.html"
+
+snippets: $(DEV)/.ready ## the Python snippets of README.md and of docs/
+	$(ONE_THREAD) $(DEV)/bin/python .ci/snippets.py
 
 examples: $(DEV)/.ready ## every examples/*.py and *.ipynb with its quick settings, in a scratch folder
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
@@ -75,7 +79,7 @@ fuzz: $(DEV)/.ready ## bad files for every reader of files; ARGS="--number 50000
 	$(ONE_THREAD) PYTHONPATH=tests $(DEV)/bin/python benchmarks/fuzz.py $(ARGS)
 
 clean: ## remove the environments and everything generated
-	rm -rf $(VENV) build dist docs/_build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/api docs/examples demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation starts again from nothing.

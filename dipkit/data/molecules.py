@@ -172,8 +172,21 @@ class Molecules(FrozenArrays):
         """Refuse: NumPy would take the container for a nested list."""
         raise TypeError(
             "Molecules cannot become an array: molecules differ in size. Use its fields, for "
-            "example molecules.positions, or index it as it is."
+            "example molecules.positions, or index it as it is. Tools of scikit-learn that take "
+            "tables alone, such as BaggingRegressor and permutation_importance, take "
+            "molecules.column()."
         )
+
+    def column(self) -> NDArray[np.object_]:
+        """Return one molecule a row, shape (n_molecules, 1), which estimators take as X.
+
+        Tools of scikit-learn that take tables alone need it, such as `BaggingRegressor`,
+        `AdaBoostRegressor` and `permutation_importance`. To them a molecule is one feature.
+        """
+        rows = np.empty((len(self), 1), dtype=object)
+        for index, molecule in enumerate(self):
+            rows[index, 0] = molecule
+        return rows
 
     def _select(self, index: ragged_index.Index) -> Molecules:
         lengths = self.natoms[index]

@@ -55,7 +55,11 @@ _LOG = logging.getLogger(__name__)
 MEMORY_SHARE = 0.25
 
 
-class SOAPTransformer(TransformerMixin, ScaleParameters):
+class SOAPTransformer(
+    TransformerMixin,
+    ScaleParameters,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # Molecules become no data frame
+):
     """Describe the atoms of molecules by SOAP at several scales.
 
     `transform` returns `Molecules` whose `features` hold one float32 array per scale, each row
@@ -214,13 +218,42 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         return forecast_bytes(as_molecules(X, labels=False).n_atoms, self.widths_)
 
     def set_output(self, *, transform: object = None) -> Self:
-        """Do nothing: the output is always `Molecules`.
+        """Accept the usual output alone: it is always `Molecules`.
 
         Parameters
         ----------
-        transform : ignored
+        transform : {"default", None}
+
+        Raises
+        ------
+        InputError
+            If a data frame is asked for.
         """
+        if transform not in (None, "default"):
+            raise InputError(
+                f'transform: expected "default" or None, got {transform!r}. The output is '
+                "Molecules: descriptors belong to atoms, and molecules differ in their number, so "
+                "that no data frame has one row a molecule. The rows of the atoms are in "
+                "molecules.features."
+            )
         return self
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.str_]:
+        """Name the columns of the descriptors, one scale after another.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of shape (sum of `widths_`,)
+            ``scale0_0``, ``scale0_1``, ..., ``scale1_0``, ...: column k of scale s, in
+            ``features.scales[s]``.
+        """
+        check_is_fitted(self)
+        names = [f"scale{s}_{k}" for s, width in enumerate(self.widths_) for k in range(width)]
+        return np.array(names, dtype=np.str_)
 
     def __sklearn_tags__(self) -> Tags:
         """Declare, for scikit-learn, that X is not an array."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.given_dipoles import warn_given
 from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
 from ..data.molecules import Molecules
@@ -158,11 +159,12 @@ def read_labels(
     _warn_single_atoms(molecules, labelled)
     if y is None:
         warn_predictions(molecules.source_keys)
-    sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
-    warn_units(sizes[labelled])
     if charges is not None:
         # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
+    if y is None or not warn_given(molecules, magnitudes, vectors):
+        sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
+        warn_units(sizes[labelled])
     target = DipoleTarget(magnitudes, vectors, weights)
     return FitLabels(target, molecules.charges, molecules)
 
