@@ -22,6 +22,7 @@ from ..data.molecules import Molecules
 from ..data.predicted_keys import warn_predictions
 from ..exceptions import InputError
 from ..support.validation import real_array
+from .charge_sign import warn_of_wrong_sign
 from .objective import DipoleTarget
 
 FloatArray = NDArray[np.float64]
@@ -164,6 +165,7 @@ def read_labels(
         # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
     target = DipoleTarget(magnitudes, vectors, weights)
+    warn_of_wrong_sign(molecules, molecules.charges)
     return FitLabels(target, molecules.charges, molecules)
 
 
