@@ -148,6 +148,8 @@ def run_unit(unit: Unit, material: Material) -> tuple[Record, dict[str, Any]]:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            # Fewer environments, because others use the memory: no result of this configuration.
+            warnings.filterwarnings("error", message="n_inducing: the")
             run = getattr(importlib.import_module(module), name)
             record["result"], arrays = run(material, unit.config)
         record["warnings"] = sorted({str(warning.message)[:300] for warning in caught})
