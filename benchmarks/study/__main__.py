@@ -13,6 +13,7 @@ import argparse
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from _common import commit
 
@@ -23,6 +24,9 @@ from .results import Results, Row, read_csv, write_csv
 from .runner import Unit, ground_of, is_done, run_all, sort_units
 from .scope import QUICK, Scope
 from .store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIGURES: dict[str, ModuleType] = {
     "worth": worth,
@@ -104,7 +108,9 @@ def _plan(units: dict[str, Unit], store: Store) -> None:
         failed = sum(key in records for key in keys) - len(done)
         seconds = [record["seconds"]["processor"] for record in done]
         each = f"{sum(seconds) / len(seconds):.1f}" if seconds else ""
-        print(f"{tier:4d} {experiment:10s} {n:7,d}  {len(keys):5d} {len(done):5d} {failed:7d}  {each}")
+        print(
+            f"{tier:4d} {experiment:10s} {n:7,d}  {len(keys):5d} {len(done):5d} {failed:7d}  {each}"
+        )
 
 
 def _made(results: Results, units: dict[str, Unit]) -> str:
@@ -142,31 +148,34 @@ def write_page(
     tables = {file.stem: read_csv(file) for file in sorted(folder.glob("*.csv"))}
     for module in FIGURES.values():
         passages |= module.page(tables)
-    _draw(tables, folder, material)
+    passages |= _draw(tables, folder, material)
     if (docs / "study.md").exists():
         fill(docs / "study.md", passages)
 
 
-def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> None:
-    if rows := tables.get("worth"):
-        title = "QM9: what cheap information is worth"
-        pictures.save(pictures.error_curves(rows, title), folder, "worth")
-    if rows := tables.get("curve"):
-        title = "QM9: learning curve"
-        pictures.save(pictures.error_curves(rows, title, cited=True), folder, "curve")
-    if rows := tables.get("peers"):
-        pictures.save(pictures.error_curves(rows, "QM9: peers"), folder, "peers")
-    if rows := tables.get("groups"):
-        for by in ("group", "magnitude, D"):
-            mine = [row for row in rows if row["by"] == by]
-            if mine:
-                name = "groups" if by == "group" else "polarity"
-                title = f"QM9, N = {rows[0]['n']:,}: error by {by.split(',')[0]}"
-                figure = pictures.bars(mine, "group", "words", "mae", title, "MAE, D")
-                pictures.save(figure, folder, name)
+def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> dict[str, str]:
+    """Draw the pictures of the tables that there are; return the passages that show them."""
+    drawn: dict[str, str] = {}
+
+    def keep(name: str, figure: Figure, words: str) -> None:
+        pictures.save(figure, folder, name)
+        drawn[f"{name}-picture"] = f"![{words}]({folder.name}/{name}.svg)"
+
+    for name, words in (
+        ("worth", "Error over the number of labels, a line for each kind of information"),
+        ("curve", "Learning curve, with and without each lever"),
+        ("peers", "Error of peers over the number of labels"),
+    ):
+        if rows := tables.get(name):
+            keep(name, pictures.error_curves(rows, words, cited=name == "curve"), words)
+    for by, name in (("group", "groups"), ("magnitude, D", "polarity")):
+        if rows := [row for row in tables.get("groups", []) if row["by"] == by]:
+            words = f"Error by {by.split(',')[0]}, N = {rows[0]['n']:,}"
+            keep(name, pictures.bars(rows, "group", "words", "mae", words, "MAE, D"), words)
     if rows := tables.get("worst"):
-        frames = limits.worst_frames(rows, material)
-        pictures.save(pictures.molecules_drawn(frames), folder, "worst")
+        words = "The molecules with the largest errors"
+        keep("worst", pictures.molecules_drawn(limits.worst_frames(rows, material)), words)
+    return drawn
 
 
 if __name__ == "__main__":

@@ -38,9 +38,7 @@ def seed_unit(name: str, n: int, seed: int, scope: Scope) -> Unit:
     """Return a model of the first draw with another seed of inducing environments and starts."""
     variant = VARIANTS[name]
     ridge = variant.get("ridge", {}) | {"random_state": seed}
-    return qm9_unit(
-        n, 0, **variant | {"ridge": ridge}, also=ALSO, n_test=scope.n_test, tier=4
-    )
+    return qm9_unit(n, 0, **variant | {"ridge": ridge}, also=ALSO, n_test=scope.n_test, tier=3)
 
 
 def units(scope: Scope) -> list[Unit]:

@@ -27,9 +27,7 @@ def large_units(name: str, n: int, scope: Scope) -> list[Unit]:
         return units_of(name, n, scope)
     draws = range(min(scope.draws, 3) if n <= SEVERAL_DRAWS else 1)
     tier = 7 + sorted(scope.curve).index(n)
-    return [
-        qm9_unit(n, draw, **VARIANTS[name], n_test=scope.n_test, tier=tier) for draw in draws
-    ]
+    return [qm9_unit(n, draw, **VARIANTS[name], n_test=scope.n_test, tier=tier) for draw in draws]
 
 
 def units(scope: Scope) -> list[Unit]:

@@ -35,7 +35,7 @@ def unit(name: str, split: str, n: int, draw: int) -> Unit:
     """Return one model with one kind of training molecules."""
     baseline = bool(VARIANTS[name].get("baseline"))
     config = {"n": n, "draw": draw, "variant": VARIANTS[name], "split": split}
-    return Unit("kinds", config | {"scales": "baseline" if baseline else None}, 5)
+    return Unit("kinds", config | {"scales": "baseline" if baseline else None}, 4)
 
 
 def units(scope: Scope) -> list[Unit]:

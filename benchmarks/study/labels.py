@@ -32,7 +32,13 @@ def unit(kind: str, use: str, n: int, draw: int, scope: Scope) -> Unit:
         return unit_of("magnitudes", n, draw, scope)
     also = ALSO if n in MARKED and scope.is_full else ()
     return qm9_unit(
-        n, draw, charges=kind, ridge=USES[use], also=also, n_test=scope.n_test, tier=2
+        n,
+        draw,
+        charges=kind,
+        ridge=USES[use],
+        also=also,
+        n_test=scope.n_test,
+        tier=1 if draw < 3 else 4,
     )
 
 

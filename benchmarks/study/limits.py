@@ -1,7 +1,8 @@
-"""Figure 7: what limits the error: kinds of molecules, the worst ones, and the floor of any hint."""
+"""Figure 7: what limits the error: kinds of molecules, the worst ones, the floor of any hint."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,17 +37,14 @@ N_BUNDLED_TEST = 181
 
 def oracle_unit(name: str, n: int, draw: int) -> Unit:
     """Return one model of the bundled molecules."""
-    return Unit("bundled", {"n": n, "draw": draw, "hint": name}, 3)
+    return Unit("bundled", {"n": n, "draw": draw, "hint": name}, 2)
 
 
 def units(scope: Scope) -> list[Unit]:
     """Return the units of the floor; the errors are those of figure 1."""
     sizes = ORACLE_SIZES if scope.is_full else ORACLE_SIZES[:1]
     return [
-        oracle_unit(name, n, draw)
-        for n in sizes
-        for draw in range(scope.draws)
-        for name in ORACLE
+        oracle_unit(name, n, draw) for n in sizes for draw in range(scope.draws) for name in ORACLE
     ]
 
 
@@ -165,7 +163,7 @@ def _kinds_of(molecules: Molecules) -> dict[tuple[str, str], np.ndarray]:
     for size in range(5, 10):
         found["heavy atoms", str(size)] = heavy == size
     edges = (0, 1, 2, 3, 4, 6, np.inf)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         within = (molecules.dipole_magnitude >= low) & (molecules.dipole_magnitude < high)
         found["magnitude, D", f"{low} to {high}" if np.isfinite(high) else f"above {low}"] = within
     groups = [functional_groups(one) for one in molecules]
@@ -278,7 +276,9 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
             ),
         )
     if rows := tables_.get("groups"):
-        kinds = [row | {"kind": f"{row['by']}: {row['group']} ({row['molecules']:,})"} for row in rows]
+        kinds = [
+            row | {"kind": f"{row['by']}: {row['group']} ({row['molecules']:,})"} for row in rows
+        ]
         head = f"MAE, D (N = {rows[0]['n']:,})"
         passages["groups"] = r.pivot(kinds, "kind", "words", lambda row: f"{row['mae']:.3f}", head)
     if rows := tables_.get("worst"):

@@ -183,10 +183,11 @@ class Material:
             place[order] = np.arange(len(order))
             blocks = np.unique(place[indices] // BLOCK)
             wanted = np.concatenate([order[b * BLOCK : (b + 1) * BLOCK] for b in blocks])
-        parts_: list[dict[str, np.ndarray]] = []
-        for start in range(0, len(wanted), BLOCK):
-            parts_.append(self._block(name, wanted[start : start + BLOCK], calculate))
-        values = {field: np.concatenate([part[field] for part in parts_]) for field in fields}
+        made = [
+            self._block(name, wanted[start : start + BLOCK], calculate)
+            for start in range(0, len(wanted), BLOCK)
+        ]
+        values = {field: np.concatenate([block[field] for block in made]) for field in fields}
         where = {int(index): place for place, index in enumerate(wanted)}
         chosen = np.array([where[int(index)] for index in indices], dtype=np.intp)
         atoms = self.pool[wanted].atom_index(chosen)

@@ -42,6 +42,7 @@ def error_curves(rows: Sequence[Row], title: str, cited: bool = False) -> Figure
         Whether variants of a single point are open symbols.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(8.5, 5.5), layout="constrained")
     axes = figure.add_subplot()
@@ -54,16 +55,16 @@ def error_curves(rows: Sequence[Row], title: str, cited: bool = False) -> Figure
         style: dict[str, Any] = {
             "color": COLOURS[place % len(COLOURS)],
             "marker": MARKERS[place % len(MARKERS)],
+            "markersize": 5,
         }
         if cited and len(mine) == 1:
             style |= {"linestyle": "none", "markerfacecolor": "none", "markersize": 9}
-        axes.errorbar(n, error, spread, label=name, capsize=2, markersize=style.pop("markersize", 5),
-                      **style)  # fmt: skip
+        axes.errorbar(n, error, spread, label=name, capsize=2, **style)
     axes.set(xscale="log", yscale="log", xlabel="molecules with a magnitude, N")
     axes.set(ylabel="mean absolute error, D", title=title)
     ticks = sorted({row["n"] for row in rows})
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks], rotation=45 if len(ticks) > 8 else 0)
-    axes.xaxis.set_minor_locator(__import__("matplotlib").ticker.NullLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="y", which="minor", labelsize=7)

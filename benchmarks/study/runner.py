@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from _common import commit, processor
 from threadpoolctl import threadpool_limits
 
+from dipkit.descriptors.scales import default_scales
+from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.estimator import auxiliary, defaults
 from dipkit.estimator.regression import DipoleKernelRidge
-from dipkit.descriptors.soap import SOAPTransformer
-from dipkit.descriptors.scales import default_scales
 from dipkit.support.json_values import plain
 
 from .store import Record, Store, key_of
@@ -252,7 +252,9 @@ def run_all(
         return
     context = get_context("spawn")
     workers = [
-        context.Process(target=_work_alone, args=(units, store.folder, material, made, until, retry))
+        context.Process(
+            target=_work_alone, args=(units, store.folder, material, made, until, retry)
+        )
         for _ in range(processes)
     ]
     for worker in workers:

@@ -45,7 +45,7 @@ def unit(experiment: str, name: str, n: int, draw: int) -> Unit:
     variant = VARIANTS[name]
     scales = "baseline" if variant.get("baseline") else None
     config = {"n": n, "draw": draw, "scales": scales} | variant
-    return Unit(experiment, config, 5)
+    return Unit(experiment, config, 4)
 
 
 def units(scope: Scope) -> list[Unit]:
@@ -130,7 +130,7 @@ def _of_pool(material: Material, indices: np.ndarray, draw: int | None) -> Molec
 
 
 def _large(material: Material) -> Molecules:
-    """The larger molecules with labels; geometries are made where the cache has none."""
+    """Return the larger molecules with labels; geometries are made where the cache has none."""
     file = material.cache / "large.npz"
     if not file.exists():
         require("rdkit", "tblite")
@@ -140,7 +140,7 @@ def _large(material: Material) -> Molecules:
 
 
 def _organics(material: Material) -> Molecules:
-    """The bundled molecules with labels of GFN2-xTB, which they carry."""
+    """Return the bundled molecules with labels of GFN2-xTB, which they carry."""
     molecules = material.organics
     found = molecules.baseline_dipole, molecules.baseline_charges
     return _labelled(molecules, *found, cheap.gfn1(molecules))
