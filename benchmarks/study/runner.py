@@ -105,7 +105,7 @@ def ground_of(data: str) -> dict[str, Any]:
         name: value
         for module in (defaults, auxiliary)
         for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, float | int | dict)
+        if name.isupper() and not name.startswith("_") and isinstance(value, float | int | dict)
     }
     scales = [scale.get_params() for scale in default_scales()]
     return {"data": data, "defaults": plain([scales, soap, ridge, numbers])}

@@ -78,8 +78,18 @@ def test_key_depends_on_the_defaults_of_dipkit_and_not_on_the_machine(study, mon
     assert before == study.runner.ground_of("x")
     monkeypatch.setattr(study.runner.defaults, "AUTO_ALPHA", 0.03)
     assert study.runner.ground_of("x") != before
-    json.dumps(before, allow_nan=False)
-    assert "n_jobs" not in json.dumps(before)
+    assert "n_jobs" not in json.dumps(before, allow_nan=False)
+
+
+def test_key_is_the_same_in_another_process(study):
+    unit, ground = units_of(study, 1)[0], study.runner.ground_of("x")
+    ask = (
+        f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        "from study.runner import Unit, ground_of\n"
+        "print(Unit('counted', {'n': 1, 'draw': 0}).key(ground_of('x')))"
+    )
+    answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == unit.key(ground)
 
 
 def test_a_second_run_does_only_what_is_missing(study, counted, tmp_path):
