@@ -220,4 +220,5 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
 def _cell(row: Row) -> str:
     text = f"{row['mae']:.3f}"
     alone = row["variant"] == next(iter(VARIANTS))
-    return text if alone else f"{text} ({r.percent(row['gain'], np.nan)} %)"
+    lonely = not np.isfinite(row["gain"])
+    return text if alone or lonely else f"{text} ({r.percent(row['gain'], np.nan)} %)"

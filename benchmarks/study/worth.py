@@ -37,11 +37,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 WORDS = {
     "random": "magnitudes alone, random start, no annealing",
-    "joint": f"the same and the charge term, λ = {JOINT_WEIGHT:g}",
+    "joint": f"charge term besides (λ = {JOINT_WEIGHT:g}), random start, no annealing",
     "magnitudes": "magnitudes alone",
-    "start": "charges as start and prior",
-    "term": "start, prior and charge term, λ = 0.001",
-    "hint": "the same and the direction of the charges' dipole (default)",
+    "start": "charges: start and prior",
+    "term": "charges: start, prior, charge term (λ = 0.001)",
+    "hint": "charges: start, prior, term, direction of their dipole (default)",
     "gfn2": "charges, and GFN2-xTB vectors of the training molecules",
     "gfn2 alone": "GFN2-xTB vectors of the training molecules, no charges",
     "gfn2 + 1000": "charges, and GFN2-xTB vectors of these and 1,000 more molecules",
