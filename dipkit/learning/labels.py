@@ -23,6 +23,7 @@ from ..data.molecules import Molecules
 from ..data.predicted_keys import warn_predictions
 from ..exceptions import InputError
 from ..support.validation import real_array
+from .charge_sign import warn_of_wrong_sign
 from .objective import DipoleTarget
 
 FloatArray = NDArray[np.float64]
@@ -166,6 +167,7 @@ def read_labels(
         sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
         warn_units(sizes[labelled])
     target = DipoleTarget(magnitudes, vectors, weights)
+    warn_of_wrong_sign(molecules, molecules.charges)
     return FitLabels(target, molecules.charges, molecules)
 
 
