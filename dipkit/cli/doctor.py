@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from importlib import metadata
 
 import numpy as np
-import threadpoolctl
 from packaging.requirements import Requirement
 
 from .. import __version__
@@ -23,7 +22,7 @@ from ..estimator.persistence import load_model, save_model
 from ..estimator.pipeline import default_model, predict_all
 from ..exceptions import DeviceError
 from ..support.backend import get_backend
-from ..support.blas_threads import count_threads
+from ..support.blas_threads import count_threads, threads_of_libraries
 from ..support.files import scratch_folder
 from ..support.system_memory import host_memory
 
@@ -146,12 +145,8 @@ def _cuda() -> str:
 
 
 def _threads() -> dict[str, str]:
-    pools = {
-        f"{pool['internal_api']} {pool.get('version') or ''}".strip(): f"{pool['num_threads']}"
-        for pool in threadpoolctl.threadpool_info()
-    }
     return (
         {"used": str(count_threads())}
-        | pools
+        | threads_of_libraries()
         | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     )
