@@ -18,6 +18,7 @@ from dipkit.learning.inducing import (
     share_out,
 )
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.support.backend import Backend
 
 
 @given(
