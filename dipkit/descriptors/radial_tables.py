@@ -21,6 +21,7 @@ from . import spectra_device
 from .radial_integrals import RadialTable, tabulate
 from .scales import ScaleKey, SOAPScale
 from .spectra_device import DeviceTables
+from .spectra_gradients import MoleculeSpectrum, molecule_spectrum
 from .spectra_host import spectra
 
 if TYPE_CHECKING:
@@ -129,38 +130,29 @@ def _radial_table(key: ScaleKey) -> RadialTable:
     return tabulate(points, weights, functions, sigma, reach)
 
 
-def spectrum_derivatives(
+def double_spectrum(
     numbers: NDArray[np.int64],
     positions: FloatArray,
     species: tuple[int, ...],
     key: ScaleKey,
-) -> tuple[FloatArray, FloatArray]:
-    """Compute the power spectra of one molecule, and derivatives with respect to the positions.
-
-    Derivatives are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central
-    differences with a step of 1e-4 angstrom.
+) -> MoleculeSpectrum:
+    """Compute unit-length power spectra of one molecule in double precision, to differentiate.
 
     Parameters
     ----------
-    numbers : ndarray of shape (n_atoms,)
-    positions : ndarray of shape (n_atoms, 3), angstrom
+    numbers : ndarray of shape (n,)
+    positions : ndarray of shape (n, 3), angstrom
     species : tuple of int
+        Atomic numbers, sorted.
     key : ScaleKey
 
     Returns
     -------
-    spectrum : ndarray of shape (n_atoms, d), float64
-        Not of unit length.
-    derivatives : ndarray of shape (n_atoms, n_atoms, 3, d), 1/angstrom
-        Element ``[i, j, b]`` is the derivative of the spectrum of atom i with respect to
-        coordinate b of atom j. The centre of an environment moves with its atom.
+    MoleculeSpectrum
     """
-    from ase import Atoms
-
     with one_blas_thread():
-        soap = _dscribe_soap(species, key)
-        derivatives, spectrum = soap.derivatives(Atoms(numbers, positions), attach=True)
-    return np.asarray(spectrum, np.float64), np.asarray(derivatives, np.float64)
+        table = _radial_table(key)
+    return molecule_spectrum(np.searchsorted(species, numbers), len(species), positions, table)
 
 
 @functools.lru_cache(maxsize=32)

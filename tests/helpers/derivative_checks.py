@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
+from dscribe.descriptors import SOAP
 from sklearn.pipeline import Pipeline
 
 from dipkit import Molecules, predict_all
 from dipkit.data.io import as_molecules
 from dipkit.descriptors.charge_columns import append_charges
-from dipkit.descriptors.radial_tables import spectrum_derivatives
 from dipkit.learning.atomic_dipoles import neighbour_vectors
 from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.compensation import Compensation
@@ -46,7 +46,7 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     """
     ridge, one = model[-1], as_molecules(atoms, labels=False)
     cheap = gfn2(one, n_jobs=1) if ridge.baseline == "gfn2" else None
-    spectra = _spectra(model[0], one, None if cheap is None else cheap.charges)
+    spectra = dscribe_spectra(model[0], one, None if cheap is None else cheap.charges)
     charges = np.zeros(len(atoms))
     parts = (ridge.dual_coef_, ridge.intercept_), (ridge.bond_coef_, 0 * ridge.intercept_)
     for (coefficients, constants), stiffness in zip(parts, ridge.stiffness_, strict=True):
@@ -66,11 +66,12 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     return charges, dipole
 
 
-def _spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
-    """Descriptors of unit length, one array per scale."""
-    species, found = tuple(soap.species_.tolist()), []
+def dscribe_spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
+    """Descriptors of unit length, one array per scale, from dscribe."""
+    species, found = soap.species_.tolist(), []
+    atoms = Atoms(one.numbers, one.positions)
     for scale in soap.scales_:
-        raw, _ = spectrum_derivatives(one.numbers, one.positions, species, scale.key())
+        raw = SOAP(species=species, periodic=False, **scale.key()._asdict()).create(atoms)
         unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         found.append(unit if charges is None else append_charges(unit, charges))
     return found
