@@ -9,7 +9,7 @@ or sin(m phi) sin^m. Nothing is divided by zero at a pole. Radial functions are 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import factorial, pi, sqrt
+from math import factorial, pi, prod, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,9 +91,7 @@ def _norm(l: int, m: int) -> float:  # noqa: E741
     return norm * (sqrt(2.0) if m else 1.0)
 
 
-def _around_axis(
-    direction: Array, l_max: int, backend: Backend
-) -> tuple[list[Array], list[Array]]:
+def _around_axis(direction: Array, l_max: int, backend: Backend) -> tuple[list[Array], list[Array]]:
     """Compute cos(m phi) sin^m and sin(m phi) sin^m for m from 0 to l_max."""
     xp, (x, y, z) = backend.xp, (direction[axis, ...] for axis in range(3))
     cosines, sines = [xp.ones_like(z)], [xp.zeros_like(z)]
@@ -114,6 +112,7 @@ def _legendre(z: Array, l_max: int, backend: Backend) -> Iterator[list[Array]]:
             else (2 * l - 1) * z * legendre[m]
             for m in range(l)
         ]  # fmt: skip
-        highest = backend.xp.full_like(z, float(np.prod(np.arange(1, 2 * l, 2))))
+        # Integers of Python: from l = 18 on, the product exceeds 64 bits.
+        highest = backend.xp.full_like(z, float(prod(range(1, 2 * l, 2))))
         before, legendre = [*legendre, 0.0], [*rising, highest]
         yield legendre

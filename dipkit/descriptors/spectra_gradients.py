@@ -200,9 +200,7 @@ def _pairs(positions: FloatArray, table: RadialTable) -> Iterator[Pairs]:
         direction = np.ascontiguousarray(vector[i, j].T) / r
         harmonics, gradients = harmonics_with_gradients(direction, table.l_max)
         radial, slopes = (values[:, :, of_m] for values in table.with_slopes(r))
-        yield Pairs(
-            i, j, r, direction, radial, slopes, harmonics.T, np.moveaxis(gradients, -1, 0)
-        )
+        yield Pairs(i, j, r, direction, radial, slopes, harmonics.T, np.moveaxis(gradients, -1, 0))
 
 
 def _coefficients(

@@ -101,9 +101,7 @@ def charge_derivatives(model: Pipeline, X: Geometries) -> list[FloatArray]:
     return [_charges_of_one(soap, ridge, one) for one in molecules]
 
 
-def _dipole_of_one(
-    soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules
-) -> FloatArray:
+def _dipole_of_one(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
     """Differentiate the dipole of one molecule (n, 3, 3), debye / angstrom."""
     cheap, maps = _baseline(ridge, one), compensations(ridge)
     elements = ridge.elements_.tolist() if has_atomic_dipoles(ridge) else []
@@ -126,9 +124,7 @@ def _dipole_of_one(
     return total if cheap is None else total + factor * cheap.of_dipole
 
 
-def _charges_of_one(
-    soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules
-) -> FloatArray:
+def _charges_of_one(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
     """Differentiate the charges of one molecule (n, n, 3), e / angstrom."""
     cheap, maps, n = _baseline(ridge, one), compensations(ridge), one.n_atoms
     n_expansions = len(maps) + (len(ridge.elements_) if has_atomic_dipoles(ridge) else 0)

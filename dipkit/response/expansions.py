@@ -1,9 +1,9 @@
 """Kernel expansions of one molecule in double precision, and their derivatives.
 
-A fitted model has K kernel expansions a_k(x_i) = sum_m c_mk k(x_i, z_m) + constant: the raw charges,
-the bond charges and the amplitudes of atomic dipoles, as far as it has them. A dipole is linear in
-them. So F linear combinations, sum_k w_ikf a_k(x_i), are differentiated, not each expansion: (15)
-of the theory page with sum_k w_ikf c_mk in place of c_m.
+A fitted model has K kernel expansions a_k(x_i) = sum_m c_mk k(x_i, z_m) + constant: raw charges,
+and bond charges and amplitudes of atomic dipoles if it has them. A dipole is linear in them. So F
+linear combinations, sum_k w_ikf a_k(x_i), are differentiated, not each expansion: (15) of the
+theory page with sum_k w_ikf c_mk in place of c_m.
 
 Symbols: n atoms, M environments, power spectra of unit length (n, d_s) at scale s.
 """

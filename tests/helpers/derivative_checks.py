@@ -1,5 +1,7 @@
 """What the tests of derivatives share: a geometry without symmetry, and central differences."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,13 +70,18 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
 
 def dscribe_spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
     """Descriptors of unit length, one array per scale, from dscribe."""
-    species, found = soap.species_.tolist(), []
+    species, found = tuple(soap.species_.tolist()), []
     atoms = Atoms(one.numbers, one.positions)
     for scale in soap.scales_:
-        raw = SOAP(species=species, periodic=False, **scale.key()._asdict()).create(atoms)
+        raw = _dscribe(species, scale.key()).create(atoms)
         unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         found.append(unit if charges is None else append_charges(unit, charges))
     return found
+
+
+@functools.lru_cache
+def _dscribe(species: tuple[int, ...], key: Any) -> SOAP:
+    return SOAP(species=list(species), periodic=False, **key._asdict())
 
 
 def _expansion(
@@ -90,8 +97,39 @@ def _expansion(
     return values
 
 
+def slope_along(function: Callable[[np.ndarray], np.ndarray], step: float = 2e-4) -> np.ndarray:
+    """Differentiate at 0 by central differences of fourth order."""
+    one, two = (function(h) - function(-h) for h in (step, 2 * step))
+    return (8 * one - two) / (12 * step)
+
+
+def check_directions(model: Pipeline, atoms: Atoms, rtol: float = 1e-6, step: float = 2e-4) -> None:
+    """Compare with differences of predictions with dscribe's descriptors, in double precision.
+
+    All atoms move along random directions. The tolerance is relative to the largest derivative.
+    """
+    charges, vector = in_double(model, atoms)
+    np.testing.assert_allclose(charges, predict_all(model, atoms).charges, atol=1e-4)
+    np.testing.assert_allclose(vector, predict_all(model, atoms).dipole[0], atol=1e-3)
+    of_dipole, of_charges = dipole_derivatives(model, atoms), charge_derivatives(model, atoms)[0]
+
+    def at(shift: np.ndarray) -> np.ndarray:
+        moved = atoms.copy()
+        moved.positions += shift
+        return np.concatenate(in_double(model, moved))
+
+    for direction in np.random.default_rng(0).standard_normal((3, len(atoms), 3)):
+        expected = slope_along(lambda h, move=direction: at(h * move), step)
+        found = np.einsum("ijb,jb->i", of_charges, direction)
+        size = np.abs(of_charges).max()
+        np.testing.assert_allclose(found, expected[:-3], rtol=0, atol=rtol * size)
+        found = np.einsum("jbc,jb->c", of_dipole, direction)
+        size = np.abs(of_dipole).max()
+        np.testing.assert_allclose(found, expected[-3:], rtol=0, atol=rtol * size)
+
+
 def check_differences(model: Any, atoms: Atoms, step: float, atol: tuple[float, float]) -> None:
-    """Compare derivatives of charges and dipole with central differences in double precision.
+    """Compare with differences of the step of the baseline, coordinate by coordinate.
 
     The two tolerances are those of charges (e/angstrom) and of the dipole (debye/angstrom).
     """
@@ -116,4 +154,4 @@ def check_turning(model: Any, atoms: Atoms) -> None:
     for axis in np.eye(3):
         velocity = np.cross(axis, atoms.positions)
         change = np.einsum("jb,jbc->c", velocity, found)
-        np.testing.assert_allclose(change, np.cross(axis, dipole), atol=1e-4)
+        np.testing.assert_allclose(change, np.cross(axis, dipole), atol=1e-6)
