@@ -75,6 +75,11 @@ def differentiate_expansions(
     InputError
         If the kernel has no derivative, or an atom has no descriptor.
     """
+    if weights.shape[1] < weights.shape[2]:
+        each = np.broadcast_to(np.eye(weights.shape[1]), (one.n_atoms, *weights.shape[1:2] * 2))
+        found = differentiate_expansions(soap, ridge, one, each, cheap)
+        combined = np.einsum("ikf,kijb->fijb", weights, found.derivatives)
+        return Expansions(found.values, combined)
     n, coefficients = one.n_atoms, _coefficients(ridge)
     found = Expansions(_constants(ridge, one), np.zeros((weights.shape[2], n, n, 3)))
     species = tuple(soap.species_.tolist())
