@@ -22,6 +22,7 @@ from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import double_spectrum
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.fitted_parts import has_atomic_dipoles, raw_coefficients
+from ..estimator.prepared import element_rows
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..quantum.finite_differences import CalculationDerivatives
@@ -94,7 +95,7 @@ def differentiate_expansions(
             runs.append(slice(inducing.shape[1] - (x.shape[1] - spectrum.unit.shape[1]), None))
         pulls = np.empty((weights.shape[2], *x.shape))
         for number in one.elements.tolist():
-            atoms, mine = one.numbers == number, _rows(ridge, number)
+            atoms, mine = one.numbers == number, element_rows(ridge, number)
             z, c = _packed(inducing[mine], runs), coefficients[mine]
             t = x[atoms] @ z.T
             found.values[atoms] += share * (ridge.kernel_.of_dot_products(t.copy(), NUMPY) @ c)
@@ -126,12 +127,6 @@ def _constants(ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
         parts.append(ridge.atomic_dipole_intercept_)
     constants = np.concatenate(parts, axis=1)
     return np.asarray(constants[np.searchsorted(ridge.elements_, one.numbers)])
-
-
-def _rows(ridge: DipoleKernelRidge, number: int) -> slice:
-    """Find the environments of an element, which are consecutive."""
-    mine = ridge.inducing_numbers_ == number
-    return slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
 
 
 def _packed(inducing: NDArray[np.float32], runs: Sequence[slice]) -> FloatArray:
