@@ -7,7 +7,7 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -125,7 +125,8 @@ def commit() -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
         return done.stdout.strip()
 
-    name = git("rev-parse", "--short", "HEAD") or "unknown"
+    # A copy without its history, on another machine, is told its commit.
+    name = git("rev-parse", "--short", "HEAD") or os.environ.get("DIPKIT_COMMIT", "unknown")
     return name + (" with changes" if git("status", "--porcelain", "--", "../dipkit") else "")
 
 
@@ -160,16 +161,24 @@ class Stopwatch:
 
 
 @contextmanager
-def clocked(module: ModuleType, *names: str) -> Iterator[dict[str, Stopwatch]]:
-    """Time functions of a module, by name, wherever the module calls them meanwhile."""
+def clocked(
+    module: ModuleType | type, *names: str, wait: Callable[[], object] = lambda: None
+) -> Iterator[dict[str, Stopwatch]]:
+    """Time functions of a module or class, by name, wherever the module calls them meanwhile.
+
+    `wait` is called before and after each: a device computes while the host goes on.
+    """
     watches = {name: Stopwatch() for name in names}
 
     def timed(name: str) -> Any:
         function = getattr(module, name)
 
         def run(*args: Any, **kwargs: Any) -> Any:
+            wait()
             with watches[name]:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                wait()
+                return result
 
         return run
 

@@ -58,7 +58,9 @@ class RadialTable:
 
     def on(self, backend: Backend) -> RadialTable:
         """Return the same table on another device."""
-        constant, linear, square = map(backend.asarray, self.expansions)
+        constant, linear, square = (
+            backend.asarray(np.ascontiguousarray(part)) for part in self.expansions
+        )
         return replace(self, expansions=(constant, linear, square), backend=backend)
 
     def integrals(self, distance: Array) -> Array:

@@ -89,7 +89,7 @@ def first_statistics(
     )
     quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
     n_matrices = _count_matrices(settings, quadrupoles, auxiliary is not None)
-    precise = is_double(parameters.precision, len(molecules))
+    precise = is_double(parameters.precision, len(molecules), backend)
     dipoles = resolve_atomic_dipoles(parameters.atomic_dipoles, labels)
     kinds = dipoles > 0, precise, parameters.bond_charges > 0
     asked = backend, settings.memory_budget, n_matrices, *kinds
@@ -211,6 +211,7 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
         "baseline_charges_": labels.molecules.baseline_charges is not None,
         "memory_plan_": statistics.origin.memory_plan,
         "features_made_by_": statistics.origin.features_made_by,
+        "precision_": "double" if statistics.origin.precise else "single",
     }
     return learned
 

@@ -130,6 +130,8 @@ class DipoleKernelRidge(DipolePredictor):
         Molecules and labels used in fit.
     memory_plan_ : dict
         Forecast of the memory of the fit.
+    precision_ : {"double", "single"}
+        Of kernel values in the fit.
     std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
         What standard deviations are computed from, see `dipkit.estimator.std_prediction.StdModel`.
     baseline_factor_ : float

@@ -279,14 +279,14 @@ def build_basis(
     for number, scales in sorted(environments.items()):
         # In float64: rounding noise in K_MM would be whitened together with the signal, and the
         # eigenvalue cut would have to be orders of magnitude higher.
-        exact = [scale.astype(np.float64) for scale in scales]
-        whitening = whiten(kernel(exact, exact, weights), eigenvalue_cut)
+        exact = [backend.asarray(scale.astype(np.float64)) for scale in scales]
+        whitening = whiten(kernel(exact, exact, weights, backend), eigenvalue_cut, backend)
         stop = start + whitening.shape[1] + 1
         elements[number] = ElementBasis(
             number=number,
             # Fortran order: `sparse_products.dot` needs it to leave out zeros.
             environments=tuple(backend.asarray(np.asfortranarray(x, dtype)) for x in scales),
-            whitening=backend.asarray(whitening),
+            whitening=whitening,
             columns=slice(start, stop),
         )
         start = stop

@@ -7,29 +7,30 @@ W^T K W = 1. What the basis functions are used for is in `basis.py`.
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
-from numpy.typing import NDArray
+
+from ..support.backend import NUMPY, Array, Backend
 
 __all__ = ["whiten"]
 
-FloatArray = NDArray[np.float64]
 
-
-def whiten(matrix: FloatArray, eigenvalue_cut: float) -> FloatArray:
+def whiten(matrix: Array, eigenvalue_cut: float, backend: Backend = NUMPY) -> Array:
     """Return W with W^T K W = 1 on the directions above the cut, largest eigenvalue first.
 
     Parameters
     ----------
-    matrix : ndarray of shape (M, M)
+    matrix : array of shape (M, M), float64
         Symmetric positive semidefinite.
     eigenvalue_cut : float
         Relative to the largest eigenvalue.
+    backend : Backend
+        Holds the matrix.
 
     Returns
     -------
-    ndarray of shape (M, r), r <= M
+    array of shape (M, r), r <= M
     """
-    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
+    on_device, vectors = backend.eigh(matrix)
+    values = backend.to_host(on_device)
     above = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
-    whitening: FloatArray = vectors[:, above] / np.sqrt(values[above])
-    return whitening
+    directions = backend.xp.take(vectors, backend.asarray(np.ascontiguousarray(above)), axis=1)
+    return directions / backend.asarray(np.sqrt(values[above]))

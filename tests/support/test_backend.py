@@ -352,9 +352,9 @@ def test_the_strict_device_refuses_the_host_and_what_is_not_in_the_standard() ->
 # Functions of the standard that NumPy 2.1 and CuPy 14.0.1 have as well. No array here could tell
 # that CuPy lacks vecdot, linalg.vector_norm, matrix_transpose and reshape(copy=False).
 IN_ALL = set(
-    """abs all any asarray astype concat count_nonzero empty_like exp float32 float64 full_like
-    int64 isinf linalg matmul max maximum multiply ones_like permute_dims pow repeat reshape round
-    sqrt stack sum take where zeros_like""".split()  # noqa: SIM905
+    """abs all any argmax argmin asarray astype concat count_nonzero empty_like exp float32 float64
+    full_like int64 isfinite isinf linalg matmul max maximum min multiply ones_like permute_dims pow
+    repeat reshape round sqrt stack sum take where zeros_like""".split()  # noqa: SIM905
 )
 
 
