@@ -1,5 +1,6 @@
 """Power spectra in double precision, and derivatives taken backwards, against differences."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from helpers.derivative_checks import slope_along, turned
 from dipkit.descriptors.harmonics import harmonics_with_gradients, real_harmonics
 from dipkit.descriptors.radial_tables import _radial_table, double_spectrum, power_spectrum
 from dipkit.descriptors.scales import ScaleKey
-from dipkit.descriptors.spectra_gradients import MoleculeSpectrum
+from dipkit.descriptors.spectra_gradients import MoleculeSpectrum, molecule_spectrum
 
 SPECIES = (1, 6, 7, 8)
 KEYS = [
@@ -121,3 +122,14 @@ def test_atoms_out_of_reach_do_not_count() -> None:
     far = Atoms("OH", [[0, 0, 0], [0, 0, 50.0]])
     spectrum = of_atoms(far, key)
     np.testing.assert_array_equal(spectrum.pull_back(np.ones((1, *spectrum.unit.shape))), 0.0)
+
+
+def test_where_there_is_no_spectrum() -> None:
+    """As in predictions, such an atom has NaN and not a division by zero."""
+
+    def nothing(distance: Any, order: int = 0) -> Any:
+        return np.zeros((len(distance), 16))
+
+    table = replace(_radial_table(KEYS[0]), spline=nothing)
+    found = molecule_spectrum(np.array([0, 1]), 2, np.eye(2, 3), table)
+    assert np.isnan(found.unit).all()

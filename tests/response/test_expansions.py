@@ -8,6 +8,8 @@ from helpers.derivative_checks import slope_along, turned
 from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
+from dipkit.descriptors.radial_tables import double_spectrum
+from dipkit.descriptors.scales import SOAPScale
 from dipkit.estimator.prediction import predict_blocks
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import project
@@ -16,6 +18,7 @@ from dipkit.quantum.finite_differences import CalculationDerivatives
 from dipkit.response.expansions import differentiate_expansions
 
 FloatArray = np.ndarray
+SCALE = SOAPScale(2.2, 4, 3, 0.3, "gto")
 
 
 def toy_charges(positions: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -85,11 +88,10 @@ def test_an_atom_without_a_descriptor(
 ) -> None:
     ridge = fitted(PowerKernel(), coarse_soap, baseline=False)
     one = as_molecules(turned("H2O"), labels=False)
-    monkeypatch.setattr(
-        "dipkit.descriptors.spectra_gradients._coefficients",
-        lambda pairs, slot, k, table: [np.zeros((3, k * table.n_max, 1))] * (table.l_max + 1),
-    )
-    with pytest.raises(InputError, match=r"scale0: atom 0 .* no finite, non-zero descriptor"):
+    spectrum = double_spectrum(one.numbers, one.positions, (1, 6, 7, 8, 9), SCALE.key())
+    spectrum.unit[1] = np.nan
+    monkeypatch.setattr("dipkit.response.expansions.double_spectrum", lambda *_: spectrum)
+    with pytest.raises(InputError, match=r"scale0: atom 1 .* no finite, non-zero descriptor"):
         differentiate_expansions(
             coarse_soap, ridge, one, np.zeros((3, 2 + len(ridge.elements_), 1)), None
         )
