@@ -100,9 +100,9 @@ def differentiate_expansions(
             t = x[atoms] @ z.T
             found.values[atoms] += share * (ridge.kernel_.of_dot_products(t.copy(), NUMPY) @ c)
             slope = share * ridge.kernel_.derivative(t, NUMPY)
-            mixed = np.moveaxis(weights[atoms], 2, 0) @ c.T
-            mixed *= slope
-            pulls[:, atoms] = (mixed.reshape(-1, len(z)) @ z).reshape(len(mixed), -1, x.shape[1])
+            mixed = (np.moveaxis(weights[atoms], 2, 0) @ c.T) * slope
+            pulled = mixed.reshape(len(mixed) * len(t), len(z)) @ z
+            pulls[:, atoms] = pulled.reshape(len(mixed), len(t), x.shape[1])
         if cheap is not None:
             pulls, by_charge = split_derivatives(pulls, cheap.charges)
             found.derivatives[:] += by_charge[..., None, None] * cheap.of_charges
