@@ -2,6 +2,7 @@
 // sizes of one SOAP scale (spectra_cuda.py), which are macros:
 //   N_MAX, L_MAX    radial functions, and highest degree of the harmonics
 //   N_SPECIES       elements
+//   ROWS_OF_ELEMENT rows of the tables of each element; 0 where all elements share one table
 //   TILE            neighbours that are in shared memory at a time
 //   THREADS         threads of a block, a power of 2
 // Meaning of the arrays, and the same computation in array form: spectra_device.py.
@@ -75,6 +76,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) power_spectra(
     const double step,                     // angstrom between two points of the tables
     const double* __restrict__ factors,    // (N_L, N_L), of harmonics
     const int2* __restrict__ columns,      // (d,), see product()
+    const float* __restrict__ column_factors,  // (d,)
     const int n_columns,
     const double least,                    // shortest and greatest length of a spectrum that is
     const double greatest,                 // not of unit length
@@ -116,7 +118,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) power_spectra(
         __syncthreads();
         for (int i = thread; i < n_slots * N_RADIAL; i += THREADS) {
             const int slot = i / N_RADIAL;
-            const long long place = (long long)point[slot] * N_RADIAL + i % N_RADIAL;
+            const int row_of_table = point[slot] + max(kind[slot], 0) * ROWS_OF_ELEMENT;
+            const long long place = (long long)row_of_table * N_RADIAL + i % N_RADIAL;
             const double x = offset[slot];
             radial[i] = (square[place] * x + linear[place]) * x + constant[place];
         }
@@ -158,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) power_spectra(
     // The products are computed twice: this takes less time than keeping them.
     double total = 0.0;
     for (int i = thread; i < n_columns; i += THREADS) {
-        const double value = product(columns[i], coefficients);
+        const double value = product(columns[i], coefficients) * column_factors[i];
         total += value * value;
     }
     const double length = sqrt(block_sum(total, scratch));
@@ -167,6 +170,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) power_spectra(
     const float factor = has ? (float)(1 / length) : nanf("");
     float* row = out + (long long)atom * n_columns;
     for (int i = thread; i < n_columns; i += THREADS) {
-        row[i] = product(columns[i], coefficients) * factor;
+        row[i] = product(columns[i], coefficients) * column_factors[i] * factor;
     }
 }

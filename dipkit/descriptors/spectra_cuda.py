@@ -41,6 +41,8 @@ class SpectrumKernel:
         On the device.
     factors : array of shape (l_max + 1, l_max + 1)
     columns : array of shape (d, 2), int32
+    of_columns : array of shape (d,), float32
+        Factor of each column.
     shared_bytes : int
         Shared memory of a block.
     """
@@ -51,14 +53,21 @@ class SpectrumKernel:
         table: RadialTable,
         factors: Array,
         columns: Array,
+        of_columns: Array,
         shared_bytes: int,
     ):
         self.function, self.table = function, table
-        self.factors, self.columns, self.shared_bytes = factors, columns, shared_bytes
+        self.factors, self.columns, self.of_columns = factors, columns, of_columns
+        self.shared_bytes = shared_bytes
 
     @classmethod
     def of(
-        cls, table: RadialTable, columns: IntArray, n_species: int, backend: Backend
+        cls,
+        table: RadialTable,
+        columns: IntArray,
+        factor: NDArray[np.float32] | None,
+        n_species: int,
+        backend: Backend,
     ) -> SpectrumKernel | None:
         """Compile the kernel of a scale; None without a compiler, or with too little memory.
 
@@ -68,6 +77,8 @@ class SpectrumKernel:
             On the device.
         columns : ndarray of shape (d,)
             Position of each column among all products, see `spectra_device.DeviceTables`.
+        factor : ndarray of shape (d,), float32, or None
+            Factor of each column; None where all are 1.
         n_species : int
         backend : Backend
         """
@@ -82,13 +93,18 @@ class SpectrumKernel:
             "N_MAX": table.n_max,
             "L_MAX": table.l_max,
             "N_SPECIES": n_species,
+            # Rows of the table of an element; 0 where all elements have the same table.
+            "ROWS_OF_ELEMENT": 0 if table.channels is None else N_EXPANSIONS + 1,
             "TILE": tile,
             "THREADS": THREADS,
         }
         function = backend.compile(_source(), FUNCTION, macros, needed)
         places = _places(columns, n_species * table.n_max, table.l_max)
         factors = backend.asarray(_factors(table.l_max))
-        return cls(function, table, factors, backend.asarray(places), needed)
+        if factor is None:
+            factor = np.ones(len(columns), np.float32)
+        of_columns = backend.asarray(factor)
+        return cls(function, table, factors, backend.asarray(places), of_columns, needed)
 
     def spectra(
         self, species: Array, positions: Array, first: Array, size: Array, backend: Backend
@@ -121,6 +137,7 @@ class SpectrumKernel:
             np.float64(self.table.reach / N_EXPANSIONS),
             self.factors,
             self.columns,
+            self.of_columns,
             np.int32(self.columns.shape[0]),
             np.float64(1 / greatest),
             np.float64(greatest),

@@ -26,7 +26,7 @@ from ..support.backend import Array, Backend
 from .harmonics import real_harmonics
 from .radial_integrals import RadialTable
 from .spectra_cuda import SpectrumKernel
-from .spectra_host import count_columns
+from .spectrum_columns import columns_of, count_columns
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -49,6 +49,8 @@ class DeviceTables:
         Position of each column in the flat array of products (l_max + 1, S n_max, S n_max).
     elements : array of shape (S,), int
         0 to S - 1.
+    factor : array of shape (d,), float32, default=None
+        Factor of each column; None where all are 1.
     kernel : SpectrumKernel, default=None
         Where the device compiles CUDA.
     """
@@ -56,15 +58,17 @@ class DeviceTables:
     radial: RadialTable
     columns: Array
     elements: Array
+    factor: Array | None = None
     kernel: SpectrumKernel | None = None
 
     @classmethod
     def of(cls, table: RadialTable, n_species: int, backend: Backend) -> DeviceTables:
         """Bring a table and the order of the columns to the device."""
-        columns = _columns(n_species, table.n_max, table.l_max)
+        columns, factor = _columns(n_species, table)
         elements, radial = backend.asarray(np.arange(n_species)), table.on(backend)
-        kernel = SpectrumKernel.of(radial, columns, n_species, backend)
-        return cls(radial, backend.asarray(columns), elements, kernel)
+        of_columns = None if factor is None else backend.asarray(factor)
+        kernel = SpectrumKernel.of(radial, columns, factor, n_species, backend)
+        return cls(radial, backend.asarray(columns), elements, of_columns, kernel)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def batch_bytes(n_slots: int, n_species: int, table: RadialTable) -> int:
     # Coefficients in double precision, their squares, and in single precision.
     of_atom = (8 + 8 + 4) * wide * n_l**2
     # Products of all l and a copy of one; columns in single precision, and squares in double.
-    of_atom += 4 * (n_l + 1) * wide**2 + 16 * count_columns(n_species, table)
+    of_atom += 4 * (n_l + 1) * wide**2 + 16 * count_columns(n_species, table.counts)
     return n_slots * of_slot + of_atom
 
 
@@ -169,9 +173,9 @@ def _coefficients(
         That sum before.
     """
     xp, radial = backend.xp, tables.radial
-    chosen, distance, direction = _neighbours(batch, n_slots, atoms, tables, backend)
+    chosen, species, distance, direction = _neighbours(batch, n_slots, atoms, tables, backend)
     n_atoms, wide = len(batch), tables.elements.shape[0] * radial.n_max
-    integrals = radial.integrals(xp.reshape(distance, (-1,)))
+    integrals = radial.integrals(xp.reshape(distance, (-1,)), species)
     integrals = xp.reshape(integrals, (n_atoms, n_slots, radial.n_max, radial.l_max + 1))
     found, power = [], backend.zeros(n_atoms)
     for l, harmonics in enumerate(real_harmonics(direction, radial.l_max, backend)):  # noqa: E741
@@ -190,13 +194,15 @@ def _coefficients(
 
 def _neighbours(
     batch: IntArray, n_slots: int, atoms: _Atoms, tables: DeviceTables, backend: Backend
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """Fill the slots of a batch.
 
     Returns
     -------
     of_element : array of shape (B, A, S)
         1 where the slot holds a neighbour of this element, else 0.
+    species : array of shape (B A,), int
+        Element in the slot; any in empty slots.
     distance : array of shape (B, A), angstrom
         0 in empty slots.
     direction : array of shape (3, B, A)
@@ -214,9 +220,10 @@ def _neighbours(
     distance = xp.where(there, distance, 0.0)
     # The atom itself and empty slots get the zero vector.
     direction = vector / xp.where(distance > 0, distance, inf)
-    species = xp.reshape(xp.take(atoms.species, index, axis=0), there.shape)
-    chosen = there[:, :, None] & (species[:, :, None] == tables.elements[None, None, :])
-    return xp.astype(chosen, xp.float64), distance, direction
+    species = xp.take(atoms.species, index, axis=0)
+    of_slot = xp.reshape(species, (*there.shape, 1))
+    chosen = there[:, :, None] & (of_slot == tables.elements[None, None, :])
+    return xp.astype(chosen, xp.float64), species, distance, direction
 
 
 def _products(coefficients: list[Array], tables: DeviceTables, backend: Backend) -> Array:
@@ -228,7 +235,10 @@ def _products(coefficients: list[Array], tables: DeviceTables, backend: Backend)
             shape = n_atoms, tables.radial.l_max + 1, wide, wide
             products = backend.empty(shape, xp.float32)
         backend.into(products[:, l, :, :], xp.matmul, c, xp.permute_dims(c, (0, 2, 1)))
-    return xp.take(xp.reshape(products, (n_atoms, -1)), tables.columns, axis=1)
+    spectrum = xp.take(xp.reshape(products, (n_atoms, -1)), tables.columns, axis=1)
+    if tables.factor is not None:
+        spectrum *= tables.factor
+    return spectrum
 
 
 def _normalised(spectrum: Array, power: Array, backend: Backend) -> Array:
@@ -247,13 +257,10 @@ def _normalised(spectrum: Array, power: Array, backend: Backend) -> Array:
     return spectrum
 
 
-def _columns(n_species: int, n_max: int, l_max: int) -> IntArray:
-    """Position of each column, in dscribe's order, in the flat array of products of all l."""
-    place = np.arange((l_max + 1) * (n_species * n_max) ** 2)
-    place = place.reshape(l_max + 1, n_species, n_max, n_species, n_max)
-    upper = np.triu_indices(n_max)
-    found = []
-    for a in range(n_species):
-        found.append(place[:, a, :, a][:, upper[0], upper[1]])
-        found += [place[:, a, :, b].reshape(l_max + 1, -1) for b in range(a + 1, n_species)]
-    return np.concatenate([part.ravel() for part in found])
+def _columns(n_species: int, table: RadialTable) -> tuple[IntArray, NDArray[np.float32] | None]:
+    """Position of each column in the flat array of products of all l, and its factor."""
+    columns = columns_of(n_species, table.counts, table.channels is not None)
+    wide = n_species * table.n_max
+    one = columns.one * table.n_max + columns.first
+    two = columns.two * table.n_max + columns.second
+    return (columns.degree * wide + one) * wide + two, columns.factor

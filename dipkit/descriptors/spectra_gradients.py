@@ -7,8 +7,10 @@ all positions are never formed. With the equations of `spectra_host.py`,
 
     c_i,snlm = sum_j I_nl(r_ij) Y_lm(ij),    p_nn'l = sum_m c_nlm c_n'lm / sqrt(2 l + 1)
 
-Symbols: n atoms, k elements of the molecule, P pairs of an atom i and a neighbour j, F functions,
-d columns of elements that the molecule has. Kernels are in `learning/`.
+Learned channels are linear in c: C_sq = sum_n W_sl,qn c_sn takes the place of c in p, and W^T
+leads back. Symbols: n atoms, k elements of the molecule, P pairs of an atom i and a neighbour j, F
+functions, n_l radial functions or channels, d columns of elements that the molecule has. Kernels
+are in `learning/`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .harmonics import harmonics_with_gradients
+from .radial_channels import RadialChannels
 from .radial_integrals import RadialTable
+from .spectrum_columns import block_widths, columns_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -38,12 +42,15 @@ class Layout(NamedTuple):
     Parameters
     ----------
     places : ndarray of shape (d,)
-        Of each column, in products of shape (l_max + 1, k n_max, k n_max).
+        Of each column, among the products of shape (k n_l, k n_l) of all l, one after the other.
+    factor : ndarray of shape (d,)
+        By which the products are multiplied.
     runs : tuple of slice
         Of the same columns, among those of all elements; in order.
     """
 
     places: IntArray
+    factor: FloatArray
     runs: tuple[slice, ...]
 
 
@@ -88,10 +95,11 @@ class MoleculeSpectrum:
     unit: FloatArray
     runs: tuple[slice, ...]
     _length: FloatArray
-    _coefficients: list[FloatArray]
+    _channels: list[FloatArray]
+    _matrices: list[FloatArray] | None
     _pairs: list[Pairs]
     _slot: IntArray
-    _places: IntArray
+    _layout: Layout
 
     def pull_back(self, slopes: FloatArray) -> FloatArray:
         """Differentiate functions of the unit vectors with respect to the positions.
@@ -123,21 +131,28 @@ class MoleculeSpectrum:
     def _of_coefficients(self, of_spectrum: FloatArray) -> FloatArray:
         """Turn derivatives with respect to p into those to c (F, n, k, n_max, (l_max + 1)^2)."""
         n_functions, n = of_spectrum.shape[:2]
-        wide, n_l = self._coefficients[0].shape[1], len(self._coefficients)
-        products = np.zeros((n_functions, n, n_l * wide * wide))
-        products[:, :, self._places] = of_spectrum
-        products = products.reshape(n_functions, n, n_l, wide, wide)
-        symmetric = products + products.swapaxes(3, 4)
-        parts = [
-            symmetric[:, :, l] @ (c / np.sqrt(2 * l + 1))
-            for l, c in enumerate(self._coefficients)  # noqa: E741
-        ]
-        k = int(self._slot.max()) + 1
-        return np.concatenate(parts, axis=-1).reshape(n_functions, n, k, wide // k, -1)
+        k, sizes = int(self._slot.max()) + 1, [part.shape[1] for part in self._channels]
+        products = np.zeros((n_functions, n, sum(size * size for size in sizes)))
+        products[:, :, self._layout.places] = of_spectrum * self._layout.factor
+        parts, start = [], 0
+        for l, (size, channels) in enumerate(zip(sizes, self._channels, strict=True)):  # noqa: E741
+            stop = start + size * size
+            block = products[:, :, start:stop].reshape(n_functions, n, size, size)
+            found = (block + block.swapaxes(2, 3)) @ (channels / np.sqrt(2 * l + 1))
+            found = found.reshape(n_functions, n, k, size // k, 2 * l + 1)
+            if self._matrices is not None:
+                found = self._matrices[l].transpose(0, 2, 1) @ found
+            parts.append(found)
+            start = stop
+        return np.concatenate(parts, axis=-1)
 
 
 def molecule_spectrum(
-    species_index: IntArray, n_species: int, positions: FloatArray, table: RadialTable
+    species_index: IntArray,
+    n_species: int,
+    positions: FloatArray,
+    table: RadialTable,
+    channels: RadialChannels | None = None,
 ) -> MoleculeSpectrum:
     """Compute unit-length power spectra of the atoms of one molecule in double precision.
 
@@ -148,41 +163,56 @@ def molecule_spectrum(
     n_species : int
     positions : ndarray of shape (n, 3), angstrom
     table : RadialTable
-        On the host.
+        On the host, of radial functions.
+    channels : RadialChannels, default=None
+        Learned combinations of the radial functions.
     """
     present, slot = np.unique(species_index, return_inverse=True)
     pairs = list(_pairs(positions, table))
-    coefficients = _coefficients(pairs, slot, len(present), table)
-    layout = _layout(tuple(present.tolist()), n_species, table.n_max, table.l_max)
-    n = len(positions)
-    products = [
-        c @ c.transpose(0, 2, 1) / np.sqrt(2 * l + 1)
-        for l, c in enumerate(coefficients)  # noqa: E741
+    c, matrices = _coefficients(pairs, slot, len(present), table), None
+    if channels is not None:
+        counts, of_present = channels.counts, channels.matrices[present]
+        matrices = [of_present[:, l, :n_l] for l, n_l in enumerate(counts)]  # noqa: E741
+        c = [matrix @ part for matrix, part in zip(matrices, c, strict=True)]
+    else:
+        counts = table.counts
+    combined = [
+        part.reshape(len(slot), len(present) * n_l, 2 * l + 1)
+        for l, (part, n_l) in enumerate(zip(c, counts, strict=True))  # noqa: E741
     ]
-    spectrum = np.stack(products, axis=1).reshape(n, -1)[:, layout.places]
+    layout = _layout(tuple(present.tolist()), n_species, counts, channels is not None)
+    products = [
+        (part @ part.transpose(0, 2, 1) / np.sqrt(2 * l + 1)).reshape(len(slot), -1)
+        for l, part in enumerate(combined)  # noqa: E741
+    ]
+    spectrum = np.concatenate(products, axis=1)[:, layout.places] * layout.factor
     length = np.linalg.norm(spectrum, axis=1)
     # Where the values of a prediction, which are in single precision, would be NaN.
     length[~(length > 1.0 / float(np.finfo(np.float32).max)) | np.isinf(length)] = np.nan
     unit = spectrum / length[:, None]
-    return MoleculeSpectrum(unit, layout.runs, length, coefficients, pairs, slot, layout.places)
+    return MoleculeSpectrum(unit, layout.runs, length, combined, matrices, pairs, slot, layout)
 
 
 @functools.lru_cache(maxsize=64)
-def _layout(present: tuple[int, ...], n_species: int, n_max: int, l_max: int) -> Layout:
-    """Find the columns of pairs of elements that are present; the order is that of dscribe."""
-    k, n_l = len(present), l_max + 1
-    place = np.arange(n_l * (k * n_max) ** 2).reshape(n_l, k, n_max, k, n_max)
-    upper = np.triu_indices(n_max)
-    places, runs, column = [], [], 0
+def _layout(
+    present: tuple[int, ...], n_species: int, counts: tuple[int, ...], learned: bool
+) -> Layout:
+    """Find the columns of pairs of elements that are present."""
+    columns, n_of = columns_of(len(present), counts, learned), np.array(counts)
+    sizes = len(present) * n_of
+    starts, n_l = np.cumsum([0, *sizes**2])[columns.degree], n_of[columns.degree]
+    rows = columns.one * n_l + columns.first
+    places = starts + rows * sizes[columns.degree] + columns.two * n_l + columns.second
+    factor = np.ones(1) if columns.factor is None else columns.factor.astype(np.float64)
+    same, other = block_widths(counts)
+    runs, column = [], 0
     for a in range(n_species):
         for b in range(a, n_species):
-            size = n_l * (n_max * (n_max + 1) // 2 if a == b else n_max**2)
+            stop = column + (same if a == b else other)
             if a in present and b in present:
-                block = place[:, present.index(a), :, present.index(b), :]
-                places.append((block[:, *upper] if a == b else block).ravel())
-                runs.append(slice(column, column + size))
-            column += size
-    return Layout(np.concatenate(places), tuple(runs))
+                runs.append(slice(column, stop))
+            column = stop
+    return Layout(places, factor, tuple(runs))
 
 
 def _pairs(positions: FloatArray, table: RadialTable) -> Iterator[Pairs]:
@@ -206,7 +236,7 @@ def _pairs(positions: FloatArray, table: RadialTable) -> Iterator[Pairs]:
 def _coefficients(
     pairs: list[Pairs], slot: IntArray, k: int, table: RadialTable
 ) -> list[FloatArray]:
-    """Sum over the neighbours: c (n, k n_max, 2 l + 1) for each l."""
+    """Sum over the neighbours: c (n, k, n_max, 2 l + 1) for each l."""
     n, n_lm = len(slot), (table.l_max + 1) ** 2
     total = np.zeros((n * k, table.n_max, n_lm))
     # An atom is a neighbour of itself, at distance zero.
@@ -217,9 +247,9 @@ def _coefficients(
         sums = csr_array((np.ones(size), (key, np.arange(size))), shape=(n * k, size))
         terms = some.radial * some.harmonics[:, None]
         total += (sums @ terms.reshape(size, -1)).reshape(total.shape)
-    whole = total.reshape(n, k * table.n_max, n_lm)
+    whole = total.reshape(n, k, table.n_max, n_lm)
     starts = np.arange(1, table.l_max + 1) ** 2
-    return np.split(whole, starts, axis=2)
+    return np.split(whole, starts, axis=3)
 
 
 def _of_vectors(of_coefficients: FloatArray, pairs: Pairs, slot: IntArray) -> FloatArray:

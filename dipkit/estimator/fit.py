@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -60,6 +61,8 @@ from .training_data import (
 )
 
 logger = logging.getLogger(__name__)
+
+FloatArray = NDArray[np.float64]
 
 
 def first_statistics(
@@ -241,7 +244,17 @@ def _objective(
         loss=settings.loss,
         backend=backend,
         penalty=_penalty(settings, statistics),
+        gram=_known_gram(statistics),
     )
+
+
+def _known_gram(statistics: FitStatistics) -> tuple[FloatArray, Array] | None:
+    """Return the Gram matrix of the molecules with an auxiliary dipole, and their weights."""
+    auxiliary = statistics.auxiliary
+    # A call of partial_fit may have had none.
+    if auxiliary is None or len(auxiliary.weights) != len(statistics.constant):
+        return None
+    return auxiliary.weights, auxiliary.term.gram
 
 
 def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | None:

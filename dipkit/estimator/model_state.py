@@ -18,7 +18,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from ..descriptors.radial_tables import count_columns
+from ..descriptors.radial_tables import count_columns, count_compressed
+from ..descriptors.scales import SOAPScale
 from ..descriptors.soap import SOAPTransformer
 from ..learning.kernels import EnvironmentKernel
 from .predictor import DipolePredictor
@@ -105,8 +106,22 @@ def _check_transformer(soap: SOAPTransformer) -> None:
         scale.check(f"scale{index}")
     # The radial tables of a scale are made anew: their size is that of the arrays in the file.
     known = tuple(species.tolist())
-    widths = tuple(count_columns(scale, known, i) for i, scale in enumerate(soap.scales_))
-    _require(widths == tuple(soap.widths_), "widths_ that are not those of its scales")
+    widths = [count_columns(scale, known, i) for i, scale in enumerate(soap.scales_)]
+    if soap.channels_ is not None:
+        _require(len(soap.channels_) == len(widths), "channels_ of another length")
+        pairs = zip(soap.scales_, soap.channels_, strict=True)
+        widths = [_check_channels(scale, len(species), part) for scale, part in pairs]
+    _require(widths == list(soap.widths_), "widths_ that are not those of its scales")
+
+
+def _check_channels(scale: SOAPScale, n_species: int, value: Any) -> int:
+    """Count the columns of a scale with channels, after these were found to fit to the scale."""
+    matrices = _array(value, "channels_", "f")
+    _require(matrices.ndim == 4 and matrices.dtype == np.float64, "channels_ of a wrong shape")
+    expected = n_species, scale.l_max + 1, matrices.shape[2], scale.n_max
+    fits = matrices.shape == expected and 0 < matrices.shape[2] <= scale.n_max
+    _require(fits, "channels_ of a wrong shape")
+    return count_compressed(matrices)
 
 
 def _check_predictor(ridge: DipolePredictor) -> None:

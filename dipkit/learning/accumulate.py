@@ -43,7 +43,7 @@ FloatArray = NDArray[np.float64]
 TASKS_A_WORKER = 4
 
 # Threads that prepare pieces for a device: more would wait for each other in Python.
-PREPARING_THREADS = 8
+PREPARING_THREADS = 3
 # Columns of a matrix that one thread computes at a time.
 GRAM_COLUMNS = 512
 
@@ -304,9 +304,9 @@ def _sums(
     phi: Array, weights: FloatArray, charges: FloatArray, basis: Basis
 ) -> tuple[Array, Array]:
     """Return Phi^T c Phi and Phi^T c p of the atoms of one element."""
-    rhs = basis.backend.asarray(weights * charges) @ phi
+    backend, empty = basis.backend, basis.backend.zeros((phi.shape[1],) * 2)
+    rhs = backend.asarray(weights * charges) @ phi
     if len(weights) and (weights == weights[0]).all():  # no copy of phi
-        return float(weights[0]) * (phi.T @ phi), rhs
-    # NumPy computes only one triangle of a product of this form.
-    scaled = phi * basis.backend.asarray(np.sqrt(weights))[:, None]
-    return scaled.T @ scaled, rhs
+        return float(weights[0]) * backend.sum_of_grams([phi], empty), rhs
+    scaled = phi * backend.asarray(np.sqrt(weights))[:, None]
+    return backend.sum_of_grams([scaled], empty), rhs

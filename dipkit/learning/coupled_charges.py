@@ -75,7 +75,8 @@ class CoupledCharges:
         backend, (grams, rhs) = self.basis.backend, sums
         of_atoms = label.weights[self.piece.molecules.molecule_index]
         scaled = backend.asarray(np.sqrt(of_atoms))[:, None] * rows
-        grams.append((self.columns, self.columns, scaled.T @ scaled))
+        square = backend.sum_of_grams([scaled], backend.zeros((scaled.shape[1],) * 2))
+        grams.append((self.columns, self.columns, square))
         rhs.append((self.columns, backend.asarray(of_atoms * label.charges) @ rows))
         for columns, atoms, phi in self._even:
             weighted = backend.asarray(of_atoms[atoms])[:, None] * backend.take(rows, atoms)

@@ -77,8 +77,6 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
         In the order of the choice. Fewer than `n_points` where all others are duplicates.
     """
     xp = backend.xp
-    # The least similarity before each choice, and the choice.
-    levels = backend.zeros(n_points)
     chosen = backend.asarray(np.zeros(n_points, dtype=np.int64))
     point = xp.argmax(xp.sum(similarity, axis=1))
     nearest = xp.zeros_like(similarity[0, :])
@@ -87,10 +85,11 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
         row = xp.take(similarity, xp.reshape(point, (1,)), axis=0)[0, ...]
         backend.into(nearest, xp.maximum, nearest, row)
         point = xp.argmin(nearest)
-        if step + 1 < n_points:
-            levels[step + 1, ...] = xp.min(nearest)
-    too_similar = np.flatnonzero(backend.to_host(levels) > DUPLICATE)
-    n_distinct = int(too_similar[0]) if len(too_similar) else n_points
+    rows = xp.take(similarity, chosen, axis=0)
+    among = backend.to_host(xp.take(rows, chosen, axis=1))
+    # Whether a choice is too similar to one of those before.
+    duplicate = np.tril(among > DUPLICATE, -1).any(axis=1)
+    n_distinct = int(duplicate.argmax()) if duplicate.any() else n_points
     return backend.to_host(chosen)[:n_distinct].astype(np.intp)
 
 

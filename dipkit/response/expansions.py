@@ -85,9 +85,9 @@ def differentiate_expansions(
     found = Expansions(_constants(ridge, one), np.zeros((weights.shape[2], n, n, 3)))
     species = tuple(soap.species_.tolist())
     shares = ridge.scale_weights_ / ridge.scale_weights_.sum()
-    parts = zip(soap.scales_, shares, ridge.inducing_features_, strict=True)
-    for index, (scale, share, inducing) in enumerate(parts):
-        spectrum = double_spectrum(one.numbers, one.positions, species, scale.key())
+    parts = zip(soap.scale_keys(), shares, ridge.inducing_features_, strict=True)
+    for index, (key, share, inducing) in enumerate(parts):
+        spectrum = double_spectrum(one.numbers, one.positions, species, key)
         _require_finite(spectrum.unit, one, index)
         x, runs = spectrum.unit, list(spectrum.runs)
         if cheap is not None:

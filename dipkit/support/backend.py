@@ -9,7 +9,7 @@ factorisations, which raise on failure with both. Threads are in `blas_threads.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -141,6 +141,31 @@ class Backend:
         if self.name in WRITES_IN_PLACE:
             return self.xp.einsum("ii->i", matrix)
         return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
+
+    def sum_of_grams(self, parts: Iterable[Array], total: Array) -> Array:
+        """Add A^T A of some arrays A (n, r) to a symmetric matrix (r, r), in place, and return it.
+
+        The arrays are read one after the other: a generator holds one at a time. NumPy and CuPy
+        compute one triangle of each product.
+
+        Parameters
+        ----------
+        parts : iterable of array of shape (n, r)
+        total : array of shape (r, r)
+            Contiguous.
+        """
+        if self.name != "cupy":
+            for part in parts:
+                total += part.T @ part
+            return total
+        from cupy import cublas
+
+        for part in parts:
+            contiguous = self.xp.ascontiguousarray(part)
+            cublas.syrk("T", contiguous, out=total, alpha=1.0, beta=1.0, lower=False)
+        above = self.xp.triu(total, 1)
+        self.xp.add(self.xp.triu(total), above.T, out=total)
+        return total
 
     def csr(
         self, values: Array, columns: Array, row_pointer: Array, shape: tuple[int, int]

@@ -27,7 +27,7 @@ from dipkit import DipoleKernelRidge, Molecules, as_molecules
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.charge_columns import with_charge_columns
 from dipkit.descriptors.on_demand import OnDemandFeatures
-from dipkit.descriptors.radial_tables import _radial_table, device_power_spectrum, power_spectrum
+from dipkit.descriptors.radial_tables import device_power_spectrum, power_spectrum, radial_table
 from dipkit.descriptors.scales import SOAPScale, default_scales
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.descriptors.spectra_device import DeviceTables, batch_bytes, spectra
@@ -128,7 +128,7 @@ def test_a_lone_atom_is_described_by_itself(backend: Backend) -> None:
 def test_where_there_is_no_spectrum_and_where_it_is_small(
     small: Molecules, backend: Backend, factor: float
 ) -> None:
-    whole = _radial_table(KEY)
+    whole = radial_table(KEY)
     with np.errstate(invalid="ignore"):
         parts = tuple(factor * part for part in whole.expansions)
     table = replace(whole, expansions=parts)
@@ -171,7 +171,7 @@ def test_batches_do_not_show(
 def test_a_large_molecule_gives_its_slots_to_no_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = np.array([3, 200, 5, 30, 32, 90, 3])
     size = np.repeat(sizes, sizes)
-    tables = DeviceTables.of(_radial_table(KEY), 3, NUMPY)
+    tables = DeviceTables.of(radial_table(KEY), 3, NUMPY)
     each = batch_bytes(200, 3, tables.radial)
     monkeypatch.setattr(dipkit.descriptors.spectra_device, "BATCH_BYTES", 60 * each)
     batches = list(dipkit.descriptors.spectra_device._batches(size, tables))
@@ -189,7 +189,7 @@ def test_temporary_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, lone: bool
     # Molecules: most of the memory is that of the slots. Single atoms: that of the products.
     molecules = as_molecules([Atoms(x) for x in "HCNOF" * 160]) if lone else load_organics()[:60]
     species = tuple(molecules.elements.tolist())
-    index, table = np.searchsorted(species, molecules.numbers), _radial_table(KEY)
+    index, table = np.searchsorted(species, molecules.numbers), radial_table(KEY)
     tables = DeviceTables.of(table, len(species), NUMPY)
     monkeypatch.setattr(dipkit.descriptors.spectra_device, "BATCH_BYTES", 2**20)
     tracemalloc.start()

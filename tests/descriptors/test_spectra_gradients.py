@@ -11,7 +11,7 @@ from dscribe.descriptors import SOAP
 from helpers.derivative_checks import slope_along, turned
 
 from dipkit.descriptors.harmonics import harmonics_with_gradients, real_harmonics
-from dipkit.descriptors.radial_tables import _radial_table, double_spectrum, power_spectrum
+from dipkit.descriptors.radial_tables import double_spectrum, power_spectrum, radial_table
 from dipkit.descriptors.scales import ScaleKey
 from dipkit.descriptors.spectra_gradients import MoleculeSpectrum, molecule_spectrum
 
@@ -68,7 +68,7 @@ def test_gradients_of_harmonics(pole: bool) -> None:
 
 @pytest.mark.parametrize("rbf", ["polynomial", "gto"])
 def test_slopes_of_radial_integrals(rbf: str) -> None:
-    table = _radial_table(ScaleKey(2.2, 8, 5, 0.17, rbf))
+    table = radial_table(ScaleKey(2.2, 8, 5, 0.17, rbf))
     distance = np.linspace(0.05, table.reach - 0.05, 50)
     values, slopes = table.with_slopes(distance)
     size = np.abs(values).max()
@@ -81,7 +81,7 @@ def test_slopes_of_radial_integrals(rbf: str) -> None:
 @pytest.mark.parametrize("atoms", [turned("CH3OH"), LINEAR, Atoms("O")], ids=str)
 @pytest.mark.parametrize("key", KEYS, ids=str)
 def test_values(key: ScaleKey, atoms: Atoms) -> None:
-    expected = SOAP(species=SPECIES, periodic=False, **key._asdict()).create(atoms)
+    expected = SOAP(species=SPECIES, periodic=False, **key.parameters()).create(atoms)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     found = in_full(of_atoms(atoms, key), expected.shape[1])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
@@ -130,6 +130,6 @@ def test_where_there_is_no_spectrum() -> None:
     def nothing(distance: Any, order: int = 0) -> Any:
         return np.zeros((len(distance), 16))
 
-    table = replace(_radial_table(KEYS[0]), spline=nothing)
+    table = replace(radial_table(KEYS[0]), spline=nothing)
     found = molecule_spectrum(np.array([0, 1]), 2, np.eye(2, 3), table)
     assert np.isnan(found.unit).all()

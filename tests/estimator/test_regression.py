@@ -33,6 +33,7 @@ from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
 from dipkit.learning.losses import HuberLoss, Loss
 from dipkit.learning.multipoles import dipoles
+from dipkit.support.backend import NUMPY
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
@@ -328,9 +329,10 @@ def test_the_order_of_sums_shows_in_single_precision_only(
 
 
 def test_large_sets_are_fitted_in_single_precision() -> None:
-    assert [is_double("auto", n) for n in (1, DOUBLE_MOLECULES, DOUBLE_MOLECULES + 1)] == [1, 1, 0]
-    assert is_double("double", 10**6)
-    assert not is_double("single", 1)
+    sizes = 1, DOUBLE_MOLECULES, DOUBLE_MOLECULES + 1
+    assert [is_double("auto", n, NUMPY) for n in sizes] == [1, 1, 0]
+    assert is_double("double", 10**6, NUMPY)
+    assert not is_double("single", 1, NUMPY)
 
 
 def fix_environments(monkeypatch: pytest.MonkeyPatch, molecules: Molecules) -> None:

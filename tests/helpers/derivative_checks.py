@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from dipkit import Molecules, predict_all
 from dipkit.data.io import as_molecules
 from dipkit.descriptors.charge_columns import append_charges
+from dipkit.descriptors.spectrum_columns import compression_map
 from dipkit.learning.atomic_dipoles import neighbour_vectors
 from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.compensation import Compensation
@@ -70,18 +71,23 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
 
 def dscribe_spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
     """Descriptors of unit length, one array per scale, from dscribe."""
-    species, found = tuple(soap.species_.tolist()), []
-    atoms = Atoms(one.numbers, one.positions)
-    for scale in soap.scales_:
-        raw = _dscribe(species, scale.key()).create(atoms)
+    found = []
+    for key in soap.scale_keys():
+        raw = dscribe_columns(one, tuple(soap.species_.tolist()), key)
         unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         found.append(unit if charges is None else append_charges(unit, charges))
     return found
 
 
+def dscribe_columns(one: Molecules, species: tuple[int, ...], key: Any) -> np.ndarray:
+    """Power spectra of one molecule from dscribe, or combinations of them; not of unit length."""
+    raw = _dscribe(species, key._replace(channels=None)).create(Atoms(one.numbers, one.positions))
+    return raw if key.channels is None else raw @ compression_map(key.channels).T
+
+
 @functools.lru_cache
 def _dscribe(species: tuple[int, ...], key: Any) -> SOAP:
-    return SOAP(species=list(species), periodic=False, **key._asdict())
+    return SOAP(species=list(species), periodic=False, **key.parameters())
 
 
 def _expansion(

@@ -65,7 +65,7 @@ def test_where_nothing_is_sorted(case: str, monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError("rows were sorted")
 
     monkeypatch.setattr("dipkit.learning.sparse_products.groups", fail)
-    n, d = 47 if case == "few rows" else 48, 252 if case == "few columns" else 258
+    n, d = 47 if case == "few rows" else 48, 252 if case == "few columns" else 516
     x, z = descriptors(n, 0, d), np.asfortranarray(descriptors(20, 1, d))
     z = np.ascontiguousarray(z) if case == "order" else z
     # Few rows are one group: their zeros are left out without sorting.
@@ -79,5 +79,5 @@ def test_rows_are_sorted_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> Non
         "dipkit.learning.sparse_products.groups",
         lambda x: sorted_rows.append(len(x)) or groups(x),
     )
-    dot(descriptors(48, 0, 258), np.asfortranarray(descriptors(20, 1, 258)))
+    dot(descriptors(48, 0, 516), np.asfortranarray(descriptors(20, 1, 516)))
     assert sorted_rows == [48]
