@@ -8,7 +8,7 @@ turn, at moments drawn evenly from the start of the work to its usual end. What 
 - exit codes: 130 after SIGINT, 143 after SIGTERM, the output in place where the command was done;
 - half files: the output must be absent, or load as a whole;
 - leftovers: hidden files and folders, at once after SIGTERM and SIGINT, and after the next command
-  in the folder for SIGKILL; child processes; temporary files of the system;
+  in the folder for SIGKILL; child processes; temporary files of the system that name a process;
 - tracebacks, and seconds until the command has ended;
 - lost work: rows of the journal of `label`, complete trials in the storage of `tune`; both commands
   are run to the end after a kill, and the result is held against that of an undisturbed run.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,7 @@ class Found:
     codes: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
+    processes: set[int] = field(default_factory=set)
     ended_before: int = 0
     with_output: int = 0
     resumed: int = 0
@@ -130,6 +132,8 @@ def main() -> None:
     options = _options()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(setting())
+    # Behind nohup or & of a shell, SIGINT is ignored, also by what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, n_wrong = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = Path(name)
@@ -153,7 +157,6 @@ def _prepare(folder: Path) -> None:
 
 def _kill_often(command: Command, folder: Path, number: int, rng: random.Random) -> Found:
     seconds, whole = _undisturbed(command, folder)
-    temporary = _temporary_files()
     found = Found()
     for turn in range(number):
         _clean(folder)
@@ -165,7 +168,7 @@ def _kill_often(command: Command, folder: Path, number: int, rng: random.Random)
     subprocess.run(command.words, cwd=folder, check=True, capture_output=True)
     if hidden := _hidden(folder):
         found.wrong[f"hidden after the next command: {hidden}"] += 1
-    if left := sorted(_temporary_files() - temporary):
+    if left := _temporary_files(found.processes):
         found.wrong[f"temporary files of the system: {left[:3]}"] += 1
     return found
 
@@ -192,6 +195,7 @@ def _kill_once(
         found.ended_before += 1
         return
     children = psutil.Process(process.pid).children(recursive=True)
+    found.processes |= {process.pid, *(child.pid for child in children)}
     done = command.done(folder)
     start = time.perf_counter()
     process.send_signal(sent)
@@ -258,16 +262,16 @@ def _hidden(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
-def _temporary_files() -> set[str]:
-    places = (Path(tempfile.gettempdir()), Path("/dev/shm"))
-    marks = ("loky", "joblib", "dipkit")
-    return {
+def _temporary_files(processes: set[int]) -> list[str]:
+    """Return temporary files of the system that have the number of one of these in their names."""
+    places = [Path(tempfile.gettempdir()), Path("/dev/shm")]
+    return sorted(
         str(path)
         for place in places
         if place.is_dir()
         for path in place.iterdir()
-        if any(mark in path.name for mark in marks)
-    }
+        if processes & {int(number) for number in re.findall(r"\d+", path.name)}
+    )
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -25,7 +25,7 @@ MIN_DISTANCE = 0.1
 MAX_COORDINATE = 1e4
 MAX_CHARGE = 20.0
 # Atoms that are checked at once, with temporary arrays of about 100 bytes an atom.
-_BLOCK_ATOMS = 50_000
+_BLOCK_ATOMS = 10_000
 # How `Locator` and readers name molecules in messages.
 _NAMED_MOLECULE = re.compile(r"\bmolecule (\d+) ")
 

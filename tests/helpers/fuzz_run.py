@@ -13,7 +13,7 @@ import signal
 import tempfile
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,9 @@ MEMORY = 500_000_000
 """Bytes that one file may take beside what the process has."""
 
 
+Files = Iterator[tuple[Sample, bytes]]
+
+
 class Crash(NamedTuple):
     """A file that was not read as it should be."""
 
@@ -45,52 +48,66 @@ class _TooSlow(BaseException):
 
 
 def fuzz(found: Sequence[Sample], number: int, seed: int) -> list[Crash]:
-    """Read this number of bad files in a child process."""
-    return _in_child(_mutated(found, number, seed))
+    """Read this number of bad files in child processes."""
+    return _in_children(lambda: _mutated(found, number, seed))
 
 
 def check_file(sample: Sample, content: bytes) -> str:
     """Read one bad file in a child process; return what went wrong, or nothing."""
-    crashes = _in_child(iter([(sample, content)]))
+    crashes = _in_children(lambda: iter([(sample, content)]))
     return crashes[0].why if crashes else ""
 
 
-def _mutated(found: Sequence[Sample], number: int, seed: int) -> Iterator[tuple[Sample, bytes]]:
+def _mutated(found: Sequence[Sample], number: int, seed: int) -> Files:
     rng = random.Random(seed)
     for _ in range(number):
         sample = rng.choice(found)
         yield sample, mutate(sample.content, sample.name, rng)
 
 
-def _in_child(files: Iterator[tuple[Sample, bytes]]) -> list[Crash]:
+def _in_children(make: Callable[[], Files]) -> list[Crash]:
+    """Read all files; where one ends the process, another process reads those behind it."""
+    reasons: dict[int, str] = {}
+    start: int | None = 0
+    while start is not None:
+        start = _in_child(make, start, reasons)
+    return [
+        Crash(content, sample, reasons[place])
+        for place, (sample, content) in enumerate(make())
+        if place in reasons
+    ]
+
+
+def _in_child(make: Callable[[], Files], start: int, reasons: dict[int, str]) -> int | None:
+    """Read the files from a place on; return the place to go on from if the process died."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_work, args=(files, theirs))
+    child = multiprocessing.get_context("fork").Process(target=_work, args=(make, start, theirs))
     with warnings.catch_warnings():
         # The threads of a runner of tests hold no locks that are needed here.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     theirs.close()
-    crashes: list[Crash] = []
-    last: tuple[Sample, bytes] | None = None
+    place = start
     with contextlib.suppress(EOFError):
         while True:
-            sample, content, why = ours.recv()
-            last = (sample, content) if why is None else None
-            crashes += [Crash(content, sample, why)] if why else []
+            done, why = ours.recv()
+            reasons |= {done: why} if why else {}
+            place = done + 1
     child.join()
-    if child.exitcode and last is not None:
-        crashes.append(Crash(last[1], last[0], f"the process died: {child.exitcode}"))
-    return crashes
+    if not child.exitcode:
+        return None
+    reasons[place] = f"the process died: {child.exitcode}"
+    return place + 1
 
 
-def _work(files: Iterator[tuple[Sample, bytes]], results: Connection) -> None:
+def _work(make: Callable[[], Files], start: int, results: Connection) -> None:
     _bound_memory()
     signal.signal(signal.SIGVTALRM, _too_slow)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        for sample, content in files:
-            results.send((sample, content, None))
-            results.send((sample, content, _failure(sample, content, Path(folder))))
+        for place, (sample, content) in enumerate(make()):
+            if place >= start:
+                results.send((place, _failure(sample, content, Path(folder))))
 
 
 def _bound_memory() -> None:

@@ -23,7 +23,7 @@ those of the coordinates. How a unit is read is in `column_units.py`, how rows f
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from ...exceptions import FileFormatError, InputError
 from ..predicted_keys import has_predicted, warn_named
 from ..read_options import ReadOptions
 from ..unit_words import DEBYE_PER
+from .boundary import boundary
 from .column_units import split_unit, unit_of
 from .records import finite_number
 from .text_sources import file_source
@@ -72,10 +73,11 @@ class Row:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Rows of a file, and sentences about how it was read."""
+    """Names and units of the columns of a file, and sentences about how it is read."""
 
     path: Path
-    rows: tuple[Row, ...]
+    rows: Callable[[], Iterator[Row]]
+    """Reads the rows: a table may have many more of them than there are molecules."""
     columns: tuple[str, ...]
     units: tuple[str, ...]
     """Of the dipoles; several where a vector and a magnitude differ."""
@@ -95,7 +97,7 @@ class _Columns:
 
 
 def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
-    """Read a table of labels.
+    """Read the columns of a table of labels, and check that it has rows.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
     Raises
     ------
     FileFormatError
-        If this is no table, or a cell holds no number.
+        If this is no table; from `rows`, if a row is damaged or a cell holds no number.
     InputError
         If the columns of the name or of the dipole are not found, or a unit is unknown or missing.
     """
@@ -120,13 +122,18 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
     unread = [name for place, name in enumerate(header) if name and place not in used]
     if unread:
         notes.append(f"{path}: columns left unread: {', '.join(unread)}.")
-    with closing(source.lines()) as lines:
-        _, rows, decimal = _open(path, lines)
-        read = tuple(_row(path, line, fields, columns, decimal) for line, fields in rows)
-    if not read:
-        raise FileFormatError(f"{path}: no rows below the names of the columns.")
+
+    def read_rows() -> Generator[Row, None, None]:
+        with boundary(str(path)), closing(source.lines()) as lines:
+            _, rows, decimal = _open(path, lines)
+            for line, fields in rows:
+                yield _row(path, line, fields, columns, decimal)
+
+    with closing(read_rows()) as some:
+        if next(some, None) is None:
+            raise FileFormatError(f"{path}: no rows below the names of the columns.")
     units = tuple(dict.fromkeys(columns.units.values()))
-    return LabelTable(path, read, tuple(header), units, tuple(notes))
+    return LabelTable(path, read_rows, tuple(header), units, tuple(notes))
 
 
 def _open(
