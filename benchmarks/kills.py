@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,11 +44,11 @@ from dipkit.data.datasets import load_organics
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 RIGHT_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
-N_MOLECULES, N_LABELLED = 150, 40
+N_MOLECULES, N_LABELLED = 80, 30
 HANG = 120.0
 """Seconds after a signal from which a command counts as hanging."""
 SPACE = {
-    "dipolekernelridge__basis__n_inducing": [100],
+    "dipolekernelridge__basis__n_inducing": [60],
     "dipolekernelridge__basis__kernel__degree": {"low": 1.6, "high": 3.0},
 }
 
@@ -118,7 +119,7 @@ COMMANDS = {
         "label bare.npz -o out.npz --method gfn2 --jobs 2", read, _journal_rows, resumes=True
     ),
     "tune": Command(
-        "tune data.xyz -o out.dipkit --space space.json --trials 4 --cv 3 --no-guard "
+        "tune data.xyz -o out.dipkit --space space.json --trials 3 --cv 3 --no-guard "
         "--storage study.db",
         dipkit.load_model,
         _complete_trials,
@@ -150,7 +151,7 @@ def _prepare(folder: Path) -> None:
     dipkit.write(folder / "data.xyz", molecules)
     bare = molecules.replace(baseline_dipole=None, baseline_charges=None)
     dipkit.write(folder / "bare.npz", bare[:N_LABELLED])
-    model = dipkit.default_model(basis__n_inducing=400).fit(molecules)
+    model = dipkit.default_model(basis__n_inducing=200).fit(molecules)
     dipkit.save_model(model, folder / "model.dipkit")
     (folder / "space.json").write_text(json.dumps(SPACE))
 
@@ -189,7 +190,8 @@ def _kill_once(
     process = subprocess.Popen(
         command.words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(after)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(after)
     if process.poll() is not None:
         process.communicate()
         found.ended_before += 1
