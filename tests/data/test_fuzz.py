@@ -54,7 +54,7 @@ def test_files_behind_one_that_ends_the_process_are_read(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(fuzz_run, "read", read_or_die)
     files = [b"good", b"die", b"bad", b"die", b"good", b"bad"]
-    monkeypatch.setattr(fuzz_run, "_mutated", lambda found, *_: ((found[0], c) for c in files))
+    monkeypatch.setattr(fuzz_run, "_mutated", lambda found, _, n: (found[0], files[n]))
     crashes = fuzz([Sample("set.xyz", b"")], len(files), seed=0)
     assert [crash.content for crash in crashes] == [b"die", b"bad", b"die", b"bad"]
     assert {crash.why for crash in crashes if crash.content == b"die"} == {"the process died: 3"}

@@ -96,7 +96,8 @@ def _lines(content: bytes, rng: random.Random) -> bytes:
     elif kind == 2:
         lines[place], lines[other] = lines[other], lines[place]
     elif kind == 3:
-        lines[place:place] = [lines[place]] * rng.choice((10, 1000))
+        most = _MOST_BYTES // (len(lines[place]) + 1)
+        lines[place:place] = [lines[place]] * min(rng.choice((10, 1000)), most)
     else:
         lines[place] = lines[place].rstrip(b"\r\n")
     return b"".join(lines)

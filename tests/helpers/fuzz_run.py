@@ -13,7 +13,8 @@ import signal
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,7 @@ MEMORY = 500_000_000
 """Bytes that one file may take beside what the process has."""
 
 
-Files = Iterator[tuple[Sample, bytes]]
+Files = Callable[[int], tuple[Sample, bytes]]
 
 
 class Crash(NamedTuple):
@@ -49,65 +50,62 @@ class _TooSlow(BaseException):
 
 def fuzz(found: Sequence[Sample], number: int, seed: int) -> list[Crash]:
     """Read this number of bad files in child processes."""
-    return _in_children(lambda: _mutated(found, number, seed))
+    return _in_children(partial(_mutated, found, seed), number)
 
 
 def check_file(sample: Sample, content: bytes) -> str:
     """Read one bad file in a child process; return what went wrong, or nothing."""
-    crashes = _in_children(lambda: iter([(sample, content)]))
+    crashes = _in_children(lambda _: (sample, content), 1)
     return crashes[0].why if crashes else ""
 
 
-def _mutated(found: Sequence[Sample], number: int, seed: int) -> Files:
-    rng = random.Random(seed)
-    for _ in range(number):
-        sample = rng.choice(found)
-        yield sample, mutate(sample.content, sample.name, rng)
+def _mutated(found: Sequence[Sample], seed: int, place: int) -> tuple[Sample, bytes]:
+    rng = random.Random(seed + place)
+    sample = rng.choice(found)
+    return sample, mutate(sample.content, sample.name, rng)
 
 
-def _in_children(make: Callable[[], Files]) -> list[Crash]:
+def _in_children(make: Files, number: int) -> list[Crash]:
     """Read all files; where one ends the process, another process reads those behind it."""
     reasons: dict[int, str] = {}
-    start: int | None = 0
-    while start is not None:
-        start = _in_child(make, start, reasons)
-    return [
-        Crash(content, sample, reasons[place])
-        for place, (sample, content) in enumerate(make())
-        if place in reasons
-    ]
+    start = 0
+    while start < number:
+        start = _in_child(make, range(start, number), reasons)
+    crashes = []
+    for place, why in sorted(reasons.items()):
+        sample, content = make(place)
+        crashes.append(Crash(content, sample, why))
+    return crashes
 
 
-def _in_child(make: Callable[[], Files], start: int, reasons: dict[int, str]) -> int | None:
-    """Read the files from a place on; return the place to go on from if the process died."""
+def _in_child(make: Files, places: range, reasons: dict[int, str]) -> int:
+    """Read the files of these places; return the place to go on from."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_work, args=(make, start, theirs))
+    child = multiprocessing.get_context("fork").Process(target=_work, args=(make, places, theirs))
     with warnings.catch_warnings():
         # The threads of a runner of tests hold no locks that are needed here.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     theirs.close()
-    place = start
+    place = places.start
     with contextlib.suppress(EOFError):
         while True:
             done, why = ours.recv()
             reasons |= {done: why} if why else {}
             place = done + 1
     child.join()
-    if not child.exitcode:
-        return None
-    reasons[place] = f"the process died: {child.exitcode}"
+    if place < places.stop:
+        reasons[place] = f"the process died: {child.exitcode}"
     return place + 1
 
 
-def _work(make: Callable[[], Files], start: int, results: Connection) -> None:
+def _work(make: Files, places: range, results: Connection) -> None:
     _bound_memory()
     signal.signal(signal.SIGVTALRM, _too_slow)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        for place, (sample, content) in enumerate(make()):
-            if place >= start:
-                results.send((place, _failure(sample, content, Path(folder))))
+        for place in places:
+            results.send((place, _failure(*make(place), Path(folder))))
 
 
 def _bound_memory() -> None:
