@@ -104,6 +104,21 @@ class Molecules(FrozenArrays):
     def __post_init__(self) -> None:
         """Copy and check every field."""
         self._coerce()
+        self._check()
+
+    @classmethod
+    def of_new_arrays(cls, **fields: Any) -> Molecules:
+        """Check arrays that nobody else holds, and keep those of the right type without a copy.
+
+        For readers of files, whose arrays may fill half of the memory.
+        """
+        instance = cls.__new__(cls)
+        instance._set(**fields)
+        instance._coerce(copy=False)
+        instance._check()
+        return instance
+
+    def _check(self) -> None:
         locate = Locator(self.names, self.offsets)
         geometry_checks.check_geometry(self.numbers, self.positions, locate)
         geometry_checks.check_total_charge(self.total_charge, locate)
@@ -118,15 +133,15 @@ class Molecules(FrozenArrays):
         label_checks.check_multiplicity(self.multiplicity, locate)
         check_per_atom(self.features, self.n_atoms)
 
-    def _coerce(self) -> None:
-        """Copy every input into a read-only array of its type and shape."""
-        offsets = geometry_checks.whole_numbers("offsets", self.offsets)
-        numbers = geometry_checks.whole_numbers("numbers", self.numbers)
+    def _coerce(self, copy: bool = True) -> None:
+        """Turn every input into a read-only array of its type and shape."""
+        offsets = geometry_checks.whole_numbers("offsets", self.offsets, copy)
+        numbers = geometry_checks.whole_numbers("numbers", self.numbers, copy)
         geometry_checks.check_offsets(offsets, len(numbers))
         n, n_atoms = len(offsets) - 1, len(numbers)
         self._set(offsets=offsets, numbers=numbers, source_keys=tuple(self.source_keys))
         names = np.arange(n).astype(str) if self.names is None else self.names
-        self._set(names=geometry_checks.coerce("names", names, np.str_, (n,)))
+        self._set(names=geometry_checks.coerce("names", names, np.str_, (n,), copy))
         for name, shape, absent in (
             ("positions", (n_atoms, 3), None),
             ("total_charge", (n,), 0.0),
@@ -142,7 +157,8 @@ class Molecules(FrozenArrays):
             if value is None and absent is not None:
                 value = np.full(shape, absent)
             if value is not None or name == "positions":
-                self._set(**{name: geometry_checks.coerce(name, value, np.float64, shape)})
+                array = geometry_checks.coerce(name, value, np.float64, shape, copy)
+                self._set(**{name: array})
 
     # Shape and indexing
 

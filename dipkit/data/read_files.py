@@ -21,7 +21,8 @@ from .formats.entry_reader import EntryReader, companion_of, companion_table
 from .formats.label_join import add_table
 from .formats.label_table import LabelTable, read_label_table
 from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
-from .formats.text_sources import content_suffix
+from .formats.text_sources import content_suffix, is_packed
+from .formats.unpacking import Allowance
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 from .unit_checks import warn_of_units
@@ -191,7 +192,8 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
     if array_reader := _array_reader(file):
         return with_table(array_reader(file, options.for_geometries), options)
     table = _table(options)
-    reader = EntryReader(options, metadata=metadata_of(file))
+    allowance = Allowance(file, options.most_unpacked) if is_packed(file) else None
+    reader = EntryReader(options, metadata=metadata_of(file), allowance=allowance)
     with closing(read_entries(file, reader.context)) as entries:
         reader.add_entries(entries)
     if holds_many_files(file):
