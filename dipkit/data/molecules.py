@@ -21,6 +21,7 @@ from ..support.frozen_arrays import FrozenArrays, read_only
 from . import geometry_checks, label_checks
 from .elements import atomic_masses, hill_formulas
 from .geometry_checks import Locator
+from .label_masks import LabelMasks
 from .molecules_html import molecules_html
 from .outdated import without_outdated
 from .per_atom import PerAtomData, check_per_atom, join_per_atom
@@ -37,7 +38,7 @@ _ABSENT = cast(Any, None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Molecules(FrozenArrays):
+class Molecules(LabelMasks, FrozenArrays):
     """Geometries and labels of N molecules with n atoms in all.
 
     Arrays are copied, checked and read-only. A molecule without a label has NaN in its place.
@@ -300,28 +301,6 @@ class Molecules(FrozenArrays):
     def elements(self) -> IntArray:
         """Atomic numbers that occur, sorted."""
         return read_only(np.unique(self.numbers))
-
-    @property
-    def has_magnitude(self) -> NDArray[np.bool_]:
-        """Which molecules have a dipole magnitude, shape (n_molecules,)."""
-        return ~np.isnan(self.dipole_magnitude)
-
-    @property
-    def has_vector(self) -> NDArray[np.bool_]:
-        """Which molecules have a dipole vector, shape (n_molecules,)."""
-        return ~np.isnan(self.dipole_vector[:, 0])
-
-    @property
-    def has_charges(self) -> NDArray[np.bool_]:
-        """Which molecules have reference charges, shape (n_molecules,)."""
-        return ~np.isnan(self.charges[self.offsets[:-1]])
-
-    @property
-    def has_quadrupole(self) -> NDArray[np.bool_]:
-        """Which molecules have a quadrupole, shape (n_molecules,)."""
-        if self.quadrupole is None:
-            return np.zeros(len(self), dtype=bool)
-        return ~np.isnan(self.quadrupole[:, 0, 0])
 
     def centers_of_mass(self) -> FloatArray:
         """Centres of mass, shape (n_molecules, 3), angstrom."""

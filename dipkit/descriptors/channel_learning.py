@@ -6,9 +6,10 @@ For element s and degree l, over the environments that have this element,
 
 with c_i of an environment scaled so that the matrix of all its products has length 1. The first
 eigenvectors are the channels: of all combinations of radial functions, these keep the largest part
-of C (Goscinski, Musil, Pozdnyakov, Nigam, Ceriotti, J. Chem. Phys. 155, 104106, 2021). As many are
-kept as have more than a share of the trace of the sum of C_sl over l, which depends on the weight
-of the scale: a scale that adds little to the kernel needs less resolution.
+of C (Goscinski, Musil, Pozdnyakov, Nigam, Ceriotti, J. Chem. Phys. 155, 104106, 2021). Those are
+kept whose eigenvalue over 2 l + 1, the part of one m, is more than a share of the trace of the sum
+of C_sl over l. This share depends on the weight of the scale: a scale that adds little to the
+kernel needs less resolution.
 
 What channels are is in `radial_channels.py`. Symbols: S elements, K pairs of an environment and an
 element around it, n_max radial functions, k channels at most.
@@ -27,7 +28,7 @@ from .radial_channels import RadialChannels
 from .radial_integrals import RadialTable
 from .spectra_host import expand
 
-__all__ = ["learn_channels", "sample_molecules", "tolerance"]
+__all__ = ["learn_all_channels", "learn_channels", "sample_molecules", "tolerance"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -35,10 +36,10 @@ IntArray = NDArray[np.intp]
 # Molecules that channels are learned from, for each element: all that hold it, or so many of them,
 # evenly spaced in their order. More molecules changed no error.
 MOLECULES_PER_ELEMENT = 100
-# Share of the trace below which a channel is left out, and the same for a scale with less than
-# `SMALL_WEIGHT` of the kernel. Two steps, not a function of the weight: a search over weights then
-# finds the same descriptors again.
-TOLERANCE, SMALL_TOLERANCE, SMALL_WEIGHT = 3e-4, 3e-2, 0.01
+# Share of the trace below which the part of one m is left out, and the same for a scale with less
+# than `SMALL_WEIGHT` of the kernel. Two steps, not a function of the weight: then a search over
+# weights finds the same descriptors again.
+TOLERANCE, SMALL_TOLERANCE, SMALL_WEIGHT = 3.5e-4, 6e-3, 0.01
 
 
 def sample_molecules(molecules: Molecules, species: NDArray[np.int64]) -> Molecules:
@@ -59,8 +60,39 @@ def sample_molecules(molecules: Molecules, species: NDArray[np.int64]) -> Molecu
     return molecules[np.unique(np.concatenate(chosen))].replace(features=None)
 
 
+def learn_all_channels(
+    molecules: Molecules,
+    species: NDArray[np.int64],
+    tables: Sequence[RadialTable],
+    weights: Sequence[float],
+) -> tuple[FloatArray, ...]:
+    """Learn the channels of all scales.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        All molecules of a fit; some of them are used.
+    species : ndarray of shape (S,)
+        Atomic numbers, sorted.
+    tables : sequence of RadialTable
+        Of each scale.
+    weights : sequence of float
+        Of each scale in the kernel.
+
+    Returns
+    -------
+    tuple of ndarray of shape (S, l_max + 1, k, n_max)
+        Matrices of each scale.
+    """
+    sample = sample_molecules(molecules, species)
+    return tuple(
+        learn_channels(sample, species, table, tolerance(weights, index)).matrices.copy()
+        for index, table in enumerate(tables)
+    )
+
+
 def tolerance(weights: Sequence[float], index: int) -> float:
-    """Share of the trace below which a channel of a scale is left out.
+    """Share of the trace below which the part of one m of a channel is left out.
 
     Parameters
     ----------
@@ -87,7 +119,7 @@ def learn_channels(
     table : RadialTable
         Of radial functions, on the host.
     least : float
-        Share of the trace below which a channel is left out.
+        Share of the trace below which the part of one m of a channel is left out.
 
     Returns
     -------
@@ -141,7 +173,8 @@ def _leading(covariances: FloatArray, least: float) -> FloatArray:
     values, vectors = np.linalg.eigh(covariances)
     values, vectors = values[..., ::-1], vectors[..., ::-1].swapaxes(-1, -2)
     trace = np.trace(covariances, axis1=-2, axis2=-1).sum(axis=1)[:, None, None]
-    counts = np.maximum((values > least * trace).sum(axis=-1).max(axis=0), 1)
+    of_one = values / (2 * np.arange(values.shape[1]) + 1)[:, None]
+    counts = np.maximum((of_one > least * trace).sum(axis=-1).max(axis=0), 1)
     channels = vectors[:, :, : counts.max()].copy()
     for l, n in enumerate(counts.tolist()):  # noqa: E741
         channels[:, l, n:] = 0.0

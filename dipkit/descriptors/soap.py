@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import joblib
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -25,10 +23,11 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support.files import PathLike
 from ..support.system_memory import host_memory
-from .channel_learning import learn_channels, sample_molecules, tolerance
+from .channel_learning import learn_all_channels
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures
+from .output_names import MoleculesOutput
 from .radial_channels import RadialChannels
 from .radial_tables import (
     count_columns,
@@ -56,6 +55,7 @@ MEMORY_SHARE = 0.25
 
 
 class SOAPTransformer(
+    MoleculesOutput,
     TransformerMixin,
     ScaleParameters,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # Molecules become no data frame
@@ -217,44 +217,6 @@ class SOAPTransformer(
         check_is_fitted(self)
         return forecast_bytes(as_molecules(X, labels=False).n_atoms, self.widths_)
 
-    def set_output(self, *, transform: object = None) -> Self:
-        """Accept the usual output alone: it is always `Molecules`.
-
-        Parameters
-        ----------
-        transform : {"default", None}
-
-        Raises
-        ------
-        InputError
-            If a data frame is asked for.
-        """
-        if transform not in (None, "default"):
-            raise InputError(
-                f'transform: expected "default" or None, got {transform!r}. The output is '
-                "Molecules: descriptors belong to atoms, and molecules differ in their number, so "
-                "that no data frame has one row a molecule. The rows of the atoms are in "
-                "molecules.features."
-            )
-        return self
-
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.str_]:
-        """Name the columns of the descriptors, one scale after another.
-
-        Parameters
-        ----------
-        input_features : ignored
-
-        Returns
-        -------
-        ndarray of shape (sum of `widths_`,)
-            ``scale0_0``, ``scale0_1``, ..., ``scale1_0``, ...: column k of scale s, in
-            ``features.scales[s]``.
-        """
-        check_is_fitted(self)
-        names = [f"scale{s}_{k}" for s, width in enumerate(self.widths_) for k in range(width)]
-        return np.array(names, dtype=np.str_)
-
     def __sklearn_tags__(self) -> Tags:
         """Declare, for scikit-learn, that X is not an array."""
         tags = super().__sklearn_tags__()
@@ -272,25 +234,15 @@ class SOAPTransformer(
         require_species(molecules, species)
         known = tuple(species.tolist())
         widths = [count_columns(scale, known, i) for i, scale in enumerate(scales)]
-        channels = self._learn_channels(molecules, species, scales)
-        if channels is not None:
+        channels = None
+        if self.compression is not None:
+            tables = [radial_table(scale.key()) for scale in scales]
+            weights = [scale.weight for scale in scales]
+            channels = learn_all_channels(molecules, species, tables, weights)
             widths = [count_compressed(matrices) for matrices in channels]
         self.species_, self.scales_, self.widths_ = species, scales, tuple(widths)
         self.channels_ = channels
         return self
-
-    def _learn_channels(
-        self, molecules: Molecules, species: NDArray[np.int64], scales: tuple[SOAPScale, ...]
-    ) -> tuple[NDArray[np.float64], ...] | None:
-        if self.compression is None:
-            return None
-        sample, weights = sample_molecules(molecules, species), [scale.weight for scale in scales]
-        return tuple(
-            learn_channels(
-                sample, species, radial_table(scale.key()), tolerance(weights, index)
-            ).matrices.copy()
-            for index, scale in enumerate(scales)
-        )
 
     def _require_same_compression(self) -> None:
         if (self.compression is None) != (self.channels_ is None):

@@ -47,6 +47,7 @@ from .defaults import (
     resolve_start,
     wants_quadrupoles,
 )
+from .fitted_parts import smallest_type
 from .memory_plan import N_MATRICES, default_n_inducing, plan_fit, plan_more
 from .parameters import RandomStart
 from .settings import Settings
@@ -310,7 +311,7 @@ def _basis_attributes(basis: Basis, weights: Array) -> dict[str, Any]:
         "elements_": numbers,
         "inducing_numbers_": np.repeat(numbers, counts),
         "inducing_features_": [
-            np.concatenate([to_host(part) for part in parts]).astype(np.float32, copy=False)
+            smallest_type(np.concatenate([to_host(part) for part in parts]))
             for parts in zip(*(element.environments for element in elements), strict=True)
         ],
         "scale_weights_": np.array(basis.weights),

@@ -40,7 +40,7 @@ _SHAPES = {
     "std_dipole_intercept_": "EES",
 }
 _ALWAYS = ("dual_coef_", "intercept_")
-_NUMBERS = ("baseline_factor_", "std_novelty_", "std_ceiling_", "std_floor_")
+_NUMBERS = ("baseline_factor_", "std_novelty_", "std_ceiling_", "std_floor_", "std_cut_")
 
 
 def without_machine(model: Any) -> Any:
@@ -151,6 +151,9 @@ def _check_predictor(ridge: DipolePredictor) -> None:
         found = [len(_array(part, "std_whitening_", "f")) for part in whitening]
         _require(found == counts, "std_whitening_ of odd shape")
         _require(all(part.ndim == 2 for part in whitening), "std_whitening_ of odd shape")
+    if getattr(ridge, "std_coef_", None) is not None and whitening is None:
+        cut: Any = getattr(ridge, "std_cut_", None)
+        _require(_is_number(cut) and 0 <= cut < 1, "std_cut_ that is no share")
     for name in _NUMBERS:
         value = getattr(ridge, name, None)
         _require(value is None or _is_number(value), f"{name} that is no number")

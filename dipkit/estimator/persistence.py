@@ -47,7 +47,7 @@ _LOG = logging.getLogger(__name__)
 
 FORMAT = "dipkit-model"
 # Increased when older versions of dipkit would misread files of this version.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 UNITS = {"length": "angstrom", "charge": "e", "dipole": "debye"}
 
 # Types of dipkit that a model may hold; no other type of dipkit is built. The paths are those of

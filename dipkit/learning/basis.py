@@ -96,6 +96,8 @@ class Basis:
     bonds : Compensation, default=None
         Of the bond charges, a second function of charges with the leading directions alone; None
         for none.
+    eigenvalue_cut : float, default=0.0
+        Directions were dropped whose eigenvalue is below this share of the largest one.
     """
 
     elements: Mapping[int, ElementBasis]
@@ -105,6 +107,7 @@ class Basis:
     dipole_scale: float = 0.0
     compensation: Compensation = EVEN
     bonds: Compensation | None = None
+    eigenvalue_cut: float = 0.0
 
     @property
     def n_columns(self) -> int:
@@ -295,7 +298,16 @@ def build_basis(
         elements, start = _with_bond_columns(elements, start)
     if dipole_scale > 0:
         elements = _with_dipole_columns(elements, start)
-    return Basis(elements, kernel, tuple(weights), backend, dipole_scale, compensation, bonds)
+    return Basis(
+        elements,
+        kernel,
+        tuple(weights),
+        backend,
+        dipole_scale,
+        compensation,
+        bonds,
+        eigenvalue_cut,
+    )
 
 
 def _environments(described: Array, precise: bool, backend: Backend) -> Array:

@@ -167,8 +167,17 @@ def choose_atoms(
             x = backend.xp.astype(scales[heaviest], dtype, copy=False)
             points = np.sort(farthest_points(kernel([x], [x], [1.0], backend), m, backend))
             atoms, scales = atoms[points], tuple(backend.take(scale, points) for scale in scales)
-        chosen[number] = atoms, tuple(backend.to_host(scale) for scale in scales)
+        chosen[number] = atoms, tuple(_as_stored(backend.to_host(scale)) for scale in scales)
     return chosen
+
+
+def _as_stored(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round environments to the half precision in which a model is stored.
+
+    Before the fit, so that the model knows its environments exactly: any point near an atom's
+    descriptor is as good an inducing environment.
+    """
+    return descriptors.astype(np.float16).astype(np.float32)
 
 
 def _draw_candidates(

@@ -274,7 +274,13 @@ STATES = {
     "no factor": replaced("baseline_factor_", constant("x")),
     "swapped": lambda tree: steps_of(tree)[1].update(std_coef_=array(tree, "std_intercept_")),
     "transposed": lambda tree: steps_of(tree)[1].update(intercept_=array(tree, "dual_coef_")),
-    "whitening of nothing": lambda tree: steps_of(tree)[1]["std_whitening_"].update(content=[]),
+    "whitening of nothing": replaced("std_whitening_", node("ListNode", "builtins.list", [])),
+    "no cut": replaced("std_cut_", constant(None)),
+    "a cut above one": replaced("std_cut_", constant(2.0)),
+    "no channels": replaced("channels_", constant([]), 0),
+    "channels of odd shape": lambda tree: steps_of(tree)[0].update(
+        channels_=node("ListNode", "builtins.list", [array(tree, "intercept_")])
+    ),
     "method replaced": replaced("predict", constant("x")),
     "private name": replaced("_statistics", constant(1)),
     "text for an array": replaced("dual_coef_", constant("x")),
