@@ -74,14 +74,15 @@ def prepared_environments(model: DipolePredictor, backend: Backend) -> Environme
     known = _prepared.get(model)
     if known is not None and known.is_from(source, precise, backend.place):
         return known.environments
-    environments: Environments = {}
+    environments, n_bytes = {}, 0
     for number in model.elements_.tolist():
         rows = element_rows(model, number)
-        environments[number] = [
-            backend.asarray(np.asfortranarray(scale[rows], kernel_dtype(double)))
+        converted = [
+            np.asfortranarray(scale[rows], kernel_dtype(double))
             for scale, double in zip(source, precise, strict=True)
         ]
-    n_bytes = sum(array.nbytes for arrays in environments.values() for array in arrays)
+        n_bytes += sum(array.nbytes for array in converted)
+        environments[number] = [backend.asarray(array) for array in converted]
     if n_bytes <= MOST_BYTES:
         _prepared[model] = _Prepared(source, precise, backend.place, environments)
     else:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from helpers.derivative_checks import slope_along, turned
+from sklearn.base import clone
 
 from dipkit import DipoleKernelRidge, GaussianKernel, InducingBasis, PowerKernel, SOAPTransformer
 from dipkit.data.datasets import load_organics
@@ -29,8 +30,13 @@ def toy_charges(positions: FloatArray) -> tuple[FloatArray, FloatArray]:
     return 0.5 * np.sin(phase), 0.5 * np.cos(phase)[:, None, None] * pull
 
 
+@pytest.fixture(scope="module")
+def soap(coarse_soap: SOAPTransformer) -> SOAPTransformer:
+    return clone(coarse_soap).fit(load_organics())
+
+
 def fitted(kernel: EnvironmentKernel, soap: SOAPTransformer, baseline: bool) -> DipoleKernelRidge:
-    molecules = soap.fit(load_organics()).transform(load_organics()[:30])
+    molecules = soap.transform(load_organics()[:30])
     if baseline:
         rng = np.random.default_rng(0)
         molecules = molecules.replace(
@@ -45,10 +51,8 @@ def fitted(kernel: EnvironmentKernel, soap: SOAPTransformer, baseline: bool) -> 
 # Degree 1 has a step in its slope at t = 0, and with charge columns t is negative for some pairs.
 @pytest.mark.parametrize("kernel", [PowerKernel(), PowerKernel(1.0), GaussianKernel(2.0)])
 @pytest.mark.parametrize("baseline", [False, True])
-def test_differences(
-    kernel: EnvironmentKernel, coarse_soap: SOAPTransformer, baseline: bool
-) -> None:
-    ridge, atoms = fitted(kernel, coarse_soap, baseline), turned("CH3OH")
+def test_differences(kernel: EnvironmentKernel, soap: SOAPTransformer, baseline: bool) -> None:
+    ridge, atoms = fitted(kernel, soap, baseline), turned("CH3OH")
     rng = np.random.default_rng(1)
     n_expansions = 2 + len(ridge.elements_)
     weights = rng.standard_normal((len(atoms), n_expansions, 3))
@@ -59,7 +63,7 @@ def test_differences(
             charges, moved = toy_charges(positions)
             cheap = CalculationDerivatives(charges, np.zeros((6, 3, 3)), moved)
         one = as_molecules(Atoms(atoms.numbers, positions), labels=False)
-        return differentiate_expansions(coarse_soap, ridge, one, weights, cheap)
+        return differentiate_expansions(soap, ridge, one, weights, cheap)
 
     found = at(atoms.positions).derivatives
     for direction in rng.standard_normal((2, 6, 3)):
@@ -73,25 +77,23 @@ def test_differences(
         np.testing.assert_allclose(moving, slope_along(value, 2e-4), rtol=0, atol=1e-6 * size)
 
 
-def test_values_are_those_of_predictions(coarse_soap: SOAPTransformer) -> None:
-    ridge = fitted(PowerKernel(), coarse_soap, baseline=False)
+def test_values_are_those_of_predictions(soap: SOAPTransformer) -> None:
+    ridge = fitted(PowerKernel(), soap, baseline=False)
     one = as_molecules(turned("CH3CN"), labels=False)
-    expected = predict_blocks(ridge, coarse_soap.transform(one))
+    expected = predict_blocks(ridge, soap.transform(one))
     weights = np.zeros((6, 2 + len(ridge.elements_), 1))
-    values = differentiate_expansions(coarse_soap, ridge, one, weights, None).values
+    values = differentiate_expansions(soap, ridge, one, weights, None).values
     np.testing.assert_allclose(values[:, :2], expected.raw, atol=1e-4)
     np.testing.assert_allclose(values[:, 2:], expected.amplitudes, atol=1e-4)
 
 
 def test_an_atom_without_a_descriptor(
-    coarse_soap: SOAPTransformer, monkeypatch: pytest.MonkeyPatch
+    soap: SOAPTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ridge = fitted(PowerKernel(), coarse_soap, baseline=False)
+    ridge = fitted(PowerKernel(), soap, baseline=False)
     one = as_molecules(turned("H2O"), labels=False)
     spectrum = double_spectrum(one.numbers, one.positions, (1, 6, 7, 8, 9), SCALE.key())
     spectrum.unit[1] = np.nan
     monkeypatch.setattr("dipkit.response.expansions.double_spectrum", lambda *_: spectrum)
     with pytest.raises(InputError, match=r"scale0: atom 1 .* no finite, non-zero descriptor"):
-        differentiate_expansions(
-            coarse_soap, ridge, one, np.zeros((3, 2 + len(ridge.elements_), 1)), None
-        )
+        differentiate_expansions(soap, ridge, one, np.zeros((3, 2 + len(ridge.elements_), 1)), None)
