@@ -6,12 +6,12 @@ variance s_A: with the labels L the covariance of two magnitudes is
     c_AB = d_A^T (1 + sum_L d_L d_L^T / s_L)^-1 d_B .
 
 It does not depend on the values of the labels, so that several molecules can be chosen before any
-of them is labelled. Each is the one with the largest sum over the targets T of
+of them is labelled. Each is the one with the largest sum over the other targets T of
 
-    c_AT^2 / (c_AA + s_A) ,
+    w_T c_AT^2 / (c_AA + s_A) ,    w_T = (c_TT + s_T)^(-1/2) ,
 
-by which its label lowers their variance. A criterion of c_AA alone would choose molecules that are
-unlike all others, whose labels tell little about the others.
+by which its label lowers the sum of their standard deviations, to first order. A criterion of c_AA
+alone would choose molecules that are unlike all others, whose labels tell little about the others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from scipy.linalg import solve_triangular
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+
+# Molecules that are chosen with the same weights w_T.
+SAME_WEIGHTS = 25
 
 
 class LabelPosterior:
@@ -68,13 +71,11 @@ class LabelPosterior:
         column: FloatArray = self._rows @ self._rows[molecule] - added @ added[molecule]
         return column / np.sqrt(max(column[molecule], 0.0) + self.noise[molecule])
 
-    def add(self, molecule: int) -> FloatArray:
-        """Add the label of a molecule, and return its gain."""
-        gain = self.gain(molecule)
+    def add(self, gain: FloatArray) -> None:
+        """Add the label of the molecule that has this gain."""
         self._added[:, self._n_added] = gain
         self._n_added += 1
         self.variance = np.maximum(self.variance - gain**2, 0.0)
-        return gain
 
     def squared_covariances(self, weights: FloatArray) -> FloatArray:
         """Return the sums over B of w_B c_AB^2 (n_molecules,).
@@ -93,19 +94,15 @@ class LabelPosterior:
         return sums
 
 
-def choose_labels(
-    posterior: LabelPosterior, candidates: IntArray, targets: FloatArray, k: int
-) -> IntArray:
-    """Choose molecules one by one, each with the largest decrease of the targets' variance.
+def choose_labels(posterior: LabelPosterior, candidates: IntArray, k: int) -> IntArray:
+    """Choose molecules one by one, each with the largest decrease of the others' errors.
 
     Parameters
     ----------
     posterior : LabelPosterior
         Labels of the chosen molecules are added to it.
     candidates : ndarray of shape (n_candidates,)
-        Indices of the molecules that may be chosen, k at least.
-    targets : ndarray of shape (n_molecules,)
-        Weights of the molecules whose variances count.
+        Indices of the molecules that may be chosen, k at least. They are the targets T too.
     k : int
 
     Returns
@@ -113,14 +110,28 @@ def choose_labels(
     ndarray of shape (k,)
         Indices in the order of the choice.
     """
-    sums, free, chosen = posterior.squared_covariances(targets), candidates, list[int]()
-    for _ in range(k):
-        score = sums[free] / (posterior.variance[free] + posterior.noise[free])
-        molecule = int(free[score.argmax()])
-        gain = posterior.gain(molecule)
+    chosen = np.empty(0, dtype=np.intp)
+    while len(chosen) < k:
+        free = np.setdiff1d(candidates, chosen)
+        weights = np.zeros(len(posterior.variance))
+        weights[candidates] = 1 / np.sqrt(posterior.variance + posterior.noise)[candidates]
+        some = _choose_some(posterior, free, weights, min(SAME_WEIGHTS, k - len(chosen)))
+        chosen = np.concatenate([chosen, some])
+    return chosen
+
+
+def _choose_some(
+    posterior: LabelPosterior, free: IntArray, weights: FloatArray, k: int
+) -> IntArray:
+    """Choose k molecules with the same weights of the targets."""
+    sums, chosen = posterior.squared_covariances(weights), np.empty(k, dtype=np.intp)
+    for place in range(k):
+        variance = posterior.variance[free]
+        others = sums[free] - weights[free] * variance**2
+        chosen[place] = free[(others / (variance + posterior.noise[free])).argmax()]
+        gain = posterior.gain(chosen[place])
         # c becomes c - g g^T.
-        sums -= 2 * gain * posterior.times(targets * gain) - gain**2 * (targets @ gain**2)
-        posterior.add(molecule)
-        chosen.append(molecule)
-        free = free[free != molecule]
-    return np.array(chosen, dtype=np.intp)
+        sums -= 2 * gain * posterior.times(weights * gain) - gain**2 * (weights @ gain**2)
+        posterior.add(gain)
+        free = free[free != chosen[place]]
+    return chosen

@@ -97,7 +97,7 @@ class LabelProblem:
         )
 
     def choose(self, k: int) -> tuple[IntArray, FloatArray]:
-        """Choose the labels that lower the variance of all candidates most.
+        """Choose the labels that lower the errors of all candidates most.
 
         Returns
         -------
@@ -106,9 +106,7 @@ class LabelProblem:
         errors : ndarray of shape (k + 1,), debye
             As `expected_errors` gives them.
         """
-        targets = np.zeros(len(self.rows))
-        targets[self.candidates] = 1.0
-        chosen = choose_labels(self._posterior(k), self.candidates, targets, k)
+        chosen = choose_labels(self._posterior(k), self.candidates, k)
         return chosen, self.expected_errors(chosen)
 
     def expected_errors(self, chosen: IntArray) -> FloatArray:
@@ -127,7 +125,7 @@ class LabelProblem:
         posterior = self._posterior(len(chosen))
         widths = [self._mean_width(posterior, chosen[:0])]
         for place, molecule in enumerate(chosen.tolist(), start=1):
-            posterior.add(molecule)
+            posterior.add(posterior.gain(molecule))
             widths.append(self._mean_width(posterior, chosen[:place]))
         now = ERROR_OVER_STD * float(self.std[self.candidates].mean())
         return now * np.array(widths) / widths[0]
