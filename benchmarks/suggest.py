@@ -3,11 +3,11 @@
     python benchmarks/suggest.py --data qm9.npz --sizes 100,200,500,1000 --seeds 5 --output page
 
 Each draw has a pool of molecules, of which the first ones have labels. More labels are then added
-in steps, chosen by one of two ways, and after each step the default model is fitted to all labels
-so far. Both ways have the same pool, the same first labels and the same test molecules, drawn as in
-`learning_curve.py`. Labelled molecules carry Mulliken charges; the choice does not see any of the
-others. The figures of each draw are kept in a file of their own in the folder of `--output`, and
-are not computed again.
+in steps, chosen in one of several ways, and after each step the default model is fitted to all
+labels so far. All ways have the same pool, first labels and test molecules, drawn as in
+`learning_curve.py`. Labelled molecules carry Mulliken charges; the choice does not see those of the
+others. The figures of each draw and way are kept in a file of their own in the folder of
+`--output`, and are not computed again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from _common import draw, setting
@@ -26,7 +28,7 @@ from dipkit.estimator.label_covariance import DipoleRows
 from dipkit.estimator.label_problem import LabelProblem
 from dipkit.estimator.metrics import error_report
 
-RANDOM, SUGGESTED = "random", "suggested"
+RANDOM, SUGGESTED, UNCERTAIN = "random", "suggested", "least certain"
 
 
 def more_labels(
@@ -35,7 +37,10 @@ def more_labels(
     """Choose k molecules; return them and the expected errors with 0 to k of their labels."""
     if way == SUGGESTED:
         return problem.choose(k)
-    chosen = rng.choice(problem.candidates, k, replace=False)
+    if way == UNCERTAIN:
+        chosen = problem.candidates[np.argsort(-problem.std[problem.candidates])[:k]]
+    else:
+        chosen = rng.choice(problem.candidates, k, replace=False)
     return chosen, problem.expected_errors(chosen)
 
 
@@ -60,32 +65,46 @@ def follow(
     return found
 
 
-def run_draw(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
-    """Both ways with one draw of molecules."""
+def run_draw(
+    pool: Molecules, args: argparse.Namespace, seed: int, ways: list[str]
+) -> Iterator[list[Row]]:
+    """Follow these ways with one draw of molecules."""
     molecules, test = draw(pool, args.pool, args.test, seed, args.tune)
     transformer = SOAPTransformer(on_demand=False, verbose=False).fit(molecules)
     molecules, test = transformer.transform(molecules), transformer.transform(test)
     first = molecules[: args.sizes[0]]
     rows = DipoleRows.of(molecules, DipoleKernelRidge().fit(first, first.dipole_magnitude))
-    ways = RANDOM, SUGGESTED
-    return [row for way in ways for row in follow(way, molecules, rows, test, seed, args.sizes)]
+    for way in ways:
+        yield follow(way, molecules, rows, test, seed, args.sizes)
 
 
 def rows_of_draw(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
-    """Figures of one draw, from its file where there is one."""
-    if args.output is None:
-        return run_draw(pool, args, seed)
-    file = args.output / f"suggest-{seed}.json"
+    """Figures of one draw, from files where there are any."""
     asked = {"sizes": args.sizes, "pool": args.pool, "test": args.test, "tune": args.tune}
-    if file.exists():
-        kept = json.loads(file.read_text())
-        if kept["asked"] == asked:
-            rows: list[Row] = kept["rows"]
-            return rows
-    rows = run_draw(pool, args, seed)
-    args.output.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"asked": asked, "setting": args.setting, "rows": rows}, indent=1))
-    return rows
+    found, missing = list[Row](), list[str]()
+    for way in args.ways:
+        file = kept_in(args, seed, way)
+        kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
+        if kept.get("asked") == asked:
+            found += kept["rows"]
+        else:
+            missing.append(way)
+    for way, rows in zip(missing, run_draw(pool, args, seed, missing), strict=False):
+        found += rows
+        file = kept_in(args, seed, way)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            record = {"asked": asked, "setting": args.setting, "rows": rows}
+            file.write_text(json.dumps(record, indent=1))
+    return found
+
+
+def kept_in(args: argparse.Namespace, seed: int, way: str) -> Path | None:
+    """Return the file of one draw and way."""
+    if args.output is None:
+        return None
+    folder: Path = args.output
+    return folder / f"suggest-{seed}-{way.replace(' ', '-')}.json"
 
 
 def standard_error(values: np.ndarray) -> float:
@@ -99,33 +118,32 @@ def of_draws(rows: list[Row], way: str, size: int, name: str) -> np.ndarray:
     return np.array([row[name] for row in sorted(mine, key=lambda row: int(row["seed"]))])
 
 
-def error_table(rows: list[Row], sizes: list[int]) -> str:
-    """Errors of both ways, and their differences within the draws."""
+def error_table(rows: list[Row], args: argparse.Namespace) -> str:
+    """Errors of all ways, and their differences to random molecules within the draws."""
     lines = [
-        "| labels | MAE random, D | MAE suggested, D | difference, D | draws won | "
-        "RMSE random, D | RMSE suggested, D | difference, D |",
-        "|---" * 8 + "|",
+        "| labels | molecules | MAE, D | less random, D | draws won | RMSE, D | less random, D |",
+        "|---" * 7 + "|",
     ]
-    for size in sizes:
-        cells = [str(size)]
-        for name in ("mae_debye", "rmse_debye"):
-            random, suggested = (of_draws(rows, way, size, name) for way in (RANDOM, SUGGESTED))
-            less = suggested - random
-            cells += [
-                f"{part.mean():.3f} ± {standard_error(part):.3f}"
-                for part in (random, suggested, less)
-            ]
-            if name == "mae_debye":
-                cells.append(f"{(less < 0).sum()} of {len(less)}")
-        lines.append(f"| {' | '.join(cells)} |")
+    for size in args.sizes:
+        for way in args.ways if size > args.sizes[0] else [RANDOM]:
+            cells = [str(size), way if size > args.sizes[0] else "the first ones"]
+            for name in ("mae_debye", "rmse_debye"):
+                mine, random = (of_draws(rows, one, size, name) for one in (way, RANDOM))
+                less = mine - random
+                cells.append(f"{mine.mean():.3f}")
+                none = way == RANDOM
+                cells.append("" if none else f"{less.mean():+.3f} ± {standard_error(less):.3f}")
+                if name == "mae_debye":
+                    cells.append("" if none else f"{(less < 0).sum()} of {len(less)}")
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def expectation_table(rows: list[Row], sizes: list[int]) -> str:
+def expectation_table(rows: list[Row], args: argparse.Namespace) -> str:
     """Compare what was expected of the error before the labels with the error with them."""
-    lines = ["| labels | way | expected MAE, D | MAE, D | ratio |", "|---" * 5 + "|"]
-    for size in sizes[1:]:
-        for way in (RANDOM, SUGGESTED):
+    lines = ["| labels | molecules | expected MAE, D | MAE, D | ratio |", "|---" * 5 + "|"]
+    for size in args.sizes[1:]:
+        for way in args.ways:
             expected, found = (of_draws(rows, way, size, n) for n in ("expected", "mae_debye"))
             ratios = found / expected
             means = f"{expected.mean():.3f} | {found.mean():.3f}"
@@ -143,17 +161,17 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
 
 Each of {args.seeds} draws has {args.pool} molecules, {args.sizes[0]} of them with a label at first,
 and {args.test} test molecules from {test_part(args)}. Labels are added in
-steps, from one row to the next: random molecules, or those of `suggest_labels` with the model of
-the step before. After each step the default model is fitted to all labels so far, with the Mulliken
-charges of the labelled molecules. ± is the standard error of the mean over the draws; differences
-are taken within each draw.
+steps: random molecules, those that `suggest_labels` chooses with the model of the step before, or
+those of its largest standard deviations ("least certain"). After each step the default model is
+fitted to all labels so far, with the Mulliken charges of the labelled molecules. Differences are
+taken within each draw; ± is the standard error of their mean.
 
-{error_table(rows, args.sizes)}
+{error_table(rows, args)}
 
 The error to expect was computed before the labels of the step were known. ± is the standard
 deviation of the ratio over the draws.
 
-{expectation_table(rows, args.sizes)}
+{expectation_table(rows, args)}
 """
 
 
@@ -163,7 +181,9 @@ def main() -> None:
     parser.set_defaults(seeds=5)
     parser.add_argument("--pool", type=int, default=4100, help="molecules of each draw")
     parser.add_argument("--draws", help="only these, such as 0,3")
+    parser.add_argument("--ways", default=f"{RANDOM},{SUGGESTED},{UNCERTAIN}")
     args = parser.parse_args()
+    args.ways = args.ways.split(",")
     args.sizes = [int(size) for size in args.sizes.split(",")]
     args.setting = setting()
     warnings.simplefilter("ignore", ConvergenceWarning)
