@@ -21,6 +21,7 @@ from ..data.molecules import Molecules
 from ..data.naming import counted, listed
 from ..exceptions import InputError
 from ..support.validation import check_whole
+from .baseline import make_baseline
 from .label_problem import LabelProblem
 from .pipeline import keeps_std
 from .regression import DipoleKernelRidge
@@ -94,7 +95,7 @@ def suggest_labels(
     ------
     InputError
         If no molecule has a label, fewer than k molecules are left to choose from, or the model is
-        no pipeline with standard deviations.
+        no pipeline with standard deviations, or has a baseline.
 
     Examples
     --------
@@ -146,6 +147,12 @@ def _estimator(model: Any) -> DipoleKernelRidge:
         raise InputError(
             "model: expected a model that keeps standard deviations, but this one was fitted by an "
             "older dipkit, or to the dipoles of single atoms alone. Fit it again."
+        )
+    if make_baseline(estimator.baseline) is not None:
+        raise InputError(
+            "model: expected a model without a baseline, got one with "
+            f"{type(make_baseline(estimator.baseline)).__name__}. Fit a model without one to the "
+            "same labels, and choose with it."
         )
     return estimator
 

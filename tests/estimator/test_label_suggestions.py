@@ -122,5 +122,8 @@ def test_refusals_say_what_to_do(model, pool: Molecules, molecules: Molecules) -
         suggest_labels(model, pool, 0, known)
     with pytest.raises(InputError, match="expected a pipeline"):
         suggest_labels(model[-1], pool, 2, known)
+    corrected = default_model(baseline="given", basis__n_inducing=60).fit(known)
+    with pytest.raises(InputError, match="without a baseline, got one with GivenBaseline"):
+        suggest_labels(corrected, pool, 2, known)
     with pytest.warns(UserWarning, match="20 molecules with a dipole label.*fitted to 25"):
         suggest_labels(model, pool, 2, known[:20])
