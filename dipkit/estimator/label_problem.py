@@ -72,7 +72,7 @@ class LabelProblem:
         ----------
         model : DipoleKernelRidge
         molecules : Molecules
-            Described. All that are not labelled are candidates, where the model predicts them.
+            Described. All that are not labelled are candidates.
         labelled : ndarray of shape (n_labelled,)
             Indices of the molecules of the fit.
         rows : DipoleRows, default=None
@@ -83,8 +83,6 @@ class LabelProblem:
         rows = DipoleRows.of(molecules, model) if rows is None else rows
         directed, beyond = rows.along(unit_vectors(found.dipole))
         n_labels = model.label_summary_["n_magnitudes"] + model.label_summary_["n_vectors"]
-        usable = np.isfinite(found.std)
-        usable[labelled] = False
         return cls(
             directed,
             beyond,
@@ -93,7 +91,7 @@ class LabelProblem:
             float(model.std_novelty_) / rows.basis.compensation.scale,
             float(model.std_floor_),
             labelled,
-            np.flatnonzero(usable),
+            np.setdiff1d(np.arange(len(molecules)), labelled),
         )
 
     def choose(self, k: int) -> tuple[IntArray, FloatArray]:
