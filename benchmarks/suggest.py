@@ -163,10 +163,11 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
 
 Each of {args.seeds} draws has {args.pool} molecules, {args.sizes[0]} of them with a label at first,
 and {args.test} test molecules from {test_part(args)}. Labels are added in
-steps, one for each number of labels in the table: random molecules, those that `suggest_labels` chooses with the model of the step before
-("suggested"), or those to which this model gives the largest standard deviations ("least certain").
-After each step the default model is fitted to all labels so far, with the Mulliken charges of the
-labelled molecules. Differences are taken within each draw; ± is the standard error of their mean.
+steps, one for each number of labels in the table: random molecules, those that `suggest_labels`
+chooses with the model of the step before ("suggested"), or those to which this model gives the
+largest standard deviations ("least certain"). After each step the default model is fitted to all
+labels so far, with the Mulliken charges of the labelled molecules. Differences are taken within
+each draw; ± is the standard error of their mean.
 
 {error_table(rows, args)}
 
