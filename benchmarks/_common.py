@@ -7,7 +7,7 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -39,12 +39,20 @@ def draw(
     With `tune`, the test molecules come from the development part as well (and are never trained
     on), so that settings can be compared without looking at the test part.
     """
+    train, test = draw_indices(molecules, n_train, n_test, seed, tune)
+    return molecules[train], molecules[test]
+
+
+def draw_indices(
+    molecules: Molecules, n_train: int, n_test: int, seed: int, tune: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the molecules of `draw`."""
     development, test = parts(molecules)
     rng = np.random.default_rng(1000 + seed)
     if tune:
         development, test = np.split(development, [len(development) // 10 * 9])
     train = _cover_elements(molecules, rng.choice(development, n_train, replace=False))
-    return molecules[train], molecules[rng.choice(test, n_test, replace=False)]
+    return train, rng.choice(test, n_test, replace=False)
 
 
 def _cover_elements(molecules: Molecules, chosen: np.ndarray) -> np.ndarray:
@@ -125,7 +133,8 @@ def commit() -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
         return done.stdout.strip()
 
-    name = git("rev-parse", "--short", "HEAD") or "unknown"
+    # A copy without its history, on another machine, is told its commit.
+    name = git("rev-parse", "--short", "HEAD") or os.environ.get("DIPKIT_COMMIT", "unknown")
     return name + (" with changes" if git("status", "--porcelain", "--", "../dipkit") else "")
 
 
@@ -160,16 +169,24 @@ class Stopwatch:
 
 
 @contextmanager
-def clocked(module: ModuleType, *names: str) -> Iterator[dict[str, Stopwatch]]:
-    """Time functions of a module, by name, wherever the module calls them meanwhile."""
+def clocked(
+    module: ModuleType | type, *names: str, wait: Callable[[], object] = lambda: None
+) -> Iterator[dict[str, Stopwatch]]:
+    """Time functions of a module or class, by name, wherever the module calls them meanwhile.
+
+    `wait` is called before and after each: a device computes while the host goes on.
+    """
     watches = {name: Stopwatch() for name in names}
 
     def timed(name: str) -> Any:
         function = getattr(module, name)
 
         def run(*args: Any, **kwargs: Any) -> Any:
+            wait()
             with watches[name]:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                wait()
+                return result
 
         return run
 

@@ -107,8 +107,8 @@ def stages(described: Molecules, basis: Basis, repeats: float) -> list[Stage]:
         part = described[: np.searchsorted(described.offsets, atoms[-1]) + 1]
         own = np.flatnonzero(part.numbers == number)
         maps = (
-            arms_of_dipoles(part, basis).maps(own, part, basis.backend).charges,
-            sum_map(part.molecule_index[own], len(part), basis.backend),
+            arms_of_dipoles(part, basis).maps(own, part).charges.sparse(basis.backend),
+            sum_map(part.molecule_index[own], len(part)).sparse(basis.backend),
         )
         rows = np.resize(phi, (len(own), r))
         rows_scale = repeats * n / len(own)

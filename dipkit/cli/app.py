@@ -15,6 +15,7 @@ import typer
 
 from .commands.convert import convert
 from .commands.demo import demo
+from .commands.doctor import doctor
 from .commands.evaluate import evaluate
 from .commands.fit import fit
 from .commands.info import info
@@ -28,12 +29,12 @@ from .signals import answer_signals, end_output, exit_code, open_streams
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Atomic charges and dipole moments, learned from dipole magnitudes.",
 )
-for command in (fit, tune, predict, evaluate, report, suggest, info, label, convert, demo):
+for command in (fit, tune, predict, evaluate, report, suggest, info, label, convert, demo, doctor):
     app.command()(command)
 
 

@@ -6,7 +6,7 @@ computation is not here (`describer.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -117,25 +117,35 @@ class OnDemandFeatures(Features):
         check_memory(forecast_bytes(len(self), self.widths))
         if self.atoms is None and backend.on_host:
             return self._in_memory(self.describer.describe(self.molecules))
-        selected = _selected_atoms(self)
         scales = tuple(np.empty((len(self), width), np.float32) for width in self.widths)
-        for block in cut(self.molecules.offsets, BLOCK_ATOMS):
-            start, stop = self.molecules.offsets[[block.start, block.stop]]
-            rows = np.flatnonzero((selected >= start) & (selected < stop))
-            if len(rows):
-                described = self._describe(self.molecules[block], backend)
-                for scale, values in zip(scales, described, strict=True):
-                    scale[rows] = backend.to_host(backend.take(values, selected[rows] - start))
+        for rows, described in self._blocks(backend):
+            for scale, values in zip(scales, described, strict=True):
+                scale[rows] = backend.to_host(values)
         return self._in_memory(scales)
 
     def on(self, backend: Backend) -> tuple[Array, ...]:
         """Return the scales as arrays of a device, which computes them."""
         if backend.on_host:
             return self.scales
-        scales = self._describe(self.molecules, backend)
         if self.atoms is None:
-            return scales
-        return tuple(backend.take(scale, self.atoms) for scale in scales)
+            return self._describe(self.molecules, backend)
+        shapes = [(len(self), width) for width in self.widths]
+        scales = tuple(backend.empty(shape, backend.xp.float32) for shape in shapes)
+        for rows, described in self._blocks(backend):
+            for scale, values in zip(scales, described, strict=True):
+                backend.put(scale, rows, values)
+        return scales
+
+    def _blocks(self, backend: Backend) -> Iterator[tuple[NDArray[np.intp], tuple[Array, ...]]]:
+        """Yield rows of the result, and their descriptors on a device, for blocks of molecules."""
+        selected = _selected_atoms(self)
+        for block in cut(self.molecules.offsets, BLOCK_ATOMS):
+            start, stop = self.molecules.offsets[[block.start, block.stop]]
+            rows = np.flatnonzero((selected >= start) & (selected < stop))
+            if len(rows):
+                described = self._describe(self.molecules[block], backend)
+                local = selected[rows] - start
+                yield rows, tuple(backend.take(values, local) for values in described)
 
     def _in_memory(self, scales: tuple[NDArray[np.float32], ...]) -> Features:
         return Features(scales, self.weights, self.made_by)

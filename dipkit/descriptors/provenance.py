@@ -1,6 +1,7 @@
 """Origin of descriptors, as one text that can be stored and compared.
 
-The text is JSON: the elements, and for each SOAP scale its parameters and its weight. The place of
+The text is JSON: the elements, and for each SOAP scale its parameters, its weight and, where it is
+compressed, a checksum of the learned channels. The place of
 the computation (threads, device, cache) is not part of it, because the numbers are the same.
 `soap_provenance` writes a text, `Features.made_by` carries it, and `require_same_provenance`
 compares two of them.
@@ -40,7 +41,11 @@ def soap_provenance(
     pairs = zip(keys, weights, strict=True)
     entries: dict[str, object] = {"descriptor": "SOAP", "species": list(species)}
     for index, (key, weight) in enumerate(pairs):
-        entries[f"scale{index}"] = key._asdict() | {"weight": weight}
+        scale: dict[str, object] = {**key.parameters(), "weight": weight}
+        # Descriptors of older versions have no such entry: theirs are not compressed.
+        if key.channels is not None:
+            scale["channels"] = key.channels.digest
+        entries[f"scale{index}"] = scale
     return _text(entries)
 
 

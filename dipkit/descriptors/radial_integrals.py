@@ -23,6 +23,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import ive
 
 from ..support.backend import NUMPY, Array, Backend
+from .radial_channels import RadialChannels
 
 FloatArray = NDArray[np.float64]
 
@@ -39,31 +40,64 @@ class RadialTable:
     ----------
     expansions : tuple of array of shape (N_EXPANSIONS + 1, n_max * (l_max + 1))
         Coefficients of 1, x and x^2 at equally spaced points; x is the distance from the nearest
-        point.
+        point. With learned channels there are so many rows for each element.
     reach : float, angstrom
         Atoms at a larger distance are not neighbours.
     n_max, l_max : int
+    spline : CubicSpline
+        The function that the expansions follow, with a continuous slope; on the host.
     backend : Backend
         Device of the coefficients.
+    channels : tuple of int, default=None
+        Learned channels of each l, at most n_max, those left out being zero. Each element has its
+        own table: the expansions hold one after the other. None for radial functions, in one table
+        for all elements.
     """
 
     expansions: tuple[Array, Array, Array]
     reach: float
     n_max: int
     l_max: int
+    spline: CubicSpline
     backend: Backend = NUMPY
+    channels: tuple[int, ...] | None = None
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Radial functions, or learned channels, of each l."""
+        return (self.n_max,) * (self.l_max + 1) if self.channels is None else self.channels
+
+    def combined(self, channels: RadialChannels) -> RadialTable:
+        """Tabulate learned channels, for each element, in place of the radial functions."""
+        matrices = channels.matrices
+        tables = []
+        for part in self.expansions:
+            functions = part.reshape(-1, self.n_max, self.l_max + 1)
+            table = np.einsum("pnl,slqn->spql", functions, matrices, optimize=True)
+            tables.append(table.reshape(-1, matrices.shape[2] * (self.l_max + 1)))
+        constant, linear, square = tables
+        return replace(
+            self,
+            expansions=(constant, linear, square),
+            n_max=matrices.shape[2],
+            channels=channels.counts,
+        )
 
     def on(self, backend: Backend) -> RadialTable:
         """Return the same table on another device."""
-        constant, linear, square = map(backend.asarray, self.expansions)
+        constant, linear, square = (
+            backend.asarray(np.ascontiguousarray(part)) for part in self.expansions
+        )
         return replace(self, expansions=(constant, linear, square), backend=backend)
 
-    def integrals(self, distance: Array) -> Array:
+    def integrals(self, distance: Array, species: Array | None = None) -> Array:
         """Look up the integrals.
 
         Parameters
         ----------
         distance : array of shape (P,), angstrom
+        species : array of shape (P,), int, default=None
+            Element of each neighbour, 0 to S - 1; only learned channels depend on it.
 
         Returns
         -------
@@ -73,6 +107,9 @@ class RadialTable:
         nearest = xp.round(distance / step)
         x = (distance - nearest * step)[:, None]
         place = xp.astype(nearest, xp.int64)
+        if self.channels is not None:
+            assert species is not None
+            place = place + species * (N_EXPANSIONS + 1)
         constant, linear, square = self.expansions
         found = xp.take(square, place, axis=0)
         found *= x
@@ -80,6 +117,22 @@ class RadialTable:
         found *= x
         found += xp.take(constant, place, axis=0)
         return xp.reshape(found, (-1, self.n_max, self.l_max + 1))
+
+    def with_slopes(self, distance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compute the integrals and their derivatives with respect to the distance, on the host.
+
+        Parameters
+        ----------
+        distance : ndarray of shape (P,), angstrom
+
+        Returns
+        -------
+        values : ndarray of shape (P, n_max, l_max + 1)
+        slopes : ndarray of the same shape, 1/angstrom
+            Of the spline itself: values and slopes agree to rounding.
+        """
+        shape = -1, self.n_max, self.l_max + 1
+        return self.spline(distance).reshape(shape), self.spline(distance, 1).reshape(shape)
 
 
 def tabulate(
@@ -113,4 +166,4 @@ def tabulate(
     spline = CubicSpline(distance, table.reshape(N_NODES, -1))
     steps = np.linspace(0.0, reach, N_EXPANSIONS + 1)
     expansions = spline(steps), spline(steps, 1), spline(steps, 2) / 2
-    return RadialTable(expansions, float(reach), n_max, len(functions) - 1)
+    return RadialTable(expansions, float(reach), n_max, len(functions) - 1, spline)

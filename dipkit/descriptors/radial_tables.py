@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from ..exceptions import InputError
 from ..support.backend import Array, Backend
 from ..support.blas_threads import one_blas_thread
-from . import spectra_device
+from . import spectra_device, spectrum_columns
+from .radial_channels import channel_counts
 from .radial_integrals import RadialTable, tabulate
 from .scales import ScaleKey, SOAPScale
 from .spectra_device import DeviceTables
+from .spectra_gradients import MoleculeSpectrum, molecule_spectrum
 from .spectra_host import spectra
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def power_spectrum(
     """
     # The last bits of dscribe's radial basis depend on the number of threads of LAPACK.
     with one_blas_thread():
-        table = _radial_table(key)
+        table = radial_table(key)
         index = np.searchsorted(species, numbers)
         return spectra(index, len(species), positions, offsets, table, out)
 
@@ -100,7 +102,7 @@ def device_tables(key: ScaleKey, n_species: int, backend: Backend) -> DeviceTabl
     tables = _device_table_cache.pop(place, None)
     if tables is None:
         with one_blas_thread():
-            tables = DeviceTables.of(_radial_table(key), n_species, backend)
+            tables = DeviceTables.of(radial_table(key), n_species, backend)
     _device_table_cache[place] = tables
     while len(_device_table_cache) > MAX_CACHED_TABLES:
         _device_table_cache.popitem(last=False)
@@ -108,9 +110,11 @@ def device_tables(key: ScaleKey, n_species: int, backend: Backend) -> DeviceTabl
 
 
 @functools.lru_cache(maxsize=32)
-def _radial_table(key: ScaleKey) -> RadialTable:
-    """Tabulate the integrals of dscribe's radial functions."""
-    r_cut, n_max, l_max, sigma, rbf = key
+def radial_table(key: ScaleKey) -> RadialTable:
+    """Tabulate the integrals of dscribe's radial functions, or of learned channels of them."""
+    if key.channels is not None:
+        return radial_table(key._replace(channels=None)).combined(key.channels)
+    r_cut, n_max, l_max, sigma, rbf, _ = key
     soap = _dscribe_soap((1,), key)
     reach = r_cut + soap.get_cutoff_padding()
     if rbf == "polynomial":
@@ -129,45 +133,47 @@ def _radial_table(key: ScaleKey) -> RadialTable:
     return tabulate(points, weights, functions, sigma, reach)
 
 
-def spectrum_derivatives(
+def double_spectrum(
     numbers: NDArray[np.int64],
     positions: FloatArray,
     species: tuple[int, ...],
     key: ScaleKey,
-) -> tuple[FloatArray, FloatArray]:
-    """Compute the power spectra of one molecule, and derivatives with respect to the positions.
-
-    Derivatives are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central
-    differences with a step of 1e-4 angstrom.
+) -> MoleculeSpectrum:
+    """Compute unit-length power spectra of one molecule in double precision, to differentiate.
 
     Parameters
     ----------
-    numbers : ndarray of shape (n_atoms,)
-    positions : ndarray of shape (n_atoms, 3), angstrom
+    numbers : ndarray of shape (n,)
+    positions : ndarray of shape (n, 3), angstrom
     species : tuple of int
+        Atomic numbers, sorted.
     key : ScaleKey
 
     Returns
     -------
-    spectrum : ndarray of shape (n_atoms, d), float64
-        Not of unit length.
-    derivatives : ndarray of shape (n_atoms, n_atoms, 3, d), 1/angstrom
-        Element ``[i, j, b]`` is the derivative of the spectrum of atom i with respect to
-        coordinate b of atom j. The centre of an environment moves with its atom.
+    MoleculeSpectrum
     """
-    from ase import Atoms
-
     with one_blas_thread():
-        soap = _dscribe_soap(species, key)
-        derivatives, spectrum = soap.derivatives(Atoms(numbers, positions), attach=True)
-    return np.asarray(spectrum, np.float64), np.asarray(derivatives, np.float64)
+        table = radial_table(key._replace(channels=None))
+    index = np.searchsorted(species, numbers)
+    return molecule_spectrum(index, len(species), positions, table, key.channels)
 
 
 @functools.lru_cache(maxsize=32)
 def _dscribe_soap(species: tuple[int, ...], key: ScaleKey) -> SOAP:
     from dscribe.descriptors import SOAP
 
-    return SOAP(species=list(species), periodic=False, **key._asdict())
+    return SOAP(species=list(species), periodic=False, **key.parameters())
+
+
+def count_compressed(matrices: FloatArray) -> int:
+    """Count the columns of a scale with learned channels.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (S, l_max + 1, k, n_max)
+    """
+    return spectrum_columns.count_columns(len(matrices), channel_counts(matrices))
 
 
 def count_columns(scale: SOAPScale, species: tuple[int, ...], index: int) -> int:

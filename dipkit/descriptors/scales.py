@@ -14,18 +14,27 @@ from typing import NamedTuple
 from sklearn.base import BaseEstimator
 
 from ..exceptions import InputError
+from .radial_channels import RadialChannels
 
 __all__ = ["SOAPScale", "ScaleKey", "baseline_scales", "default_scales", "is_whole"]
 
 
 class ScaleKey(NamedTuple):
-    """Parameters that determine the power spectra of a scale; see `SOAPScale`."""
+    """What determines the power spectra of a scale; see `SOAPScale`.
+
+    `channels` are learned, see `channel_learning.py`; None for dscribe's own radial functions.
+    """
 
     r_cut: float
     n_max: int
     l_max: int
     sigma: float
     rbf: str
+    channels: RadialChannels | None = None
+
+    def parameters(self) -> dict[str, float | str]:
+        """Return the parameters alone, without the learned channels."""
+        return {name: value for name, value in self._asdict().items() if name != "channels"}
 
 
 class SOAPScale(BaseEstimator):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import joblib
 from sklearn.base import TransformerMixin, clone
@@ -23,12 +23,21 @@ from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..support.files import PathLike
 from ..support.system_memory import host_memory
+from .channel_learning import learn_all_channels
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures
-from .radial_tables import count_columns, device_power_spectrum, power_spectrum
+from .output_names import MoleculesOutput
+from .radial_channels import RadialChannels
+from .radial_tables import (
+    count_columns,
+    count_compressed,
+    device_power_spectrum,
+    power_spectrum,
+    radial_table,
+)
 from .scale_parameters import ScaleParameters, require_unchanged
-from .scales import SOAPScale, baseline_scales, default_scales, is_whole
+from .scales import ScaleKey, SOAPScale, baseline_scales, default_scales, is_whole
 from .species import choose_species, require_same_species, require_species
 
 __all__ = ["SOAPScale", "SOAPTransformer", "baseline_scales", "default_scales"]
@@ -45,7 +54,12 @@ _LOG = logging.getLogger(__name__)
 MEMORY_SHARE = 0.25
 
 
-class SOAPTransformer(TransformerMixin, ScaleParameters):
+class SOAPTransformer(
+    MoleculesOutput,
+    TransformerMixin,
+    ScaleParameters,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # Molecules become no data frame
+):
     """Describe the atoms of molecules by SOAP at several scales.
 
     `transform` returns `Molecules` whose `features` hold one float32 array per scale, each row
@@ -77,6 +91,10 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         memory. ``"auto"`` is True if they would take more than a quarter of the free memory.
     verbose : bool or "auto", default="auto"
         Whether to show a progress bar on stderr; ``"auto"`` shows it on a terminal.
+    compression : "auto" or None, default="auto"
+        ``"auto"`` learns in `fit` which combinations of the radial functions of each scale the
+        environments need, and describes by these: several times fewer columns, and errors of a
+        model as with all of them. None computes the spectra of dscribe, in its order of columns.
 
     Attributes
     ----------
@@ -85,15 +103,19 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
     scales_ : tuple of SOAPScale
     widths_ : tuple of int
         Columns d_s of each scale.
+    channels_ : tuple of ndarray of shape (n_species, l_max + 1, k, n_max), or None
+        Combinations of radial functions for each scale; None without compression. There are at
+        most k for each element and l; others are zero.
     made_by_ : str
-        Elements, parameters and weights of the scales. An estimator stores this text in `fit` and
-        refuses other descriptors in prediction.
+        Elements, parameters and weights of the scales, checksums of their channels. An estimator
+        stores this text in `fit` and refuses other descriptors in prediction.
 
     Examples
     --------
     >>> from ase.build import molecule
     >>> from dipkit.descriptors.soap import SOAPScale, SOAPTransformer
-    >>> transformer = SOAPTransformer(scales=(SOAPScale(n_max=4, l_max=3),))
+    >>> scales = (SOAPScale(n_max=4, l_max=3),)
+    >>> transformer = SOAPTransformer(scales, compression=None)
     >>> transformer.fit_transform([molecule("H2O"), molecule("NH3")]).features
     Features(7 atoms, scales of 312 columns, weights (1.0,))
     """
@@ -110,6 +132,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         memory: PathLike | joblib.Memory | None = None,
         on_demand: bool | str = "auto",
         verbose: bool | str = "auto",
+        compression: str | None = "auto",
     ) -> None:
         self.scales = scales
         self.species = species
@@ -117,9 +140,10 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         self.memory = memory
         self.on_demand = on_demand
         self.verbose = verbose
+        self.compression = compression
 
     def fit(self, X: MoleculesLike, y: object = None) -> Self:
-        """Learn which elements there are.
+        """Learn which elements there are, and the channels of each scale.
 
         Parameters
         ----------
@@ -135,7 +159,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         return self._fit(as_molecules(X, labels=False))
 
     def fit_transform(self, X: MoleculesLike, y: object = None, **fit_params: object) -> Molecules:
-        """Learn which elements there are and describe the molecules.
+        """Learn elements and channels as `fit` does, and describe the molecules.
 
         Parameters
         ----------
@@ -174,6 +198,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         self._check_parameters()
         require_unchanged(self, self.scales_)
         require_same_species(self.species, self.species_)
+        self._require_same_compression()
         return self._describe(_read(X))
 
     @property
@@ -192,15 +217,6 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         check_is_fitted(self)
         return forecast_bytes(as_molecules(X, labels=False).n_atoms, self.widths_)
 
-    def set_output(self, *, transform: object = None) -> Self:
-        """Do nothing: the output is always `Molecules`.
-
-        Parameters
-        ----------
-        transform : ignored
-        """
-        return self
-
     def __sklearn_tags__(self) -> Tags:
         """Declare, for scikit-learn, that X is not an array."""
         tags = super().__sklearn_tags__()
@@ -216,11 +232,55 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         scales = tuple(clone(scale) for scale in self._scales())
         species = choose_species(self.species, molecules)
         require_species(molecules, species)
-        widths = tuple(
-            count_columns(scale, tuple(species.tolist()), i) for i, scale in enumerate(scales)
-        )
-        self.species_, self.scales_, self.widths_ = species, scales, widths
+        known = tuple(species.tolist())
+        widths = [count_columns(scale, known, i) for i, scale in enumerate(scales)]
+        channels = None
+        if self.compression is not None:
+            tables = [radial_table(scale.key()) for scale in scales]
+            weights = [scale.weight for scale in scales]
+            channels = learn_all_channels(molecules, species, tables, weights)
+            widths = [count_compressed(matrices) for matrices in channels]
+        self.species_, self.scales_, self.widths_ = species, scales, tuple(widths)
+        self.channels_ = channels
         return self
+
+    def _require_same_compression(self) -> None:
+        if (self.compression is None) != (self.channels_ is None):
+            before = None if self.channels_ is None else "auto"
+            raise InputError(
+                f"compression: expected {before!r}, as in fit, got {self.compression!r}. Call fit "
+                "again, or set the parameter back."
+            )
+
+    def of_scale(self, index: int) -> Self:
+        """Return a fitted transformer of one scale alone, with the same channels.
+
+        Parameters
+        ----------
+        index : int
+        """
+        check_is_fitted(self)
+        alone = clone(self).set_params(scales=(clone(self.scales_[index]),))
+        alone.species_, alone.scales_ = self.species_, (self.scales_[index],)
+        alone.widths_ = (self.widths_[index],)
+        alone.channels_ = None if self.channels_ is None else (self.channels_[index],)
+        return alone
+
+    def scale_keys(self) -> tuple[ScaleKey, ...]:
+        """Return what determines the power spectra of each scale, as of `fit`."""
+        check_is_fitted(self)
+        keys = (scale.key() for scale in self.scales_)
+        if self.channels_ is None:
+            return tuple(keys)
+        pairs = zip(keys, self.channels_, strict=True)
+        return tuple(key._replace(channels=RadialChannels.of(part)) for key, part in pairs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore; descriptors of older versions were not compressed."""
+        older: dict[str, Any] = {"compression": None}
+        if "scales_" in state:
+            older["channels_"] = None
+        super().__setstate__(older | state)
 
     def _check_parameters(self) -> None:
         scales = self._scales()
@@ -232,6 +292,8 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
             value = getattr(self, name)
             if value not in (True, False, "auto"):
                 raise InputError(f'{name}: expected True, False or "auto", got {value!r}.')
+        if self.compression not in ("auto", None):
+            raise InputError(f'compression: expected "auto" or None, got {self.compression!r}.')
         if self.n_jobs is not None and (not is_whole(None, None)(self.n_jobs) or self.n_jobs == 0):
             raise InputError(f"n_jobs: expected a whole number or None, got {self.n_jobs!r}.")
 
@@ -263,7 +325,7 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
             calculate=power_spectrum,
             calculate_on=device_power_spectrum,
             species=tuple(self.species_.tolist()),
-            keys=tuple(scale.key() for scale in self.scales_),
+            keys=self.scale_keys(),
             widths=self.widths_,
             weights=tuple(float(scale.weight) for scale in self.scales_),
             n_jobs=self.n_jobs,

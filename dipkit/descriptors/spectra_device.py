@@ -1,10 +1,13 @@
 """SOAP power spectra of many atoms at once, in a form that suits a GPU.
 
-The result is that of `spectra_host.py`, without sorting and sparse products: every atom has as many
-slots for neighbours as the largest molecule of its batch has atoms, empty slots are zero, and the
-rest are lookups and batched matrix products of one shape. Atoms are sorted by the size of their
-molecules, so that atoms of small molecules do not have the slots of large ones; memory limits the
-atoms of a batch. Coefficients are in double precision, products in single, as on the host.
+A GPU that compiles CUDA runs a kernel (`spectra_cuda.py`). Here is its reference, in array form,
+for every other device. The result is that of `spectra_host.py`, without sorting and sparse
+products: every atom has as many slots for neighbours as the largest molecule of its batch has
+atoms, empty slots are zero, and the rest are lookups and batched matrix products of one shape.
+Atoms are sorted by the size of their molecules, so that atoms of small molecules do not have the
+slots of large ones; memory limits the atoms of a batch. Coefficients are in double precision,
+products in single, as on the host. Before the products, coefficients get unit length: products of
+small numbers would be zero on a device without subnormal numbers.
 
 Symbols: B atoms of a batch, A slots, S elements, d columns; l, m, n as in `spectra_host.py`. Only
 `Backend` and functions that its modules share are used.
@@ -22,7 +25,8 @@ from numpy.typing import NDArray
 from ..support.backend import Array, Backend
 from .harmonics import real_harmonics
 from .radial_integrals import RadialTable
-from .spectra_host import count_columns
+from .spectra_cuda import SpectrumKernel
+from .spectrum_columns import columns_of, count_columns
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -45,18 +49,26 @@ class DeviceTables:
         Position of each column in the flat array of products (l_max + 1, S n_max, S n_max).
     elements : array of shape (S,), int
         0 to S - 1.
+    factor : array of shape (d,), float32, default=None
+        Factor of each column; None where all are 1.
+    kernel : SpectrumKernel, default=None
+        Where the device compiles CUDA.
     """
 
     radial: RadialTable
     columns: Array
     elements: Array
+    factor: Array | None = None
+    kernel: SpectrumKernel | None = None
 
     @classmethod
     def of(cls, table: RadialTable, n_species: int, backend: Backend) -> DeviceTables:
         """Bring a table and the order of the columns to the device."""
-        columns = _columns(n_species, table.n_max, table.l_max)
-        elements = np.arange(n_species)
-        return cls(table.on(backend), backend.asarray(columns), backend.asarray(elements))
+        columns, factor = _columns(n_species, table)
+        elements, radial = backend.asarray(np.arange(n_species)), table.on(backend)
+        of_columns = None if factor is None else backend.asarray(factor)
+        kernel = SpectrumKernel.of(radial, columns, factor, n_species, backend)
+        return cls(radial, backend.asarray(columns), elements, of_columns, kernel)
 
 
 @dataclass(frozen=True)
@@ -101,17 +113,23 @@ def spectra(
         On the device. A row is NaN throughout where its atom has no finite, non-zero spectrum.
     """
     sizes = np.diff(offsets)
-    size = np.repeat(sizes, sizes)
+    size, first = np.repeat(sizes, sizes), np.repeat(offsets[:-1], sizes)
+    if tables.kernel is not None:
+        of_atoms = (backend.asarray(part.astype(np.int32)) for part in (species_index, first, size))
+        species, first_on, size_on = of_atoms
+        places = backend.asarray(np.ascontiguousarray(positions))
+        return tables.kernel.spectra(species, places, first_on, size_on, backend)
     atoms = _Atoms(
         backend.asarray(np.ascontiguousarray(positions.T)),
         backend.asarray(species_index),
-        backend.asarray(np.repeat(offsets[:-1], sizes)),
+        backend.asarray(first),
         backend.asarray(size),
     )
     out = backend.empty((len(size), tables.columns.shape[0]), backend.xp.float32)
     for batch, n_slots in _batches(size, tables):
-        spectrum = _products(_coefficients(batch, n_slots, atoms, tables, backend), tables, backend)
-        backend.put(out, batch, _normalised(spectrum, backend))
+        coefficients, power = _coefficients(batch, n_slots, atoms, tables, backend)
+        spectrum = _products(coefficients, tables, backend)
+        backend.put(out, batch, _normalised(spectrum, power, backend))
     return out
 
 
@@ -121,8 +139,11 @@ def batch_bytes(n_slots: int, n_species: int, table: RadialTable) -> int:
     wide = n_species * n
     # Integrals and table entries, harmonics, both factors of the sum and their copies.
     of_slot = 8 * (3 * n * n_l + 9 * n_l + 3 * wide + 2 * n_species + 20)
+    # Coefficients in double precision, their squares, and in single precision.
+    of_atom = (8 + 8 + 4) * wide * n_l**2
     # Products of all l and a copy of one; columns in single precision, and squares in double.
-    return n_slots * of_slot + 4 * (n_l + 1) * wide**2 + 16 * count_columns(n_species, table)
+    of_atom += 4 * (n_l + 1) * wide**2 + 16 * count_columns(n_species, table.counts)
+    return n_slots * of_slot + of_atom
 
 
 def _batches(size: IntArray, tables: DeviceTables) -> Iterator[tuple[IntArray, int]]:
@@ -141,32 +162,47 @@ def _batches(size: IntArray, tables: DeviceTables) -> Iterator[tuple[IntArray, i
 
 def _coefficients(
     batch: IntArray, n_slots: int, atoms: _Atoms, tables: DeviceTables, backend: Backend
-) -> Iterator[Array]:
-    """Sum over the neighbours of each element: for each l an array (B, S n_max, 2 l + 1)."""
+) -> tuple[list[Array], Array]:
+    """Sum over the neighbours of each element.
+
+    Returns
+    -------
+    coefficients : list of array of shape (B, S n_max, 2 l + 1), float32
+        For each l. The sum of all squares is 1 for each atom; 0 where it was 0 or infinite.
+    power : array of shape (B,)
+        That sum before.
+    """
     xp, radial = backend.xp, tables.radial
-    chosen, distance, direction = _neighbours(batch, n_slots, atoms, tables, backend)
+    chosen, species, distance, direction = _neighbours(batch, n_slots, atoms, tables, backend)
     n_atoms, wide = len(batch), tables.elements.shape[0] * radial.n_max
-    integrals = radial.integrals(xp.reshape(distance, (-1,)))
+    integrals = radial.integrals(xp.reshape(distance, (-1,)), species)
     integrals = xp.reshape(integrals, (n_atoms, n_slots, radial.n_max, radial.l_max + 1))
+    found, power = [], backend.zeros(n_atoms)
     for l, harmonics in enumerate(real_harmonics(direction, radial.l_max, backend)):  # noqa: E741
         of_element = chosen[:, :, :, None] * integrals[:, :, None, :, l]
         of_element = xp.reshape(of_element, (n_atoms, n_slots, wide))
         summed = xp.permute_dims(of_element, (0, 2, 1)) @ xp.permute_dims(harmonics, (1, 2, 0))
-        # Each factor of the product takes the root of 1 / sqrt(2 l + 1). From here on in single
-        # precision.
+        # Each factor of the product takes the root of 1 / sqrt(2 l + 1).
         summed *= (2 * l + 1) ** -0.25
-        yield xp.astype(summed, xp.float32)
+        power += xp.sum(summed * summed, axis=(1, 2))
+        found.append(summed)
+    has = (power > 0) & ~xp.isinf(power)
+    to_unit = xp.where(has, 1.0 / xp.sqrt(xp.where(has, power, 1.0)), 0.0)[:, None, None]
+    # From here on in single precision.
+    return [xp.astype(summed * to_unit, xp.float32) for summed in found], power
 
 
 def _neighbours(
     batch: IntArray, n_slots: int, atoms: _Atoms, tables: DeviceTables, backend: Backend
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """Fill the slots of a batch.
 
     Returns
     -------
     of_element : array of shape (B, A, S)
         1 where the slot holds a neighbour of this element, else 0.
+    species : array of shape (B A,), int
+        Element in the slot; any in empty slots.
     distance : array of shape (B, A), angstrom
         0 in empty slots.
     direction : array of shape (3, B, A)
@@ -184,12 +220,13 @@ def _neighbours(
     distance = xp.where(there, distance, 0.0)
     # The atom itself and empty slots get the zero vector.
     direction = vector / xp.where(distance > 0, distance, inf)
-    species = xp.reshape(xp.take(atoms.species, index, axis=0), there.shape)
-    chosen = there[:, :, None] & (species[:, :, None] == tables.elements[None, None, :])
-    return xp.astype(chosen, xp.float64), distance, direction
+    species = xp.take(atoms.species, index, axis=0)
+    of_slot = xp.reshape(species, (*there.shape, 1))
+    chosen = there[:, :, None] & (of_slot == tables.elements[None, None, :])
+    return xp.astype(chosen, xp.float64), species, distance, direction
 
 
-def _products(coefficients: Iterator[Array], tables: DeviceTables, backend: Backend) -> Array:
+def _products(coefficients: list[Array], tables: DeviceTables, backend: Backend) -> Array:
     """Multiply all elements pairwise and put the columns in order: (B, d), not normalised."""
     xp, products = backend.xp, None
     for l, c in enumerate(coefficients):  # noqa: E741
@@ -198,29 +235,32 @@ def _products(coefficients: Iterator[Array], tables: DeviceTables, backend: Back
             shape = n_atoms, tables.radial.l_max + 1, wide, wide
             products = backend.empty(shape, xp.float32)
         backend.into(products[:, l, :, :], xp.matmul, c, xp.permute_dims(c, (0, 2, 1)))
-    return xp.take(xp.reshape(products, (n_atoms, -1)), tables.columns, axis=1)
+    spectrum = xp.take(xp.reshape(products, (n_atoms, -1)), tables.columns, axis=1)
+    if tables.factor is not None:
+        spectrum *= tables.factor
+    return spectrum
 
 
-def _normalised(spectrum: Array, backend: Backend) -> Array:
-    """Give each row unit length, or NaN where its length is 0 or infinite; in place."""
+def _normalised(spectrum: Array, power: Array, backend: Backend) -> Array:
+    """Give each row unit length, or NaN where its length would be 0 or infinite; in place.
+
+    `power` (B,) is what the length was divided by before.
+    """
     xp = backend.xp
     wide = xp.astype(spectrum, xp.float64)
     wide *= wide
     length = xp.sqrt(xp.sum(wide, axis=1))
-    smallest = 1.0 / float(np.finfo(np.float32).max)
-    has = (length > smallest) & ~xp.isinf(length)
+    greatest = float(np.finfo(np.float32).max)
+    has = (length * power > 1.0 / greatest) & (length * power <= greatest)
     factor = xp.where(has, 1.0 / xp.where(has, length, 1.0), nan)
     spectrum *= xp.astype(factor, xp.float32)[:, None]
     return spectrum
 
 
-def _columns(n_species: int, n_max: int, l_max: int) -> IntArray:
-    """Position of each column, in dscribe's order, in the flat array of products of all l."""
-    place = np.arange((l_max + 1) * (n_species * n_max) ** 2)
-    place = place.reshape(l_max + 1, n_species, n_max, n_species, n_max)
-    upper = np.triu_indices(n_max)
-    found = []
-    for a in range(n_species):
-        found.append(place[:, a, :, a][:, upper[0], upper[1]])
-        found += [place[:, a, :, b].reshape(l_max + 1, -1) for b in range(a + 1, n_species)]
-    return np.concatenate([part.ravel() for part in found])
+def _columns(n_species: int, table: RadialTable) -> tuple[IntArray, NDArray[np.float32] | None]:
+    """Position of each column in the flat array of products of all l, and its factor."""
+    columns = columns_of(n_species, table.counts, table.channels is not None)
+    wide = n_species * table.n_max
+    one = columns.one * table.n_max + columns.first
+    two = columns.two * table.n_max + columns.second
+    return (columns.degree * wide + one) * wide + two, columns.factor

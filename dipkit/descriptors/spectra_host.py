@@ -13,13 +13,15 @@ neighbours, k elements around an atom. Integrals I and harmonics Y are in `radia
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from ..support.ragged_index import pairs
 from .harmonics import real_harmonics
 from .radial_integrals import RadialTable
+from .spectrum_columns import block_widths, columns_of, count_columns
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -54,36 +56,65 @@ def spectra(
     ndarray of shape (n_atoms, d), float32
         A row is NaN throughout where its atom has no finite, non-zero spectrum.
     """
-    center, neighbour = pairs(offsets)
-    vector = positions[neighbour] - positions[center]
-    distance = np.sqrt((vector * vector) @ np.ones(3))
-    near = distance <= table.reach
-    key = center[near] * n_species + species_index[neighbour[near]]
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    keys, starts = np.unique(key, return_index=True)
-    coefficients = _coefficients(vector[near][order], distance[near][order], starts, table)
+    keys, coefficients = expand(species_index, n_species, positions, offsets, table)
     if out is None:
-        out = np.empty((len(positions), count_columns(n_species, table)), np.float32)
+        out = np.empty((len(positions), count_columns(n_species, table.counts)), np.float32)
     _products(keys, coefficients, n_species, table, out)
     return out
 
 
+def expand(
+    species_index: IntArray,
+    n_species: int,
+    positions: FloatArray,
+    offsets: NDArray[np.int64],
+    table: RadialTable,
+) -> tuple[IntArray, list[NDArray[np.float32]]]:
+    """Sum over the neighbours of each element.
+
+    Parameters
+    ----------
+    species_index, n_species, positions, offsets, table
+        As for `spectra`.
+
+    Returns
+    -------
+    keys : ndarray of shape (K,)
+        Center times `n_species` plus element, ascending: pairs that occur.
+    coefficients : list of ndarray of shape (K, n_l, 2 l + 1), float32
+        c for each l, over the fourth root of 2 l + 1.
+    """
+    center, neighbour = pairs(offsets)
+    vector = positions[neighbour] - positions[center]
+    distance = np.sqrt((vector * vector) @ np.ones(3))
+    near = np.flatnonzero(distance <= table.reach)
+    key = center[near] * n_species + species_index[neighbour[near]]
+    order = np.argsort(key, kind="stable")
+    key, near = key[order], near[order]
+    keys, starts = np.unique(key, return_index=True)
+    species = key % n_species
+    return keys, _coefficients(vector[near], distance[near], species, starts, table)
+
+
 def _coefficients(
-    vector: FloatArray, distance: FloatArray, starts: IntArray, table: RadialTable
+    vector: FloatArray,
+    distance: FloatArray,
+    species: IntArray,
+    starts: IntArray,
+    table: RadialTable,
 ) -> list[NDArray[np.float32]]:
-    """Sum over the neighbours of each key: one array (K, n_max, 2 l + 1) for each l."""
-    # From here on in single precision, like the result.
+    """Sum over the neighbours of each key: one array (K, n_l, 2 l + 1) for each l."""
     found = [
-        np.empty((len(starts), table.n_max, 2 * l + 1), np.float32)
-        for l in range(table.l_max + 1)  # noqa: E741
+        np.empty((len(starts), n, 2 * l + 1), np.float32)
+        for l, n in enumerate(table.counts)  # noqa: E741
     ]
     ends, first = np.append(starts[1:], len(distance)), 0
     while first < len(starts):
         until = starts[first] + BATCH_NEIGHBOURS
         last = max(int(np.searchsorted(ends, until, side="right")), first + 1)
         near, keys = slice(starts[first], ends[last - 1]), slice(first, last)
-        _add_up(vector[near], distance[near], starts[keys] - starts[first], table, found, keys)
+        radial = table.integrals(distance[near], species[near])
+        _add_up(vector[near], distance[near], radial, starts[keys] - starts[first], found, keys)
         first = last
     return found
 
@@ -91,34 +122,23 @@ def _coefficients(
 def _add_up(
     vector: FloatArray,
     distance: FloatArray,
+    radial: FloatArray,
     starts: IntArray,
-    table: RadialTable,
     found: list[NDArray[np.float32]],
     keys: slice,
 ) -> None:
     """Sum over the neighbours of some keys, and write the coefficients to `found`."""
-    radial, n = table.integrals(distance), len(distance)
-    total = csr_array((np.ones(n), np.arange(n), np.append(starts, n)), shape=(len(starts), n))
     direction = vector / np.where(distance > 0, distance, 1.0)[:, None]
     by_axis = np.ascontiguousarray(direction.T)
-    for l, harmonics in enumerate(real_harmonics(by_axis, table.l_max)):  # noqa: E741
-        terms = radial[:, :, l, None] * np.ascontiguousarray(harmonics.T)[:, None, :]
-        summed = total @ terms.reshape(n, -1)
+    # Neighbours last: loops of NumPy over them are long. From here on in single precision.
+    functions = np.ascontiguousarray(radial.transpose(2, 1, 0), np.float32)
+    for l, harmonics in enumerate(real_harmonics(by_axis, len(found) - 1)):  # noqa: E741
+        n_l = found[l].shape[1]
+        terms = functions[l, :n_l, None] * harmonics.astype(np.float32)
+        summed = np.add.reduceat(terms, starts, axis=-1)
         # Each factor of the product takes the root of 1 / sqrt(2 l + 1).
         summed *= (2 * l + 1) ** -0.25
-        found[l][keys] = summed.reshape(len(starts), table.n_max, 2 * l + 1)
-
-
-def _widths(table: RadialTable) -> tuple[int, int]:
-    """Columns of a pair of equal elements, and of a pair of different elements."""
-    n, n_l = table.n_max, table.l_max + 1
-    return n * (n + 1) // 2 * n_l, n * n * n_l
-
-
-def count_columns(n_species: int, table: RadialTable) -> int:
-    """Count the columns d of the power spectra."""
-    same, other = _widths(table)
-    return n_species * same + n_species * (n_species - 1) // 2 * other
+        found[l][keys] = summed.transpose(2, 0, 1)
 
 
 def _products(
@@ -137,9 +157,9 @@ def _products(
         present = [s for s in range(n_species) if bits >> s & 1]
         for atoms in np.split(members, range(BATCH_ATOMS, len(members), BATCH_ATOMS)):
             rows = first[atoms][:, None] + np.arange(len(present))
-            spectrum = _spectrum_of(rows, coefficients, table.n_max)
+            spectrum = _spectrum_of(rows, coefficients, table)
             _normalise(spectrum)
-            _lay_out(spectrum, atoms, present, n_species, _widths(table), out)
+            _lay_out(spectrum, atoms, present, n_species, block_widths(table.counts), out)
 
 
 def _normalise(spectrum: NDArray[np.float32]) -> None:
@@ -175,20 +195,31 @@ def _lay_out(
 
 
 def _spectrum_of(
-    rows: IntArray, coefficients: list[NDArray[np.float32]], n: int
+    rows: IntArray, coefficients: list[NDArray[np.float32]], table: RadialTable
 ) -> NDArray[np.float32]:
     """Spectra of atoms that have the same elements around them, not normalised."""
     n_atoms, k = rows.shape
-    products = np.empty((n_atoms, len(coefficients), k * n, k * n), np.float32)
-    for l, part in enumerate(coefficients):  # noqa: E741
-        c = part[rows].reshape(n_atoms, k * n, -1)
-        np.matmul(c, c.transpose(0, 2, 1), out=products[:, l])
-    upper = np.triu_indices(n)
-    pairs_of_elements = []
-    for a in range(k):
-        with_a = products[:, :, a * n : (a + 1) * n]
-        pairs_of_elements.append(with_a[:, :, upper[0], a * n + upper[1]].reshape(n_atoms, -1))
-        pairs_of_elements += [
-            with_a[:, :, :, b * n : (b + 1) * n].reshape(n_atoms, -1) for b in range(a + 1, k)
-        ]
-    return np.concatenate(pairs_of_elements, axis=1)
+    places, factor, sizes = _places(k, table.counts, table.channels is not None)
+    products, start = np.empty((n_atoms, sum(n * n for n in sizes)), np.float32), 0
+    for size, part in zip(sizes, coefficients, strict=True):
+        c = part[rows].reshape(n_atoms, size, -1)
+        of_l = products[:, start : start + size * size].reshape(n_atoms, size, size)
+        np.matmul(c, c.transpose(0, 2, 1), out=of_l)
+        start += size * size
+    spectrum: NDArray[np.float32] = np.take(products, places, axis=1)
+    if factor is not None:
+        spectrum *= factor
+    return spectrum
+
+
+@lru_cache(maxsize=64)
+def _places(
+    k: int, counts: tuple[int, ...], learned: bool
+) -> tuple[IntArray, NDArray[np.float32] | None, tuple[int, ...]]:
+    """Place of each column of k elements among the products of all l, its factor, and k n_l."""
+    columns = columns_of(k, counts, learned)
+    sizes = k * np.array(counts)
+    starts, n = np.cumsum([0, *sizes**2])[columns.degree], np.array(counts)[columns.degree]
+    row = columns.one * n + columns.first
+    places = starts + row * sizes[columns.degree] + columns.two * n + columns.second
+    return places, columns.factor, tuple(sizes.tolist())

@@ -12,6 +12,7 @@ from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
 from ..exceptions import InputError
 from ..learning.charge_discrepancy import absorbs
 from ..learning.labels import FitLabels
+from ..support.backend import Backend
 from .baseline import Baseline
 from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
@@ -30,7 +31,8 @@ BASELINE_DIRECTION = 4.0
 DEFAULT_CHARGE_WEIGHT = 1e-3
 # The same with a charge discrepancy, which then alone decides how closely charges are followed.
 DISCREPANT_CHARGE_WEIGHT = 100.0
-# Molecules up to which precision="auto" is double: fits take longer, and errors are smaller.
+# Molecules up to which precision="auto" is double on a host, and on a GPU that is slow in double
+# precision: fits take longer, and errors are smaller. Where double is fast, "auto" is double.
 DOUBLE_MOLECULES = 10_000
 
 
@@ -88,9 +90,10 @@ def resolve_charge_weight(
     return weight
 
 
-def is_double(precision: str, n_molecules: int) -> bool:
+def is_double(precision: str, n_molecules: int, backend: Backend) -> bool:
     """Whether kernel values of a fit are in double precision."""
-    return precision == "double" or (precision == "auto" and n_molecules <= DOUBLE_MOLECULES)
+    free = n_molecules <= DOUBLE_MOLECULES or backend.fast_double
+    return precision == "double" or (precision == "auto" and free)
 
 
 def resolve_direction_weight(baseline: Baseline | None, labels: FitLabels) -> float:

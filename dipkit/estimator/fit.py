@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -46,6 +47,7 @@ from .defaults import (
     resolve_start,
     wants_quadrupoles,
 )
+from .fitted_parts import smallest_type
 from .memory_plan import N_MATRICES, default_n_inducing, plan_fit, plan_more
 from .parameters import RandomStart
 from .settings import Settings
@@ -60,6 +62,8 @@ from .training_data import (
 )
 
 logger = logging.getLogger(__name__)
+
+FloatArray = NDArray[np.float64]
 
 
 def first_statistics(
@@ -89,7 +93,7 @@ def first_statistics(
     )
     quadrupoles = wants_quadrupoles(settings.quadrupole_weight, labels, for_partial_fit)
     n_matrices = _count_matrices(settings, quadrupoles, auxiliary is not None)
-    precise = is_double(parameters.precision, len(molecules))
+    precise = is_double(parameters.precision, len(molecules), backend)
     dipoles = resolve_atomic_dipoles(parameters.atomic_dipoles, labels)
     kinds = dipoles > 0, precise, parameters.bond_charges > 0
     asked = backend, settings.memory_budget, n_matrices, *kinds
@@ -211,6 +215,7 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
         "baseline_charges_": labels.molecules.baseline_charges is not None,
         "memory_plan_": statistics.origin.memory_plan,
         "features_made_by_": statistics.origin.features_made_by,
+        "precision_": "double" if statistics.origin.precise else "single",
     }
     return learned
 
@@ -240,7 +245,17 @@ def _objective(
         loss=settings.loss,
         backend=backend,
         penalty=_penalty(settings, statistics),
+        gram=_known_gram(statistics),
     )
+
+
+def _known_gram(statistics: FitStatistics) -> tuple[FloatArray, Array] | None:
+    """Return the Gram matrix of the molecules with an auxiliary dipole, and their weights."""
+    auxiliary = statistics.auxiliary
+    # A call of partial_fit may have had none.
+    if auxiliary is None or len(auxiliary.weights) != len(statistics.constant):
+        return None
+    return auxiliary.weights, auxiliary.term.gram
 
 
 def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | None:
@@ -296,7 +311,7 @@ def _basis_attributes(basis: Basis, weights: Array) -> dict[str, Any]:
         "elements_": numbers,
         "inducing_numbers_": np.repeat(numbers, counts),
         "inducing_features_": [
-            np.concatenate([to_host(part) for part in parts]).astype(np.float32, copy=False)
+            smallest_type(np.concatenate([to_host(part) for part in parts]))
             for parts in zip(*(element.environments for element in elements), strict=True)
         ],
         "scale_weights_": np.array(basis.weights),

@@ -15,7 +15,13 @@ from ..learning.compensation import BOND_STIFFNESS, Compensation
 if TYPE_CHECKING:
     from .predictor import DipolePredictor
 
-__all__ = ["compensations", "has_atomic_dipoles", "has_bond_charges", "raw_coefficients"]
+__all__ = [
+    "compensations",
+    "has_atomic_dipoles",
+    "has_bond_charges",
+    "raw_coefficients",
+    "smallest_type",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -44,3 +50,16 @@ def raw_coefficients(model: DipolePredictor) -> FloatArray:
     """Return coefficients (M, k) of the raw charges, one column for each of `compensations`, e."""
     parts = [model.dual_coef_, model.bond_coef_] if has_bond_charges(model) else [model.dual_coef_]
     return np.stack(parts, axis=1)
+
+
+def smallest_type(environments: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Convert to half precision where this changes no number, else to single precision.
+
+    Parameters
+    ----------
+    environments : ndarray of shape (M, d)
+        Rounded to half precision when they were chosen (`learning/inducing.py`).
+    """
+    half = environments.astype(np.float16)
+    exact = np.array_equal(half, environments)
+    return half if exact else environments.astype(np.float32, copy=False)

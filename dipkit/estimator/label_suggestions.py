@@ -69,7 +69,7 @@ def suggest_labels(
     """Choose the molecules whose labels would lower the error of a model most.
 
     The choice takes the kernel and the predicted directions of the model, and the molecules that
-    have a label already (27). Each molecule is chosen with the ones before it taken as labelled, so
+    have a label already (28). Each molecule is chosen with the ones before it taken as labelled, so
     that the k molecules complement each other.
 
     Parameters

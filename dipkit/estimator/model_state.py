@@ -18,7 +18,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from ..descriptors.radial_tables import count_columns
+from ..descriptors.radial_tables import count_columns, count_compressed
+from ..descriptors.scales import SOAPScale
 from ..descriptors.soap import SOAPTransformer
 from ..learning.kernels import EnvironmentKernel
 from .predictor import DipolePredictor
@@ -39,7 +40,7 @@ _SHAPES = {
     "std_dipole_intercept_": "EES",
 }
 _ALWAYS = ("dual_coef_", "intercept_")
-_NUMBERS = ("baseline_factor_", "std_novelty_", "std_ceiling_", "std_floor_")
+_NUMBERS = ("baseline_factor_", "std_novelty_", "std_ceiling_", "std_floor_", "std_cut_")
 
 
 def without_machine(model: Any) -> Any:
@@ -105,8 +106,22 @@ def _check_transformer(soap: SOAPTransformer) -> None:
         scale.check(f"scale{index}")
     # The radial tables of a scale are made anew: their size is that of the arrays in the file.
     known = tuple(species.tolist())
-    widths = tuple(count_columns(scale, known, i) for i, scale in enumerate(soap.scales_))
-    _require(widths == tuple(soap.widths_), "widths_ that are not those of its scales")
+    widths = [count_columns(scale, known, i) for i, scale in enumerate(soap.scales_)]
+    if soap.channels_ is not None:
+        _require(len(soap.channels_) == len(widths), "channels_ of another length")
+        pairs = zip(soap.scales_, soap.channels_, strict=True)
+        widths = [_check_channels(scale, len(species), part) for scale, part in pairs]
+    _require(widths == list(soap.widths_), "widths_ that are not those of its scales")
+
+
+def _check_channels(scale: SOAPScale, n_species: int, value: Any) -> int:
+    """Count the columns of a scale with channels, after these were found to fit to the scale."""
+    matrices = _array(value, "channels_", "f")
+    _require(matrices.ndim == 4 and matrices.dtype == np.float64, "channels_ of a wrong shape")
+    expected = n_species, scale.l_max + 1, matrices.shape[2], scale.n_max
+    fits = matrices.shape == expected and 0 < matrices.shape[2] <= scale.n_max
+    _require(fits, "channels_ of a wrong shape")
+    return count_compressed(matrices)
 
 
 def _check_predictor(ridge: DipolePredictor) -> None:
@@ -136,6 +151,9 @@ def _check_predictor(ridge: DipolePredictor) -> None:
         found = [len(_array(part, "std_whitening_", "f")) for part in whitening]
         _require(found == counts, "std_whitening_ of odd shape")
         _require(all(part.ndim == 2 for part in whitening), "std_whitening_ of odd shape")
+    if getattr(ridge, "std_coef_", None) is not None and whitening is None:
+        cut: Any = getattr(ridge, "std_cut_", None)
+        _require(_is_number(cut) and 0 <= cut < 1, "std_cut_ that is no share")
     for name in _NUMBERS:
         value = getattr(ridge, name, None)
         _require(value is None or _is_number(value), f"{name} that is no number")

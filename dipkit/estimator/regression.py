@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from .training_data import FitStatistics
 
+# Not part of a model: sums for `partial_fit`, and what prediction computes once.
+_OF_THE_PROCESS = ("_statistics", "_std_whitening")
+
 
 class DipoleKernelRidge(DipolePredictor):
     """Atomic charges by kernel ridge regression, learned from scalar dipole magnitudes.
@@ -94,7 +97,7 @@ class DipoleKernelRidge(DipolePredictor):
     ----------
     inducing_numbers_ : ndarray of shape (M,)
         Atomic number of each inducing environment.
-    inducing_features_ : list of ndarray of shape (M, d_s), float32
+    inducing_features_ : list of ndarray of shape (M, d_s), float16
         Their descriptors, one array per scale.
     scale_weights_ : ndarray of shape (n_scales,)
     features_made_by_ : str or None
@@ -130,7 +133,9 @@ class DipoleKernelRidge(DipolePredictor):
         Molecules and labels used in fit.
     memory_plan_ : dict
         Forecast of the memory of the fit.
-    std_coef_, std_intercept_, std_whitening_, std_novelty_, std_ceiling_, std_floor_
+    precision_ : {"double", "single"}
+        Of kernel values in the fit.
+    std_coef_, std_intercept_, std_cut_, std_novelty_, std_ceiling_, std_floor_
         What standard deviations are computed from, see `dipkit.estimator.std_prediction.StdModel`.
     baseline_factor_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
@@ -297,7 +302,8 @@ class DipoleKernelRidge(DipolePredictor):
         for name in before:
             delattr(self, name)
         self.__dict__.update(learned)
-        self.__dict__.pop("_statistics", None)
+        for name in _OF_THE_PROCESS:
+            self.__dict__.pop(name, None)
         if statistics is not None:
             self._statistics = statistics
 
@@ -307,9 +313,9 @@ class DipoleKernelRidge(DipolePredictor):
         super().__setstate__(vars(type(self)()) | state)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what only `partial_fit` needs."""
+        """Leave out what only `partial_fit` needs, and what can be computed again."""
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_statistics"}
+        return {name: value for name, value in state.items() if name not in _OF_THE_PROCESS}
 
     def __sklearn_tags__(self) -> Any:
         """Declare that X is not an array."""

@@ -164,10 +164,7 @@ def calibrate_std(
     return StdModel(
         coefficients=coefficients,
         intercepts=intercepts,
-        whitening=[
-            backend.to_host(element.whitening).astype(np.float32)
-            for element in basis.elements.values()
-        ],
+        cut=basis.eigenvalue_cut,
         novelty=basis.compensation.scale * scale / math.sqrt(linear.n_labelled * objective.alpha),
         ceiling=float(np.sqrt(np.mean(charges**2))),
         floor=scale * math.sqrt(NOISE_FLOOR * linear.label_variance),

@@ -19,6 +19,7 @@ from ..exceptions import InputError
 from ..learning.atomic_dipoles import dipole_arms
 from ..learning.charge_maps import molecule_sums
 from ..learning.compensation import Compensation
+from ..learning.whitening import triangular_whitening
 from ..support.backend import Array, Backend
 from ..units import DEBYE_PER_E_ANGSTROM
 from .fitted_parts import compensations, has_atomic_dipoles
@@ -47,8 +48,9 @@ class StdModel:
         Kernel coefficients of the draws, which have mean zero, divided by the root of S.
     intercepts : ndarray of shape (E, S), e
         Constant charges of the draws.
-    whitening : list of ndarray of shape (M_e, r_e), float32
-        One array for each element.
+    cut : float
+        Share of the largest eigenvalue below which the basis has no directions. Whitenings are
+        computed again from the environments: they would take more than half of a model file.
     novelty : float, e
         Standard deviation of the charge of an environment unlike all inducing ones.
     ceiling : float, e
@@ -65,7 +67,7 @@ class StdModel:
 
     coefficients: FloatArray
     intercepts: FloatArray
-    whitening: list[NDArray[np.float32]]
+    cut: float
     novelty: float
     ceiling: float
     floor: float
@@ -76,22 +78,40 @@ class StdModel:
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes ``std_*_`` of an estimator, by name."""
         return {
-            "std_coef_": self.coefficients,
+            # Draws are random numbers: single precision is enough.
+            "std_coef_": self.coefficients.astype(np.float32),
             "std_intercept_": self.intercepts,
-            "std_whitening_": self.whitening,
+            "std_cut_": self.cut,
             "std_novelty_": self.novelty,
             "std_ceiling_": self.ceiling,
             "std_floor_": self.floor,
-            "std_dipole_coef_": self.dipole_coefficients,
+            "std_dipole_coef_": _single(self.dipole_coefficients),
             "std_dipole_intercept_": self.dipole_intercepts,
-            "std_bond_coef_": self.bond_coefficients,
+            "std_bond_coef_": _single(self.bond_coefficients),
         }
+
+
+def _single(array: FloatArray | None) -> NDArray[np.float32] | None:
+    return None if array is None else array.astype(np.float32)
 
 
 def clear_std(model: DipolePredictor) -> None:
     """Delete the fitted attributes ``std_*_`` of an estimator, where there are any."""
-    for name in [name for name in vars(model) if name.startswith("std_")]:
+    for name in [name for name in vars(model) if name.startswith(("std_", "_std_"))]:
         delattr(model, name)
+
+
+def whitenings(model: DipolePredictor) -> list[FloatArray]:
+    """Return the whitening (M_e, r_e) of each element; computed once for a fitted model."""
+    stored = getattr(model, "std_whitening_", None) or getattr(model, "_std_whitening", None)
+    if stored is None:
+        weights, stored = model.scale_weights_.tolist(), []
+        for number in model.elements_.tolist():
+            mine = model.inducing_numbers_ == number
+            z = [scale[mine].astype(np.float64) for scale in model.inducing_features_]
+            stored.append(triangular_whitening(model.kernel_(z, z, weights), model.std_cut_))
+        model._std_whitening = stored
+    return [part.astype(np.float64, copy=False) for part in stored]
 
 
 class StdPredictor:
@@ -121,12 +141,13 @@ class StdPredictor:
         self.n_samples = model.std_coef_.shape[1]
         self.elements: dict[int, list[Array]] = {}
         coefficients, intercepts = _coefficients_of_draws(model)
+        of_elements = whitenings(model)
         for place, number in enumerate(model.elements_.tolist()):
             mine = model.inducing_numbers_ == number
             arrays = (
-                coefficients[mine],
+                coefficients[mine].astype(np.float64),
                 intercepts[place],
-                model.std_whitening_[place].astype(np.float64),
+                of_elements[place],
             )
             self.elements[number] = [backend.asarray(array) for array in arrays]
         self.compensations = compensations(model)

@@ -42,6 +42,8 @@ class SourcedTerm(NamedTuple):
 
     source: str
     term: QuadraticTerm
+    weights: FloatArray
+    """(n_molecules,) 0 for a molecule without an auxiliary dipole."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ def gather(
     if auxiliary is not None:
         with threads_for(max(rows.shape)):
             term = auxiliary_term(rows, constant, auxiliary.dipoles, labels.copies, basis.backend)
-        pull = SourcedTerm(auxiliary.source, term)
+        used = np.where(np.isnan(auxiliary.dipoles[:, 0]), 0.0, labels.copies)
+        pull = SourcedTerm(auxiliary.source, term, used)
     return FitStatistics(
         basis,
         rows,
@@ -245,7 +248,8 @@ def _joined_auxiliary(one: SourcedTerm | None, two: SourcedTerm | None) -> Sourc
             f'auxiliary: the calls of partial_fit before used "{one.source}", got "{two.source}". '
             "Keep the source, or fit a clone of the estimator to all molecules."
         )
-    return SourcedTerm(one.source, one.term + two.term)
+    weights = np.concatenate([one.weights, two.weights])
+    return SourcedTerm(one.source, one.term + two.term, weights)
 
 
 def require_same_basis(before: InducingBasis, now: InducingBasis) -> None:

@@ -15,7 +15,7 @@ the threads. The terms themselves are explained in `quadratic_term.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from joblib import delayed
@@ -29,9 +29,9 @@ from ..support.ragged_index import cut
 from .basis import Basis, ElementBasis
 from .blocking import BLOCK_ATOMS, piece_atoms
 from .charge_labels import ChargeLabels
-from .charge_maps import sum_map
-from .columns import arms_of_dipoles, fill_columns
+from .columns import fill_columns
 from .coupled_charges import ChargeSums, CoupledCharges
+from .pieces import Piece, prepare
 from .quadratic_term import QuadraticTerm, TermSum
 
 __all__ = ["accumulate", "accumulate_sets"]
@@ -42,6 +42,8 @@ FloatArray = NDArray[np.float64]
 # fails. But each task sends a matrix of shape (r, r) back.
 TASKS_A_WORKER = 4
 
+# Threads that prepare pieces for a device: more would wait for each other in Python.
+PREPARING_THREADS = 3
 # Columns of a matrix that one thread computes at a time.
 GRAM_COLUMNS = 512
 
@@ -166,11 +168,27 @@ def _accumulate_blocks(
     """
     rows, totals = _allocate(len(molecules), basis, labels, rows)
     assert molecules.features is not None, "molecules with descriptors expected"
+    # On a device other threads prepare the next pieces; on the host each thread prepares its own.
+    ahead = None if basis.backend.on_host else _prepared(molecules, basis, blocks, bool(labels))
     for block in blocks:
         parts = [label.block(molecules, block) for label in labels]
-        _add_block(molecules[block], basis, parts, rows, block.start, totals)
+        _add_block(molecules[block], basis, parts, rows, block.start, totals, ahead)
         advance()
     return rows, [total.finish() for total in totals]
+
+
+def _prepared(
+    molecules: Molecules, basis: Basis, blocks: Sequence[slice], with_charges: bool
+) -> Iterator[Piece]:
+    """Prepare the pieces of all blocks on threads, in order, a few ahead of their use."""
+    n_atoms = piece_atoms(basis.backend)
+    pieces = [
+        slice(block.start + piece.start, block.start + piece.stop)
+        for block in blocks
+        for piece in cut(molecules.offsets[block.start : block.stop + 1], n_atoms)
+    ]
+    n_threads = min(count_threads(), PREPARING_THREADS)
+    return in_order(lambda run: prepare(molecules[run], basis, with_charges), pieces, n_threads)
 
 
 def _add_block(
@@ -180,8 +198,12 @@ def _add_block(
     rows: Array,
     first: int,
     totals: Sequence[TermSum],
+    ahead: Iterator[Piece] | None = None,
 ) -> None:
-    """Write the dipole rows of one block, from molecule `first` on, and add its charge terms."""
+    """Write the dipole rows of one block, from molecule `first` on, and add its charge terms.
+
+    `ahead` yields the pieces of this block, prepared; None prepares them here.
+    """
     # Column sums enter the charge term alone, and only with even compensation.
     backend, n_charges = basis.backend, basis.n_charge_columns
     even = bool(labels) and basis.compensation.is_even
@@ -192,7 +214,8 @@ def _add_block(
         parts = [label.block(molecules, piece) for label in labels]
         piece_sums = None if sums is None else sums[piece, :]
         piece_rows = rows[3 * (first + piece.start) : 3 * (first + piece.stop), :]
-        return _accumulate_piece(molecules[piece], basis, parts, piece_rows, piece_sums)
+        part = prepare(molecules[piece], basis, bool(labels)) if ahead is None else next(ahead)
+        return _accumulate_piece(part, basis, parts, piece_rows, piece_sums)
 
     pieces = cut(molecules.offsets, piece_atoms(basis.backend))
     for found in in_order(compute, pieces, n_threads):
@@ -230,27 +253,27 @@ def _subtract_gram(gram: Array, scaled: Array, n_threads: int) -> None:
 
 
 def _accumulate_piece(
-    molecules: Molecules,
+    piece: Piece,
     basis: Basis,
     labels: Sequence[ChargeLabels],
     rows: Array,
     sums: Array,
 ) -> list[ChargeSums]:
     """Fill rows and sums of molecules; return what they add to the term of each set of labels."""
+    molecules, backend = piece.molecules, basis.backend
     assert molecules.features is not None
-    backend, coupled = basis.backend, _coupled(molecules, basis, labels)
+    coupled = CoupledCharges(piece, basis) if labels and _has_coupled(basis) else None
     scales = molecules.features.on(backend)
     for number in set(basis.elements) - set(molecules.elements):
         _fill_absent(basis.elements[number], rows, sums)
     found: list[ChargeSums] = [([], []) for _ in labels]
-    arms = arms_of_dipoles(molecules, basis)
-    for number in molecules.elements.tolist():
-        atoms, element = np.flatnonzero(molecules.numbers == number), basis.elements[number]
-        phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
-        fill_columns(rows, arms.maps(atoms, molecules, backend), phi, element)
-        owners = molecules.molecule_index[atoms]
+    for number, atoms, owners, maps, of_molecules in piece.elements:
+        element = basis.elements[number]
+        places = backend.asarray(atoms)
+        phi = basis.basis_functions(number, (backend.xp.take(x, places, axis=0) for x in scales))
+        fill_columns(rows, maps, phi, element, backend)
         if sums is not None:
-            sums[:, element.columns] = sum_map(owners, len(molecules), backend) @ phi
+            of_molecules.write(phi, sums[:, element.columns], backend)
             for (grams, rhs), label in zip(found, labels, strict=True):
                 gram, part = _sums(phi, label.weights[owners], label.charges[atoms], basis)
                 grams.append((element.columns, element.columns, gram))
@@ -264,13 +287,9 @@ def _accumulate_piece(
     return found
 
 
-def _coupled(
-    molecules: Molecules, basis: Basis, labels: Sequence[ChargeLabels]
-) -> CoupledCharges | None:
-    """Return what sums over coupled columns, where there are any and charges are wanted."""
-    columns = basis.coupled_columns
-    wanted = labels and columns.stop > columns.start
-    return CoupledCharges(molecules, basis) if wanted else None
+def _has_coupled(basis: Basis) -> bool:
+    """Whether the charges of an atom depend on basis functions of other atoms."""
+    return basis.coupled_columns.stop > basis.coupled_columns.start
 
 
 def _fill_absent(element: ElementBasis, rows: Array, sums: Array) -> None:
@@ -285,9 +304,9 @@ def _sums(
     phi: Array, weights: FloatArray, charges: FloatArray, basis: Basis
 ) -> tuple[Array, Array]:
     """Return Phi^T c Phi and Phi^T c p of the atoms of one element."""
-    rhs = basis.backend.asarray(weights * charges) @ phi
+    backend, empty = basis.backend, basis.backend.zeros((phi.shape[1],) * 2)
+    rhs = backend.asarray(weights * charges) @ phi
     if len(weights) and (weights == weights[0]).all():  # no copy of phi
-        return float(weights[0]) * (phi.T @ phi), rhs
-    # NumPy computes only one triangle of a product of this form.
-    scaled = phi * basis.backend.asarray(np.sqrt(weights))[:, None]
-    return scaled.T @ scaled, rhs
+        return float(weights[0]) * backend.sum_of_grams([phi], empty), rhs
+    scaled = phi * backend.asarray(np.sqrt(weights))[:, None]
+    return backend.sum_of_grams([scaled], empty), rhs

@@ -96,6 +96,8 @@ class Basis:
     bonds : Compensation, default=None
         Of the bond charges, a second function of charges with the leading directions alone; None
         for none.
+    eigenvalue_cut : float, default=0.0
+        Directions were dropped whose eigenvalue is below this share of the largest one.
     """
 
     elements: Mapping[int, ElementBasis]
@@ -105,6 +107,7 @@ class Basis:
     dipole_scale: float = 0.0
     compensation: Compensation = EVEN
     bonds: Compensation | None = None
+    eigenvalue_cut: float = 0.0
 
     @property
     def n_columns(self) -> int:
@@ -275,18 +278,18 @@ def build_basis(
     -------
     Basis
     """
-    elements, start, dtype = {}, 0, kernel_dtype(precise)
+    elements, start = {}, 0
     for number, scales in sorted(environments.items()):
         # In float64: rounding noise in K_MM would be whitened together with the signal, and the
         # eigenvalue cut would have to be orders of magnitude higher.
-        exact = [scale.astype(np.float64) for scale in scales]
-        whitening = whiten(kernel(exact, exact, weights), eigenvalue_cut)
+        there = [backend.asarray(scale) for scale in scales]
+        exact = [backend.xp.astype(scale, backend.xp.float64) for scale in there]
+        whitening = whiten(kernel(exact, exact, weights, backend), eigenvalue_cut, backend)
         stop = start + whitening.shape[1] + 1
         elements[number] = ElementBasis(
             number=number,
-            # Fortran order: `sparse_products.dot` needs it to leave out zeros.
-            environments=tuple(backend.asarray(np.asfortranarray(x, dtype)) for x in scales),
-            whitening=backend.asarray(whitening),
+            environments=tuple(_environments(x, precise, backend) for x in there),
+            whitening=whitening,
             columns=slice(start, stop),
         )
         start = stop
@@ -295,7 +298,25 @@ def build_basis(
         elements, start = _with_bond_columns(elements, start)
     if dipole_scale > 0:
         elements = _with_dipole_columns(elements, start)
-    return Basis(elements, kernel, tuple(weights), backend, dipole_scale, compensation, bonds)
+    return Basis(
+        elements,
+        kernel,
+        tuple(weights),
+        backend,
+        dipole_scale,
+        compensation,
+        bonds,
+        eigenvalue_cut,
+    )
+
+
+def _environments(described: Array, precise: bool, backend: Backend) -> Array:
+    """Return descriptors of environments in the type of kernel values."""
+    if backend.on_host:
+        # Fortran order: `sparse_products.dot` needs it to leave out zeros.
+        return np.asfortranarray(described, kernel_dtype(precise))
+    xp = backend.xp
+    return xp.astype(described, xp.float64 if precise else xp.float32, copy=False)
 
 
 def kernel_dtype(precise: bool) -> type[np.float32 | np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import Array, Backend
+from .segment_map import SegmentMap
 
 FloatArray = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def constant_charges(molecules: Molecules) -> FloatArray:
     return even_charges(molecules) if charges is None else charges
 
 
-def sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Array:
+def sum_map(index: NDArray[np.int64], n_molecules: int) -> SegmentMap:
     """Map raw charges of some atoms (n_e,) to their sum in each molecule (n_molecules,).
 
     Parameters
@@ -109,17 +109,11 @@ def sum_map(index: NDArray[np.int64], n_molecules: int, backend: Backend) -> Arr
     index : ndarray of shape (n_e,)
         Molecule of each atom, ascending.
     n_molecules : int
-    backend : Backend
-        Holds the map, a sparse array.
     """
-    pointer = np.searchsorted(index, np.arange(n_molecules + 1)).astype(np.int32)
-    columns = np.arange(len(index), dtype=np.int32)
-    return backend.csr(np.ones(len(index)), columns, pointer, (n_molecules, len(index)))
+    return moment_map(np.ones((len(index), 1)), index, n_molecules)
 
 
-def moment_map(
-    arms: FloatArray, index: NDArray[np.int64], n_molecules: int, backend: Backend
-) -> Array:
+def moment_map(arms: FloatArray, index: NDArray[np.int64], n_molecules: int) -> SegmentMap:
     """Map raw charges of some atoms to k components of a moment of each molecule.
 
     Parameters
@@ -129,22 +123,6 @@ def moment_map(
     index : ndarray of shape (n_e,)
         Molecule of each atom, ascending.
     n_molecules : int
-    backend : Backend
-        Holds the map.
-
-    Returns
-    -------
-    sparse array of shape (k n_molecules, n_e)
-        Row k A + c holds component c of the arms of the atoms of molecule A.
     """
-    k = arms.shape[1]
-    starts = np.searchsorted(index, np.arange(n_molecules + 1))
-    counts = np.repeat(np.diff(starts), k)
-    pointer = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    # Each atom has an entry in k rows: the order of entries is (molecule, component, atom).
-    axis = np.tile(np.arange(k), len(index))
-    atom = np.repeat(np.arange(len(index)), k)
-    order = np.lexsort((atom, axis, np.repeat(index, k)))
-    values = arms.ravel()[order]
-    columns = atom[order].astype(np.int32)
-    return backend.csr(values, columns, pointer, (k * n_molecules, len(index)))
+    pointer = np.searchsorted(index, np.arange(n_molecules + 1)).astype(np.int32)
+    return SegmentMap(arms, pointer)

@@ -8,7 +8,7 @@ atoms, n_e of them of one element with basis functions phi (n_e, r_e), E element
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from ..units import DEBYE_PER_E_ANGSTROM
 from .atomic_dipoles import dipole_arms
 from .basis import Basis, ElementBasis
 from .charge_maps import moment_map
+from .compensation import Spreads
+from .segment_map import SegmentMap
 
 __all__ = ["Arms", "RowMaps", "arms_of_dipoles", "fill_columns"]
 
@@ -27,12 +29,12 @@ FloatArray = NDArray[np.float64]
 
 
 class RowMaps(NamedTuple):
-    """Sparse maps (k N, n_e) from basis functions of the atoms of one element to rows."""
+    """Maps (k N, n_e) from basis functions of the atoms of one element to rows."""
 
-    charges: Array
-    bonds: Array | None
+    charges: SegmentMap
+    bonds: SegmentMap | None
     """None without bond charges."""
-    dipoles: Iterable[Array]
+    dipoles: tuple[SegmentMap, ...]
     """One for the neighbours of each element; none without atomic dipoles."""
 
 
@@ -46,29 +48,37 @@ class Arms(NamedTuple):
     dipoles: FloatArray
     """(n_atoms, E, k), of the amplitudes of atomic dipoles; E = 0 without them."""
 
-    def maps(self, atoms: NDArray[np.intp], molecules: Molecules, backend: Backend) -> RowMaps:
+    def maps(self, atoms: NDArray[np.intp], molecules: Molecules) -> RowMaps:
         """Return the maps of some atoms, ascending, to the rows of their molecules."""
         owners, n = molecules.molecule_index[atoms], len(molecules)
         bonds = None if self.bonds is None else self.bonds[atoms]
         sides = np.moveaxis(self.dipoles[atoms], 1, 0)
         return RowMaps(
-            moment_map(self.charges[atoms], owners, n, backend),
-            None if bonds is None else moment_map(bonds, owners, n, backend),
-            (moment_map(side, owners, n, backend) for side in sides),
+            moment_map(self.charges[atoms], owners, n),
+            None if bonds is None else moment_map(bonds, owners, n),
+            tuple(moment_map(side, owners, n) for side in sides),
         )
 
 
-def arms_of_dipoles(molecules: Molecules, basis: Basis) -> Arms:
-    """Return the arms of the dipoles of molecules, k = 3, debye / e."""
-    positions = DEBYE_PER_E_ANGSTROM * molecules.positions
+def arms_of_dipoles(
+    molecules: Molecules, basis: Basis, spreads: Mapping[float, Spreads] | None = None
+) -> Arms:
+    """Return the arms of the dipoles of molecules, k = 3, debye / e.
+
+    `spreads` are those of `Compensation.spreads` by stiffness, where they are known.
+    """
+    positions, known = DEBYE_PER_E_ANGSTROM * molecules.positions, spreads or {}
+    even, along = basis.compensation, basis.bonds
     return Arms(
-        basis.compensation.apply(positions, molecules),
-        None if basis.bonds is None else basis.bonds.apply(positions, molecules),
+        even.apply(positions, molecules, known.get(even.stiffness)),
+        None if along is None else along.apply(positions, molecules, known.get(along.stiffness)),
         dipole_arms(molecules, basis.dipole_elements, basis.dipole_scale),
     )
 
 
-def fill_columns(rows: Array, maps: RowMaps, phi: Array, element: ElementBasis) -> None:
+def fill_columns(
+    rows: Array, maps: RowMaps, phi: Array, element: ElementBasis, backend: Backend
+) -> None:
     """Write all columns of one element.
 
     Parameters
@@ -80,11 +90,13 @@ def fill_columns(rows: Array, maps: RowMaps, phi: Array, element: ElementBasis) 
     phi : array of shape (n_e, r_e)
         From `Basis.basis_functions`.
     element : ElementBasis
+    backend : Backend
+        Holds rows and basis functions.
     """
-    rows[:, element.columns] = maps.charges @ phi
+    maps.charges.write(phi, rows[:, element.columns], backend)
     if maps.bonds is not None and element.bond_columns is not None:
-        rows[:, element.bond_columns] = maps.bonds @ phi[:, : element.n_bond]
+        maps.bonds.write(phi[:, : element.n_bond], rows[:, element.bond_columns], backend)
     for run, moment in zip(element.dipole_columns, maps.dipoles, strict=True):
         constant = run.stop - 1
-        rows[:, run.start : constant] = moment @ phi[:, : element.n_leading]
-        rows[:, constant : constant + 1] = moment @ phi[:, -1:]
+        moment.write(phi[:, : element.n_leading], rows[:, run.start : constant], backend)
+        moment.write(phi[:, -1:], rows[:, constant : constant + 1], backend)

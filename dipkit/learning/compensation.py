@@ -19,8 +19,8 @@ Numbers in parentheses are equations of the theory page. The raw charges are mad
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from ase.data import covalent_radii
@@ -28,13 +28,22 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..data.molecules import Molecules
-from ..support.backend import Array, Backend
+from ..support.backend import Array, Backend, SparseRows
 from ..support.ragged_index import of_one_size
 from .charge_maps import project
 
-__all__ = ["ALONG_BONDS", "BOND_STIFFNESS", "EVEN", "Compensation", "count_bond_directions"]
+__all__ = [
+    "ALONG_BONDS",
+    "BOND_STIFFNESS",
+    "EVEN",
+    "Compensation",
+    "Spreads",
+    "count_bond_directions",
+]
 
 FloatArray = NDArray[np.float64]
+# Atoms (m, n) and matrices M (m, n, n) of molecules of one size, for each size.
+Spreads: TypeAlias = list[tuple[NDArray[np.intp], FloatArray]]
 
 # Bonds end where the distance is this multiple of the sum of the radii, within 1 / STEEPNESS of it.
 BOND_REACH = 1.25
@@ -72,7 +81,9 @@ class Compensation:
         """Whether the map is P: the opposite charge is spread evenly."""
         return math.isinf(self.stiffness)
 
-    def apply(self, values: FloatArray, molecules: Molecules) -> FloatArray:
+    def apply(
+        self, values: FloatArray, molecules: Molecules, spreads: Spreads | None = None
+    ) -> FloatArray:
         """Compute s (1 - M) times some values of the atoms.
 
         Parameters
@@ -80,6 +91,8 @@ class Compensation:
         values : ndarray of shape (n_atoms,) or (n_atoms, k)
             Raw charges give charges, positions give the arms of raw charges.
         molecules : Molecules
+        spreads : list, default=None
+            From `spreads`, where they are used more than once.
 
         Returns
         -------
@@ -89,7 +102,7 @@ class Compensation:
             return self.scale * project(values, molecules)
         columns = values if values.ndim > 1 else values[:, None]
         found = np.empty(columns.shape)
-        for atoms, spread in self._spreads(molecules):
+        for atoms, spread in self.spreads(molecules) if spreads is None else spreads:
             some = columns[atoms]
             found[atoms] = some - spread @ some
         return self.scale * found.reshape(values.shape)
@@ -103,15 +116,19 @@ class Compensation:
         backend : Backend
             Holds the matrix.
         """
+        return self.rows(molecules).on(backend)
+
+    def rows(self, molecules: Molecules, spreads: Spreads | None = None) -> SparseRows:
+        """Return s (1 - M) as a sparse matrix of the host, from `spreads` where they are known."""
         natoms, n = molecules.natoms, molecules.n_atoms
         pointer = np.concatenate(([0], np.cumsum(np.repeat(natoms, natoms)))).astype(np.int32)
         values, columns = np.empty(pointer[-1]), np.empty(pointer[-1], dtype=np.int32)
-        for atoms, spread in self._spreads(molecules):
+        for atoms, spread in self.spreads(molecules) if spreads is None else spreads:
             size = atoms.shape[1]
             places = pointer[atoms][:, :, None] + np.arange(size)
             values[places] = self.scale * (np.eye(size) - spread)
             columns[places] = atoms[:, None, :]
-        return backend.csr(values, columns, pointer, (n, n))
+        return SparseRows(values, columns, pointer, (n, n))
 
     def derivatives(self, one: Molecules, raw: FloatArray) -> FloatArray:
         """Differentiate s (1 - M) a of one molecule with respect to its positions, a held constant.
@@ -142,10 +159,12 @@ class Compensation:
         derivatives: FloatArray = self.scale * self.stiffness * moved
         return derivatives
 
-    def _spreads(self, molecules: Molecules) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
-        """Yield atoms (m, n) and matrices M (m, n, n) of molecules of one size."""
-        for atoms in of_one_size(molecules.offsets, PAIRS_AT_ONCE):
-            yield atoms, self._spread(molecules.numbers[atoms], molecules.positions[atoms])
+    def spreads(self, molecules: Molecules) -> Spreads:
+        """Return atoms (m, n) and matrices M (m, n, n) of molecules of one size, for each size."""
+        return [
+            (atoms, self._spread(molecules.numbers[atoms], molecules.positions[atoms]))
+            for atoms in of_one_size(molecules.offsets, PAIRS_AT_ONCE)
+        ]
 
     def _spread(self, numbers: NDArray[np.int64], positions: FloatArray) -> FloatArray:
         """Compute M (m, n, n) of molecules of one size."""

@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.molecules import Molecules
 from ..support.backend import Array
 from .basis import Basis, ElementBasis
 from .charge_labels import ChargeLabels
+from .pieces import Piece
 
 __all__ = ["ChargeSums", "CoupledCharges"]
 
@@ -34,15 +34,16 @@ class CoupledCharges:
 
     Parameters
     ----------
-    molecules : Molecules
+    piece : Piece
+        The molecules, prepared with charges.
     basis : Basis
     """
 
-    def __init__(self, molecules: Molecules, basis: Basis):
-        self.molecules, self.basis = molecules, basis
+    def __init__(self, piece: Piece, basis: Basis):
+        self.piece, self.basis = piece, basis
         self.columns = basis.coupled_columns
         width = self.columns.stop - self.columns.start
-        self._raw = basis.backend.zeros((molecules.n_atoms, width))
+        self._raw = basis.backend.zeros((piece.molecules.n_atoms, width))
         self._even: list[tuple[slice, NDArray[np.intp], Array]] = []
 
     def put(self, phi: Array, element: ElementBasis, atoms: NDArray[np.intp]) -> None:
@@ -63,18 +64,19 @@ class CoupledCharges:
         """Return C (n, r_c) of the coupled columns."""
         backend, n = self.basis.backend, self.basis.n_charge_columns - self.columns.start
         rows = backend.empty(self._raw.shape)
-        if n > 0:
-            rows[:, :n] = self.basis.compensation.matrix(self.molecules, backend) @ self._raw[:, :n]
-        if self.basis.bonds is not None:
-            rows[:, n:] = self.basis.bonds.matrix(self.molecules, backend) @ self._raw[:, n:]
+        if self.piece.charges is not None:
+            rows[:, :n] = self.piece.charges.on(backend) @ self._raw[:, :n]
+        if self.piece.bonds is not None:
+            rows[:, n:] = self.piece.bonds.on(backend) @ self._raw[:, n:]
         return rows
 
     def add(self, sums: ChargeSums, label: ChargeLabels, rows: Array) -> None:
         """Add the sums over charge rows, from `rows`, for one set of labels."""
         backend, (grams, rhs) = self.basis.backend, sums
-        of_atoms = label.weights[self.molecules.molecule_index]
+        of_atoms = label.weights[self.piece.molecules.molecule_index]
         scaled = backend.asarray(np.sqrt(of_atoms))[:, None] * rows
-        grams.append((self.columns, self.columns, scaled.T @ scaled))
+        square = backend.sum_of_grams([scaled], backend.zeros((scaled.shape[1],) * 2))
+        grams.append((self.columns, self.columns, square))
         rhs.append((self.columns, backend.asarray(of_atoms * label.charges) @ rows))
         for columns, atoms, phi in self._even:
             weighted = backend.asarray(of_atoms[atoms])[:, None] * backend.take(rows, atoms)

@@ -28,14 +28,13 @@ def weighted_gram(rows: Array, weights: Array, backend: Backend = NUMPY) -> Arra
     -------
     array of shape (r, r)
     """
-    xp = backend.xp
+    xp, n_rows = backend.xp, rows.shape[0]
     roots = xp.repeat(xp.sqrt(backend.asarray(weights)), 3)[:, None]
-    n_rows, matrix = rows.shape[0], backend.zeros((rows.shape[1],) * 2)
-    for start in range(0, n_rows, ROWS_AT_ONCE):
-        run = slice(start, min(start + ROWS_AT_ONCE, n_rows))
-        scaled = roots[run, :] * rows[run, :]
-        matrix += scaled.T @ scaled
-    return matrix
+    runs = (
+        slice(start, min(start + ROWS_AT_ONCE, n_rows)) for start in range(0, n_rows, ROWS_AT_ONCE)
+    )
+    scaled = (roots[run, :] * rows[run, :] for run in runs)
+    return backend.sum_of_grams(scaled, backend.zeros((rows.shape[1],) * 2))
 
 
 def directed_gram(
@@ -57,7 +56,7 @@ def directed_gram(
         Not negative.
     backend : Backend
     out : array of shape (r, r), default=None
-        Matrix to add to; None for zeros.
+        Symmetric matrix to add to; None for zeros.
 
     Returns
     -------
@@ -65,11 +64,13 @@ def directed_gram(
     """
     xp, (n_rows, r) = backend.xp, rows.shape
     arms = xp.sqrt(backend.asarray(weights))[:, None] * directions
-    matrix = backend.zeros((r, r)) if out is None else out
-    for start in range(0, n_rows // 3, ROWS_AT_ONCE // 3):
-        stop = min(start + ROWS_AT_ONCE // 3, n_rows // 3)
+    n_at_once = ROWS_AT_ONCE // 3
+
+    def directed(start: int) -> Array:
+        stop = min(start + n_at_once, n_rows // 3)
         block = xp.reshape(rows[3 * start : 3 * stop, :], (-1, 3, r))
         # One component after the other: the product of all three would be as large as the block.
-        directed = sum(arms[start:stop, c, None] * block[:, c, :] for c in range(3))
-        matrix += directed.T @ directed
-    return matrix
+        return sum(arms[start:stop, c, None] * block[:, c, :] for c in range(3))
+
+    parts = (directed(start) for start in range(0, n_rows // 3, n_at_once))
+    return backend.sum_of_grams(parts, backend.zeros((r, r)) if out is None else out)

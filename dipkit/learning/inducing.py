@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import NUMPY, Backend
-from .basis import Environments, kernel_dtype
+from ..support.backend import NUMPY, Array, Backend
+from .basis import Environments
 from .kernels import EnvironmentKernel
 
 # Candidates for each environment to choose. More candidates were slower and not more accurate.
 CANDIDATES_PER_ENVIRONMENT = 4
+# Similarities are rounded to multiples of 1 / STEPS: of two candidates that are equally far but for
+# rounding, the first is chosen, on every device.
+STEPS = 2.0**18
 # Candidates more similar than this to a chosen one are duplicates of it.
 DUPLICATE = 1 - 1e-6
 
@@ -57,32 +60,41 @@ def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:
     return dict(sorted(quota.items()))
 
 
-def farthest_points(similarity: NDArray[np.floating], n_points: int) -> NDArray[np.intp]:
+def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) -> NDArray[np.intp]:
     """Choose points one by one, each the least similar to all chosen before.
 
     The first point is the one that is most similar to all others.
 
     Parameters
     ----------
-    similarity : ndarray of shape (n, n)
+    similarity : array of shape (n, n)
         Kernel matrix with unit diagonal.
     n_points : int
         At least 1.
+    backend : Backend
+        Holds the matrix. The host never waits for a single choice.
 
     Returns
     -------
     ndarray of shape (m,), m <= n_points
         In the order of the choice. Fewer than `n_points` where all others are duplicates.
     """
-    chosen = [int(similarity.sum(axis=1).argmax())]
-    nearest = similarity[chosen[0]].copy()
-    while len(chosen) < n_points:
-        point = int(nearest.argmin())
-        if nearest[point] > DUPLICATE:
-            break
-        chosen.append(point)
-        np.maximum(nearest, similarity[point], out=nearest)
-    return np.array(chosen, dtype=np.intp)
+    xp = backend.xp
+    similarity = xp.round(similarity * STEPS) / STEPS
+    chosen = backend.asarray(np.zeros(n_points, dtype=np.int64))
+    point = xp.argmax(xp.sum(similarity, axis=1))
+    nearest = xp.zeros_like(similarity[0, :])
+    for step in range(n_points):
+        chosen[step, ...] = point
+        row = xp.take(similarity, xp.reshape(point, (1,)), axis=0)[0, ...]
+        backend.into(nearest, xp.maximum, nearest, row)
+        point = xp.argmin(nearest)
+    rows = xp.take(similarity, chosen, axis=0)
+    among = backend.to_host(xp.take(rows, chosen, axis=1))
+    # Whether a choice is too similar to one of those before.
+    duplicate = np.tril(among > DUPLICATE, -1).any(axis=1)
+    n_distinct = int(duplicate.argmax()) if duplicate.any() else n_points
+    return backend.to_host(chosen)[:n_distinct].astype(np.intp)
 
 
 def choose_environments(
@@ -146,18 +158,26 @@ def choose_atoms(
     numbers, counts = np.unique(molecules.numbers, return_counts=True)
     quota = share_out(dict(zip(numbers.tolist(), counts.tolist(), strict=True)), n_inducing)
     heaviest = int(np.argmax(molecules.features.weights))
-    chosen = {}
+    chosen, dtype = {}, backend.xp.float64 if precise else backend.xp.float32
     for number, m in quota.items():
         # One element at a time: descriptors of all candidates together may not fit in memory.
         atoms = _draw_candidates(molecules.numbers == number, m, rng)
-        scales = molecules.features.take(atoms).compute(backend).scales
+        scales = molecules.features.take(atoms).on(backend)
         if m < len(atoms):
-            x = backend.asarray(scales[heaviest].astype(kernel_dtype(precise), copy=False))
-            similarity = backend.to_host(kernel([x], [x], [1.0], backend))
-            points = np.sort(farthest_points(similarity, m))
-            atoms, scales = atoms[points], tuple(scale[points] for scale in scales)
-        chosen[number] = atoms, scales
+            x = backend.xp.astype(scales[heaviest], dtype, copy=False)
+            points = np.sort(farthest_points(kernel([x], [x], [1.0], backend), m, backend))
+            atoms, scales = atoms[points], tuple(backend.take(scale, points) for scale in scales)
+        chosen[number] = atoms, tuple(_as_stored(backend.to_host(scale)) for scale in scales)
     return chosen
+
+
+def _as_stored(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round environments to the half precision in which a model is stored.
+
+    Before the fit, so that the model knows its environments exactly: any point near an atom's
+    descriptor is as good an inducing environment.
+    """
+    return descriptors.astype(np.float16).astype(np.float32)
 
 
 def _draw_candidates(

@@ -137,9 +137,20 @@ class RenewedMatrix:
 
     def _without_directions(self, objective: JointObjective, weights: Array) -> Array:
         """Sum the terms of the matrix that have no directions, the penalty aside."""
-        matrix = weighted_gram(objective.rows, weights, self._backend)
+        known = _known_gram(objective, weights)
+        matrix = weighted_gram(objective.rows, weights, self._backend) if known is None else known
         objective.terms.add_to(matrix)
         return matrix
+
+
+def _known_gram(objective: JointObjective, weights: Array) -> Array | None:
+    """Return the weighted Gram matrix from one that is known, if its weights are in proportion."""
+    if objective.gram is None:
+        return None
+    (before, gram), now = objective.gram, objective.backend.to_host(weights)
+    share = float(now.max()) / float(before.max()) if before.any() else 0.0
+    in_proportion = np.allclose(now, share * before, rtol=1e-12, atol=0.0)
+    return share * gram if in_proportion else None
 
 
 class SharedFactors(Generic[_Key]):

@@ -84,6 +84,9 @@ class JointObjective:
         s_A of each problem; None takes those of the target, for one problem.
     penalty : ProblemTerms, default=None
         The penalty in addition to |w - w0|^2, in units of alpha.
+    gram : tuple of array, default=None
+        Weights (n_molecules,) on the host and sum_A weight_A D_A^T D_A (r, r), where that is known
+        already.
     project : callable, default=None
         ``project(W, problems)`` removes the excluded directions from W (B, r), in place, where
         `problems` (B,) are the original numbers of the problems. None excludes none.
@@ -101,7 +104,9 @@ class JointObjective:
         weights: FloatArray | None = None,
         penalty: ProblemTerms | None = None,
         project: Callable[[Array, Indices], Array] | None = None,
+        gram: tuple[FloatArray, Array] | None = None,
     ):
+        self.gram = gram
         self.backend, self.loss, self.alpha, self.rows = backend, loss, alpha, rows
         self.target = target
         weights = target.weights[None] if weights is None else weights

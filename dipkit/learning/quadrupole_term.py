@@ -122,7 +122,7 @@ def _rows(molecules: Molecules, basis: Basis, factors: FloatArray) -> Array:
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
         phi = basis.basis_functions(number, (backend.take(x, atoms) for x in scales))
-        fill_columns(rows, arms.maps(atoms, molecules, backend), phi, basis.elements[number])
+        fill_columns(rows, arms.maps(atoms, molecules), phi, basis.elements[number], backend)
     return rows
 
 

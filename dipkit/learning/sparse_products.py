@@ -16,6 +16,8 @@ from ..support.backend import Array
 
 # Columns that decide about the groups. The nonzero columns of each group are then found exactly.
 N_PROBES = 128
+# With fewer columns it is faster to multiply zeros as well.
+LEAST_COLUMNS = 512
 # Groups with fewer rows are joined into one group, whatever their columns.
 LEAST_ROWS = 48
 # Runs of columns are joined where no more than this number of zero columns lies between them.
@@ -42,9 +44,9 @@ def dot(x: Array, z: Array, on_host: bool = True) -> Array:
     """
     if not on_host or not z.T.flags.c_contiguous:
         return x @ z.T
-    if x.shape[1] < 2 * N_PROBES or len(x) < LEAST_ROWS:
+    if x.shape[1] < LEAST_COLUMNS or not len(x):
         return x @ z.T
-    all_groups = groups(x)
+    all_groups = groups(x) if len(x) >= LEAST_ROWS else [np.arange(len(x))]
     longest = max(map(len, all_groups))
     result = np.empty((len(x), len(z)), np.result_type(x, z))
     total, term = (np.empty((longest, len(z)), result.dtype) for _ in range(2))

@@ -14,6 +14,7 @@ from ..estimator.auxiliary import auto_source, make_auxiliary
 from ..estimator.defaults import auto_start, is_double
 from ..estimator.parameters import ChargeStart, make_basis, make_start
 from ..estimator.regression import DipoleKernelRidge
+from ..support.backend import NUMPY
 from ..support.nested_parameters import named_parameters
 from .html_page import Table, setting
 
@@ -43,13 +44,15 @@ def used_table(ridge: DipoleKernelRidge) -> Table:
     baseline = ridge.baseline not in (None, "none")
     if source == "auto":
         used_source = auto_start(baseline, n_charges > 0)
-    double = is_double(basis.precision, labels.get("n_molecules", 0))
+    # Models of version 1 do not say; they were fitted on a host.
+    usual = is_double(basis.precision, labels.get("n_molecules", 0), NUMPY)
+    used_precision = getattr(ridge, "precision_", "double" if usual else "single")
     rows: list[list[object]] = [
         ["alpha, D²", setting(ridge.alpha), f"{ridge.alpha_:.4g}"],
         ["charge weight λ, D²/e²", setting(ridge.charge_weight), f"{ridge.charge_weight_:.4g}"],
         ["inducing environments", _given(basis.n_inducing), _environments(ridge)],
         ["start of the iterations", source, used_source],
-        ["precision of the fit", basis.precision, "double" if double else "single"],
+        ["precision of the fit", basis.precision, used_precision],
     ]
     if baseline:
         rows.append(["baseline", _shown(ridge.baseline), f"times {ridge.baseline_factor_:.4g}"])

@@ -12,12 +12,10 @@ from collections import OrderedDict
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..data.molecules import Molecules
 from ..descriptors.features import Features
-from ..descriptors.scales import SOAPScale
 from ..descriptors.soap import SOAPTransformer
 from ..support.system_memory import host_memory
 
@@ -61,19 +59,19 @@ class DescriptorCache:
         soap = head[0].fit(self.molecules)  # checks parameters, describes nothing
         if soap.forecast_bytes(self.molecules) > CACHE_SHARE * host_memory():
             return head, soap.transform(self.molecules)
-        scales = tuple(self._scale(soap, scale) for scale in soap.scales_)
+        scales = tuple(self._scale(soap, index) for index in range(len(soap.scales_)))
         features = Features(scales, tuple(scale.weight for scale in soap.scales_), soap.made_by_)
         return head, self.molecules.replace(features=features)
 
-    def _scale(self, soap: SOAPTransformer, scale: SOAPScale) -> NDArray[np.float32]:
+    def _scale(self, soap: SOAPTransformer, index: int) -> NDArray[np.float32]:
         """Descriptors of one scale (n_atoms, d_s), computed where they are not kept."""
-        key = joblib.hash((soap.species_, scale.key()))
+        key = joblib.hash((soap.species_, soap.scale_keys()[index]))
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        alone = clone(soap).set_params(scales=(clone(scale),), on_demand=False)
-        features = alone.fit_transform(self.molecules).features
+        alone = soap.of_scale(index).set_params(on_demand=False)
+        features = alone.transform(self.molecules).features
         assert isinstance(features, Features)
         descriptors: NDArray[np.float32] = features.scales[0]
         with self._lock:

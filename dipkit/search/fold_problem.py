@@ -188,7 +188,8 @@ class FoldedProblem:
 
     def _find_excluded(self, k: int) -> Array:
         parameters, n = self.settings.basis, len(self.labels.molecules)
-        cut = resolve_cut(parameters.eigenvalue_cut, is_double(parameters.precision, n))
+        precise = is_double(parameters.precision, n, self.backend)
+        cut = resolve_cut(parameters.eigenvalue_cut, precise)
         return find_excluded(self.basis, self.owners, self.folds[k][0], cut)
 
     def _sum(self, charge_sets: Sequence[ChargeSet]) -> None:
@@ -234,7 +235,7 @@ def _choose_basis(labels: FitLabels, settings: Settings) -> tuple[Basis, dict[in
     molecules = labels.molecules
     assert molecules.features is not None, "molecules with descriptors expected"
     parameters, kernel, backend = settings.basis, settings.kernel, get_backend(settings.device)
-    precise = is_double(parameters.precision, len(molecules))
+    precise = is_double(parameters.precision, len(molecules), backend)
     dipoles = resolve_atomic_dipoles(parameters.atomic_dipoles, labels)
     n_inducing = parameters.n_inducing or default_n_inducing(
         molecules,

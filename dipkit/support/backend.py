@@ -9,7 +9,7 @@ factorisations, which raise on failure with both. Threads are in `blas_threads.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,10 +25,35 @@ from .system_memory import host_memory
 Array: TypeAlias = Any
 # `numpy` or `cupy`, and the sparse module of either: untyped for the same reason.
 Module: TypeAlias = Any
+# A compiled function: ``function(grid, block, arguments, shared_mem=bytes)``.
+DeviceFunction: TypeAlias = Callable[..., None]
 
 DEVICES = ("auto", "cpu", "cuda")
 # Modules with functions outside the standard: `out=`, rows to write to by number, einsum.
 WRITES_IN_PLACE = ("numpy", "cupy")
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A sparse matrix of compressed rows, on the host, to be brought to a device later.
+
+    Parameters
+    ----------
+    values : ndarray of shape (k,)
+    columns : ndarray of shape (k,), int32
+    pointer : ndarray of shape (n + 1,), int32
+        Values of row i are those from ``pointer[i]`` to ``pointer[i + 1]``.
+    shape : tuple of int
+    """
+
+    values: NDArray[np.float64]
+    columns: NDArray[np.int32]
+    pointer: NDArray[np.int32]
+    shape: tuple[int, int]
+
+    def on(self, backend: Backend) -> Array:
+        """Return the sparse matrix on a device."""
+        return backend.csr(self.values, self.columns, self.pointer, self.shape)
 
 
 @dataclass(frozen=True)
@@ -117,6 +142,31 @@ class Backend:
             return self.xp.einsum("ii->i", matrix)
         return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
 
+    def sum_of_grams(self, parts: Iterable[Array], total: Array) -> Array:
+        """Add A^T A of some arrays A (n, r) to a symmetric matrix (r, r), in place, and return it.
+
+        The arrays are read one after the other: a generator holds one at a time. NumPy and CuPy
+        compute one triangle of each product.
+
+        Parameters
+        ----------
+        parts : iterable of array of shape (n, r)
+        total : array of shape (r, r)
+            Contiguous.
+        """
+        if self.name != "cupy":
+            for part in parts:
+                total += part.T @ part
+            return total
+        from cupy import cublas
+
+        for part in parts:
+            contiguous = self.xp.ascontiguousarray(part)
+            cublas.syrk("T", contiguous, out=total, alpha=1.0, beta=1.0, lower=False)
+        above = self.xp.triu(total, 1)
+        self.xp.add(self.xp.triu(total), above.T, out=total)
+        return total
+
     def csr(
         self, values: Array, columns: Array, row_pointer: Array, shape: tuple[int, int]
     ) -> Array:
@@ -144,6 +194,23 @@ class Backend:
             raise np.linalg.LinAlgError("matrix is not positive definite, or not finite")
         return factor
 
+    def eigh(self, matrix: Array) -> tuple[Array, Array]:
+        """Eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the matrix is not finite, or the iterations fail.
+        """
+        if self.name == "numpy":
+            values, vectors = scipy.linalg.eigh(matrix, driver="evd")
+        else:
+            values, vectors = self.xp.linalg.eigh(matrix)
+        # CuPy returns NaN when the iterations fail.
+        if not bool(self.xp.all(self.xp.isfinite(values))):
+            raise np.linalg.LinAlgError("matrix has no finite eigenvalues")
+        return values, vectors
+
     def solve(self, factor: Array, right: Array) -> Array:
         """Solve with a factor from `factor`."""
         if self.name == "numpy":
@@ -162,6 +229,52 @@ class Backend:
         from cupyx.scipy.linalg import solve_triangular
 
         return solve_triangular(factor, right, trans="T", lower=True)
+
+    @property
+    def fast_double(self) -> bool:
+        """Whether this is a GPU with at least half the rate of single precision in double."""
+        if self.name != "cupy":
+            return False
+        ratio = self.xp.cuda.Device().attributes.get("SingleToDoublePrecisionPerfRatio", 0)
+        return 0 < int(ratio) <= 2
+
+    def shared_memory(self) -> int:
+        """Return the shared memory of a block of threads, in bytes; 0 without `compile`."""
+        if self.name != "cupy":
+            return 0
+        limits = self.xp.cuda.Device().attributes
+        return int(limits.get("MaxSharedMemoryPerBlockOptin", limits["MaxSharedMemoryPerBlock"]))
+
+    @property
+    def compiles(self) -> bool:
+        """Whether `compile` can be used: on a GPU."""
+        return self.name == "cupy"
+
+    def compile(
+        self, source: str, name: str, macros: Mapping[str, int], shared_bytes: int = 0
+    ) -> DeviceFunction:
+        """Compile a function for a GPU. CuPy keeps compiled functions in a folder on disk.
+
+        Parameters
+        ----------
+        source : str
+            CUDA C++.
+        name : str
+            Function to return, one with ``extern "C"``.
+        macros : mapping of str to int
+        shared_bytes : int
+            Dynamic shared memory of a block that the function will be called with.
+
+        Returns
+        -------
+        callable
+            ``function(grid, block, arguments, shared_mem=0)``, which does not wait for the device.
+        """
+        options = ("-std=c++17", *(f"-D{key}={value}" for key, value in macros.items()))
+        function = self.xp.RawModule(code=source, options=options).get_function(name)
+        if shared_bytes:
+            function.max_dynamic_shared_size_bytes = shared_bytes
+        return function
 
     def free_memory(self) -> int:
         """Bytes free on the device now."""

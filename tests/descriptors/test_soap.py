@@ -98,7 +98,7 @@ def test_unit_length_and_type(transformer, frames):
 def test_equals_dscribe(frames):
     from dscribe.descriptors import SOAP
 
-    transformer = SOAPTransformer(default_scales()).fit(frames[:3])
+    transformer = SOAPTransformer(default_scales(), compression=None).fit(frames[:3])
     features = transformer.transform(frames[:3]).features
     for scale, values in zip(transformer.scales_, features.scales, strict=True):
         params = {key: value for key, value in scale.get_params().items() if key != "weight"}
@@ -115,8 +115,9 @@ def test_tables_equal_dscribe(frames, rbf, sigma, n_max, l_max):
     from dscribe.descriptors import SOAP
 
     scale = SOAPScale(2.7, n_max, l_max, sigma, rbf)
-    parts = SOAPTransformer((scale,), species=["H", "C", "N", "O", "F"]).fit_transform(frames)
-    soap = SOAP(species=["H", "C", "N", "O", "F"], r_cut=2.7, n_max=n_max, l_max=l_max,
+    species = ["H", "C", "N", "O", "F"]
+    parts = SOAPTransformer((scale,), species, compression=None).fit_transform(frames)
+    soap = SOAP(species=species, r_cut=2.7, n_max=n_max, l_max=l_max,
                 sigma=sigma, rbf=rbf)  # fmt: skip
     expected = np.concatenate(soap.create(frames))
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
@@ -389,7 +390,7 @@ def test_nested_parameters():
     assert params["scales"] is None
     assert params["scale0__r_cut"] == 2.2
     assert set(transformer.get_params(deep=False)) == {
-        *("scales", "species", "n_jobs", "memory", "on_demand", "verbose")
+        *("scales", "species", "n_jobs", "memory", "on_demand", "verbose", "compression")
     }
     transformer.set_params(scale0__r_cut=2.5, n_jobs=2)
     assert [scale.r_cut for scale in transformer.scales] == [2.5, 3.5, 5.0]
@@ -473,8 +474,8 @@ def test_unseen_element(transformer):
 
 
 def test_given_species(frames):
-    by_symbol = SOAPTransformer(SCALES, species=["O", "H", "C", "N", "F"]).fit(frames)
-    by_number = SOAPTransformer(SCALES, species=(1, 6, 7, 8, 9)).fit(frames[:1])
+    by_symbol = SOAPTransformer(SCALES, ["O", "H", "C", "N", "F"], compression=None).fit(frames)
+    by_number = SOAPTransformer(SCALES, (1, 6, 7, 8, 9), compression=None).fit(frames[:1])
     assert by_symbol.species_.tolist() == by_number.species_.tolist() == [1, 6, 7, 8, 9]
     assert_equal(by_symbol.transform(frames).features, by_number.transform(frames).features)
     for wrong in (["Xx"], [0], [], [1.5], ["H", None]):
@@ -513,7 +514,8 @@ def test_bad_parameters(frames, change, message):
 
 def test_a_short_cutoff(frames):
     scale = SOAPScale(0.8, 2, 1, 0.3, "polynomial")
-    assert SOAPTransformer((scale,)).fit_transform(frames).features.widths == (72,)
+    transformer = SOAPTransformer((scale,), compression=None)
+    assert transformer.fit_transform(frames).features.widths == (72,)
     with pytest.raises(InputError, match="scale0__r_cut: expected a number above 1 angstrom"):
         SOAPTransformer((clone(scale).set_params(rbf="gto"),)).fit(frames)
 

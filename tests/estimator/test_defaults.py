@@ -1,6 +1,7 @@
 """Defaults that depend on the data are those that the documentation names."""
 
 import importlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from dipkit.estimator.defaults import (
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
 from dipkit.search.fold_grid import FoldGrid
+from dipkit.support.backend import NUMPY, Backend
 
 N = 12
 
@@ -71,8 +73,19 @@ def test_the_cut_is_above_the_rounding_of_the_precision():
 
 
 def test_fits_to_ten_thousand_molecules_are_in_double_precision():
-    assert is_double("auto", 10_000)
-    assert not is_double("auto", 10_001)
+    assert is_double("auto", 10_000, NUMPY)
+    assert not is_double("auto", 10_001, NUMPY)
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(2, True), (32, False), (None, False)])
+def test_double_is_the_default_where_a_card_is_fast(ratio: int | None, expected: bool) -> None:
+    found = {} if ratio is None else {"SingleToDoublePrecisionPerfRatio": ratio}
+    device = SimpleNamespace(attributes=found)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device))
+    card = Backend("cupy", cupy, None)
+    assert is_double("auto", 10_001, card) is expected
+    assert is_double("auto", 10_000, card)
+    assert not is_double("single", 10_001, card)
 
 
 def test_atomic_dipoles_correct_a_baseline_alone(plain, with_baseline):
@@ -150,10 +163,15 @@ def test_a_fit_and_a_grid_cut_by_their_precision(molecules, monkeypatch, precisi
 
 
 def record(cuts, place):
-    """Replace a function whose last argument is the cut: note the cut, then call."""
+    """Replace a function with one number among its arguments, the cut: note the cut, then call."""
     module, name = place.rsplit(".", 1)
     original = getattr(importlib.import_module(module), name)
-    return lambda *arguments: (cuts.append(arguments[-1]), original(*arguments))[1]
+
+    def noting(*arguments):
+        cuts.extend(each for each in arguments if isinstance(each, float))
+        return original(*arguments)
+
+    return noting
 
 
 @pytest.mark.parametrize("cut", ["auto", 1e-6, 0.5])

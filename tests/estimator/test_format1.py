@@ -70,7 +70,7 @@ def test_flat_parameters_stand_in_groups() -> None:
 def test_old_models_are_saved_in_the_new_format(name: str, tmp_path: Path) -> None:
     model, molecules = loaded(name), molecules_of(name)
     save_model(model, tmp_path / "new.dipkit")
-    assert read_metadata(tmp_path / "new.dipkit")["format_version"] == FORMAT_VERSION == 2
+    assert read_metadata(tmp_path / "new.dipkit")["format_version"] == FORMAT_VERSION == 3
     again = load_model(tmp_path / "new.dipkit")
     np.testing.assert_array_equal(again.predict(molecules), model.predict(molecules))
     assert repr(again) == repr(model)

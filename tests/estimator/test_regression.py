@@ -33,6 +33,7 @@ from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
 from dipkit.learning.losses import HuberLoss, Loss
 from dipkit.learning.multipoles import dipoles
+from dipkit.support.backend import NUMPY
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
@@ -127,7 +128,7 @@ def test_attributes_after_fit(described: Molecules, fitted: DipoleKernelRidge) -
     assert M <= 60
     assert fitted.inducing_numbers_.shape == (M,)
     assert [scale.shape[0] for scale in fitted.inducing_features_] == [M, M]
-    assert {scale.dtype for scale in fitted.inducing_features_} == {np.dtype(np.float32)}
+    assert {scale.dtype for scale in fitted.inducing_features_} == {np.dtype(np.float16)}
     np.testing.assert_array_equal(fitted.elements_, described.elements)
     assert fitted.intercept_.shape == described.elements.shape
     assert fitted.charge_weight_ == DEFAULT_CHARGE_WEIGHT
@@ -324,13 +325,14 @@ def test_the_order_of_sums_shows_in_single_precision_only(
         fitted_again - same_model.set_params(basis__precision="double").predict_dipole(described)
     )
     assert off.max() > 1e-6 * scale if precision == "single" else off.max() < 1e-7 * scale
-    assert {scale.dtype for scale in model.inducing_features_} == {np.dtype(np.float32)}
+    assert {scale.dtype for scale in model.inducing_features_} == {np.dtype(np.float16)}
 
 
 def test_large_sets_are_fitted_in_single_precision() -> None:
-    assert [is_double("auto", n) for n in (1, DOUBLE_MOLECULES, DOUBLE_MOLECULES + 1)] == [1, 1, 0]
-    assert is_double("double", 10**6)
-    assert not is_double("single", 1)
+    sizes = 1, DOUBLE_MOLECULES, DOUBLE_MOLECULES + 1
+    assert [is_double("auto", n, NUMPY) for n in sizes] == [1, 1, 0]
+    assert is_double("double", 10**6, NUMPY)
+    assert not is_double("single", 1, NUMPY)
 
 
 def fix_environments(monkeypatch: pytest.MonkeyPatch, molecules: Molecules) -> None:

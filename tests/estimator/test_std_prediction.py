@@ -99,10 +99,12 @@ def test_it_is_the_dense_formula(
             place = int(np.flatnonzero(fitted.elements_ == described.numbers[atom])[0])
             row = k[atom, fitted.inducing_numbers_ == described.numbers[atom]]
             mine = fitted.inducing_numbers_ == described.numbers[atom]
-            drawn += arm * (row @ fitted.std_coef_[mine] + fitted.std_intercept_[place])
+            drawn += arm * (
+                row @ fitted.std_coef_[mine].astype(float) + fitted.std_intercept_[place]
+            )
             if has_bonds:
                 drawn += bond_arm * (row @ fitted.std_bond_coef_[mine])
-            phi = row @ fitted.std_whitening_[place].astype(np.float64)
+            phi = row @ std_prediction.whitenings(fitted)[place]
             charge = fitted.std_novelty_ * np.sqrt(min(max(1 - phi @ phi, 0.0), 1.0))
             limited += charge > fitted.std_ceiling_
             variance += (arm * min(charge, fitted.std_ceiling_)) ** 2

@@ -56,6 +56,10 @@ class StrictBackend(Backend):
     def factor(self, matrix: Any) -> Any:
         return self.asarray(NUMPY.factor(self.to_host(matrix)))
 
+    def eigh(self, matrix: Any) -> tuple[Any, Any]:
+        values, vectors = NUMPY.eigh(self.to_host(matrix))
+        return self.asarray(values), self.asarray(vectors)
+
     def solve(self, factor: Any, right: Any) -> Any:
         return self.asarray(NUMPY.solve(self.to_host(factor), self.to_host(right)))
 

@@ -45,7 +45,7 @@ def element_blocks(molecules: Molecules) -> list[ElementBlock]:
     for number in molecules.elements.tolist():
         atoms = np.flatnonzero(molecules.numbers == number)
         owners, n = molecules.molecule_index[atoms], len(molecules)
-        maps = moment_map(arms[atoms], owners, n, NUMPY), sum_map(owners, n, NUMPY)
+        maps = (moment_map(arms[atoms], owners, n).sparse(NUMPY), sum_map(owners, n).sparse(NUMPY))
         found.append(ElementBlock(number, atoms, *maps))
     return found
 

@@ -12,6 +12,7 @@ from dipkit.learning.columns import RowMaps, arms_of_dipoles, fill_columns
 from dipkit.learning.compensation import ALONG_BONDS, EVEN, Compensation
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
+from dipkit.learning.segment_map import SegmentMap
 from dipkit.support.backend import NUMPY
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
@@ -33,10 +34,13 @@ def test_columns_equal_plain_products(toy: Callable[..., Molecules], bond_scale:
     phi = basis.basis_functions(
         number, [scale[molecules.numbers == number] for scale in molecules.features.scales]
     )
-    of_charges, of_bonds, *of_dipoles = rng.standard_normal((2 + len(basis.elements), 9, len(phi)))
-    maps = RowMaps(of_charges, of_bonds if bond_scale else None, of_dipoles)
+    pointer = np.array([0, len(phi) // 2, len(phi) // 2, len(phi)], dtype=np.int32)
+    arms = rng.standard_normal((2 + len(basis.elements), len(phi), 3))
+    found = [SegmentMap(of_atoms, pointer) for of_atoms in arms]
+    of_charges, of_bonds, *of_dipoles = (part.sparse(NUMPY).toarray() for part in found)
+    maps = RowMaps(found[0], found[1] if bond_scale else None, tuple(found[2:]))
     rows = np.zeros((9, basis.n_columns))
-    fill_columns(rows, maps, phi, element)
+    fill_columns(rows, maps, phi, element, NUMPY)
     expected = np.zeros_like(rows)
     expected[:, element.columns] = of_charges @ phi
     if bond_scale:
@@ -48,7 +52,7 @@ def test_columns_equal_plain_products(toy: Callable[..., Molecules], bond_scale:
         expected[:, run] = moment @ chosen
     np.testing.assert_allclose(rows, expected, atol=1e-12)
     with pytest.raises(ValueError, match="zip"):
-        fill_columns(rows, maps._replace(dipoles=of_dipoles[1:]), phi, element)
+        fill_columns(rows, maps._replace(dipoles=maps.dipoles[1:]), phi, element, NUMPY)
 
 
 @pytest.mark.parametrize("how", [EVEN, ALONG_BONDS], ids=["even", "bonds"])
@@ -64,15 +68,18 @@ def test_maps_are_the_arms_of_the_atoms(toy: Callable[..., Molecules], how: Comp
         *np.moveaxis(dipole_arms(molecules, [1, 6, 8], 0.3), 1, 0),
     ]
     atoms = np.flatnonzero(molecules.numbers == 6)
-    maps = arms.maps(atoms, molecules, NUMPY)
+    maps = arms.maps(atoms, molecules)
     for found, arm in zip([maps.charges, maps.bonds, *maps.dipoles], expected, strict=True):
+        assert found is not None
         dense = np.zeros((n, 3, len(atoms)))
         dense[molecules.molecule_index[atoms], :, np.arange(len(atoms))] = arm[atoms]
-        np.testing.assert_allclose(found.toarray().reshape(dense.shape), dense, atol=1e-12)
+        np.testing.assert_allclose(
+            found.sparse(NUMPY).toarray().reshape(dense.shape), dense, atol=1e-12
+        )
 
 
 def test_no_bond_charges_no_arms(toy: Callable[..., Molecules]) -> None:
     molecules = toy()
     arms = arms_of_dipoles(molecules, basis_of(molecules, 0.0))
     assert arms.bonds is None
-    assert arms.maps(np.arange(3), molecules[:1], NUMPY).bonds is None
+    assert arms.maps(np.arange(3), molecules[:1]).bonds is None

@@ -13,32 +13,39 @@ import typer
 from ..console import busy, read_molecules, read_unlabelled, show
 from ..options import JsonOption, ModelArgument
 from ..reading import Reading, files_read, reads_labels
+from ..streams import expand, name_of, writes
 
 
 @reads_labels
+@writes("output", to_stdout=True)
 def suggest(
     model: ModelArgument,
     pool: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            metavar="POOL",
-            help="Molecules to choose from, like those to be predicted later.",
+            metavar="POOL...",
+            help="Molecules to choose from, as DATA of other commands; - is stdin.",
             show_default=False,
+            callback=expand,
         ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="File of the chosen molecules: .xyz", show_default=False
+            "--output",
+            "-o",
+            help="File of the chosen molecules: .xyz; - is stdout.",
+            show_default=False,
         ),
     ],
     number: Annotated[int, typer.Option("--number", "-k", min=1, help="Molecules to choose.")] = 50,
     labelled: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Molecules that MODEL was fitted to.",
+            help="Molecules that MODEL was fitted to. May be given more than once.",
             show_default="those of POOL with a label",
+            callback=expand,
         ),
     ] = None,
     seed: Annotated[
@@ -54,14 +61,14 @@ def suggest(
     from ..suggestion_files import SUGGESTION_SUFFIXES, summary_of, write_suggestion
     from ..writers import check_output
 
-    inputs = [model, pool, *files_read(pool if labelled is None else labelled, reading)]
+    inputs = [model, *pool, *files_read(labelled or pool, reading)]
     check_output(output, SUGGESTION_SUFFIXES, inputs)
     loaded = load_model(model)
-    if labelled is None:
+    if not labelled:
         molecules, known = read_molecules(pool, reading), None
     else:
         molecules, known = read_unlabelled(pool, reading), read_molecules(labelled, reading)
     with busy("choosing"):
         found = suggest_labels(loaded, molecules, number, known, seed)
     write_suggestion(output, found)
-    show({"output": str(output), **summary_of(found)}, as_json, err=True)
+    show({"output": name_of(output), **summary_of(found)}, as_json, err=True)
