@@ -29,6 +29,11 @@ from dipkit.estimator.label_problem import LabelProblem
 from dipkit.estimator.metrics import error_report
 
 RANDOM, SUGGESTED, UNCERTAIN = "random", "suggested", "least certain"
+WHICH = {
+    RANDOM: "molecules drawn at random.",
+    SUGGESTED: "those that `suggest_labels` chooses with the model of the step before.",
+    UNCERTAIN: "those with the largest standard deviations by the model of the step before.",
+}
 
 
 def more_labels(
@@ -155,6 +160,7 @@ def expectation_table(rows: list[Row], args: argparse.Namespace) -> str:
 
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
+    ways = "\n".join(f"- {way}: {WHICH[way]}" for way in args.ways)
     more = f'--pool {args.pool} --ways "{",".join(args.ways)}"'
     made = made_by("suggest", args).replace("--test", f"{more} --test")
     return f"""# Suggested labels and random ones
@@ -163,11 +169,12 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
 
 Each of {args.seeds} draws has {args.pool} molecules, {args.sizes[0]} of them with a label at first,
 and {args.test} test molecules from {test_part(args)}. Labels are added in
-steps, one for each number of labels in the table: random molecules, those that `suggest_labels`
-chooses with the model of the step before ("suggested"), or those to which this model gives the
-largest standard deviations ("least certain"). After each step the default model is fitted to all
-labels so far, with the Mulliken charges of the labelled molecules. Differences are taken within
-each draw; ± is the standard error of their mean.
+steps, one for each number of labels in the table, and after each step the default model is fitted
+to all labels so far, with the Mulliken charges of the labelled molecules.
+
+{ways}
+
+Differences are taken within each draw; ± is the standard error of their mean.
 
 {error_table(rows, args)}
 
