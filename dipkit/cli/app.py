@@ -22,6 +22,7 @@ from .commands.info import info
 from .commands.label import label
 from .commands.predict import predict
 from .commands.report import report
+from .commands.suggest import suggest
 from .commands.tune import tune
 from .group import INTERRUPTED, Commands
 from .signals import answer_signals, end_output, exit_code, open_streams
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Atomic charges and dipole moments, learned from dipole magnitudes.",
 )
-for command in (fit, tune, predict, evaluate, report, info, label, convert, demo, doctor):
+for command in (fit, tune, predict, evaluate, report, suggest, info, label, convert, demo, doctor):
     app.command()(command)
 
 
