@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 DATA ?=
+CACHE ?=
 SIZES ?= 100,200,500,1000,2000,5000
 SEEDS ?= 3
 BENCH_ARGS ?=
@@ -13,6 +14,7 @@ DEMO := $(VENV)/demo
 DEV := $(VENV)/dev
 OLDEST := $(VENV)/oldest
 MUTANTS := $(VENV)/mutants
+STUDY := $(VENV)/study
 # Two processes with one thread each, rather than two with a thread for every core.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 # Old releases use what newer ones of other packages deprecate. Models in the tests were saved with
@@ -21,7 +23,7 @@ OLD_WARNINGS := -W ignore::DeprecationWarning -W "ignore:Trying to unpickle:User
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest lint docs examples bench mutants fuzz clean
+.PHONY: help demo test test-oldest lint docs snippets examples bench study mutants fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +45,13 @@ lint: $(DEV)/.ready ## ruff check, ruff format --check, mypy
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 
-docs: $(DEV)/.ready ## the documentation, warnings as errors, into docs/_build/html
+docs: $(DEV)/.ready ## the documentation, warnings and broken links as errors, into docs/_build/html
 	$(DEV)/bin/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	$(DEV)/bin/python .ci/check_links.py docs/_build/html *.md
 	@echo "The documentation is in $(CURDIR)/docs/_build/html/index.html"
+
+snippets: $(DEV)/.ready ## the Python snippets of README.md and of docs/
+	$(ONE_THREAD) $(DEV)/bin/python .ci/snippets.py
 
 examples: $(DEV)/.ready ## every examples/*.py and *.ipynb with its quick settings, in a scratch folder
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
@@ -68,6 +74,13 @@ bench: $(DEV)/.ready ## learning curve on QM9: make bench DATA=qm9.npz [SIZES=10
 	$(DEV)/bin/python benchmarks/learning_curve.py --data "$(DATA)" \
 	  --sizes $(SIZES) --seeds $(SEEDS) $(BENCH_ARGS)
 
+study: $(STUDY)/.ready ## docs/study.md, hours: make study DATA=qm9.npz CACHE=folder [ARGS="--quick"]; continues after a kill
+	@test -n "$(DATA)" -a -n "$(CACHE)" || { \
+	  echo "make study needs DATA=FILE.npz, QM9 in the flat layout of docs/data-formats.md, and" >&2; \
+	  echo "CACHE=FOLDER, where results are kept. ARGS=--plan says what there is to do." >&2; exit 2; }
+	$(ONE_THREAD) PYTHONPATH=benchmarks $(STUDY)/bin/python -m study --data "$(DATA)" \
+	  --cache "$(CACHE)" $(ARGS)
+
 mutants: $(MUTANTS)/.ready ## the share of small faults in the core that the tests find; ARGS="--number 3 'dipkit/learning/*.py'"
 	$(MUTANTS)/bin/python benchmarks/mutants.py $(ARGS)
 
@@ -75,7 +88,7 @@ fuzz: $(DEV)/.ready ## bad files for every reader of files; ARGS="--number 50000
 	$(ONE_THREAD) PYTHONPATH=tests $(DEV)/bin/python benchmarks/fuzz.py $(ARGS)
 
 clean: ## remove the environments and everything generated
-	rm -rf $(VENV) build dist docs/_build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/api docs/examples demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation starts again from nothing.
@@ -100,6 +113,9 @@ $(DEMO)/.ready: pyproject.toml
 
 $(DEV)/.ready: pyproject.toml
 	$(call environment,dev)
+
+$(STUDY)/.ready: pyproject.toml
+	$(call environment,study)
 
 $(MUTANTS)/.ready: pyproject.toml
 	$(call environment,mutants)

@@ -39,12 +39,20 @@ def draw(
     With `tune`, the test molecules come from the development part as well (and are never trained
     on), so that settings can be compared without looking at the test part.
     """
+    train, test = draw_indices(molecules, n_train, n_test, seed, tune)
+    return molecules[train], molecules[test]
+
+
+def draw_indices(
+    molecules: Molecules, n_train: int, n_test: int, seed: int, tune: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the molecules of `draw`."""
     development, test = parts(molecules)
     rng = np.random.default_rng(1000 + seed)
     if tune:
         development, test = np.split(development, [len(development) // 10 * 9])
     train = _cover_elements(molecules, rng.choice(development, n_train, replace=False))
-    return molecules[train], molecules[rng.choice(test, n_test, replace=False)]
+    return train, rng.choice(test, n_test, replace=False)
 
 
 def _cover_elements(molecules: Molecules, chosen: np.ndarray) -> np.ndarray:

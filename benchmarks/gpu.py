@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
 from dipkit.descriptors.describer import SOAPDescriber
 from dipkit.descriptors.radial_tables import device_tables
+from dipkit.descriptors.scales import ScaleKey
 from dipkit.descriptors.spectra_device import DeviceTables
 from dipkit.learning import accumulate
 from dipkit.learning.basis import Basis
@@ -40,6 +42,10 @@ class Card:
     def __init__(self, device: str) -> None:
         self.backend: Backend = get_backend(device)
         self.lines: list[str] = []
+        self.name = "The host"
+        if not self.backend.on_host:
+            cuda = self.backend.xp.cuda
+            self.name = cuda.runtime.getDeviceProperties(cuda.Device().id)["name"].decode()
 
     def wait(self) -> None:
         """Wait until the card has done everything."""
@@ -76,14 +82,14 @@ def rates(card: Card, n: int) -> dict[str, float]:
     card.seconds(lambda: other.__setitem__(..., big))
     found["copy"] = 2 * big.nbytes / card.seconds(lambda: other.__setitem__(..., big), 5)
     card.say(
-        f"The card in this call: {found['single'] / 1e12:.1f} Tflop/s in single and "
+        f"{card.name} in this call: {found['single'] / 1e12:.1f} Tflop/s in single and "
         f"{found['double'] / 1e12:.1f} in double precision, copies {found['copy'] / 1e12:.2f} TB/s."
     )
     return found
 
 
 def time_descriptors(card: Card, pool: Molecules, n: int, copy: float) -> None:
-    """Descriptors by the kernel and in array form, for each scale."""
+    """Descriptors by the kernel and in array form, with and without compression."""
     molecules = pool[np.sort(np.random.default_rng(0).choice(len(pool), n, replace=False))]
     soap = SOAPTransformer(on_demand=True, verbose=False).fit(molecules)
     species = tuple(soap.species_.tolist())
@@ -94,26 +100,42 @@ def time_descriptors(card: Card, pool: Molecules, n: int, copy: float) -> None:
             index = np.searchsorted(species, piece.numbers)
             spectra_device.spectra(index, piece.positions, piece.offsets, tables, card.backend)
 
-    card.say(f"\nDescriptors of {molecules.n_atoms} atoms, microseconds an atom:\n")
-    card.say("| scale | columns | compile, s | kernel | array form | writing the columns |")
+    card.say(f"\n## Descriptors\n\n{molecules.n_atoms} atoms, microseconds an atom:\n")
+    card.say(
+        "| scale | columns | tables and kernel, s | kernel | array form | writing the columns |"
+    )
     card.say("|---|---|---|---|---|---|")
+    for keys in (soap.scale_keys(), [scale.key() for scale in soap.scales_]):
+        time_keys(card, keys, len(species), molecules.n_atoms, describe, copy)
+
+
+def time_keys(
+    card: Card,
+    keys: Sequence[ScaleKey],
+    n_species: int,
+    n_atoms: int,
+    describe: Callable[[DeviceTables], None],
+    copy: float,
+) -> None:
+    """Print a row for each scale, and their sum."""
     totals = np.zeros(3)
-    for scale in soap.scales_:
-        compiling = card.seconds(lambda s=scale: device_tables(s.key(), len(species), card.backend))
-        tables = device_tables(scale.key(), len(species), card.backend)
-        in_arrays = DeviceTables(tables.radial, tables.columns, tables.elements)
+    for key in keys:
+        compiling = card.seconds(lambda key=key: device_tables(key, n_species, card.backend))
+        tables = device_tables(key, n_species, card.backend)
+        in_arrays = replace(tables, kernel=None)
         columns = tables.columns.shape[0]
         found = []
         for each in (tables, in_arrays):
             describe(each)
-            found.append(card.seconds(lambda each=each: describe(each), 3) / molecules.n_atoms)
+            found.append(card.seconds(lambda each=each: describe(each), 3) / n_atoms)
         found.append(4 * columns / (copy / 2))
         totals += found
         kernel, arrays, least = (f"{1e6 * value:.3f}" for value in found)
-        name = f"{scale.r_cut} Å, {scale.rbf}"
+        learned = "learned channels" if key.channels is not None else "radial functions"
+        name = f"{key.r_cut} Å, {key.rbf}, {learned}"
         card.say(f"| {name} | {columns} | {compiling:.1f} | {kernel} | {arrays} | {least} |")
     kernel, arrays, least = (f"{1e6 * value:.3f}" for value in totals)
-    card.say(f"| all | | | {kernel} | {arrays} | {least} |")
+    card.say(f"| together | | | {kernel} | {arrays} | {least} |")
 
 
 def model_on(device: str, n_inducing: int | None = None, **basis: object) -> DipoleKernelRidge:
@@ -146,7 +168,10 @@ def time_steps(card: Card, pool: Molecules, device: str, n: int) -> None:
         clocked(CoupledCharges, "rows", "add", wait=wait) as coupled,
     ):
         total = card.seconds(lambda: model_on(device, 2000).fit(train))
-    card.say(f"\nA fit of {n} molecules ({train.n_atoms} atoms), 2,000 environments, by step:\n")
+    card.say(
+        f"\n## Steps of a fit\n\n{n} molecules ({train.n_atoms} atoms), 2,000 environments; "
+        "the host waits for the card after each step:\n"
+    )
     card.say("| step | s |\n|---|---|")
     for watches in (steps, descriptors, functions, sums, coupled):
         for name, watch in watches.items():
@@ -158,7 +183,11 @@ def time_fits(
     card: Card, pool: Molecules, device: str, sizes: list[tuple[int, int | None, str]], n_test: int
 ) -> None:
     """Fits of several sizes, with their errors and the time of a prediction."""
-    card.say("\n| training | environments | precision | fit, s | by step | test MAE, D | µs/atom |")
+    card.say(
+        f"\n## Fits\n\nTest MAE over {n_test} molecules of the test part; µs is the time of a "
+        "prediction for each atom.\n"
+    )
+    card.say("| training | environments | precision | fit, s | by step | test MAE, D | µs |")
     card.say("|---|---|---|---|---|---|---|")
     for n, n_inducing, precision in sizes:
         train, test = _training(pool, n, n_test)
@@ -196,7 +225,8 @@ def compare_with_host(card: Card, pool: Molecules, device: str, n: int) -> None:
         found[where] = time.perf_counter() - start
     apart = np.abs(models[device].predict(test) - models["cpu"].predict(test))
     card.say(
-        f"\n{n} molecules: {found[device]:.1f} s on the card, {found['cpu']:.1f} s on its host. "
+        f"\n## Card and host\n\n{n} molecules: {found[device]:.1f} s on the card, "
+        f"{found['cpu']:.1f} s on its host. "
         f"Predictions of 1,000 molecules differ by {apart.max():.1e} D at most "
         f"({models[device].precision_} precision)."
     )
@@ -205,27 +235,29 @@ def compare_with_host(card: Card, pool: Molecules, device: str, n: int) -> None:
 def main() -> None:
     """Measure, print, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
+    parser.add_argument("--data", required=True, type=Path, help="QM9 in the flat npz layout")
     parser.add_argument("--device", default="cuda", help="cpu tries the script")
     parser.add_argument("--skip", nargs="*", default=[], choices=PARTS)
     parser.add_argument("--quick", action="store_true", help="small sizes: tries the script")
     parser.add_argument("--output", type=Path, help="file for the page")
     args = parser.parse_args()
     card, few = Card(args.device), args.quick
-    card.say(setting())
+    more = " --quick" if args.quick else ""
+    card.say(
+        f"# On a GPU\n\nMade by `benchmarks/gpu.py --data {args.data.name}{more}` on {setting()}.\n"
+    )
     pool = read(args.data)
     copy = rates(card, 256 if few else 8192)["copy"]
     if "descriptors" not in args.skip:
         time_descriptors(card, pool, 200 if few else 20_000, copy)
     if "steps" not in args.skip:
         time_steps(card, pool, args.device, 600 if few else 40_000)
-    small = [(60, None, "auto")] if few else [(1000, None, "auto"), (5000, None, "auto")]
-    large = [(120_645, 2000, "auto"), (120_645, 10_000, "auto")]
-    n_test = 100 if few else 5000
+    sizes: list[tuple[int, int | None, str]] = []
     if "small" not in args.skip:
-        time_fits(card, pool, args.device, small, n_test)
+        sizes += [(60, None, "auto")] if few else [(1000, None, "auto"), (5000, None, "auto")]
     if "large" not in args.skip and not few:
-        time_fits(card, pool, args.device, large, n_test)
+        sizes += [(120_645, 2000, "auto"), (120_645, 10_000, "auto"), (120_645, 10_000, "single")]
+    time_fits(card, pool, args.device, sizes, 100 if few else 5000)
     if "hosts" not in args.skip:
         compare_with_host(card, pool, args.device, 60 if few else 1000)
     if args.output is not None:

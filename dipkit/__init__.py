@@ -23,6 +23,7 @@ _NAMES_OF_MODULES = {
     "descriptors.soap": ["SOAPTransformer"],
     "estimator.auxiliary": ["AuxiliaryDipoles"],
     "estimator.baseline": ["GFN2Baseline", "GivenBaseline"],
+    "estimator.label_suggestions": ["LabelSuggestion", "suggest_labels"],
     "estimator.parameters": [
         *("ChargeStart", "InducingBasis", "RandomStart", "Reweighted", "ZeroStart")
     ],

@@ -6,6 +6,7 @@ from .descriptors.scales import SOAPScale
 from .descriptors.soap import SOAPTransformer
 from .estimator.auxiliary import AuxiliaryDipoles
 from .estimator.baseline import GFN2Baseline, GivenBaseline
+from .estimator.label_suggestions import LabelSuggestion, suggest_labels
 from .estimator.parameters import ChargeStart, InducingBasis, RandomStart, Reweighted, ZeroStart
 from .estimator.persistence import load_model, save_model
 from .estimator.pipeline import default_model, predict_all
@@ -30,6 +31,7 @@ __all__ = [
     "GivenBaseline",
     "HuberLoss",
     "InducingBasis",
+    "LabelSuggestion",
     "Molecules",
     "PowerKernel",
     "Prediction",
@@ -46,6 +48,7 @@ __all__ = [
     "predict_all",
     "read",
     "save_model",
+    "suggest_labels",
     "to_atoms",
     "units",
     "write",

@@ -1,6 +1,9 @@
-"""ASE Atoms with labels of your own, cross-validation and a small grid.
+"""ASE Atoms with labels, cross-validation and a small grid.
 
-python examples/ase_atoms.py
+You learn which keys of `atoms.info` and which arrays dipkit reads, and that scikit-learn's tools
+work on a list of Atoms.
+
+    python examples/ase_atoms.py
 """
 
 import os

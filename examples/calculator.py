@@ -1,6 +1,9 @@
-"""A fitted model as an ASE calculator: the dipole of methanol while its O-H bond is stretched.
+"""A model as an ASE calculator: the dipole while a bond is stretched.
 
-python examples/calculator.py
+You learn how a fitted model gives charges and dipoles to ASE, and that a model of relaxed
+geometries has large errors for stretched ones.
+
+    python examples/calculator.py
 """
 
 import os

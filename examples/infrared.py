@@ -1,10 +1,10 @@
-"""Infrared spectrum and dynamics of methanol: forces of GFN2-xTB, dipoles of a model.
+"""Infrared spectrum and dynamics: forces of GFN2-xTB, dipoles of a model.
 
-python examples/infrared.py
+You learn how a model stands beside a calculator of forces, so that ASE's own tools make an infrared
+spectrum and a trajectory with dipoles. The molecule is methanol. The model learns dipole vectors of
+geometries along the normal modes; the spectrum is compared with that of GFN2-xTB alone.
 
-The model learns dipole vectors of geometries along the normal modes. Then it stands beside GFN2-xTB
-in one ASE calculator, and ASE's own tools do the rest. The spectrum is compared with that of
-GFN2-xTB alone.
+    python examples/infrared.py
 """
 
 import os

@@ -1,6 +1,9 @@
-"""A kernel of your own: a function of the dot product of two environments.
+"""A kernel of your own.
 
-python examples/own_kernel.py
+You learn how to write a kernel, which is a function of the dot product of two environments, and how
+to compare it with those of dipkit.
+
+    python examples/own_kernel.py
 """
 
 import os

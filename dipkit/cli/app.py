@@ -15,24 +15,26 @@ import typer
 
 from .commands.convert import convert
 from .commands.demo import demo
+from .commands.doctor import doctor
 from .commands.evaluate import evaluate
 from .commands.fit import fit
 from .commands.info import info
 from .commands.label import label
 from .commands.predict import predict
 from .commands.report import report
+from .commands.suggest import suggest
 from .commands.tune import tune
 from .group import INTERRUPTED, Commands
 from .signals import answer_signals, end_output, exit_code, open_streams
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Atomic charges and dipole moments, learned from dipole magnitudes.",
 )
-for command in (fit, tune, predict, evaluate, report, info, label, convert, demo):
+for command in (fit, tune, predict, evaluate, report, suggest, info, label, convert, demo, doctor):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from ..data.read_options import ReadKeywords
 
 
-def read_molecules(data: Path, reading: ReadKeywords) -> Molecules:
+def read_molecules(data: Sequence[Path], reading: ReadKeywords) -> Molecules:
     """Read molecules and their labels; odd numbers of electrons give a warning."""
-    from ..data.io import read
     from ..data.odd_electrons import OddElectrons
+    from ..data.several_files import read_several
 
     with busy("reading"):
-        molecules = read(data, **reading)
+        molecules = read_several(data, **reading)
     odd = OddElectrons()
     odd.add(molecules)
     odd.warn()
     return molecules
 
 
-def read_unlabelled(data: Path, reading: ReadKeywords) -> Molecules:
+def read_unlabelled(data: Sequence[Path], reading: ReadKeywords) -> Molecules:
     """Read molecules without their dipole labels."""
     molecules = read_molecules(data, reading | {"dipole_key": "none", "labels_file": None})
     return molecules.replace(quadrupole=None)

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from ..exceptions import DipkitError
 from .signals import Terminated, drop_output
+from .streams import without_scratch
 
 INTERRUPTED, TERMINATED, PIPE_CLOSED, USER_ERROR = 130, 143, 141, 2
 
@@ -36,7 +37,7 @@ class Commands(TyperGroup):
         except (DipkitError, OSError) as error:
             if os.environ.get("DIPKIT_DEBUG"):
                 raise
-            typer.echo(f"dipkit: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"dipkit: {_line(error)}", err=True)
             raise typer.Exit(USER_ERROR) from error
         except UsageError as error:
             command = error.ctx.command_path if error.ctx else "dipkit"
@@ -50,4 +51,9 @@ class Commands(TyperGroup):
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning as one line on stderr."""
-    typer.echo(f"dipkit: warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(f"dipkit: warning: {_line(message)}", err=True)
+
+
+def _line(message: object) -> str:
+    """Return a message in one line."""
+    return without_scratch(" ".join(str(message).split()))

@@ -11,16 +11,20 @@ from typing import Annotated
 
 import typer
 
+from .streams import expand
+
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 BaselineName = StrEnum("BaselineName", ["none", "given", "gfn2"])
 AuxiliaryName = StrEnum("AuxiliaryName", ["none", "auto", "charges", "gfn2", "given"])
 
 DataArgument = Annotated[
-    Path,
+    list[Path],
     typer.Argument(
-        metavar="DATA",
-        help="Molecules: .xyz, .sdf, .db, .npz, .log, .out, a folder or an archive of these.",
+        metavar="DATA...",
+        help="Molecules: .xyz, .sdf, .db, .npz, .log, .out, a folder or an archive of these; "
+        "several, or a pattern such as 'run*/*.xyz'; - is extended XYZ on stdin.",
         show_default=False,
+        callback=expand,
     ),
 ]
 ModelArgument = Annotated[

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..data.io import read
 from ..data.label_keys import missing_labels_error
 from ..data.read_options import ReadKeywords, ReadOptions
+from ..data.several_files import read_several, shifted
 from ..estimator.pipeline import predict_all, predict_parts
 from ..estimator.predicted_molecules import Prediction
 from ..exceptions import InputError
@@ -65,9 +66,11 @@ def refuse_label_options(reading: ReadKeywords) -> None:
 
 
 def predict_file(
-    model: Any, data: Path, with_std: bool, reading: ReadKeywords, reference: bool
+    model: Any, data: Sequence[Path], with_std: bool, reading: ReadKeywords, reference: bool
 ) -> Iterator[Prediction]:
-    """Predict part by part, or with labels the whole file at once.
+    """Predict part by part, or with labels all files at once.
+
+    A file without any good record is no error here where bad records are left out.
 
     Raises
     ------
@@ -81,9 +84,28 @@ def predict_file(
             ignore_pbc=reading["ignore_pbc"],
             skip_invalid=reading["skip_invalid"],
         )
-        yield from predict_parts(model, data, with_std, **geometries)
+        n_before = 0
+        for path in data:
+            n_before += yield from _parts_of(model, path, n_before, with_std, geometries)
         return
-    molecules = read(data, **reading)
+    molecules = read_several(data, **reading)
     if not molecules.has_magnitude.any():
         raise missing_labels_error("dipole", molecules.source_keys, molecules.notes.numeric_keys)
     yield predict_all(model, molecules, with_std, reading["skip_invalid"])
+
+
+def _parts_of(
+    model: Any, path: Path, n_before: int, with_std: bool, geometries: ReadKeywords
+) -> Generator[Prediction, None, int]:
+    """Predict one file, which has records of other files before it; return how many it has."""
+    n_good = n_bad = 0
+    try:
+        for part in predict_parts(model, path, with_std, **geometries):
+            n_good += len(part.molecules)
+            n_bad += len(part.molecules.notes.bad)
+            yield replace(part, molecules=shifted(part.molecules, n_before))
+    except InputError:
+        # Other files may be good; the command counts and names the bad records of this one.
+        if n_good or not n_bad:
+            raise
+    return n_good + n_bad

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,11 +121,12 @@ def reads_geometries(command: Callable[..., None]) -> Callable[..., None]:
     return _with_options(command, _GEOMETRY)
 
 
-def files_read(data: PathLike, reading: ReadKeywords) -> list[PathLike | None]:
+def files_read(data: Sequence[PathLike], reading: ReadKeywords) -> list[PathLike | None]:
     """Return what a command reads with these options, so that no output replaces any of it."""
     from ..data.read_files import label_files
 
-    return [data, reading.get("labels_file"), *label_files(data)]
+    beside = [file for path in data for file in label_files(path)]
+    return [*data, reading.get("labels_file"), *beside]
 
 
 def _with_options(

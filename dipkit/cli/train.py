@@ -81,6 +81,30 @@ def fit_model(
     return model, summary
 
 
+def brief(report: Mapping[str, Any]) -> dict[str, object]:
+    """Return the ten lines of a summary that matter to most users."""
+    labels, error, planned = report["labels"], report["training_error"], report["memory"]
+    counts = [
+        f"{labels[key]} {key.removeprefix('n_')}"
+        for key in ("n_magnitudes", "n_vectors", "n_charges", "n_quadrupoles")
+        if labels[key]
+    ]
+    unlabelled = f", {report['unlabelled']} without dipole" if report["unlabelled"] else ""
+    return {
+        "model": report["model"],
+        "molecules": f"{report['molecules']}{unlabelled}",
+        "labels": ", ".join(counts),
+        "elements": " ".join(report["elements"]),
+        "alpha": report["alpha"],
+        "charge_weight": report["charge_weight"],
+        "iterations": f"{report['iterations']}. {report['status']}",
+        "training error": f"MAE {error['mae_debye']:.3g} D, RMSE {error['rmse_debye']:.3g} D of "
+        f"{error['n']} molecules; errors on other molecules are larger (dipkit evaluate)",
+        "memory": f"{planned['peak_gb']:.3g} GB at most",
+        "seconds": report["seconds"],
+    }
+
+
 def _describe(soap: SOAPTransformer, molecules: Molecules, ridge: DipoleKernelRidge) -> Molecules:
     """Describe, showing progress; on demand on a GPU or where it takes much of the budget."""
     budget = ridge.memory_budget

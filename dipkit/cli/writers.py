@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from ..exceptions import FileFormatError
+from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, require_other_file
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ PREDICTION_SUFFIXES = (".csv", ".xyz", ".extxyz")
 TABLE_SUFFIXES = (".csv",)
 MOLECULE_SUFFIXES = (".xyz", ".extxyz", ".db", ".json", ".npz")
 PAGE_SUFFIXES = (".html", ".htm")
+# Names by which other programs would open a model, and fail.
+OTHER_MODELS = {
+    **dict.fromkeys((".pkl", ".pickle"), "a file for pickle.load"),
+    ".joblib": "a file for joblib.load",
+    ".skops": "a file for skops.io.load",
+    ".onnx": "a graph of ONNX",
+    **dict.fromkeys((".pt", ".pth"), "a model of PyTorch"),
+    **dict.fromkeys((".h5", ".hdf5"), "a file of HDF5"),
+}
 
 
 class _Probe(Exception):
@@ -48,6 +57,10 @@ def check_output(
         If the suffix is unknown, nothing can be written there, or an input would be replaced.
     """
     file = Path(path)
+    if str(path) == "-":
+        raise InputError(
+            "-: only molecules go to stdout, as extended XYZ: predict, convert, label. Name a file."
+        )
     if suffixes and file.suffix.lower() not in suffixes:
         raise FileFormatError(
             f"{file}: unknown suffix {file.suffix!r}. Expected one of {', '.join(suffixes)}."
@@ -55,6 +68,25 @@ def check_output(
     require_other_file(file, inputs)
     with suppress(_Probe), atomic_write(file):
         raise _Probe
+    return file
+
+
+def check_model_output(path: PathLike, inputs: Sequence[PathLike | None]) -> Path:
+    """Refuse a file of a model that could not be written, or whose name promises another format.
+
+    Raises
+    ------
+    InputError
+        Also where an input would be replaced.
+    """
+    file = check_output(path, inputs=inputs)
+    kind = OTHER_MODELS.get(file.suffix.lower())
+    if kind is not None:
+        raise FileFormatError(
+            f"{file}: dipkit writes its models without pickle, in a format of its own, and a name "
+            f"in {file.suffix} promises {kind}. Name it {file.with_suffix('.dipkit').name}; "
+            "load_model and all commands read it."
+        )
     return file
 
 

@@ -22,7 +22,7 @@ from ..units import DEBYE_PER_E_ANGSTROM
 from .molecules import Molecules
 from .unit_words import DEBYE_PER, WRITTEN
 
-__all__ = ["Comparison", "compare_size", "describe_size", "warn_size"]
+__all__ = ["Comparison", "charge_dipoles", "compare_size", "describe_size", "warn_size"]
 
 FloatArray = NDArray[np.float64]
 
@@ -125,8 +125,8 @@ def compare_size(molecules: Molecules) -> Comparison | None:
     if baseline is not None and (~np.isnan(baseline[:, 0])).sum() >= FEWEST_MOLECULES:
         return _compare(molecules, baseline, _BASELINE)
     if molecules.has_charges.sum() >= FEWEST_MOLECULES:
-        return _compare(molecules, _dipoles(molecules, molecules.charges), _CHARGES)
-    return _compare(molecules, _dipoles(molecules, _rule_charges(molecules)), _RULE)
+        return _compare(molecules, charge_dipoles(molecules, molecules.charges), _CHARGES)
+    return _compare(molecules, charge_dipoles(molecules, _rule_charges(molecules)), _RULE)
 
 
 def _compare(molecules: Molecules, rough: FloatArray, source: _Source) -> Comparison | None:
@@ -153,7 +153,7 @@ def _cosine(first: FloatArray, second: FloatArray) -> FloatArray:
     return product / norms
 
 
-def _dipoles(molecules: Molecules, charges: FloatArray) -> FloatArray:
+def charge_dipoles(molecules: Molecules, charges: FloatArray) -> FloatArray:
     """Dipoles of charges, debye; those of neutral molecules need no origin."""
     moments = charges[:, None] * molecules.positions
     total: FloatArray = np.add.reduceat(moments, molecules.offsets[:-1], axis=0)

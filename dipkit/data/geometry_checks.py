@@ -8,6 +8,7 @@ Each check raises `InputError` and names the first bad molecule. Labels are chec
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,21 @@ MIN_DISTANCE = 0.1
 # Coordinates and total charges that no molecule has: angstrom, and e for molecules of few atoms.
 MAX_COORDINATE = 1e4
 MAX_CHARGE = 20.0
+# Atoms that are checked at once, with temporary arrays of about 100 bytes an atom.
+_BLOCK_ATOMS = 10_000
 # How `Locator` and readers name molecules in messages.
 _NAMED_MOLECULE = re.compile(r"\bmolecule (\d+) ")
 
 
-def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> Array:
-    """Copy `value` into a read-only array of this dtype and shape; -1 takes any length."""
+def coerce(
+    name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...], copy: bool = True
+) -> Array:
+    """Turn `value` into a read-only array of this dtype and shape; -1 takes any length.
+
+    Without `copy` an array that fits already is made read-only itself.
+    """
     try:
-        array = np.array(value, dtype=dtype, order="C")
+        array = np.array(value, dtype=dtype, order="C", copy=copy or None)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{name}: expected values of type {np.dtype(dtype).name}, got {value!r:.80}: {error}."
@@ -44,14 +52,14 @@ def coerce(name: str, value: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> A
     return array
 
 
-def whole_numbers(name: str, value: Any) -> NDArray[np.int64]:
+def whole_numbers(name: str, value: Any, copy: bool = True) -> NDArray[np.int64]:
     """Read whole numbers, refusing fractions that a cast would drop."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu" and array.size:
         numbers = coerce(name, value, np.float64, (-1,))
         if not np.array_equal(numbers, np.trunc(numbers)):
             raise InputError(f"{name}: expected whole numbers, got {array!r:.80}.")
-    return coerce(name, array, np.int64, (-1,))
+    return coerce(name, array, np.int64, (-1,), copy)
 
 
 def check_offsets(offsets: NDArray[np.int64], n_atoms: int) -> None:
@@ -72,15 +80,35 @@ def check_offsets(offsets: NDArray[np.int64], n_atoms: int) -> None:
 
 
 class Locator:
-    """Names molecules and atoms in messages."""
+    """Names molecules and atoms in messages.
 
-    def __init__(self, names: Array, offsets: NDArray[np.int64]) -> None:
+    Parameters
+    ----------
+    names : ndarray of shape (n_molecules,)
+    offsets : ndarray of shape (n_molecules + 1,)
+    first : int, default=0
+        Number of the first of these molecules among all of them.
+    """
+
+    def __init__(self, names: Array, offsets: NDArray[np.int64], first: int = 0) -> None:
         self.names = names
         self.offsets = offsets
+        self.first = first
+
+    def blocks(self) -> Iterator[tuple[slice, Locator]]:
+        """Yield the atoms of some molecules after another, and the names of these."""
+        start, n_molecules = 0, len(self.offsets) - 1
+        while start < n_molecules:
+            most = self.offsets[start] + _BLOCK_ATOMS
+            stop = max(start + 1, int(np.searchsorted(self.offsets, most, side="right")) - 1)
+            offsets = self.offsets[start : stop + 1]
+            atoms = slice(int(offsets[0]), int(offsets[-1]))
+            yield atoms, Locator(self.names[start:stop], offsets - offsets[0], self.first + start)
+            start = stop
 
     def molecule(self, index: int) -> str:
         """Return 'molecule 3 ('water')'."""
-        return f"molecule {index} ({str(self.names[index])!r})"
+        return f"molecule {self.first + index} ({str(self.names[index])!r})"
 
     def of_atom(self, atom: int) -> int:
         """Return the molecule that holds this atom."""
@@ -100,6 +128,11 @@ def molecule_named_in(message: str) -> int | None:
 
 def check_geometry(numbers: Array, positions: FloatArray, locate: Locator) -> None:
     """Atomic numbers are elements, positions are finite, no two atoms coincide."""
+    for atoms, block in locate.blocks():
+        _check_block(numbers[atoms], positions[atoms], block)
+
+
+def _check_block(numbers: Array, positions: FloatArray, locate: Locator) -> None:
     wrong = (numbers < 1) | (numbers > 118)
     if wrong.any():
         atom = int(np.argmax(wrong))
@@ -128,8 +161,6 @@ def check_geometry(numbers: Array, positions: FloatArray, locate: Locator) -> No
 
 def _check_extent(positions: FloatArray, locate: Locator) -> None:
     """Molecules of several atoms at one point, zero as a rule, have no geometry at all."""
-    if not len(positions):
-        return
     starts, natoms = locate.offsets[:-1], np.diff(locate.offsets)
     spread = np.abs(positions - np.repeat(positions[starts], natoms, axis=0)).max(axis=1)
     no_extent = (np.maximum.reduceat(spread, starts) == 0) & (natoms > 1)

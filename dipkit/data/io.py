@@ -94,7 +94,8 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     x : Molecules, ase.Atoms, sequence of either, str or path, data frame
         `Molecules` are returned as they are. A data frame has a column of Atoms or of the text of
         XYZ files; its other columns are labels and names under the usual keys. A list of such
-        texts will do as well. SMILES are refused: they have no geometry.
+        texts will do as well, and so does an array of objects of shape (n_molecules, 1). SMILES
+        are refused: they have no geometry.
     **options
         Keys, units and what else to read, as in `read`.
 
@@ -113,6 +114,8 @@ def as_molecules(x: Any, **options: Unpack[ReadKeywords]) -> Molecules:
     if isinstance(x, str | os.PathLike):
         return read(x, **options)
     said = ReadOptions(**options)
+    if isinstance(x, np.ndarray) and x.dtype.kind in "OUT" and x.shape[1:] in ((), (1,)):
+        x = list(x.flat)  # also one column, as `Molecules.column` gives it
     if isinstance(x, Molecules):
         return _as_they_are(x, said)
     frames: list[Any] | None = [x] if isinstance(x, Atoms) else _frames_of(x)
@@ -131,7 +134,7 @@ def _frames_of(x: Any) -> list[Any] | None:
     """Return what a collection holds, texts as Atoms; None where these are `Molecules`."""
     if is_data_frame(x):
         return atoms_of_frame(x)
-    if is_series(x) or (isinstance(x, np.ndarray) and x.dtype.kind in "OUT"):
+    if is_series(x):
         x = list(x)
     if not isinstance(x, Sequence):
         raise InputError(

@@ -21,6 +21,7 @@ from ..support.frozen_arrays import FrozenArrays, read_only
 from . import geometry_checks, label_checks
 from .elements import atomic_masses, hill_formulas
 from .geometry_checks import Locator
+from .label_masks import LabelMasks
 from .molecules_html import molecules_html
 from .outdated import without_outdated
 from .per_atom import PerAtomData, check_per_atom, join_per_atom
@@ -37,7 +38,7 @@ _ABSENT = cast(Any, None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Molecules(FrozenArrays):
+class Molecules(LabelMasks, FrozenArrays):
     """Geometries and labels of N molecules with n atoms in all.
 
     Arrays are copied, checked and read-only. A molecule without a label has NaN in its place.
@@ -104,6 +105,21 @@ class Molecules(FrozenArrays):
     def __post_init__(self) -> None:
         """Copy and check every field."""
         self._coerce()
+        self._check()
+
+    @classmethod
+    def of_new_arrays(cls, **fields: Any) -> Molecules:
+        """Check arrays that nobody else holds, and keep those of the right type without a copy.
+
+        For readers of files, whose arrays may fill half of the memory.
+        """
+        instance = cls.__new__(cls)
+        instance._set(**fields)
+        instance._coerce(copy=False)
+        instance._check()
+        return instance
+
+    def _check(self) -> None:
         locate = Locator(self.names, self.offsets)
         geometry_checks.check_geometry(self.numbers, self.positions, locate)
         geometry_checks.check_total_charge(self.total_charge, locate)
@@ -118,15 +134,15 @@ class Molecules(FrozenArrays):
         label_checks.check_multiplicity(self.multiplicity, locate)
         check_per_atom(self.features, self.n_atoms)
 
-    def _coerce(self) -> None:
-        """Copy every input into a read-only array of its type and shape."""
-        offsets = geometry_checks.whole_numbers("offsets", self.offsets)
-        numbers = geometry_checks.whole_numbers("numbers", self.numbers)
+    def _coerce(self, copy: bool = True) -> None:
+        """Turn every input into a read-only array of its type and shape."""
+        offsets = geometry_checks.whole_numbers("offsets", self.offsets, copy)
+        numbers = geometry_checks.whole_numbers("numbers", self.numbers, copy)
         geometry_checks.check_offsets(offsets, len(numbers))
         n, n_atoms = len(offsets) - 1, len(numbers)
         self._set(offsets=offsets, numbers=numbers, source_keys=tuple(self.source_keys))
         names = np.arange(n).astype(str) if self.names is None else self.names
-        self._set(names=geometry_checks.coerce("names", names, np.str_, (n,)))
+        self._set(names=geometry_checks.coerce("names", names, np.str_, (n,), copy))
         for name, shape, absent in (
             ("positions", (n_atoms, 3), None),
             ("total_charge", (n,), 0.0),
@@ -142,7 +158,8 @@ class Molecules(FrozenArrays):
             if value is None and absent is not None:
                 value = np.full(shape, absent)
             if value is not None or name == "positions":
-                self._set(**{name: geometry_checks.coerce(name, value, np.float64, shape)})
+                array = geometry_checks.coerce(name, value, np.float64, shape, copy)
+                self._set(**{name: array})
 
     # Shape and indexing
 
@@ -172,8 +189,21 @@ class Molecules(FrozenArrays):
         """Refuse: NumPy would take the container for a nested list."""
         raise TypeError(
             "Molecules cannot become an array: molecules differ in size. Use its fields, for "
-            "example molecules.positions, or index it as it is."
+            "example molecules.positions, or index it as it is. Tools of scikit-learn that take "
+            "tables alone, such as BaggingRegressor and permutation_importance, take "
+            "molecules.column()."
         )
+
+    def column(self) -> NDArray[np.object_]:
+        """Return one molecule a row, shape (n_molecules, 1), which estimators take as X.
+
+        Tools of scikit-learn that take tables alone need it, such as `BaggingRegressor`,
+        `AdaBoostRegressor` and `permutation_importance`. To them a molecule is one feature.
+        """
+        rows = np.empty((len(self), 1), dtype=object)
+        for index, molecule in enumerate(self):
+            rows[index, 0] = molecule
+        return rows
 
     def _select(self, index: ragged_index.Index) -> Molecules:
         lengths = self.natoms[index]
@@ -271,28 +301,6 @@ class Molecules(FrozenArrays):
     def elements(self) -> IntArray:
         """Atomic numbers that occur, sorted."""
         return read_only(np.unique(self.numbers))
-
-    @property
-    def has_magnitude(self) -> NDArray[np.bool_]:
-        """Which molecules have a dipole magnitude, shape (n_molecules,)."""
-        return ~np.isnan(self.dipole_magnitude)
-
-    @property
-    def has_vector(self) -> NDArray[np.bool_]:
-        """Which molecules have a dipole vector, shape (n_molecules,)."""
-        return ~np.isnan(self.dipole_vector[:, 0])
-
-    @property
-    def has_charges(self) -> NDArray[np.bool_]:
-        """Which molecules have reference charges, shape (n_molecules,)."""
-        return ~np.isnan(self.charges[self.offsets[:-1]])
-
-    @property
-    def has_quadrupole(self) -> NDArray[np.bool_]:
-        """Which molecules have a quadrupole, shape (n_molecules,)."""
-        if self.quadrupole is None:
-            return np.zeros(len(self), dtype=bool)
-        return ~np.isnan(self.quadrupole[:, 0, 0])
 
     def centers_of_mass(self) -> FloatArray:
         """Centres of mass, shape (n_molecules, 3), angstrom."""

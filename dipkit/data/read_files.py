@@ -21,12 +21,13 @@ from .formats.entry_reader import EntryReader, companion_of, companion_table
 from .formats.label_join import add_table
 from .formats.label_table import LabelTable, read_label_table
 from .formats.molecule_files import holds_many_files, is_readable, metadata_of, read_entries
-from .formats.text_sources import content_suffix
+from .formats.text_sources import content_suffix, is_packed
+from .formats.unpacking import Allowance
 from .molecules import Molecules
 from .read_options import ReadKeywords, ReadOptions
 from .unit_checks import warn_of_units
 
-__all__ = ["label_files", "read", "read_parts", "with_table"]
+__all__ = ["label_files", "read", "read_parts", "read_quietly", "with_table"]
 
 _READABLE = (
     ".xyz, .extxyz, .sdf, .sd, .mol (also .gz), .db, .json, .traj, .npz, outputs of Gaussian and "
@@ -99,20 +100,20 @@ def read(
         labels_file=labels_file,
         max_unpacked=max_unpacked,
     )
-    molecules = _read_checked(path, options)
+    molecules = read_quietly(path, options)
+    warn_of_units(molecules)
     warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
     return molecules
 
 
-def _read_checked(path: PathLike, options: ReadOptions) -> Molecules:
-    """Read all molecules; records left out are in their notes."""
+def read_quietly(path: PathLike, options: ReadOptions) -> Molecules:
+    """Read all molecules, without warnings; records left out are in their notes."""
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
     with _naming(file):
         molecules = _read_file(file, options)
     if not len(molecules):
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
-    warn_of_units(molecules)
     return molecules
 
 
@@ -147,7 +148,9 @@ def read_parts(
     file = Path(path)
     file = file if file.is_dir() else existing_file(file)
     if _array_reader(file) or holds_many_files(file):
-        yield from _parts_of(_read_checked(path, ReadOptions(**options)), n_molecules)
+        molecules = read_quietly(path, ReadOptions(**options))
+        warn_of_units(molecules)
+        yield from _parts_of(molecules, n_molecules)
         return
     start, present, n_good, all_bad = 0, dict[str, None](), 0, list[BadRecord]()
     context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
@@ -189,7 +192,8 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
     if array_reader := _array_reader(file):
         return with_table(array_reader(file, options.for_geometries), options)
     table = _table(options)
-    reader = EntryReader(options, metadata=metadata_of(file))
+    allowance = Allowance(file, options.most_unpacked) if is_packed(file) else None
+    reader = EntryReader(options, metadata=metadata_of(file), allowance=allowance)
     with closing(read_entries(file, reader.context)) as entries:
         reader.add_entries(entries)
     if holds_many_files(file):

@@ -146,19 +146,19 @@ def split_derivatives(
 
     Parameters
     ----------
-    derivatives : ndarray of shape (n, d + 2)
+    derivatives : ndarray of shape (..., n, d + 2)
         With respect to x'.
     charges : ndarray of shape (n,), e
 
     Returns
     -------
-    of_x : ndarray of shape (n, d)
-    of_charge : ndarray of shape (n,), 1/e
+    of_x : ndarray of shape (..., n, d)
+    of_charge : ndarray of shape (..., n), 1/e
     """
     cosine, sine = _columns(charges).T
-    of_cosine, of_sine = derivatives[:, -CHARGE_COLUMNS:].T
+    of_cosine, of_sine = derivatives[..., -2], derivatives[..., -1]
     of_charge: FloatArray = FREQUENCY * (of_sine * cosine - of_cosine * sine)
-    return np.sqrt(1 - SHARE) * derivatives[:, :-CHARGE_COLUMNS], of_charge
+    return np.sqrt(1 - SHARE) * derivatives[..., :-CHARGE_COLUMNS], of_charge
 
 
 def _columns(charges: FloatArray) -> FloatArray:

@@ -44,6 +44,8 @@ class RadialTable:
     reach : float, angstrom
         Atoms at a larger distance are not neighbours.
     n_max, l_max : int
+    spline : CubicSpline
+        The function that the expansions follow, with a continuous slope; on the host.
     backend : Backend
         Device of the coefficients.
     channels : tuple of int, default=None
@@ -56,6 +58,7 @@ class RadialTable:
     reach: float
     n_max: int
     l_max: int
+    spline: CubicSpline
     backend: Backend = NUMPY
     channels: tuple[int, ...] | None = None
 
@@ -115,6 +118,22 @@ class RadialTable:
         found += xp.take(constant, place, axis=0)
         return xp.reshape(found, (-1, self.n_max, self.l_max + 1))
 
+    def with_slopes(self, distance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compute the integrals and their derivatives with respect to the distance, on the host.
+
+        Parameters
+        ----------
+        distance : ndarray of shape (P,), angstrom
+
+        Returns
+        -------
+        values : ndarray of shape (P, n_max, l_max + 1)
+        slopes : ndarray of the same shape, 1/angstrom
+            Of the spline itself: values and slopes agree to rounding.
+        """
+        shape = -1, self.n_max, self.l_max + 1
+        return self.spline(distance).reshape(shape), self.spline(distance, 1).reshape(shape)
+
 
 def tabulate(
     points: FloatArray,
@@ -147,4 +166,4 @@ def tabulate(
     spline = CubicSpline(distance, table.reshape(N_NODES, -1))
     steps = np.linspace(0.0, reach, N_EXPANSIONS + 1)
     expansions = spline(steps), spline(steps, 1), spline(steps, 2) / 2
-    return RadialTable(expansions, float(reach), n_max, len(functions) - 1)
+    return RadialTable(expansions, float(reach), n_max, len(functions) - 1, spline)

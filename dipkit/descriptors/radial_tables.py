@@ -22,8 +22,8 @@ from .radial_channels import channel_counts
 from .radial_integrals import RadialTable, tabulate
 from .scales import ScaleKey, SOAPScale
 from .spectra_device import DeviceTables
+from .spectra_gradients import MoleculeSpectrum, molecule_spectrum
 from .spectra_host import spectra
-from .spectrum_columns import compression_map
 
 if TYPE_CHECKING:
     from dscribe.descriptors import SOAP
@@ -133,43 +133,30 @@ def radial_table(key: ScaleKey) -> RadialTable:
     return tabulate(points, weights, functions, sigma, reach)
 
 
-def spectrum_derivatives(
+def double_spectrum(
     numbers: NDArray[np.int64],
     positions: FloatArray,
     species: tuple[int, ...],
     key: ScaleKey,
-) -> tuple[FloatArray, FloatArray]:
-    """Compute the power spectra of one molecule, and derivatives with respect to the positions.
-
-    Derivatives are analytic for ``rbf="gto"``; for ``"polynomial"`` dscribe takes central
-    differences with a step of 1e-4 angstrom.
+) -> MoleculeSpectrum:
+    """Compute unit-length power spectra of one molecule in double precision, to differentiate.
 
     Parameters
     ----------
-    numbers : ndarray of shape (n_atoms,)
-    positions : ndarray of shape (n_atoms, 3), angstrom
+    numbers : ndarray of shape (n,)
+    positions : ndarray of shape (n, 3), angstrom
     species : tuple of int
+        Atomic numbers, sorted.
     key : ScaleKey
 
     Returns
     -------
-    spectrum : ndarray of shape (n_atoms, d), float64
-        Not of unit length.
-    derivatives : ndarray of shape (n_atoms, n_atoms, 3, d), 1/angstrom
-        Element ``[i, j, b]`` is the derivative of the spectrum of atom i with respect to
-        coordinate b of atom j. The centre of an environment moves with its atom.
+    MoleculeSpectrum
     """
-    from ase import Atoms
-
     with one_blas_thread():
-        soap = _dscribe_soap(species, key._replace(channels=None))
-        derivatives, spectrum = soap.derivatives(Atoms(numbers, positions), attach=True)
-    spectrum, derivatives = (np.asarray(part, np.float64) for part in (spectrum, derivatives))
-    if key.channels is None:
-        return spectrum, derivatives
-    compress, width = compression_map(key.channels).T, derivatives.shape[-1]
-    moved = derivatives.reshape(-1, width) @ compress
-    return spectrum @ compress, moved.reshape(*derivatives.shape[:-1], -1)
+        table = radial_table(key._replace(channels=None))
+    index = np.searchsorted(species, numbers)
+    return molecule_spectrum(index, len(species), positions, table, key.channels)
 
 
 @functools.lru_cache(maxsize=32)

@@ -23,7 +23,9 @@ ADVICE = (
 
 
 def require_described(X: object) -> Molecules:
-    """Refuse everything except described molecules, at least one."""
+    """Refuse everything except described molecules, at least one; join those of a column."""
+    if isinstance(X, np.ndarray) and X.size and all(isinstance(x, Molecules) for x in X.flat):
+        X = Molecules.concatenate(list(X.flat))
     if not isinstance(X, Molecules) or X.features is None:
         got = type(X).__name__ + (" without features" if isinstance(X, Molecules) else "")
         raise InputError(

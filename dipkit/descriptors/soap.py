@@ -27,6 +27,7 @@ from .channel_learning import learn_all_channels
 from .describer import SOAPDescriber
 from .features import Features, forecast_bytes
 from .on_demand import OnDemandFeatures
+from .output_names import MoleculesOutput
 from .radial_channels import RadialChannels
 from .radial_tables import (
     count_columns,
@@ -53,7 +54,12 @@ _LOG = logging.getLogger(__name__)
 MEMORY_SHARE = 0.25
 
 
-class SOAPTransformer(TransformerMixin, ScaleParameters):
+class SOAPTransformer(
+    MoleculesOutput,
+    TransformerMixin,
+    ScaleParameters,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # Molecules become no data frame
+):
     """Describe the atoms of molecules by SOAP at several scales.
 
     `transform` returns `Molecules` whose `features` hold one float32 array per scale, each row
@@ -210,15 +216,6 @@ class SOAPTransformer(TransformerMixin, ScaleParameters):
         """
         check_is_fitted(self)
         return forecast_bytes(as_molecules(X, labels=False).n_atoms, self.widths_)
-
-    def set_output(self, *, transform: object = None) -> Self:
-        """Do nothing: the output is always `Molecules`.
-
-        Parameters
-        ----------
-        transform : ignored
-        """
-        return self
 
     def __sklearn_tags__(self) -> Tags:
         """Declare, for scikit-learn, that X is not an array."""

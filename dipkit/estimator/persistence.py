@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import platform
 import zipfile
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ from ..support.files import PathLike, atomic_write, existing_file
 from ..support.json_values import plain
 from ..support.model_files import DESCRIPTION
 from ..support.nested_parameters import named_parameters
+from .chosen_model import chosen_model
 from .format1 import with_new_paths
 from .model_archive import (
     SCHEMA,
@@ -40,6 +42,8 @@ from .model_state import check_loaded, without_machine
 from .model_tree import types_in
 
 __all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
+
+_LOG = logging.getLogger(__name__)
 
 FORMAT = "dipkit-model"
 # Increased when older versions of dipkit would misread files of this version.
@@ -86,7 +90,9 @@ def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> No
     ----------
     model : estimator
         Usually the whole pipeline, from geometries to magnitudes. Its parameters of the machine
-        (`memory`, `n_jobs`, `device`, `verbose`) are not written.
+        (`memory`, `n_jobs`, `device`, `verbose`) are not written. Of a search object, such as
+        `DipoleSearchCV` or `GridSearchCV`, the `best_estimator_` alone is written, and the log says
+        so.
     path : str or path
         The file appears only when it is complete.
     trusted : iterable of str, default=()
@@ -99,7 +105,12 @@ def save_model(model: Any, path: PathLike, *, trusted: Iterable[str] = ()) -> No
         If the model is not fitted, holds a type that could not be loaded again, or the file
         cannot be written.
     """
-    model = without_machine(model)
+    chosen = chosen_model(model)
+    if chosen is not model:
+        _LOG.warning(
+            "%s: the best_estimator_ of the search is saved, not the search with its results", path
+        )
+    model = without_machine(chosen)
     described = _describe(model)
     with atomic_write(path) as temporary:
         _dump(model, temporary, zipfile.ZIP_DEFLATED)

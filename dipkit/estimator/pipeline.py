@@ -20,6 +20,7 @@ from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
 from ..support.files import PathLike
 from .baseline import make_baseline
+from .chosen_model import chosen_model
 from .fitted_parts import has_atomic_dipoles
 from .predicted_molecules import Prediction, predict_usable
 from .prediction import predict_blocks
@@ -75,7 +76,7 @@ def predict_parts(
     Prediction
         Of some thousand molecules each, in order.
     """
-    on_demand = _on_demand(model)
+    on_demand = _on_demand(chosen_model(model))
     for molecules in read_parts(path, PART_MOLECULES, **options):
         yield predict_all(on_demand, molecules, return_std, options.get("skip_invalid", False))
 
@@ -101,6 +102,8 @@ def predict_all(
     ----------
     model : Pipeline or DipoleKernelRidge
         A pipeline that ends in a `DipoleKernelRidge`, or only the latter, for described molecules.
+        Of a search object, such as `DipoleSearchCV` or `GridSearchCV`, the `best_estimator_` is
+        taken.
     X : Molecules, list of ase.Atoms, ase.Atoms or path
         What `as_molecules` takes; labels are not read.
     return_std : bool, default=False
@@ -129,12 +132,13 @@ def predict_all(
     >>> prediction.dipole.shape, len(prediction.charges) == molecules[:3].n_atoms
     ((3, 3), True)
     """
-    molecules = _molecules_of(X, skip_invalid)
+    model, molecules = chosen_model(model), _molecules_of(X, skip_invalid)
     estimator = model[-1] if isinstance(model, Pipeline) else model
     if not isinstance(estimator, DipoleKernelRidge):
         raise InputError(
             "model: expected a pipeline that ends in a DipoleKernelRidge, got "
-            f"{type(estimator).__name__}."
+            f"{type(estimator).__name__}, which has no charges and no vectors to predict. Its own "
+            "`predict` gives the magnitudes, if it has one."
         )
     bare = molecules.replace(features=None)
     if not skip_invalid:
@@ -170,4 +174,5 @@ def keeps_std(model: Any) -> bool:
     ----------
     model : Pipeline or DipoleKernelRidge
     """
+    model = chosen_model(model)
     return hasattr(model[-1] if isinstance(model, Pipeline) else model, "std_coef_")

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.molecules import Molecules
 from ..descriptors.requirements import require_described, require_known
 from ..learning.atomic_dipoles import PredictedDipoles
-from ..learning.basis import kernel_dtype
 from ..learning.blocking import prediction_piece_atoms
 from ..learning.charge_maps import constant_charges, molecule_sums
 from ..learning.multipoles import constant_dipoles, dipoles
@@ -25,7 +24,7 @@ from ..support.ragged_index import cut
 from .baseline import make_baseline
 from .baseline_molecules import prepare_molecules
 from .fitted_parts import compensations, has_atomic_dipoles, raw_coefficients
-from .parameters import make_basis
+from .prepared import element_rows, prepared_environments
 from .std_prediction import DrawnCharges, StdPredictor
 
 if TYPE_CHECKING:
@@ -35,10 +34,6 @@ FloatArray = NDArray[np.float64]
 # Of one element: descriptors of its inducing environments, one array per scale, their coefficients
 # (M_e, k), k = 2 with bond charges, and its constant.
 ElementCoefficients = tuple[list[Array], Array, float]
-
-# Predictions use float32 for a scale with less than this share of the kernel, unless
-# precision="double".
-SINGLE_PRECISION_SHARE = 0.01
 
 
 class Predicted(NamedTuple):
@@ -148,20 +143,13 @@ def _dipole_parts(model: DipolePredictor) -> dict[int, tuple[FloatArray, FloatAr
 
 def _coefficients(model: DipolePredictor, backend: Backend) -> dict[int, ElementCoefficients]:
     """Collect environments and coefficients of the charges, by atomic number."""
-    parts, intercepts, raw = {}, model.intercept_.tolist(), raw_coefficients(model)
-    # Large coefficients of both signs magnify the rounding errors of float32, which depend on the
-    # molecules in the same product. For scales with a small weight these errors are small.
-    share = model.scale_weights_ / model.scale_weights_.sum()
-    precise = (share >= SINGLE_PRECISION_SHARE) | (make_basis(model.basis).precision == "double")
-    for number, intercept in zip(model.elements_.tolist(), intercepts, strict=True):
-        mine = model.inducing_numbers_ == number
-        rows = slice(int(mine.argmax()), int(mine.argmax() + mine.sum()))
-        features = [
-            backend.asarray(np.asfortranarray(scale[rows], kernel_dtype(double)))
-            for scale, double in zip(model.inducing_features_, precise, strict=True)
-        ]
-        parts[number] = (features, backend.asarray(raw[rows]), intercept)
-    return parts
+    environments, raw = prepared_environments(model, backend), raw_coefficients(model)
+    return {
+        number: (environments[number], backend.asarray(raw[element_rows(model, number)]), intercept)
+        for number, intercept in zip(
+            model.elements_.tolist(), model.intercept_.tolist(), strict=True
+        )
+    }
 
 
 def _raw_charges(

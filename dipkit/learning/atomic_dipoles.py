@@ -129,12 +129,9 @@ def vector_derivatives(one: Molecules, elements: Sequence[int]) -> FloatArray:
 
 
 def summed_derivatives(
-    one: Molecules,
-    elements: Sequence[int],
-    amplitudes: FloatArray,
-    amplitude_derivatives: FloatArray,
+    one: Molecules, elements: Sequence[int], amplitudes: FloatArray
 ) -> FloatArray:
-    """Compute the derivatives of the sum of the atomic dipoles of one molecule (23).
+    """Differentiate the sum of the atomic dipoles of one molecule, amplitudes held constant (23).
 
     Parameters
     ----------
@@ -144,18 +141,14 @@ def summed_derivatives(
         Atomic numbers of the neighbours, ascending.
     amplitudes : ndarray of shape (n, E), e
         s y of (21).
-    amplitude_derivatives : ndarray of shape (E, n, n, 3), e / angstrom
-        ``[e, i, j, b]``: amplitude e of atom i with respect to coordinate b of atom j.
 
     Returns
     -------
     ndarray of shape (n, 3, 3), debye / angstrom
         ``[j, b, c]``: component c of the sum with respect to coordinate b of atom j.
     """
-    vectors, by_position = neighbour_vectors(one, elements), vector_derivatives(one, elements)
-    total = np.einsum("eijb,iec->jbc", amplitude_derivatives, vectors)
-    total += np.einsum("ie,ijebc->jbc", amplitudes, by_position)
-    derivatives: FloatArray = DEBYE_PER_E_ANGSTROM * total
+    moved = np.einsum("ie,ijebc->jbc", amplitudes, vector_derivatives(one, elements))
+    derivatives: FloatArray = DEBYE_PER_E_ANGSTROM * moved
     return derivatives
 
 

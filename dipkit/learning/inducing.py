@@ -19,6 +19,9 @@ from .kernels import EnvironmentKernel
 
 # Candidates for each environment to choose. More candidates were slower and not more accurate.
 CANDIDATES_PER_ENVIRONMENT = 4
+# Similarities are rounded to multiples of 1 / STEPS: of two candidates that are equally far but for
+# rounding, the first is chosen, on every device.
+STEPS = 2.0**18
 # Candidates more similar than this to a chosen one are duplicates of it.
 DUPLICATE = 1 - 1e-6
 
@@ -77,6 +80,7 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
         In the order of the choice. Fewer than `n_points` where all others are duplicates.
     """
     xp = backend.xp
+    similarity = xp.round(similarity * STEPS) / STEPS
     chosen = backend.asarray(np.zeros(n_points, dtype=np.int64))
     point = xp.argmax(xp.sum(similarity, axis=1))
     nearest = xp.zeros_like(similarity[0, :])

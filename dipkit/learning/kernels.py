@@ -138,8 +138,10 @@ class PowerKernel(EnvironmentKernel):
         return t if self.degree == 1 else backend.into(t, xp.pow, t, float(self.degree))
 
     def derivative(self, t: Array, backend: Backend) -> Array:
-        """Return degree max(t, 0) ** (degree - 1)."""
-        return self.degree * backend.xp.maximum(t, 0) ** (self.degree - 1)
+        """Return degree max(t, 0) ** (degree - 1), and 0 where t <= 0."""
+        xp = backend.xp
+        slope = self.degree * xp.maximum(t, 0) ** (self.degree - 1)
+        return xp.where(t > 0, slope, 0.0)
 
 
 class GaussianKernel(EnvironmentKernel):

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.given_dipoles import warn_given
 from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
 from ..data.molecules import Molecules
 from ..data.predicted_keys import warn_predictions
 from ..exceptions import InputError
 from ..support.validation import real_array
+from .charge_sign import warn_of_wrong_sign
 from .objective import DipoleTarget
 
 FloatArray = NDArray[np.float64]
@@ -158,12 +160,14 @@ def read_labels(
     _warn_single_atoms(molecules, labelled)
     if y is None:
         warn_predictions(molecules.source_keys)
-    sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
-    warn_units(sizes[labelled])
     if charges is not None:
         # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
+    if y is None or not warn_given(molecules, magnitudes, vectors):
+        sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
+        warn_units(sizes[labelled])
     target = DipoleTarget(magnitudes, vectors, weights)
+    warn_of_wrong_sign(molecules, molecules.charges)
     return FitLabels(target, molecules.charges, molecules)
 
 

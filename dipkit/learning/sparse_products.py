@@ -44,9 +44,9 @@ def dot(x: Array, z: Array, on_host: bool = True) -> Array:
     """
     if not on_host or not z.T.flags.c_contiguous:
         return x @ z.T
-    if x.shape[1] < LEAST_COLUMNS or len(x) < LEAST_ROWS:
+    if x.shape[1] < LEAST_COLUMNS or not len(x):
         return x @ z.T
-    all_groups = groups(x)
+    all_groups = groups(x) if len(x) >= LEAST_ROWS else [np.arange(len(x))]
     longest = max(map(len, all_groups))
     result = np.empty((len(x), len(z)), np.result_type(x, z))
     total, term = (np.empty((longest, len(z)), result.dtype) for _ in range(2))

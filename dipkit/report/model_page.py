@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
+from ..estimator.chosen_model import chosen_model
 from ..estimator.metrics import Report, compare, vector_angles
 from ..estimator.pipeline import keeps_std, predict_all
 from ..estimator.predicted_molecules import Prediction
@@ -130,7 +131,7 @@ def model_report(
     (20, True)
     """
     require_matplotlib()
-    model = getattr(model, "best_estimator_", model)
+    model = chosen_model(model)
     molecules = as_molecules(molecules)
     if prediction is None:
         prediction = predict_all(model, molecules, return_std=keeps_std(model))

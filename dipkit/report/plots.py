@@ -7,8 +7,7 @@ The displays themselves are in `parity.py`, `learning_curve.py`, `charges.py` an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, TypedDict
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "borrowed_pyplot",
     "draw_curves",
     "figure_and_axes",
     "new_figure",
@@ -59,18 +57,6 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError('plots need matplotlib: pip install "dipkit[plot]"') from error
-
-
-@contextmanager
-def borrowed_pyplot() -> Iterator[None]:
-    """Let another library draw with pyplot, and restore pyplot's style and figures afterwards."""
-    from matplotlib import pyplot, rc_context
-
-    before = set(pyplot.get_fignums())
-    with rc_context():
-        yield
-    for number in set(pyplot.get_fignums()) - before:
-        pyplot.close(number)
 
 
 def figure_and_axes(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:

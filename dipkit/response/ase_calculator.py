@@ -25,6 +25,7 @@ from sklearn.pipeline import Pipeline
 from ..data.label_keys import TOTAL_CHARGE_KEYS
 from ..data.predicted_keys import CALCULATOR_NAME
 from ..estimator.baseline import make_baseline, require_following
+from ..estimator.chosen_model import chosen_model
 from ..estimator.persistence import load_model
 from ..estimator.pipeline import predict_all
 from ..estimator.regression import DipoleKernelRidge
@@ -103,7 +104,8 @@ class DipkitCalculator(Calculator):
         **parameters: object,
     ) -> None:
         super().__init__(**parameters)  # type: ignore[no-untyped-call]
-        self.model = load_model(model) if isinstance(model, str | os.PathLike) else model
+        is_file = isinstance(model, str | os.PathLike)
+        self.model = load_model(model) if is_file else chosen_model(model)
         ridge = _last_step(self.model)
         if isinstance(ridge, DipoleKernelRidge):
             require_following(make_baseline(ridge.baseline))

@@ -1,14 +1,15 @@
 """Derivatives of predicted charges and dipoles with respect to the positions of the atoms.
 
-Symbols: a molecule of n atoms; power spectra p_i (n, d_s) at scale s and x_i = p_i / |p_i|, charges
-in e, dipoles in debye. Equations (15) and (16) of the theory page, (17) with a baseline of factor
-b, dipole mu0 and charges q0, (23) for atomic dipoles. Derivatives of p are dscribe's
-(`descriptors/radial_tables.py`), those of a baseline central differences of its calculation
-(`quantum/finite_differences.py`).
+Symbols: a molecule of n atoms with K kernel expansions (raw charges, bond charges, amplitudes of
+atomic dipoles), charges in e, dipoles in debye. Equations (15) and (16) of the theory page, (17)
+with a baseline of factor b, dipole mu0 and charges q0, (23) for atomic dipoles, (25) for the
+compensation. Derivatives of the expansions are in `expansions.py`, those of a baseline are central
+differences of its calculation (`quantum/finite_differences.py`).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -16,23 +17,24 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from ..data.elements import atomic_masses
 from ..data.io import as_molecules
 from ..data.molecules import Molecules
-from ..descriptors.charge_columns import append_charges, split_derivatives
-from ..descriptors.radial_tables import spectrum_derivatives
+from ..descriptors.charge_columns import with_charge_columns
+from ..descriptors.requirements import require_described, require_known
 from ..descriptors.soap import SOAPTransformer
 from ..estimator.baseline import make_baseline, require_following
-from ..estimator.fitted_parts import compensations, has_atomic_dipoles, raw_coefficients
-from ..estimator.prediction import predict_blocks
+from ..estimator.fitted_parts import compensations, has_atomic_dipoles
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
-from ..learning.atomic_dipoles import summed_derivatives
+from ..learning.atomic_dipoles import neighbour_vectors, summed_derivatives
+from ..learning.charge_maps import even_charges
 from ..quantum.finite_differences import CalculationDerivatives
-from ..support.backend import NUMPY
 from ..support.files import PathLike
 from ..units import DEBYE_PER_E_ANGSTROM
+from .expansions import differentiate_expansions
 
 FloatArray = NDArray[np.float64]
 Geometries: TypeAlias = Molecules | Sequence[Atoms] | Atoms | PathLike
@@ -74,26 +76,8 @@ def dipole_derivatives(model: Pipeline, X: Geometries) -> FloatArray:
     True
     """
     soap, ridge = _steps(model)
-    molecules = as_molecules(X, labels=False).replace(features=None)
-    found = predict_blocks(ridge, soap.transform(molecules))
-    parts = []
-    for index, one in enumerate(molecules):
-        cheap, atoms = _baseline(ridge, one), molecules.atom_index(index)
-        moved = _of_expansions(soap, ridge, one, cheap)
-        charges = found.charges[atoms]
-        if cheap is not None:
-            charges = charges - ridge.baseline_factor_ * cheap.charges
-        of_charges = _of_charges(ridge, one, found.raw[atoms], moved)
-        of_dipole = _of_dipole(charges, of_charges, one)
-        if has_atomic_dipoles(ridge):
-            elements = ridge.elements_.tolist()
-            of_dipole += summed_derivatives(
-                one, elements, found.amplitudes[atoms], moved[found.raw.shape[1] :]
-            )
-        if cheap is not None:
-            of_dipole += ridge.baseline_factor_ * cheap.of_dipole
-        parts.append(of_dipole)
-    return np.concatenate(parts)
+    molecules = _checked(soap, ridge, X)
+    return np.concatenate([_dipole_of_one(soap, ridge, one) for one in molecules])
 
 
 def charge_derivatives(model: Pipeline, X: Geometries) -> list[FloatArray]:
@@ -113,14 +97,44 @@ def charge_derivatives(model: Pipeline, X: Geometries) -> list[FloatArray]:
         charge does not change.
     """
     soap, ridge = _steps(model)
-    molecules = as_molecules(X, labels=False).replace(features=None)
-    found = predict_blocks(ridge, soap.transform(molecules))
-    parts = []
-    for index, one in enumerate(molecules):
-        cheap, raw = _baseline(ridge, one), found.raw[molecules.atom_index(index)]
-        moved = _of_charges(ridge, one, raw, _of_expansions(soap, ridge, one, cheap))
-        parts.append(moved if cheap is None else moved + ridge.baseline_factor_ * cheap.of_charges)
-    return parts
+    molecules = _checked(soap, ridge, X)
+    return [_charges_of_one(soap, ridge, one) for one in molecules]
+
+
+def _dipole_of_one(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
+    """Differentiate the dipole of one molecule (n, 3, 3), debye / angstrom."""
+    cheap, maps = _baseline(ridge, one), compensations(ridge)
+    elements = ridge.elements_.tolist() if has_atomic_dipoles(ridge) else []
+    arms = one.positions - one.centers_of_mass()
+    # The dipole of each atom where one of its expansions is 1 e and the others are 0.
+    parts = [how.apply(arms, one)[:, None] for how in maps] + [neighbour_vectors(one, elements)]
+    dipoles = DEBYE_PER_E_ANGSTROM * np.concatenate(parts, axis=1)
+    found = differentiate_expansions(soap, ridge, one, dipoles, cheap)
+    raw, amplitudes = np.split(found.values, [len(maps)], axis=1)
+    factor = 0.0 if cheap is None else ridge.baseline_factor_
+    charges = (1 - factor) * even_charges(one)
+    moved = np.zeros((one.n_atoms, one.n_atoms, 3))
+    for how, part in zip(maps, raw.T, strict=True):
+        charges += how.apply(part, one)
+        moved += how.derivatives(one, part)
+    total: FloatArray = found.derivatives.sum(axis=1).transpose(1, 2, 0)
+    total += _of_dipole(charges, moved, one)
+    if elements:
+        total += summed_derivatives(one, elements, amplitudes)
+    return total if cheap is None else total + factor * cheap.of_dipole
+
+
+def _charges_of_one(soap: SOAPTransformer, ridge: DipoleKernelRidge, one: Molecules) -> FloatArray:
+    """Differentiate the charges of one molecule (n, n, 3), e / angstrom."""
+    cheap, maps, n = _baseline(ridge, one), compensations(ridge), one.n_atoms
+    n_expansions = len(maps) + (len(ridge.elements_) if has_atomic_dipoles(ridge) else 0)
+    each = np.tile(np.eye(n_expansions, len(maps)), (n, 1, 1))
+    found = differentiate_expansions(soap, ridge, one, each, cheap)
+    total = np.zeros((n, n, 3))
+    for how, raw, change in zip(maps, found.values.T, found.derivatives, strict=False):
+        total += how.apply(change.reshape(n, -1), one).reshape(n, n, 3)
+        total += how.derivatives(one, raw)
+    return total if cheap is None else total + ridge.baseline_factor_ * cheap.of_charges
 
 
 def _steps(model: Pipeline) -> tuple[SOAPTransformer, DipoleKernelRidge]:
@@ -137,79 +151,32 @@ def _steps(model: Pipeline) -> tuple[SOAPTransformer, DipoleKernelRidge]:
     return soap, ridge
 
 
+def _checked(soap: SOAPTransformer, ridge: DipoleKernelRidge, X: Geometries) -> Molecules:
+    """Read geometries, and refuse what a prediction refuses."""
+    molecules = as_molecules(X, labels=False).replace(features=None)
+    check_is_fitted(ridge)
+    # The origin of the descriptors is compared; on demand, none is computed.
+    described = require_described(copy.copy(soap).set_params(on_demand=True).transform(molecules))
+    if make_baseline(ridge.baseline) is not None:
+        features = with_charge_columns(described.features, np.zeros(molecules.n_atoms))
+        described = described.replace(features=features)
+    widths = [scale.shape[1] for scale in ridge.inducing_features_]
+    require_known(described, ridge.elements_, widths, getattr(ridge, "features_made_by_", None))
+    return molecules
+
+
 def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> CalculationDerivatives | None:
     """Differentiate the baseline of one molecule, where the model has one."""
     baseline = make_baseline(ridge.baseline)
-    return None if baseline is None else baseline.derivatives(one, ridge.n_jobs)
-
-
-def _of_expansions(
-    soap: SOAPTransformer,
-    ridge: DipoleKernelRidge,
-    one: Molecules,
-    cheap: CalculationDerivatives | None,
-) -> FloatArray:
-    """Differentiate the kernel expansions of one molecule (k, n, n, 3), e / angstrom.
-
-    The first expansions give the raw charges, before their compensation, the others the amplitudes
-    of atomic dipoles, if there are any.
-    """
-    sets = list(raw_coefficients(ridge).T)
-    if has_atomic_dipoles(ridge):
-        sets += list(ridge.atomic_dipole_coef_.T)
-    raw = np.zeros((len(sets), one.n_atoms, one.n_atoms, 3))
-    keys, species = soap.scale_keys(), tuple(soap.species_.tolist())
-    weights = ridge.scale_weights_ / ridge.scale_weights_.sum()
-    for key, weight, inducing in zip(keys, weights, ridge.inducing_features_, strict=True):
-        spectrum, moved = spectrum_derivatives(one.numbers, one.positions, species, key)
-        length = np.linalg.norm(spectrum, axis=1, keepdims=True)
-        x, z = spectrum / length, inducing.astype(np.float64)
-        joined = x if cheap is None else append_charges(x, cheap.charges)
-        for pull, found in zip(_pulls(ridge, one, joined, z, sets), raw, strict=True):
-            pull *= weight
-            if cheap is not None:
-                pull, by_charge = split_derivatives(pull, cheap.charges)
-                found += by_charge[:, None, None] * cheap.of_charges
-            pull -= x * np.einsum("id,id->i", x, pull)[:, None]
-            found += np.einsum("ijbd,id->ijb", moved, pull / length)
-    return raw
-
-
-def _of_charges(
-    ridge: DipoleKernelRidge, one: Molecules, raw: FloatArray, moved: FloatArray
-) -> FloatArray:
-    """Differentiate the charges of one molecule (n, n, 3), from the derivatives of raw charges.
-
-    Parameters
-    ----------
-    ridge : DipoleKernelRidge
-    one : Molecules
-    raw : ndarray of shape (n, k), e
-    moved : ndarray of shape (K, n, n, 3), K >= k, e / angstrom
-        From `_of_expansions`.
-    """
-    total = np.zeros(moved.shape[1:])
-    for how, charges, change in zip(compensations(ridge), raw.T, moved, strict=False):
-        total += how.apply(change.reshape(one.n_atoms, -1), one).reshape(change.shape)
-        total += how.derivatives(one, charges)
-    return total
-
-
-def _pulls(
-    ridge: DipoleKernelRidge,
-    one: Molecules,
-    x: FloatArray,
-    inducing: FloatArray,
-    sets: list[FloatArray],
-) -> FloatArray:
-    """Return g_i of (15), derivatives with respect to descriptors, without a_s (k, n, d)."""
-    pulls = np.empty((len(sets), *x.shape))
-    for number in one.elements:
-        atoms, mine = one.numbers == number, ridge.inducing_numbers_ == number
-        slope = ridge.kernel_.derivative(x[atoms] @ inducing[mine].T, NUMPY)
-        for pull, coefficients in zip(pulls, sets, strict=True):
-            pull[atoms] = (slope * coefficients[mine]) @ inducing[mine]
-    return pulls
+    if baseline is None:
+        return None
+    found = baseline.derivatives(one, ridge.n_jobs)
+    if np.isnan(found.charges).any():
+        raise InputError(
+            f"baseline: {one.names[0]} could not be calculated. Correct its geometry or its total "
+            "charge."
+        )
+    return found
 
 
 def _of_dipole(charges: FloatArray, moved: FloatArray, one: Molecules) -> FloatArray:

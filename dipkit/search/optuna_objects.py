@@ -18,7 +18,6 @@ import numpy as np
 from ..exceptions import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
@@ -284,23 +283,15 @@ def _checked_path(text: str) -> str:
     return str(path)
 
 
-# Figures
+# Importances
 
 
-def history_axes(study: Study) -> Axes:
-    """Draw the scores of the trials, in their order."""
-    from optuna.visualization import matplotlib as plots
-
-    with _no_experimental_warning():
-        return plots.plot_optimization_history(study, target_name="score: minus error (D)")
-
-
-def importance_axes(study: Study) -> Axes:
-    """Draw how much each parameter matters; needs trials that differ."""
-    from optuna.visualization import matplotlib as plots
+def importances(study: Study) -> dict[str, float]:
+    """Share of each parameter in the differences of the scores, largest first; they sum to 1."""
+    from optuna.importance import get_param_importances
 
     with _no_experimental_warning():
-        return plots.plot_param_importances(study)
+        return dict(get_param_importances(study))
 
 
 @contextmanager

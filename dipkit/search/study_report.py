@@ -1,8 +1,7 @@
 """Figures of a study, and a page with them: history, importances, errors over alpha and lambda.
 
-The first two are plots of Optuna, the last is drawn from the grid that every trial keeps. Scores of
-a study are negative errors in debye; figures show errors. Studies are in `study.py`, pages and
-curves in `report/`.
+The last is drawn from the grid that every trial keeps. Scores of a study are negative errors in
+debye; figures show errors. Studies are in `study.py`, pages and curves in `report/`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,9 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..report.html_page import Table, write_html_report
-from ..report.plots import (
-    borrowed_pyplot,
-    draw_curves,
-    new_figure,
-    require_matplotlib,
-)
+from ..report.plots import BLUE, GREY, draw_curves, new_figure, require_matplotlib
 from ..support.files import PathLike
-from .optuna_objects import history_axes, importance_axes
+from .optuna_objects import importances
 from .ridge_parameters import ALPHA, CHARGE_WEIGHT
 from .study import completed, score_of
 
@@ -35,6 +29,8 @@ __all__ = ["grid_errors", "plot_study", "write_study_report"]
 
 # Trials whose curves are drawn in addition to that of the best one.
 N_CURVES = 10
+# With fewer trials the importances of the parameters are chance.
+LEAST_TRIALS_OF_IMPORTANCES = 20
 
 
 def plot_study(study: Study) -> dict[str, Figure]:
@@ -48,8 +44,9 @@ def plot_study(study: Study) -> dict[str, Figure]:
     Returns
     -------
     dict
-        Figures by caption: the history; the importances of the parameters, if at least
-        two trials differ; the errors over charge weight and alpha, if trials scored a grid.
+        Figures by caption: the history; the importances of the parameters, if there are at
+        least 20 different trials; the errors over charge weight and alpha, if trials scored a
+        grid.
 
     Raises
     ------
@@ -60,7 +57,11 @@ def plot_study(study: Study) -> dict[str, Figure]:
     """
     require_matplotlib()
     trials = completed(study)
-    figures = _optuna_figures(study)
+    figures = {"History of the search": _plot_history(trials)}
+    n_drawn = len({tuple(trial.params.items()) for trial in trials})
+    n_scores = len({score_of(trial) for trial in trials})
+    if min(n_drawn, n_scores) >= LEAST_TRIALS_OF_IMPORTANCES:
+        figures["Importance of the parameters"] = _plot_importances(importances(study))
     graded = sorted((t for t in trials if "grid" in t.user_attrs), key=score_of, reverse=True)
     if graded:
         figures["Error over charge weight and ridge penalty"] = _plot_grids(graded[:N_CURVES])
@@ -125,19 +126,30 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _optuna_figures(study: Study) -> dict[str, Figure]:
-    """Optuna's own plots of a study by caption; pyplot keeps no reference to the figures."""
-    figures: dict[str, Any] = {}
-    with borrowed_pyplot():
-        figures["History of the search"] = history_axes(study).figure
-        scored = completed(study)
-        n_drawn = len({tuple(trial.params.items()) for trial in scored})
-        if min(n_drawn, len({score_of(trial) for trial in scored})) > 1:
-            figures["Importance of the parameters"] = importance_axes(study).figure
-    for figure in figures.values():
-        figure.set_layout_engine("constrained")
-        figure.set_size_inches(9.0, 4.0)
-    return figures
+def _plot_history(trials: list[FrozenTrial]) -> Figure:
+    """Draw the error of each trial and the smallest one so far."""
+    figure = new_figure(9.0, 4.0)
+    axes = figure.subplots()
+    numbers = [trial.number for trial in trials]
+    errors = [-score_of(trial) for trial in trials]
+    axes.plot(numbers, errors, "o", color=GREY, label="trial")
+    best = np.minimum.accumulate(errors)
+    axes.step(numbers, best, where="post", color=BLUE, label="smallest so far")
+    axes.set_xlabel("trial")
+    axes.set_ylabel("cross-validated MAE (D)")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def _plot_importances(shares: dict[str, float]) -> Figure:
+    """Draw one bar for each parameter, the largest on top."""
+    figure = new_figure(9.0, 0.8 + 0.35 * len(shares))
+    axes = figure.subplots()
+    names = list(reversed(shares))
+    axes.barh(names, list(reversed(shares.values())), color=BLUE)
+    axes.set_xlabel("share in the differences of the scores")
+    return figure
 
 
 def _plot_grids(trials: list[FrozenTrial]) -> Figure:

@@ -34,6 +34,14 @@ def _pools() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController()
 
 
+def threads_of_libraries() -> dict[str, str]:
+    """Return the threads of each loaded library for linear algebra, by name and version."""
+    return {
+        f"{pool['internal_api']} {pool.get('version') or ''}".strip(): f"{pool['num_threads']}"
+        for pool in threadpoolctl.threadpool_info()
+    }
+
+
 class _OneBLASThread:
     """One limit for the whole process: the first to enter sets it, the last to leave lifts it."""
 

@@ -7,13 +7,14 @@ kill leaves such a folder: the next writing in the same place removes it. File f
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..exceptions import FileFormatError, InputError
@@ -27,6 +28,9 @@ _FOLDER = re.compile(re.escape(_PREFIX) + r"(\d+)-\w+")
 # Seconds after which a folder without a lock is given up, even if a process has its number again.
 _FORGOTTEN = 600
 _unfinished: set[Path] = set()
+# Files that keep an output for one process.
+_LOCK = ".dipkit-lock-"
+_locks: set[Path] = set()
 
 
 def existing_file(path: PathLike) -> Path:
@@ -83,10 +87,90 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         ) from error
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder for temporary files; after a kill the next such folder removes it."""
+    parent = Path(tempfile.gettempdir())
+    _remove_abandoned(parent)
+    with _temporary_folder(parent) as folder:
+        yield folder
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a file lies in a temporary folder of these functions."""
+    return _FOLDER.fullmatch(path.parent.name) is not None
+
+
+@contextmanager
+def locked_output(path: PathLike) -> Iterator[None]:
+    """Keep an output for this process, so that no other process works for the same file.
+
+    The lock is on a hidden file next to the output, which is removed at the end. The operating
+    system gives the lock up when its process ends, however that happens: a file that a kill left is
+    taken over. Where no such file can be made, or the file system knows no locks, there is no lock.
+
+    Raises
+    ------
+    InputError
+        If another process has this output.
+    """
+    target = Path(os.path.realpath(path))
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    lock = target.parent / f"{_LOCK}{digest}"
+    descriptor = _open_lock(lock, path)
+    if descriptor is None:
+        yield
+        return
+    _locks.add(lock)
+    try:
+        yield
+    finally:
+        _remove_lock(lock)
+        os.close(descriptor)
+
+
+def _open_lock(lock: Path, output: PathLike) -> int | None:
+    """Open and lock a file; None where that cannot be done."""
+    while True:
+        try:
+            no_link = getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | no_link, 0o666)
+        except OSError:
+            return None
+        locked = try_lock(descriptor)
+        if locked and _is_same_file(descriptor, lock):
+            return descriptor
+        os.close(descriptor)
+        if locked is None:
+            _remove_lock(lock)
+            return None
+        if not locked:
+            raise InputError(
+                f"{output}: another process writes this output now. Wait for it, or name another "
+                "output."
+            )
+        # The process before has ended and removed its file: a new one.
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _remove_lock(lock: Path) -> None:
+    _locks.discard(lock)
+    with suppress(OSError):  # Windows removes no open file: the next process takes it over
+        lock.unlink()
+
+
 def remove_unfinished() -> None:
-    """Remove the temporary folders of this process, which is about to end."""
+    """Remove the temporary folders and locks of this process, which is about to end."""
     for folder in list(_unfinished):
         shutil.rmtree(folder, ignore_errors=True)
+    for lock in list(_locks):
+        _remove_lock(lock)
 
 
 def require_other_file(path: PathLike, inputs: Iterable[PathLike | None]) -> None:

@@ -85,7 +85,7 @@ def test_fit_without_json_keeps_stdout_clean(data: Path, tmp_path: Path) -> None
     dipkit.write(small, dipkit.read(data)[:4].replace(charges=None))
     result = run("fit", small, "-o", tmp_path / "m.dipkit", "--n-inducing", 10)
     assert result.stdout == ""
-    for word in ("molecules", "n_magnitudes", "alpha", "mae_debye", "seconds"):
+    for word in ("molecules", "4 vectors", "alpha", "MAE", "seconds"):
         assert word in result.stderr
 
 
@@ -214,6 +214,9 @@ def test_help_and_version() -> None:
     assert all(word in text for word in ("fit", "predict", "evaluate", "info", "convert", "demo"))
 
 
+NAMED_ROWS = ("dipkit, no charges", "dipkit, with Mulliken charges")
+
+
 @pytest.mark.parametrize("has_matplotlib", [True, False])
 def test_demo(
     has_matplotlib: bool, molecules: Molecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,6 +230,11 @@ def test_demo(
     for row in ("mean of the", "averaged SOAP", "Σ q r", "random start", "no charges", "with"):
         assert row in said
     assert "12 to train, 4 to test" in said
+    # The sentence below the table has the figures of the table.
+    errors = {name: float(re.search(rf"{name} +([0-9.]+)", said)[1]) for name in NAMED_ROWS}
+    change = errors[NAMED_ROWS[1]] / errors[NAMED_ROWS[0]] - 1
+    shown = re.search(r"by ([-+0-9]+)% with Mulliken charges", said)
+    assert float(shown[1]) == pytest.approx(100 * change, abs=1)
     assert ("dipkit[plot]" in said) is not has_matplotlib
     pictures = {"parity.png", "report.html"} if has_matplotlib else set()
     files = {file.name for file in (tmp_path / "new" / "results").iterdir()}

@@ -75,7 +75,13 @@ def test_columns_in_another_order(tmp_path: Path) -> None:
         ({"structures": STRUCTURES.replace("0.0076", "")}, "line 6: expected a finite number"),
         ({"structures": STRUCTURES[:-12]}, "line 8: expected 6 columns, got 5"),
         ({"dipole_moments": DIPOLES.replace("1.6256", "inf")}, "line 2: expected a finite"),
-        ({"mulliken_charges": CHARGES.replace(",2,", ",1,")}, "000003 has charges of 2 atoms"),
+        ({"mulliken_charges": CHARGES.replace(",2,", ",1,")}, "line 4: .* got one more for atom 1"),
+        ({"mulliken_charges": CHARGES.replace(",2,", ",3,")}, "line 3: .* got one more for atom 3"),
+        ({"mulliken_charges": CHARGES.replace(",2,", ",1.5,")}, "line 3: .* more for atom 1.5"),
+        (
+            {"mulliken_charges": CHARGES.replace("dsgdb9nsd_000003,1,0.3\n", "")},
+            "000003 has charges of 2 atoms",
+        ),
         ({"mulliken_charges": CHARGES.replace("-0.6", "-0.9")}, "sum to -0.3 e"),
     ],
 )

@@ -3,16 +3,19 @@
 ``make fuzz`` reads many more. Files in ``fuzz/`` are those that once ended otherwise.
 """
 
+import os
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("resource", reason="limits of memory are those of Unix")
 
+from helpers import fuzz_run
 from helpers.fuzz_run import check_file, fuzz
-from helpers.fuzz_samples import samples
+from helpers.fuzz_samples import Sample, samples
 
 from dipkit.data.io import read
+from dipkit.exceptions import FileFormatError
 
 SEEDS = sorted(path for path in (Path(__file__).parent / "fuzz").glob("*/*") if path.is_file())
 NUMBER = 25
@@ -38,3 +41,20 @@ def test_files_that_once_crashed(seed: Path) -> None:
     name = seed.name.split("-", 1)[1]
     sample = next(one for one in samples()[seed.parent.name] if one.name == name)
     assert not check_file(sample, seed.read_bytes())
+
+
+def test_files_behind_one_that_ends_the_process_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a crash would hide those that follow."""
+
+    def read_or_die(path: Path) -> None:
+        content = path.read_bytes()
+        if content == b"die":
+            os._exit(3)
+        raise (FileFormatError if content == b"good" else ValueError)("made up")
+
+    monkeypatch.setattr(fuzz_run, "read", read_or_die)
+    files = [b"good", b"die", b"bad", b"die", b"good", b"bad"]
+    monkeypatch.setattr(fuzz_run, "_mutated", lambda found, _, n: (found[0], files[n]))
+    crashes = fuzz([Sample("set.xyz", b"")], len(files), seed=0)
+    assert [crash.content for crash in crashes] == [b"die", b"bad", b"die", b"bad"]
+    assert {crash.why for crash in crashes if crash.content == b"die"} == {"the process died: 3"}

@@ -2,12 +2,14 @@
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import joblib
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from helpers.derivative_checks import dscribe_columns, slope_along
 from helpers.strict_device import STRICT
 from sklearn.base import clone
 
@@ -18,9 +20,9 @@ from dipkit.descriptors.channel_learning import learn_channels, sample_molecules
 from dipkit.descriptors.radial_channels import RadialChannels
 from dipkit.descriptors.radial_tables import (
     device_power_spectrum,
+    double_spectrum,
     power_spectrum,
     radial_table,
-    spectrum_derivatives,
 )
 from dipkit.descriptors.scales import SOAPScale, baseline_scales, default_scales
 from dipkit.descriptors.soap import SOAPTransformer
@@ -79,8 +81,7 @@ def test_equal_to_a_combination_of_the_columns_of_dscribe(
     channels = learned(small, scale, least)
     key = scale.key()._replace(channels=channels)
     assert 1 <= sum(channels.counts) < scale.n_max * (scale.l_max + 1)
-    full = [spectrum_derivatives(one.numbers, one.positions, SPECIES, scale.key())[0]
-            for one in small]  # fmt: skip
+    full = [dscribe_columns(one, SPECIES, scale.key()) for one in small]
     expected = np.concatenate(full) @ compression_map(channels).T
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     found = power_spectrum(*geometry(small), SPECIES, key)
@@ -107,19 +108,28 @@ def test_columns_do_not_depend_on_orientation_or_order(organics: Molecules) -> N
         np.testing.assert_allclose(x, y[::-1], rtol=0, atol=1e-5)
 
 
-def test_derivatives_are_those_of_the_columns(small: Molecules) -> None:
-    scale = SCALES[1]
-    key = scale.key()._replace(channels=learned(small, scale, 1e-2))
-    one, step = small[3], 1e-3
-    _, moved = spectrum_derivatives(one.numbers, one.positions, SPECIES, key)
-    shift = np.zeros_like(one.positions)
-    shift[2, 1] = step
-    ends = [
-        spectrum_derivatives(one.numbers, one.positions + sign * shift, SPECIES, key)[0]
-        for sign in (1, -1)
-    ]
-    found = (ends[0] - ends[1]) / (2 * step)
-    np.testing.assert_allclose(moved[:, 2, 1], found, rtol=0, atol=1e-5 * np.abs(found).max())
+@pytest.mark.parametrize("least", [1e-1, 1e-4])
+@pytest.mark.parametrize("scale", SCALES, ids=["polynomial", "gto"])
+def test_derivatives_are_those_of_the_columns(
+    small: Molecules, scale: SOAPScale, least: float
+) -> None:
+    key = scale.key()._replace(channels=learned(small, scale, least))
+    rng, one = np.random.default_rng(0), small[3]
+    spectrum = double_spectrum(one.numbers, one.positions, SPECIES, key)
+    single = power_spectrum(*geometry(one), SPECIES, key)
+    packed = np.concatenate([single[:, run] for run in spectrum.runs], axis=1)
+    np.testing.assert_allclose(spectrum.unit, packed, rtol=0, atol=1e-6)
+    slopes = rng.standard_normal((2, *spectrum.unit.shape))
+    found = spectrum.pull_back(slopes)
+    for direction in rng.standard_normal((2, one.n_atoms, 3)):
+
+        def value(h: Any, move: Any = direction) -> Any:
+            moved = double_spectrum(one.numbers, one.positions + h * move, SPECIES, key)
+            return np.einsum("fid,id->fi", slopes, moved.unit)
+
+        moving = np.einsum("fijb,jb->fi", found, direction)
+        size = np.abs(found).max()
+        np.testing.assert_allclose(moving, slope_along(value), rtol=0, atol=1e-6 * size)
 
 
 # What is learned

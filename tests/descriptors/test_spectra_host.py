@@ -10,16 +10,18 @@ from dipkit.descriptors.scales import SOAPScale
 from dipkit.descriptors.soap import SOAPTransformer
 
 
-def test_harmonics_are_orthonormal() -> None:
-    # Products of two are polynomials of degree 14: exact on a Gauss grid in cos(theta) and phi.
-    nodes, weights = np.polynomial.legendre.leggauss(12)
-    phi = 2 * np.pi * np.arange(24) / 24
+@pytest.mark.parametrize("l_max", [7, 20])
+def test_harmonics_are_orthonormal(l_max: int) -> None:
+    # Products of two are polynomials of degree 2 l_max: exact on a Gauss grid in cos(theta), phi.
+    nodes, weights = np.polynomial.legendre.leggauss(l_max + 1)
+    n_phi = 2 * l_max + 1
+    phi = 2 * np.pi * np.arange(n_phi) / n_phi
     z, angle = (part.ravel() for part in np.meshgrid(nodes, phi, indexing="ij"))
     s = np.sqrt(1 - z * z)
     points = np.stack([s * np.cos(angle), s * np.sin(angle), z])
-    values = np.concatenate(list(real_harmonics(points, 7)))
-    gram = values @ (np.repeat(weights, 24) * 2 * np.pi / 24 * values).T
-    np.testing.assert_allclose(gram, np.eye(64), atol=1e-12)
+    values = np.concatenate(list(real_harmonics(points, l_max)))
+    gram = values @ (np.repeat(weights, n_phi) * 2 * np.pi / n_phi * values).T
+    np.testing.assert_allclose(gram, np.eye((l_max + 1) ** 2), atol=1e-12)
 
 
 @pytest.mark.parametrize("rbf", ["polynomial", "gto"])

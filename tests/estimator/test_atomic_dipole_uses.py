@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase.io import read as ase_read
 from helpers.commands import refused, run
-from helpers.derivative_checks import check_differences, check_turning, turned
+from helpers.derivative_checks import check_differences, check_directions, check_turning, turned
 from optuna.distributions import FloatDistribution
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -47,13 +47,13 @@ def model(coarse_soap: SOAPTransformer) -> Pipeline:
 
 @pytest.mark.parametrize(("name", "charge"), [("H2O", 0), ("CH3OH", 0), ("HCOOH", -1)])
 def test_differences(model: Pipeline, name: str, charge: float) -> None:
-    check_differences(model, turned(name, charge), 1e-4, atol=(2e-5, 1e-4))
+    check_directions(model, turned(name, charge))
 
 
 def test_moving_all_atoms_changes_nothing(model: Pipeline) -> None:
     atoms = turned("CH3CN", 1.0)
-    np.testing.assert_allclose(dipole_derivatives(model, atoms).sum(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(charge_derivatives(model, atoms)[0].sum(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(dipole_derivatives(model, atoms).sum(axis=0), 0, atol=1e-10)
+    np.testing.assert_allclose(charge_derivatives(model, atoms)[0].sum(axis=0), 0, atol=1e-11)
 
 
 def test_turning_all_atoms_turns_the_dipole(model: Pipeline) -> None:

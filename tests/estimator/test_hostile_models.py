@@ -1,6 +1,8 @@
 """A model file carries no orders: damaged and hostile files are refused, caches are never set."""
 
+import inspect
 import json
+import re
 import resource
 import struct
 import zipfile
@@ -18,9 +20,17 @@ from helpers.model_files import (
     rewrite,
     steps_of,
 )
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dipkit import AuxiliaryDipoles, DipoleKernelRidge, GFN2Baseline, SOAPTransformer
+import dipkit
+from dipkit import (
+    AuxiliaryDipoles,
+    DipoleKernelRidge,
+    DipoleSearchCV,
+    GFN2Baseline,
+    SOAPTransformer,
+)
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.scales import SOAPScale
 from dipkit.estimator.model_archive import UNPACKED_BYTES
@@ -150,6 +160,26 @@ def test_a_file_sets_no_cache_job_count_or_device(
     assert ridge.baseline.memory is ridge.auxiliary.memory is None
     soap.transform(MOLECULES)
     assert [path.name for path in tmp_path.iterdir()] == ["model.dipkit"]
+
+
+def test_each_parameter_of_the_machine_is_left_out() -> None:
+    """Those that come later too: by their names, or by their types, which name caches and paths."""
+    exported = [getattr(dipkit, name) for name in dipkit.__all__]
+    classes = [
+        kind
+        for kind in exported
+        if isinstance(kind, type) and issubclass(kind, BaseEstimator) and kind is not DipoleSearchCV
+    ]
+    names = re.compile("n_jobs|device|verbos|cache|path|file|folder|storage|host|command|client")
+    types = re.compile("MemoryLike|Path|Callable")
+    found = [
+        (kind.__name__, name, name in getattr(kind, "_not_saved", ()))
+        for kind in classes
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if names.search(name) or types.search(str(parameter.annotation))
+    ]
+    assert len(found) >= 7
+    assert [(kind, name) for kind, name, left_out in found if not left_out] == []
 
 
 def test_saving_leaves_the_model_and_keeps_no_path(

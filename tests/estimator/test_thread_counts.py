@@ -1,7 +1,7 @@
 """Fit and prediction have the same bits with 1, 2 and 4 threads."""
 
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,23 +85,61 @@ def test_a_prediction_has_the_same_bits(
 
 
 SCRIPT = """
-import numpy as np, sys
+import sys
+import numpy as np
+import threadpoolctl
 from dipkit import default_model
 from dipkit.data.datasets import load_organics
-molecules = load_organics()[:30]
-model = default_model(basis__n_inducing=60).fit(molecules)
-np.save(sys.argv[1], model.predict(molecules))
+
+molecules, found = load_organics()[:30], {}
+for threads in (1, 2, 4):
+    with threadpoolctl.threadpool_limits(threads):
+        model = default_model(basis__n_inducing=60).fit(molecules)
+        found[f"coefficients {threads}"] = model[-1].dual_coef_
+        found[f"predictions {threads}"] = model.predict(molecules)
+blas = [pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"]
+np.savez(sys.argv[1], core=sorted({pool["architecture"] for pool in blas}), **found)
 """
+CORES = ("Haswell", "SkylakeX")
+
+
+def supported(core: str) -> bool:
+    """Return whether the processor can run the kernels that OpenBLAS has for this one."""
+    cpu = Path("/proc/cpuinfo")
+    flag = {"Haswell": "avx2", "SkylakeX": "avx512f"}[core]
+    return cpu.exists() and flag in cpu.read_text().split()
+
+
+@pytest.fixture(scope="module")
+def of_cores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
+    """Fits and predictions with the kernels of OpenBLAS for each processor."""
+    found, folder = {}, tmp_path_factory.mktemp("cores")
+    for core in filter(supported, CORES):
+        run_python(SCRIPT, folder / f"{core}.npz", OPENBLAS_CORETYPE=core)
+        with np.load(folder / f"{core}.npz") as arrays:
+            found[core] = dict(arrays)
+    return {core: arrays for core, arrays in found.items() if arrays["core"].tolist() == [core]}
 
 
 @pytest.mark.slow
-def test_other_kernels_of_openblas_differ_by_rounding_alone(tmp_path) -> None:
-    """Kernels of another processor add in another order."""
-    found = []
-    for core in ("Haswell", "Sandybridge", "Prescott"):
-        file = tmp_path / f"{core}.npy"
-        run_python(SCRIPT, file, OPENBLAS_CORETYPE=core)
-        found.append(np.load(file))
-    compare = partial(np.testing.assert_allclose, found[0], rtol=0, atol=1e-4)
-    for other in found[1:]:
-        compare(other)
+@pytest.mark.parametrize("core", CORES)
+def test_each_processor_has_the_same_bits_with_any_number_of_threads(
+    of_cores: dict[str, dict[str, np.ndarray]], core: str
+) -> None:
+    if core not in of_cores:
+        pytest.skip(f"no kernels of OpenBLAS for {core} here")
+    arrays = of_cores[core]
+    for what in ("coefficients", "predictions"):
+        for threads in THREADS[1:]:
+            np.testing.assert_array_equal(arrays[f"{what} {threads}"], arrays[f"{what} 1"])
+
+
+@pytest.mark.slow
+def test_two_processors_differ_by_rounding_alone(
+    of_cores: dict[str, dict[str, np.ndarray]],
+) -> None:
+    """Their kernels add in another order, so that the bits are not the same."""
+    if len(of_cores) < 2:
+        pytest.skip("kernels of OpenBLAS for one processor at most")
+    one, other = (of_cores[core]["predictions 1"] for core in CORES)
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)

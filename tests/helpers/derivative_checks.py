@@ -1,16 +1,19 @@
 """What the tests of derivatives share: a geometry without symmetry, and central differences."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
+from dscribe.descriptors import SOAP
 from sklearn.pipeline import Pipeline
 
 from dipkit import Molecules, predict_all
 from dipkit.data.io import as_molecules
 from dipkit.descriptors.charge_columns import append_charges
-from dipkit.descriptors.radial_tables import spectrum_derivatives
+from dipkit.descriptors.spectrum_columns import compression_map
 from dipkit.learning.atomic_dipoles import neighbour_vectors
 from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.compensation import Compensation
@@ -46,7 +49,7 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     """
     ridge, one = model[-1], as_molecules(atoms, labels=False)
     cheap = gfn2(one, n_jobs=1) if ridge.baseline == "gfn2" else None
-    spectra = _spectra(model[0], one, None if cheap is None else cheap.charges)
+    spectra = dscribe_spectra(model[0], one, None if cheap is None else cheap.charges)
     charges = np.zeros(len(atoms))
     parts = (ridge.dual_coef_, ridge.intercept_), (ridge.bond_coef_, 0 * ridge.intercept_)
     for (coefficients, constants), stiffness in zip(parts, ridge.stiffness_, strict=True):
@@ -66,14 +69,25 @@ def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     return charges, dipole
 
 
-def _spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
-    """Descriptors of unit length, one array per scale."""
-    species, found = tuple(soap.species_.tolist()), []
+def dscribe_spectra(soap: Any, one: Molecules, charges: np.ndarray | None) -> list[np.ndarray]:
+    """Descriptors of unit length, one array per scale, from dscribe."""
+    found = []
     for key in soap.scale_keys():
-        raw, _ = spectrum_derivatives(one.numbers, one.positions, species, key)
+        raw = dscribe_columns(one, tuple(soap.species_.tolist()), key)
         unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         found.append(unit if charges is None else append_charges(unit, charges))
     return found
+
+
+def dscribe_columns(one: Molecules, species: tuple[int, ...], key: Any) -> np.ndarray:
+    """Power spectra of one molecule from dscribe, or combinations of them; not of unit length."""
+    raw = _dscribe(species, key._replace(channels=None)).create(Atoms(one.numbers, one.positions))
+    return raw if key.channels is None else raw @ compression_map(key.channels).T
+
+
+@functools.lru_cache
+def _dscribe(species: tuple[int, ...], key: Any) -> SOAP:
+    return SOAP(species=list(species), periodic=False, **key.parameters())
 
 
 def _expansion(
@@ -89,8 +103,39 @@ def _expansion(
     return values
 
 
+def slope_along(function: Callable[[np.ndarray], np.ndarray], step: float = 2e-4) -> np.ndarray:
+    """Differentiate at 0 by central differences of fourth order."""
+    one, two = (function(h) - function(-h) for h in (step, 2 * step))
+    return (8 * one - two) / (12 * step)
+
+
+def check_directions(model: Pipeline, atoms: Atoms, rtol: float = 1e-6, step: float = 2e-4) -> None:
+    """Compare with differences of predictions with dscribe's descriptors, in double precision.
+
+    All atoms move along random directions. The tolerance is relative to the largest derivative.
+    """
+    charges, vector = in_double(model, atoms)
+    np.testing.assert_allclose(charges, predict_all(model, atoms).charges, atol=1e-4)
+    np.testing.assert_allclose(vector, predict_all(model, atoms).dipole[0], atol=1e-3)
+    of_dipole, of_charges = dipole_derivatives(model, atoms), charge_derivatives(model, atoms)[0]
+
+    def at(shift: np.ndarray) -> np.ndarray:
+        moved = atoms.copy()
+        moved.positions += shift
+        return np.concatenate(in_double(model, moved))
+
+    for direction in np.random.default_rng(0).standard_normal((3, len(atoms), 3)):
+        expected = slope_along(lambda h, move=direction: at(h * move), step)
+        found = np.einsum("ijb,jb->i", of_charges, direction)
+        size = np.abs(of_charges).max()
+        np.testing.assert_allclose(found, expected[:-3], rtol=0, atol=rtol * size)
+        found = np.einsum("jbc,jb->c", of_dipole, direction)
+        size = np.abs(of_dipole).max()
+        np.testing.assert_allclose(found, expected[-3:], rtol=0, atol=rtol * size)
+
+
 def check_differences(model: Any, atoms: Atoms, step: float, atol: tuple[float, float]) -> None:
-    """Compare derivatives of charges and dipole with central differences in double precision.
+    """Compare with differences of the step of the baseline, coordinate by coordinate.
 
     The two tolerances are those of charges (e/angstrom) and of the dipole (debye/angstrom).
     """
@@ -115,4 +160,4 @@ def check_turning(model: Any, atoms: Atoms) -> None:
     for axis in np.eye(3):
         velocity = np.cross(axis, atoms.positions)
         change = np.einsum("jb,jbc->c", velocity, found)
-        np.testing.assert_allclose(change, np.cross(axis, dipole), atol=1e-4)
+        np.testing.assert_allclose(change, np.cross(axis, dipole), atol=1e-6)

@@ -43,6 +43,8 @@ VALUES = (
     {"__complex__": [1, 2]},
     {"__datetime__": "never"},
 )
+# A file of this fuzzer, whose readers have little memory, stays smaller than this.
+_MOST_BYTES = 20_000_000
 _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
@@ -94,7 +96,8 @@ def _lines(content: bytes, rng: random.Random) -> bytes:
     elif kind == 2:
         lines[place], lines[other] = lines[other], lines[place]
     elif kind == 3:
-        lines[place:place] = [lines[place]] * rng.choice((10, 1000))
+        most = _MOST_BYTES // (len(lines[place]) + 1)
+        lines[place:place] = [lines[place]] * min(rng.choice((10, 1000)), most)
     else:
         lines[place] = lines[place].rstrip(b"\r\n")
     return b"".join(lines)
@@ -196,7 +199,9 @@ def _change_cell(connection: sqlite3.Connection, rng: random.Random) -> None:
     choices = [json.dumps(value), json.dumps({"a": value}), "[" * 3000, "\x00", b"\x00" * 7, b""]
     choices += [value] if not isinstance(value, dict | list) else []
     if old and isinstance(old[0], bytes):
-        choices += [_flip(old[0], rng), _cut(old[0], rng), old[0] * 1000]
+        choices += [_flip(old[0], rng), _cut(old[0], rng)]
+        rows = connection.execute("SELECT count(*) FROM systems").fetchone()[0]
+        choices += [old[0] * min(1000, _MOST_BYTES // (len(old[0]) * rows + 1))]
     if old and isinstance(old[0], str):
         choices += [_text(old[0].encode(), rng).decode(errors="ignore")]
     connection.execute(f"UPDATE {table} SET {column} = ?", (rng.choice(choices),))

@@ -13,7 +13,8 @@ import signal
 import tempfile
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,9 @@ MEMORY = 500_000_000
 """Bytes that one file may take beside what the process has."""
 
 
+Files = Callable[[int], tuple[Sample, bytes]]
+
+
 class Crash(NamedTuple):
     """A file that was not read as it should be."""
 
@@ -45,52 +49,63 @@ class _TooSlow(BaseException):
 
 
 def fuzz(found: Sequence[Sample], number: int, seed: int) -> list[Crash]:
-    """Read this number of bad files in a child process."""
-    return _in_child(_mutated(found, number, seed))
+    """Read this number of bad files in child processes."""
+    return _in_children(partial(_mutated, found, seed), number)
 
 
 def check_file(sample: Sample, content: bytes) -> str:
     """Read one bad file in a child process; return what went wrong, or nothing."""
-    crashes = _in_child(iter([(sample, content)]))
+    crashes = _in_children(lambda _: (sample, content), 1)
     return crashes[0].why if crashes else ""
 
 
-def _mutated(found: Sequence[Sample], number: int, seed: int) -> Iterator[tuple[Sample, bytes]]:
-    rng = random.Random(seed)
-    for _ in range(number):
-        sample = rng.choice(found)
-        yield sample, mutate(sample.content, sample.name, rng)
+def _mutated(found: Sequence[Sample], seed: int, place: int) -> tuple[Sample, bytes]:
+    rng = random.Random(seed + place)
+    sample = rng.choice(found)
+    return sample, mutate(sample.content, sample.name, rng)
 
 
-def _in_child(files: Iterator[tuple[Sample, bytes]]) -> list[Crash]:
+def _in_children(make: Files, number: int) -> list[Crash]:
+    """Read all files; where one ends the process, another process reads those behind it."""
+    reasons: dict[int, str] = {}
+    start = 0
+    while start < number:
+        start = _in_child(make, range(start, number), reasons)
+    crashes = []
+    for place, why in sorted(reasons.items()):
+        sample, content = make(place)
+        crashes.append(Crash(content, sample, why))
+    return crashes
+
+
+def _in_child(make: Files, places: range, reasons: dict[int, str]) -> int:
+    """Read the files of these places; return the place to go on from."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_work, args=(files, theirs))
+    child = multiprocessing.get_context("fork").Process(target=_work, args=(make, places, theirs))
     with warnings.catch_warnings():
         # The threads of a runner of tests hold no locks that are needed here.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     theirs.close()
-    crashes: list[Crash] = []
-    last: tuple[Sample, bytes] | None = None
+    place = places.start
     with contextlib.suppress(EOFError):
         while True:
-            sample, content, why = ours.recv()
-            last = (sample, content) if why is None else None
-            crashes += [Crash(content, sample, why)] if why else []
+            done, why = ours.recv()
+            reasons |= {done: why} if why else {}
+            place = done + 1
     child.join()
-    if child.exitcode and last is not None:
-        crashes.append(Crash(last[1], last[0], f"the process died: {child.exitcode}"))
-    return crashes
+    if place < places.stop:
+        reasons[place] = f"the process died: {child.exitcode}"
+    return place + 1
 
 
-def _work(files: Iterator[tuple[Sample, bytes]], results: Connection) -> None:
+def _work(make: Files, places: range, results: Connection) -> None:
     _bound_memory()
     signal.signal(signal.SIGVTALRM, _too_slow)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        for sample, content in files:
-            results.send((sample, content, None))
-            results.send((sample, content, _failure(sample, content, Path(folder))))
+        for place in places:
+            results.send((place, _failure(*make(place), Path(folder))))
 
 
 def _bound_memory() -> None:

@@ -18,6 +18,7 @@ from dipkit.learning.inducing import (
     share_out,
 )
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
+from dipkit.support.backend import Backend
 
 
 @given(
@@ -158,7 +159,7 @@ def test_few_candidates_are_compared(
 ) -> None:
     compared = []
 
-    def record(similarity: np.ndarray, n_points: int) -> np.ndarray:
+    def record(similarity: np.ndarray, n_points: int, backend: Backend) -> np.ndarray:
         compared.append((similarity.shape, n_points))
         assert (similarity - 2 * np.eye(len(similarity))).max() < 1 - 1e-6  # no atom twice
         return farthest_points(similarity, n_points)
@@ -189,7 +190,7 @@ def test_candidates_are_compared_in_the_precision_asked_for(
 ) -> None:
     seen = []
 
-    def record(similarity: np.ndarray, n_points: int) -> np.ndarray:
+    def record(similarity: np.ndarray, n_points: int, backend: Backend) -> np.ndarray:
         seen.append(similarity.dtype)
         return farthest_points(similarity, n_points)
 
@@ -199,3 +200,16 @@ def test_candidates_are_compared_in_the_precision_asked_for(
         rng = np.random.default_rng(0)
         choose_environments(toy(), 9, PowerKernel(), rng, precise=precise)
         assert set(seen) == {np.dtype(dtype)}
+
+
+def test_rounding_does_not_decide_between_equally_far_points() -> None:
+    # Points 1 and 2 are equally far from point 0, and so on: rounding of 1e-7 changes nothing.
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.random((30, 5)), 2, axis=0)
+    x += 0.01 * np.tile([[0, 0, 0, 0, 1], [0, 0, 0, 0, -1.0]], (30, 1))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    exact = (x @ x.T).round(4)
+    expected = farthest_points(exact, 20)
+    for seed in range(5):
+        noise = 1e-7 * np.random.default_rng(seed).standard_normal(exact.shape)
+        assert farthest_points(exact + noise, 20).tolist() == expected.tolist()

@@ -1,7 +1,7 @@
 """`DipoleSearchCV`: what it finds, what it refuses."""
 
-import matplotlib
 import numpy as np
+import optuna
 import pytest
 from helpers.searches import ALPHAS, WEIGHTS, small_model, small_search
 from optuna.distributions import FloatDistribution
@@ -152,8 +152,10 @@ def test_all_trials_failed(molecules):
 
 def test_study_in_pictures(searched):
     figures = plot_study(searched.study_)
-    assert next(iter(figures)) == "History of the search"
-    assert len(figures) == 3
+    # Importances of five trials would be chance.
+    assert list(figures) == ["History of the search", "Error over charge weight and ridge penalty"]
+    history = figures["History of the search"].axes[0]
+    assert history.lines[1].get_ydata()[-1] == pytest.approx(-searched.study_.best_value)
     best = searched.study_.best_trial
     for name, values in (("alpha", ALPHAS), ("charge_weight", WEIGHTS)):
         found, errors = grid_errors(best, name)
@@ -161,8 +163,23 @@ def test_study_in_pictures(searched):
         assert min(errors) == pytest.approx(-best.value)
     with pytest.raises(InputError, match="charge_weight"):
         grid_errors(best, "degree")
-    # Optuna sets a style: it does not stay.
-    assert matplotlib.rcParams["axes.facecolor"] == "white"
+
+
+def test_importances_of_enough_trials():
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+
+    def score(trial):
+        large, small = (trial.suggest_float(name, 0, 1) for name in ("large", "small"))
+        return 10 * large + 0.1 * small
+
+    study.optimize(score, n_trials=20)
+    axes = plot_study(study)["Importance of the parameters"].axes[0]
+    lengths = {
+        label.get_text(): bar.get_width()
+        for label, bar in zip(axes.get_yticklabels(), axes.patches, strict=True)
+    }
+    assert sum(lengths.values()) == pytest.approx(1)
+    assert lengths["large"] > 0.9
 
 
 def test_a_notebook_shows_the_best_trials(searched):

@@ -13,9 +13,11 @@ import typer
 from ..console import read_molecules, show
 from ..options import DataArgument, JsonOption, ModelArgument
 from ..reading import Reading, files_read, reads_labels
+from ..streams import writes
 
 
 @reads_labels
+@writes("output", "report")
 def evaluate(
     model: ModelArgument,
     data: DataArgument,

@@ -6,6 +6,7 @@ Its steps are in `dipkit/cli/train.py`.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,9 +25,11 @@ from ..options import (
     OutputOption,
 )
 from ..reading import Reading, files_read, reads_labels
+from ..streams import expand, writes
 
 
 @reads_labels
+@writes("output")
 def fit(
     data: DataArgument,
     output: OutputOption,
@@ -56,6 +59,7 @@ def fit(
             metavar="FILE",
             help="More molecules, whose dipole labels are not read: their charges or cheap "
             "dipoles teach too. May be given more than once.",
+            callback=expand,
         ),
     ] = None,
     quadrupole_weight: Annotated[
@@ -67,6 +71,9 @@ def fit(
     ] = None,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show all parameters, labels and errors.")
+    ] = False,
     as_json: JsonOption = False,
     *,
     reading: Reading,
@@ -75,10 +82,10 @@ def fit(
     from ...estimator.persistence import save_model
     from ...support.backend import get_backend
     from ...support.system_memory import parse_bytes
-    from ..train import fit_model
-    from ..writers import check_output
+    from ..train import brief, fit_model
+    from ..writers import check_model_output
 
-    check_output(output, inputs=[*files_read(data, reading), *(unlabelled or ())])
+    check_model_output(output, [*files_read(data, reading), *(unlabelled or ())])
     get_backend(device.value)
     if memory_budget is not None:
         parse_bytes(memory_budget)
@@ -92,10 +99,12 @@ def fit(
     parameters["auxiliary"] = auxiliary.value
     start = time.perf_counter()
     molecules = read_molecules(data, reading)
-    more = [read_unlabelled(file, reading) for file in unlabelled or ()]
-    with log_of("dipkit.estimator.memory_plan"):
+    more = [read_unlabelled(unlabelled, reading)] if unlabelled else []
+    shows_memory = verbose or memory_budget is not None
+    with log_of("dipkit.estimator.memory_plan") if shows_memory else nullcontext():
         model, report = fit_model(molecules, parameters, busy, more)
     with busy("saving"):
         save_model(model, output)
     seconds = time.perf_counter() - start
-    show({"model": str(output), **report, "seconds": seconds}, as_json, err=True)
+    report = {"model": str(output), **report, "seconds": seconds}
+    show(report if verbose or as_json else brief(report), as_json, err=True)

@@ -10,26 +10,40 @@ from typing import Annotated
 
 import typer
 
+from ...exceptions import InputError
 from ...support.model_files import is_model
 from ..console import read_molecules, show
 from ..options import JsonOption
 from ..reading import Reading, reads_labels
+from ..streams import expand
 
 
 @reads_labels
 def info(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Model or molecules.", show_default=False)
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="A model, or molecules in one or several files; - is extended XYZ on stdin.",
+            show_default=False,
+            callback=expand,
+        ),
     ],
     as_json: JsonOption = False,
     *,
     reading: Reading,
 ) -> None:
     """Show what is in a file of molecules or in a model."""
+    models = [file for file in files if _is_model(file)]
+    if models and len(files) > 1:
+        raise InputError(f"{models[0]}: a model is shown alone, got {len(files)} files. Name one.")
+    show(_about_model(files[0]) if models else _about_molecules(files, reading), as_json)
+
+
+def _is_model(file: Path) -> bool:
     # A file with the name of a model counts as a model even if it is cut: the error then names
     # the right format. Devices, which have no end, are not looked into.
-    is_one = file.suffix == ".dipkit" or (file.is_file() and is_model(file))
-    show(_about_model(file) if is_one else _about_molecules(file, reading), as_json)
+    return file.suffix == ".dipkit" or (file.is_file() and is_model(file))
 
 
 def _about_model(file: Path) -> dict[str, object]:
@@ -38,9 +52,9 @@ def _about_model(file: Path) -> dict[str, object]:
     return read_metadata(file)
 
 
-def _about_molecules(file: Path, reading: Reading) -> dict[str, object]:
+def _about_molecules(files: list[Path], reading: Reading) -> dict[str, object]:
     from ...data.dipole_size import describe_size
 
-    molecules = read_molecules(file, reading)
+    molecules = read_molecules(files, reading)
     about = molecules.summary().as_dict()
     return about | ({"size_check": describe_size(molecules)} if about["n_magnitudes"] else {})

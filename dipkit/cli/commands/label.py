@@ -14,13 +14,21 @@ import typer
 from ..console import busy, show
 from ..options import DataArgument, JsonOption, StrictOption
 from ..reading import Reading, reads_geometries
+from ..streams import name_of, writes
 
 
 @reads_geometries
+@writes("output", to_stdout=True)
 def label(
     data: DataArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File of molecules to write.", show_default=False)
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File of molecules to write; - is extended XYZ on stdout.",
+            show_default=False,
+        ),
     ],
     method: Annotated[
         str,
@@ -42,23 +50,23 @@ def label(
     reading: Reading,
 ) -> None:
     """Calculate dipoles and charges; a run that was killed can be continued."""
-    from ...data.io import as_molecules
+    from ...data.several_files import read_several
     from ...quantum.journal import journal_of
     from ...quantum.labelling import label_file
     from ...quantum.labels import parse_method
     from ...support.files import require_other_file
     from ..writers import MOLECULE_SUFFIXES, check_output
 
-    check_output(output, MOLECULE_SUFFIXES, [data])
-    require_other_file(journal_of(output), [data])
+    check_output(output, MOLECULE_SUFFIXES, data)
+    require_other_file(journal_of(output), data)
     spin: int | str = int(multiplicity) if multiplicity.isdecimal() else multiplicity
     calculation = parse_method(method, charges_scheme, spin)
     with busy("reading"):
-        molecules = as_molecules(data, **reading | {"labels": False, "skip_invalid": not strict})
+        molecules = read_several(data, **reading | {"labels": False, "skip_invalid": not strict})
     start = time.perf_counter()
     result = label_file(molecules, calculation, output, jobs, strict)
     report = {
-        "output": str(output),
+        "output": name_of(output),
         "molecules": len(result.molecules),
         "resumed": result.resumed,
         "failed": result.failures,

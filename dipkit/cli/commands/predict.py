@@ -15,17 +15,25 @@ import typer
 from ..console import busy, show
 from ..options import DataArgument, JsonOption, ModelArgument, StrictOption
 from ..reading import Reading, files_read, reads_references
+from ..streams import name_of, writes
 
 if TYPE_CHECKING:
     from ...estimator.predicted_molecules import Prediction
 
 
 @reads_references
+@writes("output", "charges_output", to_stdout=True)
 def predict(
     model: ModelArgument,
     data: DataArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .csv or .xyz", show_default=False)
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .csv or .xyz; - is extended XYZ on stdout.",
+            show_default=False,
+        ),
     ],
     std: Annotated[
         bool | None,
@@ -94,5 +102,5 @@ def predict(
     if failed:
         what = "records could not be predicted"
         warnings.warn(f"{describe(failed, n_records, what)}. Their values are NaN.", stacklevel=1)
-    report = {"output": str(output), "molecules": n_molecules, "failed": len(failed)}
+    report = {"output": name_of(output), "molecules": n_molecules, "failed": len(failed)}
     show(report, as_json, err=True)

@@ -13,9 +13,11 @@ import typer
 from ..console import busy, read_molecules, show
 from ..options import DataArgument, JsonOption, ModelArgument
 from ..reading import Reading, files_read, reads_labels
+from ..streams import writes
 
 
 @reads_labels
+@writes("output")
 def report(
     model: ModelArgument,
     data: DataArgument,

@@ -22,9 +22,11 @@ from ..options import (
     OutputOption,
 )
 from ..reading import Reading, files_read, reads_labels
+from ..streams import writes
 
 
 @reads_labels
+@writes("output", "report")
 def tune(
     data: DataArgument,
     output: OutputOption,
@@ -63,10 +65,10 @@ def tune(
     from ...report.plots import require_matplotlib
     from ...search.study_report import write_study_report
     from ..tune import read_space, storage_file, tune_model
-    from ..writers import check_output
+    from ..writers import check_model_output, check_output
 
     inputs = [*files_read(data, reading), space, storage_file(storage)]
-    check_output(output, inputs=[*inputs, report])
+    check_model_output(output, [*inputs, report])
     if report is not None:
         check_output(report, (".html",), inputs)
         require_matplotlib()

@@ -111,7 +111,12 @@ class AtomsReader:
             nine = values[QUADRUPOLE_KEY]
             record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
-        record.index = index
+        self.keep(record)
+
+    def keep(self, record: Record) -> None:
+        """Take the next record."""
+        record.index = self.next_index
+        record.pack()
         self.records.append(record)
 
     @property

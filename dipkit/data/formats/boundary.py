@@ -2,8 +2,8 @@
 
 Whatever is read from a file is read within `boundary`: an error of any library becomes one
 `FileFormatError` that names the file or the record, the reason and the remedy. Errors of dipkit,
-warnings and interruptions pass unchanged. Limits that keep files from taking time and memory are in
-`limits.py`.
+warnings and interruptions pass unchanged. Limits that keep files from taking time and memory are
+elsewhere: unpacked bytes in `unpacking.py`, nesting in `nesting.py`, lines in `text_sources.py`.
 """
 
 from __future__ import annotations

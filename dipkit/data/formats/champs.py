@@ -15,9 +15,13 @@ from __future__ import annotations
 
 import csv
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...exceptions import FileFormatError
 from ...support.files import existing_file
@@ -58,34 +62,45 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
 
 def _structures(path: Path) -> dict[str, Record]:
     """Geometries by name, in the order of the file."""
-    geometries: dict[str, tuple[list[int], list[list[float]]]] = {}
+    geometries: dict[str, tuple[array[int], array[float]]] = {}
     rows = _rows(path, ("atom_index", "atom", "x", "y", "z"))
     for name, (index, symbol, *position), where in rows:
-        numbers, positions = geometries.setdefault(name, ([], []))
+        numbers, positions = geometries.setdefault(name, (array("B"), array("d")))
         if index != str(len(numbers)):
             raise FileFormatError(
                 f"{where}: expected atom {len(numbers)} of {name}, got {index!r}. Atoms of a "
                 "molecule are numbered from 0, in order."
             )
         numbers.append(read_element(symbol, where))
-        positions.append([finite_number(x, where) for x in position])
-    return {name: Record(*geometry, name) for name, geometry in geometries.items()}
+        positions.extend(finite_number(x, where) for x in position)
+    return {
+        name: Record(np.array(numbers), np.array(positions).reshape(-1, 3), name)
+        for name, (numbers, positions) in geometries.items()
+    }
 
 
 def _add_charges(records: dict[str, Record], path: Path) -> None:
-    found: dict[str, dict[int, float]] = {}
+    found: dict[str, NDArray[np.float64]] = {}
     for name, (index, charge), where in _rows(path, ("atom_index", "mulliken_charge")):
-        found.setdefault(name, {})[int(finite_number(index, where))] = finite_number(charge, where)
-    for name, charges in found.items():
         if name not in records:
             continue
         n_atoms = len(records[name].numbers)
-        if set(charges) != set(range(n_atoms)):
+        charges = found.setdefault(name, np.full(n_atoms, np.nan))
+        atom = finite_number(index, where)
+        if atom not in range(n_atoms) or not np.isnan(charges[int(atom)]):
             raise FileFormatError(
-                f"{path}: {name} has charges of {len(charges)} atoms, expected one for each of "
-                f"its {n_atoms} atoms."
+                f"{where}: expected one charge for each of the {n_atoms} atoms of {name}, counted "
+                f"from 0, got one more for atom {index}."
             )
-        records[name].charges = [charges[index] for index in range(n_atoms)]
+        charges[int(atom)] = finite_number(charge, where)
+    for name, charges in found.items():
+        if np.isnan(charges).any():
+            n_known = np.count_nonzero(~np.isnan(charges))
+            raise FileFormatError(
+                f"{path}: {name} has charges of {n_known} atoms, expected one for each of "
+                f"its {len(charges)} atoms."
+            )
+        records[name].charges = charges
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:

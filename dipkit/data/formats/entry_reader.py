@@ -19,6 +19,7 @@ from .label_join import add_to_records, match_rows
 from .label_table import LabelTable, read_label_table
 from .records import Record
 from .text_sources import content_suffix
+from .unpacking import Allowance
 
 
 class EntryReader(AtomsReader):
@@ -34,6 +35,8 @@ class EntryReader(AtomsReader):
         Metadata of the file, where units may be declared.
     shared : Context, default=None
         That of the whole file, where this reads a part of it.
+    allowance : Allowance, default=None
+        That of a packed file, which bounds the number of molecules.
     """
 
     def __init__(
@@ -42,16 +45,20 @@ class EntryReader(AtomsReader):
         first: int = 0,
         metadata: Mapping[str, object] | None = None,
         shared: Context | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         totals = shared.total_charges if shared else None
         super().__init__(options.for_geometries, first, totals, metadata)
         self.units = shared.units if shared else self.units
         self.context = Context(self.options, self.total_charges, self.units)
         self.orders: list[int | None] = []
+        self._allowance = allowance
 
     def add_entries(self, entries: Iterable[Entry]) -> None:
         """Read molecules; errors name their place in the files."""
         for entry in entries:
+            if self._allowance is not None:
+                self._allowance.check_molecules(self.next_index + 1)
             if isinstance(entry.content, InputError):
                 self.reject(entry.content)
                 continue
@@ -83,9 +90,8 @@ class EntryReader(AtomsReader):
             record.magnitude = record.vector = None
         if not _is_meant(options.charges_key, options.read_charges, entry):
             record.charges = None
-        record.index = self.next_index
         self.numeric.see(entry.values, len(record.numbers))
-        self.records.append(record)
+        self.keep(record)
 
     def sort(self) -> None:
         """Bring molecules into the order that their files name, where all of them name one."""

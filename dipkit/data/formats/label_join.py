@@ -53,30 +53,57 @@ def match_rows(
     InputError
         If a name is there twice, or nothing fits.
     """
-    _check_duplicates(table)
     by_name, by_stem = _index(names), _index(stems)
     found: list[Row | None] = [None] * len(names)
-    left_over = []
-    for row in table.rows:
+    left_over, n_rows, n_left = list[str](), 0, 0
+    for row in table.rows():
+        n_rows += 1
         places = _places(row.name, by_name, by_stem)
         if not places:
-            left_over.append(row.name)
+            n_left += 1
+            left_over += [row.name] if n_left <= _NAMED else []
             continue
         if len(places) > 1:
             raise InputError(
                 f"{row.where}: the name {row.name!r} fits {len(places)} molecules. Names must be "
                 "different: rename the files, or the molecules in them."
             )
-        other = found[places[0]]
-        if other is not None:
-            raise InputError(
-                f"{row.where}: {row.name!r} is the molecule of {other.where} ({other.name!r}) "
-                "again. Keep one row for each molecule."
-            )
+        if (other := found[places[0]]) is not None:
+            raise _repeated(row, other)
         found[places[0]] = row
     without = [name for name, row in zip(names, found, strict=True) if row is None]
-    _report(table, left_over, without, len(names), subset)
+    if len(without) == len(names):
+        raise InputError(
+            f"{table.path}: none of its {n_rows} names fits a molecule. The table has "
+            f"{_few(left_over, n_left)}; the molecules are {_few(without, len(without))}. Names "
+            "are those of the molecules or of their files without the suffix."
+        )
+    parts = []
+    if n_left and not subset:
+        parts.append(
+            f"{n_left} of {n_rows} rows fit no molecule ({_few(left_over, n_left)}) and are not "
+            "used"
+        )
+    if without:
+        parts.append(
+            f"{len(without)} of {len(names)} molecules have no row "
+            f"({_few(without, len(without))}) and no label of the dipole"
+        )
+    if parts:
+        warnings.warn(f"{table.path}: {'; '.join(parts)}.", stacklevel=2)
     return found
+
+
+def _repeated(row: Row, other: Row) -> InputError:
+    if row.name == other.name:
+        return InputError(
+            f"{row.where}: the name {row.name!r} is there already, in {other.where}. Keep one row "
+            "for each molecule."
+        )
+    return InputError(
+        f"{row.where}: {row.name!r} is the molecule of {other.where} ({other.name!r}) again. Keep "
+        "one row for each molecule."
+    )
 
 
 def add_to_records(rows: Sequence[Row | None], records: Sequence[Record]) -> None:
@@ -126,17 +153,6 @@ def _agreed_charge(row: Row, charge: float, in_file: float) -> float:
     return charge
 
 
-def _check_duplicates(table: LabelTable) -> None:
-    first: dict[str, Row] = {}
-    for row in table.rows:
-        if row.name in first:
-            raise InputError(
-                f"{row.where}: the name {row.name!r} is there already, in {first[row.name].where}. "
-                "Keep one row for each molecule."
-            )
-        first[row.name] = row
-
-
 def _index(names: Iterable[str]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
@@ -157,32 +173,6 @@ def _places(name: str, by_name: dict[str, list[int]], by_stem: dict[str, list[in
     return []
 
 
-def _report(
-    table: LabelTable, left_over: list[str], without: list[str], n_molecules: int, subset: bool
-) -> None:
-    """Say what fits nothing, or refuse where nothing fits at all."""
-    if len(without) == n_molecules:
-        raise InputError(
-            f"{table.path}: none of its {len(table.rows)} names fits a molecule. The table has "
-            f"{_few(row.name for row in table.rows)}; the molecules are {_few(without)}. Names "
-            "are those of the molecules or of their files without the suffix."
-        )
-    parts = []
-    if left_over and not subset:
-        parts.append(
-            f"{len(left_over)} of {len(table.rows)} rows fit no molecule ({_few(left_over)}) and "
-            "are not used"
-        )
-    if without:
-        parts.append(
-            f"{len(without)} of {n_molecules} molecules have no row ({_few(without)}) and no label "
-            "of the dipole"
-        )
-    if parts:
-        warnings.warn(f"{table.path}: {'; '.join(parts)}.", stacklevel=2)
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    shown = ", ".join(names[:_NAMED])
-    return shown + (", ..." if len(names) > _NAMED else "")
+def _few(names: Sequence[str], number: int) -> str:
+    """Name the first of a number of names."""
+    return ", ".join(names[:_NAMED]) + (", ..." if number > _NAMED else "")

@@ -23,9 +23,9 @@ those of the coordinates. How a unit is read is in `column_units.py`, how rows f
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from ...exceptions import FileFormatError, InputError
 from ..predicted_keys import has_predicted, warn_named
 from ..read_options import ReadOptions
 from ..unit_words import DEBYE_PER
+from .boundary import boundary
 from .column_units import split_unit, unit_of
 from .records import finite_number
 from .text_sources import file_source
@@ -53,23 +54,30 @@ _TOLERANCE, _RELATIVE = 0.01, 0.01
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """Labels of one molecule: debye and e; None where a cell is empty."""
 
     name: str
-    where: str
+    path: Path
+    line: int
     magnitude: float | None = None
     vector: FloatArray | None = None
     total_charge: float | None = None
 
+    @property
+    def where(self) -> str:
+        """The file and the line, for messages."""
+        return f"{self.path}, line {self.line}"
+
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Rows of a file, and sentences about how it was read."""
+    """Names and units of the columns of a file, and sentences about how it is read."""
 
     path: Path
-    rows: tuple[Row, ...]
+    rows: Callable[[], Iterator[Row]]
+    """Reads the rows: a table may have many more of them than there are molecules."""
     columns: tuple[str, ...]
     units: tuple[str, ...]
     """Of the dipoles; several where a vector and a magnitude differ."""
@@ -89,7 +97,7 @@ class _Columns:
 
 
 def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
-    """Read a table of labels.
+    """Read the columns of a table of labels, and check that it has rows.
 
     Parameters
     ----------
@@ -102,24 +110,30 @@ def read_label_table(path: Path, options: ReadOptions) -> LabelTable:
     Raises
     ------
     FileFormatError
-        If this is no table, or a cell holds no number.
+        If this is no table; from `rows`, if a row is damaged or a cell holds no number.
     InputError
         If the columns of the name or of the dipole are not found, or a unit is unknown or missing.
     """
     source = file_source(path, max_unpacked=options.most_unpacked)
     with closing(source.lines()) as lines:
-        header, left, decimal = _open(path, lines)
-        rows = list(left)
-    if not rows:
-        raise FileFormatError(f"{path}: no rows below the names of the columns.")
-    columns, notes = _find_columns(path, header, [fields for _, fields in rows], options)
+        header, rows, _ = _open(path, lines)
+        columns, notes = _find_columns(path, header, rows, options)
     used = {columns.name, columns.magnitude, columns.charge, *columns.vector}
     unread = [name for place, name in enumerate(header) if name and place not in used]
     if unread:
         notes.append(f"{path}: columns left unread: {', '.join(unread)}.")
-    read = (_row(f"{path}, line {n}", fields, columns, decimal) for n, fields in rows)
+
+    def read_rows() -> Generator[Row, None, None]:
+        with boundary(str(path)), closing(source.lines()) as lines:
+            _, rows, decimal = _open(path, lines)
+            for line, fields in rows:
+                yield _row(path, line, fields, columns, decimal)
+
+    with closing(read_rows()) as some:
+        if next(some, None) is None:
+            raise FileFormatError(f"{path}: no rows below the names of the columns.")
     units = tuple(dict.fromkeys(columns.units.values()))
-    return LabelTable(path, tuple(read), tuple(header), units, tuple(notes))
+    return LabelTable(path, read_rows, tuple(header), units, tuple(notes))
 
 
 def _open(
@@ -173,7 +187,7 @@ def _is_number(word: str) -> bool:
 
 
 def _find_columns(
-    path: Path, header: list[str], rows: list[list[str]], options: ReadOptions
+    path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], options: ReadOptions
 ) -> tuple[_Columns, list[str]]:
     bases = {place: split_unit(name) for place, name in enumerate(header)}
     by_base: dict[str, list[int]] = {}
@@ -242,39 +256,51 @@ def _one(path: Path, header: list[str], places: list[int]) -> int | None:
 
 
 def _name_column(
-    path: Path, header: list[str], rows: list[list[str]], taken: set[int | None]
+    path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], taken: set[int | None]
 ) -> int:
     lower = [name.lower() for name in header]
     for name in NAME_COLUMNS:
         if name in lower:
             return lower.index(name)
-    for place in range(len(header)):
-        if place not in taken and not all(_is_number(row[place]) for row in rows):
-            return place
+    free = [place for place in range(len(header)) if place not in taken]
+    with_words: set[int] = set()
+    for _, fields in rows:
+        with_words |= {place for place in free if not _is_number(fields[place])}
+        if free and free[0] in with_words:
+            break
+    if with_words:
+        return min(with_words)
     raise InputError(
         f"{path}: no column with names of molecules found: looked for {', '.join(NAME_COLUMNS)}; "
         f"columns present: {', '.join(header)}. Rename the column to 'name'."
     )
 
 
-def _row(where: str, fields: list[str], columns: _Columns, decimal: Callable[[str], str]) -> Row:
+def _row(
+    path: Path, line: int, fields: list[str], columns: _Columns, decimal: Callable[[str], str]
+) -> Row:
+    where = f"{path}, line {line}"
+
     def numbers(places: Sequence[int]) -> list[float] | None:
         words = [fields[place] for place in places]
-        missing = [word.lower() in _MISSING for word in words]
-        if all(missing):
+        if all(word.lower() in _MISSING for word in words):
             return None
         return [finite_number(decimal(word), where) for word in words]
 
     name = fields[columns.name]
     if not name:
         raise FileFormatError(f"{where}: the name of the molecule is missing.")
-    row = Row(name, where)
-    if columns.magnitude is not None and (found := numbers([columns.magnitude])):
-        row = replace(row, magnitude=found[0] * DEBYE_PER[columns.units["magnitude"]])
-    if columns.vector and (found := numbers(columns.vector)):
-        row = replace(row, vector=np.array(found) * DEBYE_PER[columns.units["vector"]])
-    if columns.charge is not None and (found := numbers([columns.charge])):
-        row = replace(row, total_charge=found[0])
+    one = None if columns.magnitude is None else numbers([columns.magnitude])
+    three = numbers(columns.vector) if columns.vector else None
+    charge = None if columns.charge is None else numbers([columns.charge])
+    row = Row(
+        name,
+        path,
+        line,
+        magnitude=None if one is None else one[0] * DEBYE_PER[columns.units["magnitude"]],
+        vector=None if three is None else np.array(three) * DEBYE_PER[columns.units["vector"]],
+        total_charge=None if charge is None else charge[0],
+    )
     _check_row(row)
     return row
 

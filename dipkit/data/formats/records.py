@@ -50,6 +50,16 @@ class Record:
     stem: str = ""
     """Stem of the file, by which tables of labels may name the molecule."""
 
+    def pack(self) -> None:
+        """Keep one number of each atom in few bytes: all records are in memory at once."""
+        numbers = np.array(self.numbers)
+        small = numbers.astype(np.uint8)
+        # What is no atomic number is refused later, with a message that names it.
+        self.numbers = small if np.array_equal(small, numbers) else numbers
+        self.positions = np.array(self.positions, dtype=np.float64)
+        if self.charges is not None:
+            self.charges = np.array(self.charges, dtype=np.float64)
+
 
 def finite_number(field: str, where: str) -> float:
     """Read a finite number of a text file; `where` names the file and the line."""
@@ -140,7 +150,7 @@ def _assemble(records: Sequence[Record], source_keys: Iterable[str], notes: Read
     lengths = [len(record.numbers) for record in records]
     filled = [record for record in records if len(record.numbers)]
     magnitudes = [np.nan if r.magnitude is None else r.magnitude for r in records]
-    return Molecules(
+    return Molecules.of_new_arrays(
         numbers=_concatenate([r.numbers for r in filled], np.zeros(0)),
         positions=_concatenate([r.positions for r in filled], np.zeros((0, 3))),
         offsets=np.concatenate(([0], np.cumsum(lengths))),

@@ -80,6 +80,11 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith((*TAR_SUFFIXES, *ZIP_SUFFIXES))
 
 
+def is_packed(path: Path) -> bool:
+    """Whether this is an archive or a compressed file, by its name."""
+    return is_archive(path) or path.name.lower().endswith(COMPRESSED_SUFFIX)
+
+
 def file_source(path: Path, stem: str = "", max_unpacked: int | None = None) -> TextSource:
     """Return the source of one file, compressed by gzip or not; its own stem is the default.
 

@@ -1,8 +1,8 @@
 """How many bytes a packed file may unpack to.
 
-A small file can unpack to any size. The usual limit is generous: data of molecules shrink to a
-third or a tenth, and no file of them came near a hundredth. The user may name another one
-(``max_unpacked``, ``--max-unpacked``).
+A small file can unpack to any size, and to any number of molecules. The usual limit is generous:
+data of molecules shrink to a third or a tenth, and no file of them came near a hundredth. The user
+may name another one (``max_unpacked``, ``--max-unpacked``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from ...exceptions import FileFormatError
 # Bytes that any file may unpack to, and bytes more for each byte of the packed file.
 FREE_BYTES = 100_000_000
 MOST_TIMES = 100
+# A molecule counts as so many bytes at least, about what it takes in memory beside its atoms.
+MOLECULE_BYTES = 1_000
 
 
 class Allowance:
@@ -38,16 +40,24 @@ class Allowance:
         """Refuse a content that claims more bytes than are left."""
         if n_bytes > self.left:
             usual = f", {MOST_TIMES} times its size and more" if self.is_usual else ""
-            raise FileFormatError(
-                f"{self.path}: unpacks to more than {self.limit / 1e6:,.0f} MB{usual}: it is "
-                "damaged, or made to fill the memory. If you trust it, allow more: "
-                "--max-unpacked 8GB (max_unpacked='8GB' in Python)."
-            )
+            raise self._error(f"unpacks to more than {self.limit / 1e6:,.0f} MB{usual}")
+
+    def check_molecules(self, number: int) -> None:
+        """Refuse a file of more molecules than the usual limit has room for."""
+        most = self.limit // MOLECULE_BYTES
+        if self.is_usual and number > most:
+            raise self._error(f"holds more than {most:,} molecules, too many for its size")
 
     def take(self, n_bytes: int) -> None:
         """Count bytes that were unpacked."""
         self.check(n_bytes)
         self.left -= n_bytes
+
+    def _error(self, what: str) -> FileFormatError:
+        return FileFormatError(
+            f"{self.path}: {what}: it is damaged, or made to fill the memory. If you trust it, "
+            "allow more: --max-unpacked 8GB (max_unpacked='8GB' in Python)."
+        )
 
 
 class Counted(io.RawIOBase):

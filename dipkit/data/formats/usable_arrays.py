@@ -31,7 +31,8 @@ def molecules_of_arrays(
     Parameters
     ----------
     fields : mapping
-        Arguments of `Molecules` but ``offsets`` and ``notes``; None where absent.
+        Arguments of `Molecules` but ``offsets`` and ``notes``; None where absent. Nobody else may
+        hold the arrays.
     offsets : ndarray of shape (n_molecules + 1,)
     notes : ReadNotes
     skip_invalid : bool
@@ -43,7 +44,7 @@ def molecules_of_arrays(
         If arrays do not fit together, or a molecule cannot be used.
     """
     try:
-        return Molecules(**fields, offsets=offsets, notes=notes)
+        return Molecules.of_new_arrays(**fields, offsets=offsets, notes=notes)
     except InputError:
         if not _fit_together(fields, offsets):
             raise
@@ -94,4 +95,5 @@ def _select(
         for name, value in fields.items()
     }
     natoms = np.diff(offsets)[index]
-    return Molecules(**rows, offsets=np.concatenate(([0], np.cumsum(natoms))), notes=notes)
+    offsets = np.concatenate(([0], np.cumsum(natoms)))
+    return Molecules.of_new_arrays(**rows, offsets=offsets, notes=notes)

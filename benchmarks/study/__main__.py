@@ -1,0 +1,182 @@
+"""Run the study, then write its tables, pictures and page.
+
+    PYTHONPATH=benchmarks python -m study --data qm9.npz --cache FOLDER [FIGURE ...]
+
+Every result is kept in the cache: a second run does only what is missing, and several processes or
+machines may share the folder. Figures: worth, labels, consistency, transfer, kinds, peers, curve,
+limits. With `--page-only` nothing is calculated but the page of what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from _common import commit
+
+from . import consistency, curve, kinds, labels, limits, peers, pictures, transfer, worth
+from .material import Material
+from .page import fill
+from .results import Results, Row, read_csv, write_csv
+from .runner import Unit, ground_of, is_done, run_all, sort_units
+from .scope import QUICK, Scope
+from .store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES: dict[str, ModuleType] = {
+    "worth": worth,
+    "labels": labels,
+    "consistency": consistency,
+    "transfer": transfer,
+    "kinds": kinds,
+    "peers": peers,
+    "curve": curve,
+    "limits": limits,
+}
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+# Those whose tables need molecules besides results.
+WITH_MATERIAL = ("consistency", "limits")
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    args = _parser().parse_args()
+    unknown = sorted(set(args.figures) - set(FIGURES))
+    if unknown:
+        raise SystemExit(f"figures: expected some of {', '.join(FIGURES)}, got {unknown[0]}.")
+    names = args.figures or list(FIGURES)
+    scope = _scope(args)
+    material = Material(args.data, args.cache, args.device)
+    store, ground = Store(args.cache), ground_of(material.checksum)
+    units = sort_units((unit for name in names for unit in FIGURES[name].units(scope)), ground)
+    if args.plan:
+        _plan(units, store)
+        return
+    if not args.page_only:
+        until = time.time() + 3600 * args.hours
+        run_all(units, store, material, args.processes, until, args.retry)
+    if args.no_page:
+        return
+    results = Results(store, store.records(), ground)
+    write_page(results, scope, material, names, args.output, _made(results, units))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="study", description=__doc__)
+    parser.add_argument("figures", nargs="*", help="figures to run; all by default")
+    parser.add_argument("--data", required=True, type=Path, help="QM9 in the flat npz layout")
+    parser.add_argument("--cache", required=True, type=Path, help="folder for all results")
+    parser.add_argument("--output", type=Path, default=DOCS, help="folder of study.md and study/")
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--sizes", help="numbers of labels, 50,100,200,500,1000,2000 by default")
+    parser.add_argument("--curve", default="", help="more of them for the learning curve")
+    parser.add_argument("--processes", type=int, default=1, help="with one thread each")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--hours", type=float, default=float("inf"), help="start nothing later")
+    parser.add_argument("--quick", action="store_true", help="N = 50 and 100, one draw")
+    parser.add_argument("--plan", action="store_true", help="say what there is to do, and stop")
+    parser.add_argument("--page-only", action="store_true", help="run nothing")
+    parser.add_argument("--no-page", action="store_true", help="write no page")
+    parser.add_argument("--retry", action="store_true", help="run again what failed")
+    return parser
+
+
+def _scope(args: argparse.Namespace) -> Scope:
+    if args.quick:
+        return QUICK
+    curve_ = tuple(int(n) for n in args.curve.split(",") if n)
+    if args.sizes:
+        sizes = tuple(int(n) for n in args.sizes.split(","))
+        return Scope(sizes=sizes, draws=args.draws, curve=curve_)
+    return Scope(draws=args.draws, curve=curve_)
+
+
+def _plan(units: dict[str, Unit], store: Store) -> None:
+    """Count units by tier, experiment and N, those that are done, and the time that these took."""
+    records = store.records()
+    groups: dict[tuple[int, str, int], list[str]] = {}
+    for key, unit in units.items():
+        groups.setdefault((unit.tier, unit.experiment, unit.config["n"]), []).append(key)
+    print("tier experiment       N  units  done  failed  processor s each")
+    for (tier, experiment, n), keys in sorted(groups.items()):
+        done = [records[key] for key in keys if is_done(key, records, retry=True)]
+        failed = sum(key in records for key in keys) - len(done)
+        seconds = [record["seconds"]["processor"] for record in done]
+        each = f"{sum(seconds) / len(seconds):.1f}" if seconds else ""
+        print(
+            f"{tier:4d} {experiment:10s} {n:7,d}  {len(keys):5d} {len(done):5d} {failed:7d}  {each}"
+        )
+
+
+def _made(results: Results, units: dict[str, Unit]) -> str:
+    """Say on what machines and from what commits the results of the page are."""
+    made = [results.records[key]["made"] for key in units if key in results.records]
+    if not made:
+        return "Nothing was run yet."
+    machines = sorted({f"{each['machine']} ({each['device']})" for each in made})
+    commits = sorted({each["commit"] for each in made})
+    versions = sorted({each["versions"] for each in made})
+    days = sorted({each["date"][:10] for each in made})
+    return (
+        f"{len(made)} of {len(units)} results, {days[0]} to {days[-1]}, on {'; '.join(machines)}; "
+        f"commits {', '.join(commits)}; {' or '.join(versions)}. The page was written at commit "
+        f"{commit()}."
+    )
+
+
+def write_page(
+    results: Results, scope: Scope, material: Material, names: list[str], docs: Path, made: str
+) -> None:
+    """Write tables, pictures and the page of what there is.
+
+    Figures that were not asked for keep the tables that they have.
+    """
+    folder = docs / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    passages = {"made": made}
+    for name, module in FIGURES.items():
+        if name in names:
+            extra = (material,) if name in WITH_MATERIAL else ()
+            for table, rows in module.tables(results, scope, *extra).items():
+                if rows:
+                    write_csv(folder / f"{table}.csv", rows)
+    tables = {file.stem: read_csv(file) for file in sorted(folder.glob("*.csv"))}
+    for module in FIGURES.values():
+        passages |= module.page(tables)
+    passages |= _draw(tables, folder, material)
+    if (docs / "study.md").exists():
+        fill(docs / "study.md", passages)
+
+
+def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> dict[str, str]:
+    """Draw the pictures of the tables that there are; return the passages that show them."""
+    drawn: dict[str, str] = {}
+
+    def keep(name: str, figure: Figure, words: str) -> None:
+        pictures.save(figure, folder, name)
+        drawn[f"{name}-picture"] = f"![{words}]({folder.name}/{name}.svg)"
+
+    for name, words in (
+        ("worth", "Error over the number of labels, a line for each kind of information"),
+        ("curve", "Learning curve, with and without each lever"),
+        ("peers", "Error of peers over the number of labels"),
+    ):
+        if rows := tables.get(name):
+            keep(name, pictures.error_curves(rows, words, cited=name == "curve"), words)
+    for by, name in (("group", "groups"), ("magnitude, D", "polarity")):
+        if rows := [row for row in tables.get("groups", []) if row["by"] == by]:
+            words = f"Error by {by.split(',')[0]}, N = {rows[0]['n']:,}"
+            keep(name, pictures.bars(rows, "group", "words", "mae", words, "MAE, D"), words)
+    if rows := tables.get("worst"):
+        words = "The molecules with the largest errors"
+        keep("worst", pictures.molecules_drawn(limits.worst_frames(rows, material)), words)
+    return drawn
+
+
+if __name__ == "__main__":
+    main()

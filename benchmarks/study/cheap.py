@@ -1,0 +1,60 @@
+"""Cheap labels that dipkit does not make: Gasteiger charges by RDKit, dipoles of GFN1-xTB."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dipkit import Molecules
+
+
+def gasteiger(molecules: Molecules) -> dict[str, np.ndarray]:
+    """Gasteiger charges, of bonds that RDKit finds in the geometry.
+
+    Parameters
+    ----------
+    molecules : Molecules
+        Neutral ones.
+
+    Returns
+    -------
+    dict
+        ``charges`` (n,), e; NaN for molecules whose bonds RDKit does not find.
+
+    Raises
+    ------
+    SystemExit
+        If RDKit is not installed.
+    """
+    try:
+        from rdkit import RDLogger
+    except ImportError as error:
+        raise SystemExit('Install rdkit with `pip install "dipkit[benchmarks]"`.') from error
+    RDLogger.DisableLog("rdApp.*")
+    return {"charges": np.concatenate([_of_one(one) for one in molecules])}
+
+
+def _of_one(one: Molecules) -> np.ndarray:
+    from ase.data import chemical_symbols
+    from rdkit import Chem
+    from rdkit.Chem import rdDetermineBonds, rdPartialCharges
+
+    lines = [
+        f"{chemical_symbols[number]} {x:.6f} {y:.6f} {z:.6f}"
+        for number, (x, y, z) in zip(one.numbers.tolist(), one.positions.tolist(), strict=True)
+    ]
+    try:
+        molecule = Chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
+        rdDetermineBonds.DetermineBonds(molecule, charge=0)
+        rdPartialCharges.ComputeGasteigerCharges(molecule)
+        charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in molecule.GetAtoms()])
+    except (ValueError, RuntimeError, KeyError):
+        return np.full(len(lines), np.nan)
+    return charges if np.isfinite(charges).all() else np.full(len(lines), np.nan)
+
+
+def gfn1(molecules: Molecules) -> dict[str, np.ndarray]:
+    """Dipoles (k, 3), debye, and charges (n,), e, of GFN1-xTB; all molecules are neutral."""
+    from larger_molecules import gfn1 as calculate
+
+    dipole, charges = calculate(molecules)
+    return {"dipole": dipole, "charges": charges}

@@ -1,0 +1,225 @@
+"""One fit on QM9 and its errors: the experiment behind most figures of the study.
+
+A configuration names what the training molecules carry (charges of a kind, cheap vectors, further
+molecules without a label), the parameters of the model, and the molecules that it predicts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from dipkit import DipoleKernelRidge, Molecules
+from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
+from dipkit.estimator.metrics import error_report
+
+from . import equilibration
+from .material import MOST_IN_MEMORY, Material
+from .runner import Unit
+
+Config = dict[str, Any]
+Arrays = dict[str, Any]
+N_TEST, N_VALIDATION = 1000, 500
+
+
+def qm9_unit(
+    n: int,
+    draw: int,
+    *,
+    charges: str = "none",
+    vectors: str | None = None,
+    more: int = 0,
+    baseline: bool = False,
+    ridge: Mapping[str, Any] | None = None,
+    equilibrated: bool = False,
+    also: tuple[str, ...] = (),
+    n_test: int = N_TEST,
+    tier: int = 0,
+) -> Unit:
+    """Describe one fit.
+
+    Parameters
+    ----------
+    n, draw : int
+        Molecules with a magnitude, and which ones.
+    charges : str, default="none"
+        Kind of the charges that these molecules carry, see `Material.charges`.
+    vectors : {None, "gfn2"}, default=None
+        Cheap vectors of all training molecules.
+    more : int, default=0
+        Molecules without a label besides; they have the vectors, and no charges.
+    baseline : bool, default=False
+        Whether the model corrects GFN2-xTB.
+    ridge : mapping, default=None
+        Parameters of `DipoleKernelRidge` other than the defaults.
+    equilibrated : bool, default=False
+        Whether raw charges are electronegativities, as in kQEq.
+    also : tuple of {"probe", "organics", "validation"}
+        What is predicted besides the test molecules.
+    n_test : int, default=N_TEST
+    tier : int, default=0
+    """
+    config = {
+        "n": n,
+        "draw": draw,
+        "charges": charges,
+        "vectors": vectors,
+        "more": more,
+        "scales": "baseline" if baseline else None,
+        "ridge": dict(ridge or {}),
+        "equilibrated": equilibrated,
+        "also": sorted(also),
+        "n_test": n_test,
+    }
+    return Unit("qm9", config, tier)
+
+
+def run_qm9(material: Material, config: Config) -> tuple[dict[str, Any], Arrays]:
+    """Fit on molecules of a draw, and predict test molecules and others.
+
+    Returns
+    -------
+    figures : dict
+        Errors of the test molecules, debye, and what they took; errors of the validation molecules.
+    arrays : dict
+        Predictions.
+    """
+    draw, n_test = config["draw"], config["n_test"]
+    labelled, tested = material.labelled(draw, config["n"]), material.test(draw, n_test)
+    train = training_molecules(material, config, labelled, f"train {draw}")
+    test = predicted_molecules(material, config, tested, f"test {draw} {n_test}")
+    with equilibration.replaced() if config["equilibrated"] else nullcontext():
+        model, figures, arrays = fit_and_test(material, config, train, test)
+        for name in config["also"]:
+            more, kept = _also(name, model, material, config)
+            figures |= more
+            arrays |= kept
+    return figures, arrays
+
+
+def fit_and_test(
+    material: Material, config: Config, train: Molecules, test: Molecules
+) -> tuple[DipoleKernelRidge, dict[str, Any], Arrays]:
+    """Fit one model and predict the test molecules."""
+    model = _model_of(material, config)
+    start = time.process_time()
+    model.fit(train)
+    fitted = time.process_time()
+    predicted = np.asarray(model.predict(test))
+    done = time.process_time()
+    report = error_report(test.dipole_magnitude, predicted)
+    figures = {
+        "mae": report["mae_debye"],
+        **report,
+        "fit_seconds": fitted - start,
+        "predict_ms": 1000 * (done - fitted) / len(test),
+        "iterations": int(model.n_iter_),
+        "status": str(model.status_),
+        "environments": len(model.dual_coef_),
+    }
+    return model, figures, {"magnitude": predicted.astype(np.float32)}
+
+
+def _model_of(material: Material, config: Config) -> DipoleKernelRidge:
+    model = DipoleKernelRidge(device=material.device, random_state=config["draw"])
+    # JSON has lists where parameters are tuples.
+    ridge = config["ridge"].items()
+    model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in ridge})
+    if config["scales"] == "baseline":
+        model.set_params(baseline="given")
+    elif config["vectors"] is not None:
+        # The molecules carry them, so that all fits of a draw share one calculation.
+        errors = AUTO_ERRORS["gfn2"]
+        model.set_params(auxiliary="given")
+        model.set_params(auxiliary__discrepancy=errors.discrepancy, auxiliary__noise=errors.noise)
+    if config["equilibrated"]:
+        model.set_params(basis__compensation="bonds", basis__bond_charges=0.0)
+    return model
+
+
+def training_molecules(
+    material: Material, config: Config, labelled: np.ndarray, name: str
+) -> Molecules:
+    """Return training molecules with what they carry, described.
+
+    Parameters
+    ----------
+    material : Material
+    config : dict
+    labelled : ndarray of shape (n,)
+        Molecules with a magnitude.
+    name : str
+        Of the set whose first molecules these are.
+    """
+    draw, n, more = config["draw"], config["n"], config["more"]
+    molecules = material.pool[labelled]
+    molecules = molecules.replace(charges=material.charges(config["charges"], labelled, draw))
+    # Either all of them are in memory, or none.
+    on_demand = n + more > MOST_IN_MEMORY
+    described = material.described(name, molecules, config["scales"], on_demand)
+    if config["scales"] == "baseline" or config["vectors"] is not None:
+        described = _with_gfn2(described, labelled, material, config, draw)
+    if not more:
+        return described
+    others = material.unlabelled(draw, n, more)
+    blank = material.pool[others].replace(charges=None, dipole_magnitude=None)
+    blank = material.described(f"more {draw}", blank, config["scales"], on_demand)
+    return Molecules.concatenate([described, _with_gfn2(blank, others, material, config, draw)])
+
+
+def predicted_molecules(
+    material: Material, config: Config, indices: np.ndarray, name: str
+) -> Molecules:
+    """Return molecules to predict, described; with GFN2-xTB where predictions need it."""
+    found = material.described(name, material.pool[indices], config["scales"])
+    if config["scales"] != "baseline":
+        return found
+    return _with_gfn2(found, indices, material, config, None)
+
+
+def _with_gfn2(
+    molecules: Molecules, indices: np.ndarray, material: Material, config: Config, draw: int | None
+) -> Molecules:
+    """Put GFN2-xTB on molecules: as it is for a baseline, times its factor for vectors."""
+    dipole, charges = material.gfn2(indices, draw)
+    features = molecules.features
+    if config["scales"] == "baseline":
+        return molecules.replace(
+            baseline_dipole=dipole, baseline_charges=charges, features=features
+        )
+    return molecules.replace(baseline_dipole=GFN2_FACTOR * dipole, features=features)
+
+
+def _also(
+    name: str, model: DipoleKernelRidge, material: Material, config: Config
+) -> tuple[dict[str, Any], Arrays]:
+    """Predict other molecules than the test molecules."""
+    if name == "organics":
+        molecules = material.organics
+        if config["scales"] != "baseline":
+            molecules = molecules.replace(baseline_dipole=None, baseline_charges=None)
+        molecules = material.described("organics", molecules, config["scales"])
+        charges, dipole, _ = model.predict_together(molecules)
+        report = error_report(np.asarray(molecules.dipole_vector), dipole)
+        figures = {f"organics_{key}": value for key, value in report.items()}
+        return figures, {
+            "organics_dipole": np.asarray(dipole, np.float32),
+            "organics_charges": np.asarray(charges, np.float32),
+        }
+    validating = name == "validation"
+    indices = material.validation(config["draw"], N_VALIDATION) if validating else material.probe()
+    name_ = f"validation {config['draw']}" if validating else name
+    molecules = predicted_molecules(material, config, indices, name_)
+    charges, dipole, _ = model.predict_together(molecules)
+    magnitude = np.linalg.norm(dipole, axis=1)
+    figures = {f"{name}_mae": float(np.abs(magnitude - molecules.dipole_magnitude).mean())}
+    if validating:
+        return figures, {}
+    return figures, {
+        "probe_dipole": np.asarray(dipole, np.float32),
+        "probe_charges": np.asarray(charges, np.float32),
+    }

@@ -1,0 +1,38 @@
+"""The page docs/study.md: its tables and its first paragraph come from the CSV files alone.
+
+The page is written by hand but for passages between two comments, ``<!-- study: NAME -->`` and
+``<!-- end of study -->``, which are replaced. A passage without any result says so.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+MISSING = "*No result yet.*"
+_PASSAGE = re.compile(
+    r"(?P<begin><!-- study: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end of study -->)", re.DOTALL
+)
+
+
+def filled(text: str, passages: dict[str, str]) -> str:
+    """Put passages into a page.
+
+    Parameters
+    ----------
+    text : str
+        The page.
+    passages : dict
+        Text by name. A name without a place in the page is left out.
+    """
+
+    def put(match: re.Match[str]) -> str:
+        passage = passages.get(match["name"], MISSING).strip("\n")
+        return f"{match['begin']}\n{passage}\n\n{match['end']}"
+
+    return _PASSAGE.sub(put, text)
+
+
+def fill(path: Path, passages: dict[str, str]) -> None:
+    """Put passages into the file of a page."""
+    path.write_text(filled(path.read_text(encoding="utf-8"), passages), encoding="utf-8")

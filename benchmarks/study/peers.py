@@ -1,0 +1,230 @@
+"""Figure 5: peers on the same molecules.
+
+scikit-learn's kernel ridge on averaged SOAP, FCHL19 by qmllib, the map of kQEq in dipkit, and what
+needs no training: the dipole of Mulliken charges and GFN2-xTB. Networks are not here
+(`benchmarks/peers.py` runs hippynn where torch is installed).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import ShuffleSplit
+
+from dipkit import Molecules
+from dipkit.estimator.metrics import error_report
+from dipkit.estimator.reference_models import AveragedSOAPRidge, charge_dipoles
+
+from . import results as r
+from .material import Material
+from .models import qm9_unit
+from .results import Results, Row
+from .runner import Unit
+from .scope import Scope
+from .worth import VARIANTS, WORDS, unit_of
+
+PEERS = {
+    "mean": "mean of the training molecules",
+    "mulliken": "abs(sum q r) of the Mulliken charges",
+    "gfn2": "GFN2-xTB",
+    "gfn2 scaled": "GFN2-xTB times one fitted factor",
+    "averaged": "kernel ridge on averaged SOAP",
+    "fchl19": "FCHL19 (qmllib), local kernel",
+}
+EQUILIBRATED = {
+    "magnitudes": "charge equilibration (kQEq's map), magnitudes alone",
+    "hint": "charge equilibration (kQEq's map), charges and their direction",
+    "gfn2": "charge equilibration (kQEq's map), GFN2-xTB vectors",
+}
+OURS = ("magnitudes", "hint", "gfn2", "baseline")
+SIZES = (100, 200, 500, 1000, 2000)
+# Kernel widths and ridge penalties of FCHL19 that a validation part chooses from.
+WIDTHS, PENALTIES = (1.0, 2.0, 4.0, 8.0, 16.0), (1e-7, 1e-5, 1e-3, 1e-1)
+N_SEARCH = 500
+# The local kernel compares all pairs of atoms: above this N it takes more time than all others.
+FCHL19_MOST = 1000
+
+
+def peer_unit(name: str, n: int, draw: int, scope: Scope) -> Unit:
+    """Return the unit of one peer."""
+    tier = 5 if name == "fchl19" else 1
+    return Unit("peer", {"n": n, "draw": draw, "peer": name, "n_test": scope.n_test}, tier)
+
+
+def equilibrated_unit(name: str, n: int, draw: int, scope: Scope) -> Unit:
+    """Return the unit of one model with charge equilibration."""
+    return qm9_unit(n, draw, **VARIANTS[name], equilibrated=True, n_test=scope.n_test, tier=4)
+
+
+def _groups(n: int, scope: Scope) -> list[tuple[str, list[Unit]]]:
+    """Return all models at one N, each with its units."""
+    draws, few = range(scope.draws), range(min(scope.draws, 3))
+    groups = [
+        (words, [peer_unit(name, n, draw, scope) for draw in few])
+        for name, words in PEERS.items()
+        if name != "fchl19" or n <= FCHL19_MOST
+    ]
+    groups += [
+        (words, [equilibrated_unit(name, n, draw, scope) for draw in few])
+        for name, words in EQUILIBRATED.items()
+    ]
+    return groups + [
+        (f"dipkit: {WORDS[name]}", [unit_of(name, n, draw, scope) for draw in draws])
+        for name in OURS
+    ]
+
+
+def sizes_of(scope: Scope) -> tuple[int, ...]:
+    """Sizes at which peers are run."""
+    return tuple(n for n in SIZES if n in scope.sizes)
+
+
+def units(scope: Scope) -> list[Unit]:
+    """Return all units of this figure."""
+    return [unit for n in sizes_of(scope) for _, mine in _groups(n, scope) for unit in mine]
+
+
+def run_peer(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit and test one peer."""
+    draw, n_test, name = config["draw"], config["n_test"], config["peer"]
+    labelled, tested = material.labelled(draw, config["n"]), material.test(draw, n_test)
+    train, test = material.pool[labelled], material.pool[tested]
+    if name == "averaged":
+        train = material.described(f"train {draw}", train)
+        test = material.described(f"test {draw} {n_test}", test)
+    start = time.process_time()
+    predict = _FITTERS[name](material, train, labelled, draw)
+    fitted = time.process_time()
+    predicted = predict(test, tested)
+    done = time.process_time()
+    report = error_report(test.dipole_magnitude, predicted)
+    seconds = {"fit_seconds": fitted - start, "predict_ms": 1000 * (done - fitted) / len(test)}
+    arrays = {"magnitude": np.asarray(predicted, np.float32)}
+    return {"mae": report["mae_debye"], **report, **seconds}, arrays
+
+
+Predict = Callable[[Molecules, np.ndarray], np.ndarray]
+
+
+def _mean(_: Material, train: Molecules, __: np.ndarray, ___: int) -> Predict:
+    mean = float(train.dipole_magnitude.mean())
+    return lambda test, _: np.full(len(test), mean)
+
+
+def _mulliken(*_: Any) -> Predict:
+    return lambda test, _: np.linalg.norm(charge_dipoles(test), axis=1)
+
+
+def _gfn2(material: Material, *_: Any) -> Predict:
+    return lambda _, tested: np.linalg.norm(material.gfn2(tested)[0], axis=1)
+
+
+def _scaled(material: Material, train: Molecules, labelled: np.ndarray, draw: int) -> Predict:
+    length = np.linalg.norm(material.gfn2(labelled, draw)[0], axis=1)
+    factor = float(length @ train.dipole_magnitude / (length @ length))
+    return lambda _, tested: factor * np.linalg.norm(material.gfn2(tested)[0], axis=1)
+
+
+def _averaged(_: Material, train: Molecules, __: np.ndarray, ___: int) -> Predict:
+    model = AveragedSOAPRidge().fit(train, train.dipole_magnitude)
+    return lambda test, _: model.predict(test)
+
+
+def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> Predict:
+    """Kernel ridge with qmllib's local kernel; width and penalty by validation within training."""
+    from qmllib.kernels.gradient_kernels import get_local_kernels, get_local_symmetric_kernels
+
+    elements = material.pool.elements.tolist()
+    most = int(material.pool.natoms.max())
+    x, q = _representations(train, elements, most)
+    y = np.asarray(train.dipole_magnitude)
+    mean = float(y.mean())
+    search = min(len(train), N_SEARCH)
+    ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(np.arange(search))
+    within = get_local_kernels(x[inner], x[inner], _take(q, inner), _take(q, inner), WIDTHS)
+    across = get_local_kernels(x[outer], x[inner], _take(q, outer), _take(q, inner), WIDTHS)
+    errors = {}
+    for w, (k, k_out) in enumerate(zip(within, across, strict=True)):
+        for penalty in PENALTIES:
+            found = _solve(k, y[inner] - mean, penalty)
+            errors[w, penalty] = float(np.abs(_toward(k_out, found) + mean - y[outer]).mean())
+    best, penalty = min(errors, key=errors.__getitem__)
+    width = [WIDTHS[best]]
+    coefficients = _solve(get_local_symmetric_kernels(x, q, width)[0], y - mean, penalty)
+
+    def predict(test: Molecules, _: np.ndarray) -> np.ndarray:
+        z, p = _representations(test, elements, most)
+        return _toward(get_local_kernels(z, x, p, q, width)[0], coefficients) + mean
+
+    return predict
+
+
+def _representations(
+    molecules: Molecules, elements: list[int], most: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    from qmllib.representations import generate_fchl19
+
+    x = [
+        generate_fchl19(one.numbers, one.positions, elements=elements, pad=most)
+        for one in molecules
+    ]
+    return np.array(x), [np.asarray(one.numbers) for one in molecules]
+
+
+def _take(items: list[Any], index: np.ndarray) -> list[Any]:
+    return [items[i] for i in index]
+
+
+def _toward(kernel: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Multiply a kernel (test, training) by coefficients, whichever way round it came."""
+    return kernel @ coefficients if kernel.shape[1] == len(coefficients) else coefficients @ kernel
+
+
+def _solve(kernel: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+    scale = penalty * np.diag(kernel).mean()
+    found: np.ndarray = np.linalg.solve(kernel + scale * np.eye(len(y)), y)
+    return found
+
+
+_FITTERS: dict[str, Callable[[Material, Molecules, np.ndarray, int], Predict]] = {
+    "mean": _mean,
+    "mulliken": _mulliken,
+    "gfn2": _gfn2,
+    "gfn2 scaled": _scaled,
+    "averaged": _averaged,
+    "fchl19": _fchl19,
+}
+
+
+def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
+    """Return ``peers``."""
+    rows: list[Row] = []
+    for n in sizes_of(scope):
+        for words, mine in _groups(n, scope):
+            row = r.error_row(results, mine)
+            if row is not None:
+                rows.append({"n": n, "words": words} | row)
+    return {"peers": rows}
+
+
+def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
+    """Return the passages of the page that hold figures."""
+    rows = tables_.get("peers", [])
+    if not rows:
+        return {}
+    last = max(row["n"] for row in rows)
+    passages = {
+        "peers": r.pivot(rows, "words", "n", lambda row: f"{row['mae']:.3f}", "MAE, D", "N = ")
+    }
+    passages["peers-cost"] = r.markdown(
+        (f"N = {last:,}", "draws", "fit, processor s", "one prediction, processor ms"),
+        (
+            (row["words"], row["draws"], f"{row['fit_seconds']:.1f}", f"{row['predict_ms']:.2f}")
+            for row in rows
+            if row["n"] == last
+        ),
+    )
+    return passages

@@ -1,0 +1,267 @@
+"""Units of work, and the loop that runs those that have no result yet.
+
+A unit is one configuration of one experiment on one draw of molecules, independent of all others.
+Its key is made of its content, of the defaults of dipkit and of the data: what was calculated with
+other defaults is not taken for a result. Commit, versions and machine stand beside each result. The
+files are in `store.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _common import commit, processor
+from threadpoolctl import threadpool_limits
+
+from dipkit.descriptors.scales import default_scales
+from dipkit.descriptors.soap import SOAPTransformer
+from dipkit.estimator import auxiliary, defaults
+from dipkit.estimator.regression import DipoleKernelRidge
+from dipkit.support.json_values import plain
+
+from .store import Record, Store, key_of
+
+if TYPE_CHECKING:
+    from .material import Material
+
+# Functions of a configuration: (material, config) -> (figures, arrays).
+EXPERIMENTS = {
+    "qm9": "study.models:run_qm9",
+    "peer": "study.peers:run_peer",
+    "larger": "study.transfer:run_larger",
+    "diverse": "study.transfer:run_diverse",
+    "kinds": "study.kinds:run_kinds",
+    "bundled": "study.limits:run_bundled",
+}
+# Parameters of the machine, which change no result.
+OF_MACHINE = {"device", "n_jobs", "memory", "memory_budget", "on_demand", "verbose"}
+PACKAGES = ("dipkit", "numpy", "scipy", "scikit-learn", "tblite", "rdkit", "qmllib", "cupy")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One configuration on one draw.
+
+    Parameters
+    ----------
+    experiment : str
+        One of `EXPERIMENTS`.
+    config : dict
+        All that the result depends on, in what JSON can hold, with ``draw`` and ``n`` at least.
+    tier : int
+        Units of lower tiers run first.
+    """
+
+    experiment: str
+    config: dict[str, Any] = field(hash=False)
+    tier: int = 0
+
+    def key(self, ground: dict[str, Any]) -> str:
+        """Name this unit; `ground` is what it shares with all others."""
+        return key_of({"experiment": self.experiment, "config": plain(self.config)} | ground)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Place among the units: by tier, then draw by draw, small sizes first."""
+        config = self.config
+        return self.tier, config["draw"], config.get("scales") == "baseline", config["n"]
+
+    def __str__(self) -> str:
+        """One line."""
+        config = {name: value for name, value in self.config.items() if value not in (None, {}, [])}
+        return f"{self.experiment} " + " ".join(f"{name}={value}" for name, value in config.items())
+
+
+def ground_of(data: str) -> dict[str, Any]:
+    """Return what all results depend on: the data, and the defaults of dipkit.
+
+    Parameters
+    ----------
+    data : str
+        Checksum of the data.
+    """
+    soap = {
+        name: value
+        for name, value in SOAPTransformer().get_params().items()
+        if name not in OF_MACHINE
+    }
+    ridge = {
+        name: value
+        for name, value in DipoleKernelRidge().get_params(deep=True).items()
+        if name not in OF_MACHINE
+    }
+    numbers = {
+        name: value
+        for module in (defaults, auxiliary)
+        for name, value in vars(module).items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, float | int | dict)
+    }
+    scales = [scale.get_params() for scale in default_scales()]
+    return {"data": data, "defaults": plain([scales, soap, ridge, numbers])}
+
+
+def made_by(device: str) -> dict[str, str]:
+    """Say where a result comes from: commit, versions, machine, date."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "commit": os.environ.get("DIPKIT_COMMIT") or commit(),
+        "machine": processor(),
+        "device": device,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+    }
+
+
+def is_done(key: str, records: dict[str, Record], retry: bool) -> bool:
+    """Whether a unit has a result; with `retry` a failure is none."""
+    record = records.get(key)
+    return record is not None and ("result" in record or not retry)
+
+
+def sort_units(units: Iterable[Unit], ground: dict[str, Any]) -> dict[str, Unit]:
+    """Return the units by key, each once, in the order in which they run."""
+    return {unit.key(ground): unit for unit in sorted(units, key=lambda unit: unit.order)}
+
+
+def run_unit(unit: Unit, material: Material) -> tuple[Record, dict[str, Any]]:
+    """Run one unit; what goes wrong becomes a record with the reason."""
+    module, name = EXPERIMENTS[unit.experiment].split(":")
+    start = time.process_time(), time.perf_counter()
+    record: Record = {"experiment": unit.experiment, "config": unit.config}
+    arrays: dict[str, Any] = {}
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # Fewer environments, because others use the memory: no result of this configuration.
+            warnings.filterwarnings("error", message="n_inducing: the")
+            run = getattr(importlib.import_module(module), name)
+            record["result"], arrays = run(material, unit.config)
+        record["warnings"] = sorted({str(warning.message)[:300] for warning in caught})
+    except Exception as error:  # one unit that fails must not end the others
+        record["error"] = f"{type(error).__name__}: {error}"[:500]
+        traceback.print_exc()
+    record["seconds"] = {
+        "processor": round(time.process_time() - start[0], 2),
+        "wall": round(time.perf_counter() - start[1], 2),
+    }
+    return record, arrays
+
+
+def work(
+    units: dict[str, Unit],
+    store: Store,
+    material: Material,
+    made: dict[str, str],
+    until: float = float("inf"),
+    retry: bool = False,
+) -> int:
+    """Run all units that have no result and that no other process works on.
+
+    Parameters
+    ----------
+    units : dict
+        By key, in the order in which they run.
+    store : Store
+    material : Material
+    made : dict
+        Kept beside each result.
+    until : float, default=inf
+        No unit starts after this time (`time.time`).
+    retry : bool, default=False
+        Whether to run units again that failed before this call.
+
+    Returns
+    -------
+    int
+        Units run here.
+    """
+    n_run = 0
+    old = {key for key, record in store.records().items() if retry and "error" in record}
+    for key, unit in units.items():
+        if time.time() > until:
+            break
+        if is_done(key, store.records(), key in old):
+            continue
+        with store.claim(key) as mine:
+            # Another process may have finished it since.
+            if not mine or is_done(key, store.records(), key in old):
+                continue
+            record, arrays = run_unit(unit, material)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            store.write({"key": key} | record | {"made": made | {"date": now}}, arrays)
+            n_run += 1
+            print(_outcome(record, unit), flush=True)
+    return n_run
+
+
+def _outcome(record: Record, unit: Unit) -> str:
+    """Return one line for a terminal."""
+    found = record["error"] if "error" in record else f"{record['result'].get('mae', 0):.4f} D"
+    return f"{record['seconds']['processor']:8.1f} s  {found}  {unit}"
+
+
+def _work_alone(
+    units: dict[str, Unit],
+    folder: Path,
+    material: Material,
+    made: dict[str, str],
+    until: float,
+    retry: bool,
+) -> None:
+    """Do the work of one of several processes."""
+    with threadpool_limits(1):
+        work(units, Store(folder), material, made, until, retry)
+
+
+def run_all(
+    units: dict[str, Unit],
+    store: Store,
+    material: Material,
+    processes: int = 1,
+    until: float = float("inf"),
+    retry: bool = False,
+) -> None:
+    """Run what has no result, in so many processes.
+
+    Parameters
+    ----------
+    units, store, material, until, retry
+        As in `work`.
+    processes : int, default=1
+        More than one have one thread each.
+    """
+    made = made_by(material.device)
+    if processes == 1:
+        work(units, store, material, made, until, retry)
+        return
+    context = get_context("spawn")
+    workers = [
+        context.Process(
+            target=_work_alone, args=(units, store.folder, material, made, until, retry)
+        )
+        for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            worker.terminate()

@@ -1,0 +1,258 @@
+"""Figure 1: what cheap information is worth, over the number of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import results as r
+from .models import qm9_unit
+from .results import Results, Row
+from .runner import Unit
+from .scope import Scope
+
+# Where weights of the charge term are compared, and further molecules are predicted.
+MARKED = (200, 1000)
+LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+# An ordinary optimiser: random weights, no annealing.
+ORDINARY = {"start": "random", "solver__annealing": [], "auxiliary": None}
+# Chosen before this study on molecules of the development part; the table of weights has others.
+JOINT_WEIGHT = 0.1
+# What is predicted besides at the marked sizes: figure 3 is made of the same fits.
+ALSO = ("organics", "probe")
+
+# Each as the arguments of `qm9_unit`; the order is that of the tables.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "random": {"ridge": ORDINARY},
+    "joint": {"charges": "mulliken", "ridge": ORDINARY | {"charge_weight": JOINT_WEIGHT}},
+    "magnitudes": {},
+    "start": {"charges": "mulliken", "ridge": {"auxiliary": None, "charge_weight": 0.0}},
+    "term": {"charges": "mulliken", "ridge": {"auxiliary": None}},
+    "hint": {"charges": "mulliken"},
+    "gfn2": {"charges": "mulliken", "vectors": "gfn2"},
+    "gfn2 alone": {"vectors": "gfn2"},
+    "gfn2 + 1000": {"charges": "mulliken", "vectors": "gfn2", "more": 1000},
+    "gfn2 + 5000": {"charges": "mulliken", "vectors": "gfn2", "more": 5000},
+    "baseline": {"baseline": True},
+}
+WORDS = {
+    "random": "magnitudes alone, random start, no annealing",
+    "joint": f"charge term besides (λ = {JOINT_WEIGHT:g}), random start, no annealing",
+    "magnitudes": "magnitudes alone",
+    "start": "charges: start and prior",
+    "term": "charges: start, prior, charge term (λ = 0.001)",
+    "hint": "charges: start, prior, term, direction of their dipole (default)",
+    "gfn2": "charges, and GFN2-xTB vectors of the training molecules",
+    "gfn2 alone": "GFN2-xTB vectors of the training molecules, no charges",
+    "gfn2 + 1000": "charges, and GFN2-xTB vectors of these and 1,000 more molecules",
+    "gfn2 + 5000": "charges, and GFN2-xTB vectors of these and 5,000 more molecules",
+    "baseline": "GFN2-xTB baseline, calculated for each prediction",
+}
+# Steps from one variant to the next; what each stands for.
+STEPS = (
+    ("magnitudes", "start", "start and prior"),
+    ("start", "term", "charge term"),
+    ("term", "hint", "direction"),
+    ("hint", "gfn2", "GFN2 vectors"),
+    ("gfn2", "gfn2 + 1000", "1,000 more"),
+    ("gfn2 + 1000", "gfn2 + 5000", "5,000 more"),
+)
+# Variants that take long, and the tiers in which they begin.
+LATE = {"gfn2 + 1000": 1, "gfn2 + 5000": 3}
+
+
+def unit_of(name: str, n: int, draw: int, scope: Scope, tier: int = 0) -> Unit:
+    """Return the unit of one variant."""
+    also = ALSO if n in MARKED and scope.is_full else ()
+    return qm9_unit(n, draw, **VARIANTS[name], also=also, n_test=scope.n_test, tier=tier)
+
+
+def units_of(name: str, n: int, scope: Scope) -> list[Unit]:
+    """Return the units of one variant at one size."""
+    return [unit_of(name, n, draw, scope, _tier(name, n, draw)) for draw in range(scope.draws)]
+
+
+def _tier(name: str, n: int, draw: int) -> int:
+    """Choose the tier: three draws up to N = 1,000 first, then N = 2,000, then the other draws."""
+    tier = LATE.get(name, 0) + (2 if n > 1000 else 0) + (3 if draw >= 3 else 0)
+    return tier + (3 if name == "gfn2 + 5000" and n not in MARKED else 0)
+
+
+def scan_unit(weight: float, start: str, n: int, draw: int, scope: Scope) -> Unit:
+    """Return one weight of the charge term; `start` "random" is an ordinary optimiser's."""
+    ridge = ORDINARY if start == "random" else {"auxiliary": None}
+    return qm9_unit(
+        n,
+        draw,
+        charges="mulliken",
+        ridge=ridge | {"charge_weight": weight},
+        also=("validation",),
+        n_test=scope.n_test,
+        tier=2,
+    )
+
+
+def units(scope: Scope) -> list[Unit]:
+    """Return all units of this figure."""
+    names = [name for name in VARIANTS if scope.is_full or name not in LATE]
+    found = [unit for name in names for n in scope.sizes for unit in units_of(name, n, scope)]
+    for n in scope.marked(MARKED):
+        for start in ("charges", "random"):
+            for weight in (0.0, *LAMBDAS):
+                draws = range(min(scope.draws, 3))
+                found += [scan_unit(weight, start, n, draw, scope) for draw in draws]
+    return found
+
+
+def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
+    """Return ``worth`` (errors), ``worth-steps`` (gains) and ``worth-lambda``."""
+    return {
+        "worth": _errors(results, scope),
+        "worth-steps": _steps(results, scope),
+        "worth-lambda": _scan(results, scope),
+    }
+
+
+def _errors(results: Results, scope: Scope) -> list[Row]:
+    rows: list[Row] = []
+    for n in scope.sizes:
+        alone = results.by_draw(units_of("magnitudes", n, scope))
+        for name in VARIANTS:
+            mine = units_of(name, n, scope)
+            row = r.error_row(results, mine)
+            if row is not None:
+                better, spread, _ = r.gain(results.by_draw(mine), alone)
+                gains = {"gain": better, "gain_se": spread}
+                rows.append({"n": n, "variant": name, "words": WORDS[name]} | row | gains)
+    return rows
+
+
+def _steps(results: Results, scope: Scope) -> list[Row]:
+    rows: list[Row] = []
+    for n in scope.sizes:
+        errors = {name: results.by_draw(units_of(name, n, scope)) for name in VARIANTS}
+        first = r.gain(errors["joint"], errors["random"])
+        rows.append(_gain_row(n, "joint training, random start", *first))
+        start = r.gain(errors["magnitudes"], errors["random"])
+        rows.append(_gain_row(n, "guessed start and annealing", *start))
+        for before, after, words in STEPS:
+            found = r.step(errors[before], errors[after], errors["magnitudes"])
+            rows.append(_gain_row(n, words, *found))
+        for name in ("hint", "gfn2", "gfn2 + 1000", "gfn2 + 5000", "baseline"):
+            whole = r.gain(errors[name], errors["magnitudes"])
+            rows.append(_gain_row(n, f"all together: {name}", *whole))
+    return [row for row in rows if row["draws"]]
+
+
+def _gain_row(n: int, words: str, mean: float, spread: float, draws: int) -> Row:
+    return {"n": n, "step": words, "gain": mean, "gain_se": spread, "draws": draws}
+
+
+def _scan(results: Results, scope: Scope) -> list[Row]:
+    rows: list[Row] = []
+    for n in scope.marked(MARKED):
+        for start in ("charges", "random"):
+            draws = range(min(scope.draws, 3))
+            zero = results.by_draw([scan_unit(0.0, start, n, d, scope) for d in draws])
+            for weight in (0.0, *LAMBDAS):
+                mine = [scan_unit(weight, start, n, draw, scope) for draw in draws]
+                row = r.error_row(results, mine)
+                if row is None:
+                    continue
+                validation = r.mean_of(results.by_draw(mine, "validation_mae"))[0]
+                better, spread, _ = r.gain(results.by_draw(mine), zero)
+                more = {"validation_mae": validation, "gain": better, "gain_se": spread}
+                rows.append({"n": n, "start": start, "lambda": weight} | row | more)
+    return rows
+
+
+def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
+    """Return the passages of the page that hold figures, from the tables alone."""
+    passages = {"answer": answer(tables_)}
+    if rows := tables_.get("worth"):
+        passages["worth"] = r.markdown(
+            ("N", "learned from", "draws", "MAE, D", "median, D", "95 %, D", "gain, %"),
+            (
+                (
+                    f"{row['n']:,}",
+                    row["words"],
+                    row["draws"],
+                    r.plus_minus(row["mae"], row["mae_se"], 4),
+                    f"{row['median']:.4f}",
+                    f"{row['p95']:.3f}",
+                    ""
+                    if row["variant"] == "magnitudes"
+                    else r.percent(row["gain"], row["gain_se"]),
+                )
+                for row in rows
+            ),
+        )
+    if rows := tables_.get("worth-steps"):
+        passages["worth-steps"] = r.pivot(
+            rows, "step", "n", lambda row: r.percent(row["gain"], row["gain_se"]), "gain, %", "N = "
+        )
+    if rows := tables_.get("worth-lambda"):
+        passages["worth-lambda"] = r.markdown(
+            ("N", "start", "λ", "draws", "MAE, D", "gain over λ = 0, %", "validation MAE, D"),
+            (
+                (
+                    f"{row['n']:,}",
+                    row["start"],
+                    f"{row['lambda']:g}",
+                    row["draws"],
+                    r.plus_minus(row["mae"], row["mae_se"], 4),
+                    r.percent(row["gain"], row["gain_se"]) if row["lambda"] else "",
+                    f"{row['validation_mae']:.4f}",
+                )
+                for row in rows
+            ),
+        )
+    return passages
+
+
+def answer(tables_: dict[str, list[Row]]) -> str:
+    """Answer the sentence of the paper, from the table of steps."""
+    rows = tables_.get("worth-steps", [])
+    sizes = sorted({row["n"] for row in rows})
+    if not rows:
+        return "No results yet."
+
+    def span(step: str) -> str:
+        mine = {row["n"]: row for row in rows if row["step"] == step}
+        if not mine:
+            return "no result yet"
+        low, high = min(mine), max(mine)
+        first = f"{_words(mine[low])} at N = {low:,}"
+        return first if low == high else f"{first}, {_words(mine[high])} at N = {high:,}"
+
+    return (
+        "**Do cheap charges lower the dipole error by up to 30 %?** "
+        f"{_best(rows)} How much it is depends on what the charges are used for. Gains of a kernel "
+        f"model on QM9 with {sizes[0]:,} to {sizes[-1]:,} magnitudes (N), where + is a lower error "
+        "and ± the standard error over draws of molecules. The charge term in joint training from "
+        f"random weights, without annealing: {span('joint training, random start')}. Charges "
+        "guessed from electronegativities, with annealing and no reference charge at all, over the "
+        f"same random starts: {span('guessed start and annealing')}. From that start on, in "
+        f"percent of its error: Mulliken charges as start and prior, {span('start and prior')}; "
+        f"the charge term, {span('charge term')}; the direction of the charges' dipole, "
+        f"{span('direction')}; vectors of GFN2-xTB in its place, {span('GFN2 vectors')}; those of "
+        f"1,000 more molecules without a label, {span('1,000 more')}; of 5,000, "
+        f"{span('5,000 more')}."
+    )
+
+
+def _words(row: Row) -> str:
+    return f"{r.percent(row['gain'], row['gain_se'])} %"
+
+
+def _best(rows: Sequence[Row]) -> str:
+    """Say whether the charges reach 30 percent, in whatever use dipkit makes of them."""
+    mine = [row for row in rows if row["step"] == "all together: hint"]
+    if not mine:
+        return "The runs that answer this are not done yet."
+    top = max(mine, key=lambda row: row["gain"])
+    reached = "Yes" if top["gain"] >= 30 else "Not here"
+    return (
+        f"{reached}: start, prior, charge term and direction together, over magnitudes alone, "
+        f"give at most {_words(top)}, at N = {top['n']:,}."
+    )
