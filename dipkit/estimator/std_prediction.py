@@ -78,27 +78,21 @@ class StdModel:
     def attributes(self) -> dict[str, Any]:
         """Return the fitted attributes ``std_*_`` of an estimator, by name."""
         return {
-            "std_coef_": _five_digits(self.coefficients),
+            "std_coef_": _single(self.coefficients),
             "std_intercept_": self.intercepts,
             "std_cut_": self.cut,
             "std_novelty_": self.novelty,
             "std_ceiling_": self.ceiling,
             "std_floor_": self.floor,
-            "std_dipole_coef_": _five_digits(self.dipole_coefficients),
+            "std_dipole_coef_": _single(self.dipole_coefficients),
             "std_dipole_intercept_": self.dipole_intercepts,
-            "std_bond_coef_": _five_digits(self.bond_coefficients),
+            "std_bond_coef_": _single(self.bond_coefficients),
         }
 
 
-def _five_digits(array: FloatArray | None) -> NDArray[np.float32] | None:
-    """Round to single precision with a last byte of zeros, which takes no place in a file.
-
-    The draws are random numbers: their standard deviation is not known to so many digits.
-    """
-    if array is None:
-        return None
-    rounded = (array.astype(np.float32).view(np.uint32) + np.uint32(128)) & np.uint32(0xFFFFFF00)
-    return rounded.view(np.float32)
+def _single(array: FloatArray | None) -> NDArray[np.float32] | None:
+    """Round draws to single precision: with fewer digits, sums of both signs would be wrong."""
+    return None if array is None else array.astype(np.float32)
 
 
 def clear_std(model: DipolePredictor) -> None:
