@@ -3,9 +3,9 @@
     python benchmarks/compression.py --data qm9.npz --sizes 200,1000 --seeds 3 --test 500
 
 Each scheme keeps the channels above a share of the trace (`channel_learning.py`), one share for
-scales with a large weight and one for the others; "dscribe" has all radial functions, and dscribe's columns. Errors are those of
-validation molecules of the development part, each draw compared with "dscribe" on the same
-molecules. Processor seconds of one core.
+scales with a large weight and one for the others; "dscribe" has all radial functions, and the
+columns of dscribe. Errors are those of validation molecules of the development part, each draw
+compared with "dscribe" on the same molecules. Processor seconds of one core.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_where_zeros_are_multiplied_too(case: str, monkeypatch: pytest.MonkeyPat
         raise AssertionError("rows were sorted")
 
     monkeypatch.setattr("dipkit.learning.sparse_products.groups", fail)
-    n, d = 47 if case == "few rows" else 48, 508 if case == "few columns" else 514
+    n, d = 47 if case == "few rows" else 48, 510 if case == "few columns" else 516
     x, z = descriptors(n, 0, d), np.asfortranarray(descriptors(20, 1, d))
     z = np.ascontiguousarray(z) if case == "order" else z
     np.testing.assert_array_equal(dot(x, z, on_host=case != "device"), x @ z.T)
@@ -77,5 +77,5 @@ def test_rows_are_sorted_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> Non
         "dipkit.learning.sparse_products.groups",
         lambda x: sorted_rows.append(len(x)) or groups(x),
     )
-    dot(descriptors(48, 0, 514), np.asfortranarray(descriptors(20, 1, 514)))
+    dot(descriptors(48, 0, 516), np.asfortranarray(descriptors(20, 1, 516)))
     assert sorted_rows == [48]
