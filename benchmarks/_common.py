@@ -134,7 +134,9 @@ def commit() -> str:
         return done.stdout.strip()
 
     # A copy without its history, on another machine, is told its commit.
-    name = git("rev-parse", "--short", "HEAD") or os.environ.get("DIPKIT_COMMIT", "unknown")
+    if told := os.environ.get("DIPKIT_COMMIT"):
+        return told
+    name = git("rev-parse", "--short", "HEAD") or "unknown"
     return name + (" with changes" if git("status", "--porcelain", "--", "../dipkit") else "")
 
 

@@ -256,7 +256,7 @@ def main() -> None:
     if "small" not in args.skip:
         sizes += [(60, None, "auto")] if few else [(1000, None, "auto"), (5000, None, "auto")]
     if "large" not in args.skip and not few:
-        sizes += [(120_645, 2000, "auto"), (120_645, 10_000, "auto"), (120_645, 10_000, "single")]
+        sizes += [(120_645, 2000, "auto"), (120_645, 10_000, "auto")]
     time_fits(card, pool, args.device, sizes, 100 if few else 5000)
     if "hosts" not in args.skip:
         compare_with_host(card, pool, args.device, 60 if few else 1000)
