@@ -42,10 +42,7 @@ class Card:
     def __init__(self, device: str) -> None:
         self.backend: Backend = get_backend(device)
         self.lines: list[str] = []
-        self.name = "The host"
-        if not self.backend.on_host:
-            cuda = self.backend.xp.cuda
-            self.name = cuda.runtime.getDeviceProperties(cuda.Device().id)["name"].decode()
+        self.name = self.backend.device_name
 
     def wait(self) -> None:
         """Wait until the card has done everything."""

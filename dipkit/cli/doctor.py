@@ -140,8 +140,7 @@ def _cuda() -> str:
         backend = get_backend("cuda")
     except DeviceError as error:
         return str(error)
-    properties = backend.xp.cuda.runtime.getDeviceProperties(backend.place[1])
-    return f"{properties['name'].decode()}, {backend.free_memory() / 1e9:.1f} GB free"
+    return f"{backend.device_name}, {backend.free_memory() / 1e9:.1f} GB free"
 
 
 def _threads() -> dict[str, str]:

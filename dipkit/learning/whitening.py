@@ -34,8 +34,12 @@ def whiten(matrix: Array, eigenvalue_cut: float, backend: Backend = NUMPY) -> Ar
     on_device, vectors = backend.eigh(matrix)
     values = backend.to_host(on_device)
     above = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
-    directions = backend.xp.take(vectors, backend.asarray(np.ascontiguousarray(above)), axis=1)
-    return directions / backend.asarray(np.sqrt(values[above]))
+    xp = backend.xp
+    directions = xp.take(vectors, backend.asarray(np.ascontiguousarray(above)), axis=1)
+    # The sign of an eigenvector is arbitrary. With one rule for it, what is drawn at random in these
+    # directions is the same on every device.
+    negative = xp.sum(directions * directions * directions, axis=0) < 0
+    return xp.where(negative, -directions, directions) / backend.asarray(np.sqrt(values[above]))
 
 
 def triangular_whitening(matrix: NDArray[np.float64], cut: float) -> NDArray[np.float64]:

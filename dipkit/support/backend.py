@@ -246,6 +246,14 @@ class Backend:
         return int(limits.get("MaxSharedMemoryPerBlockOptin", limits["MaxSharedMemoryPerBlock"]))
 
     @property
+    def device_name(self) -> str:
+        """Name of the device: that of the GPU, or "CPU"."""
+        if self.name != "cupy":
+            return "CPU"
+        found = self.xp.cuda.runtime.getDeviceProperties(self.place[1])["name"]
+        return str(found.decode())
+
+    @property
     def compiles(self) -> bool:
         """Whether `compile` can be used: on a GPU."""
         return self.name == "cupy"

@@ -222,7 +222,7 @@ def test_a_model_that_did_not_note_it_compares_widths(
     del old.features_made_by_
     old.predict(other(soap, molecules, scale0__r_cut=2.6))
     with pytest.raises(InputError, match="columns"):
-        old.predict(other(soap, molecules, scale0__n_max=4))
+        old.predict(other(soap, molecules, compression=None))
 
 
 def pipeline() -> Pipeline:

@@ -375,8 +375,9 @@ def test_fits_and_predictions_describe_on_the_device(
     no_host_spectra()
     model.fit(molecules)
     found = model.predict_dipole(molecules), model.predict_charges(molecules)
-    # A fit magnifies the rounding of descriptors. Charges show it first: labels pin them less.
-    for one, other, tol in zip(found, expected, (5e-6, 2e-5), strict=True):
+    # A fit magnifies the rounding of descriptors, of environments to half precision above all.
+    # Charges show it first: labels pin them less.
+    for one, other, tol in zip(found, expected, (1e-4, 2e-4), strict=True):
         np.testing.assert_allclose(one, other, rtol=tol, atol=tol * np.abs(other).max())
     std = model.predict(molecules, return_std=True)[1]
     np.testing.assert_allclose(std, expected_std, rtol=1e-3)
@@ -407,7 +408,8 @@ def test_added_molecules_are_described_on_the_device(
     for part in parts:
         model.partial_fit(part)
     found = model.predict_dipole(on_demand)
-    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 * np.abs(wanted).max())
+    # Environments in half precision may differ by their last digit.
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
 
 
 def test_a_grid_describes_on_the_device(
@@ -432,7 +434,8 @@ def test_candidates_are_described_on_the_device(
     for number, scales in found.items():
         for one, other in zip(scales, expected[number], strict=True):
             assert type(one) is np.ndarray
-            np.testing.assert_allclose(one, other, atol=1e-6)
+            # The last digit of half precision.
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
 def test_the_host_describes_as_before(
@@ -440,7 +443,7 @@ def test_the_host_describes_as_before(
 ) -> None:
     monkeypatch.setattr(dipkit.descriptors.spectra_device, "spectra", None)  # never called
     model = ridge(basis__n_inducing=40).fit(on_demand)
-    held = SOAPTransformer(SCALES, on_demand=False).fit_transform(on_demand)
+    held = SOAPTransformer(SCALES, on_demand=False, compression=None).fit_transform(on_demand)
     np.testing.assert_array_equal(model.predict(on_demand), model.predict(held))
 
 

