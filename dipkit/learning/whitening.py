@@ -36,10 +36,11 @@ def whiten(matrix: Array, eigenvalue_cut: float, backend: Backend = NUMPY) -> Ar
     above = np.flatnonzero(values > eigenvalue_cut * values[-1])[::-1]
     xp = backend.xp
     directions = xp.take(vectors, backend.asarray(np.ascontiguousarray(above)), axis=1)
-    # The sign of an eigenvector is arbitrary. With one rule for it, what is drawn at random in these
+    # The sign of an eigenvector is arbitrary. With one rule, what is drawn at random in these
     # directions is the same on every device.
     negative = xp.sum(directions * directions * directions, axis=0) < 0
-    return xp.where(negative, -directions, directions) / backend.asarray(np.sqrt(values[above]))
+    signed = xp.where(negative, -directions, directions)
+    return signed / backend.asarray(np.sqrt(values[above]))
 
 
 def triangular_whitening(matrix: NDArray[np.float64], cut: float) -> NDArray[np.float64]:
