@@ -87,9 +87,10 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
         "Differences to the first row of each N are taken draw by draw; ± is their standard error. "
         "Coverage is the share of errors within 1 and 1.96 standard deviations.",
         "",
-        "| N | unlabelled | auxiliary dipoles | MAE, D | against none, D | 95th percentile, D "
-        f"| coverage, % | {'wall' if args.device == 'cuda' else 'processor'} s of fit |",
-        "|---|---|---|---|---|---|---|---|",
+        "| N | unlabelled | auxiliary dipoles | draws | MAE, D | against none, D "
+        "| 95th percentile, D | coverage, % "
+        f"| {'wall' if args.device == 'cuda' else 'processor'} s of fit |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for size in args.sizes:
         for n_more in args.unlabelled:
@@ -112,10 +113,12 @@ def _line(mine: list[Row], rows: list[Row]) -> str:
     def mean(name: str) -> float:
         return float(np.mean([row[name] for row in mine]))
 
+    seconds = mean("seconds") if "seconds" in first else float("nan")
     return (
-        f"| {first['size']} | {first['more']} | {first['kind']} | {mean('mae'):.4f} | {difference} "
+        f"| {first['size']} | {first['more']} | {first['kind']} | {len(mine)} "
+        f"| {mean('mae'):.4f} | {difference} "
         f"| {mean('p95'):.3f} | {100 * mean('one'):.0f} / {100 * mean('two'):.0f} "
-        f"| {mean('seconds'):.1f} |"
+        f"| {seconds:.1f} |"
     )
 
 

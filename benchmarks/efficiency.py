@@ -174,7 +174,7 @@ def prediction(molecules: Molecules, n_train: int) -> None:
         for how in (False, True)
     )
     with threadpool_limits(1):
-        ridge = DipoleKernelRidge().fit(train)
+        ridge = DipoleKernelRidge().fit(soap.transform(train.replace(features=None)))
         work: dict[str, Callable[[], Any]] = {
             "dscribe alone": lambda: by_dscribe(new, soap),
             "dipkit's descriptors": lambda: soap.transform(new),
