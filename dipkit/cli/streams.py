@@ -62,14 +62,18 @@ def writes(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def wrapped(*args: Any, **values: Any) -> None:
+            held: set[str] = set()
             with ExitStack() as stack:
                 for name in names:
                     output = values[name]
                     if output == STREAM and to_stdout and name == names[0]:
                         _refuse_json(values)
                         values[name] = stack.enter_context(_stdout())
-                    elif output is not None and output != STREAM:
-                        stack.enter_context(locked_output(output))
+                        continue
+                    if output is None or output == STREAM or os.path.realpath(output) in held:
+                        continue  # two outputs in one file are refused by the command
+                    stack.enter_context(locked_output(output))
+                    held.add(os.path.realpath(output))
                 command(*args, **values)
 
         return wrapped

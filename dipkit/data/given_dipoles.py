@@ -32,8 +32,9 @@ FEWEST_MOLECULES = 5
 SAME_CALCULATION = 0.02
 # Dipoles of two good methods differ by less than this factor.
 OTHER_METHOD = 1.5
-# A unit explains a ratio that is its factor within this factor.
-NEAR = 1.25
+# A unit explains a ratio that is its factor within this factor: two methods may differ besides. It
+# is the middle between debye in one e*bohr and in one e*angstrom, on a logarithmic scale.
+NEAR = 1.37
 # Median cosines: vectors are reversed below, and in another frame of axes between these two.
 REVERSED, SAME_AXES = -0.8, 0.8
 
@@ -45,9 +46,9 @@ def warn_given(molecules: Molecules, magnitudes: FloatArray, vectors: FloatArray
     ----------
     molecules : Molecules
     magnitudes : ndarray of shape (n_molecules,), debye
-        NaN where vectors are given.
+        NaN where vectors are given, or the molecule is not used.
     vectors : ndarray of shape (n_molecules, 3), debye
-        NaN where magnitudes are given.
+        NaN where magnitudes are given, or the molecule is not used.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def warn_given(molecules: Molecules, magnitudes: FloatArray, vectors: FloatArray
     sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
     said = [*_about_sizes(molecules, sizes, vectors), *_about_directions(molecules, vectors)]
     for sentence in said:
-        warnings.warn(f"y: {sentence}", stacklevel=6)
+        warnings.warn(f"y: {sentence}", stacklevel=7)
     return bool(said)
 
 

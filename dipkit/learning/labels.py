@@ -163,12 +163,22 @@ def read_labels(
     if charges is not None:
         # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
-    if y is None or not warn_given(molecules, magnitudes, vectors):
+    if y is None or not _warn_given(molecules, magnitudes, vectors, labelled):
         sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
         warn_units(sizes[labelled])
     target = DipoleTarget(magnitudes, vectors, weights)
-    warn_of_wrong_sign(molecules, molecules.charges)
+    of_used_atoms = (weights > 0)[molecules.molecule_index]
+    warn_of_wrong_sign(molecules, np.where(of_used_atoms, molecules.charges, np.nan))
     return FitLabels(target, molecules.charges, molecules)
+
+
+def _warn_given(
+    molecules: Molecules, magnitudes: FloatArray, vectors: FloatArray, used: NDArray[np.bool_]
+) -> bool:
+    """Check given dipoles of the molecules that are used (n_molecules,)."""
+    return warn_given(
+        molecules, np.where(used, magnitudes, np.nan), np.where(used[:, None], vectors, np.nan)
+    )
 
 
 def _has_dipole(magnitudes: FloatArray, vectors: FloatArray) -> NDArray[np.bool_]:

@@ -189,14 +189,29 @@ def run_trials(
             study.stop()
 
     with quiet():
-        study.optimize(
-            owned,
-            n_trials=left,
-            timeout=timeout,
-            n_jobs=n_jobs,
-            catch=(TrialFailure,),
-            callbacks=[stop, *callbacks],
-        )
+        try:
+            study.optimize(
+                owned,
+                n_trials=left,
+                timeout=timeout,
+                n_jobs=n_jobs,
+                catch=(TrialFailure,),
+                callbacks=[stop, *callbacks],
+            )
+        except Exception as error:
+            # An interrupt while Optuna stores a result makes another error in its cleaning up.
+            interrupt = _interrupt_behind(error)
+            if interrupt is None:
+                raise
+            raise interrupt from error
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the interrupt during whose handling an error arose."""
+    before: BaseException | None = error
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__cause__ or before.__context__
+    return before
 
 
 def finished(study: Study) -> list[FrozenTrial]:

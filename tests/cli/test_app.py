@@ -370,7 +370,7 @@ def test_interrupt_is_quiet(data: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipkit.data.io.read", interrupt)
+    monkeypatch.setattr("dipkit.data.several_files.read_several", interrupt)
     result = run("info", data, code=130)
     assert result.output.strip() == ""
 

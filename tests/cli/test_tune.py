@@ -84,7 +84,9 @@ def test_command_writes_a_page_with_pictures(folder):
     page = folder / "study.html"
     tune(folder, "--trials", 3, "--space", folder / "space.json", "--report", page)
     text = page.read_text()
-    assert text.count("data:image/svg+xml") == 3
+    # The history and the grids; importances take more trials.
+    assert text.count("data:image/svg+xml") == 2
+    assert "Importance of the parameters" not in text
     assert "molecules kept out" in text
 
 

@@ -44,6 +44,7 @@ def said(molecules: Molecules, y: object, charges: object = None) -> str:
         (2.54174647, "2.542 times .* multiplied by 2.54175"),
         (1 / 0.299792458, "1e-30 coulomb metre"),
         (1000.0, "millidebye"),
+        (0.75 / 2.99792458e29, "Perhaps they are in coulomb metre"),
         (1.3, "1.3 times what the labels of the molecules say .median of 24.* leave y out"),
     ],
 )

@@ -38,6 +38,15 @@ def test_right_charges_of_few_molecules_give_no_warning(organics, n_molecules):
             read_labels(organics[start : start + n_molecules], None, None, None)
 
 
+def test_molecules_of_weight_0_do_not_decide_about_the_sign(organics):
+    reversed_ones = np.arange(len(organics)) >= 10
+    charges = np.where(reversed_ones[organics.molecule_index], -1, 1) * organics.charges
+    with warnings.catch_warnings(action="error"):
+        read_labels(organics, None, charges, np.where(reversed_ones, 0.0, 1.0))
+    with pytest.warns(UserWarning, match="sign of the reference charges"):
+        read_labels(organics, None, charges, np.where(reversed_ones, 1.0, 0.0))
+
+
 def test_baseline_charges_of_gfn2_have_the_right_sign():
     organics = load_organics()
     assert sign_correlation(organics, organics.baseline_charges) > 0.7

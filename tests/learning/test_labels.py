@@ -34,6 +34,10 @@ def of(molecules: Molecules, weights: list[float] | None = None) -> FitLabels:
     return read_labels(molecules, None, None, weights)
 
 
+def without_dipoles(molecules: Molecules) -> Molecules:
+    return molecules.replace(dipole_magnitude=None, dipole_vector=None)
+
+
 def properties(labels: FitLabels) -> tuple[float, bool, bool]:
     return labels.n_effective, labels.has_charges, labels.has_quadrupoles
 
@@ -120,14 +124,20 @@ def test_weights_of_0_alone_are_refused(molecules: Molecules) -> None:
 def test_molecules_of_weight_0_do_not_decide_about_units(molecules: Molecules) -> None:
     y = np.full(8, 400.0)
     y[:2] = 2.0
-    read_labels(molecules, y, None, [1, 1, 0, 0, 0, 0, 0, 0])  # a warning would be an error
-    with pytest.warns(UserWarning, match="median is 400"):
-        read_labels(molecules, y, None, None)
+    for known in (molecules, without_dipoles(molecules)):
+        for given in (y, y[:, None] * [0.0, 0.0, 1.0]):
+            # A warning would be an error.
+            read_labels(known, given, None, [1, 1, 0, 0, 0, 0, 0, 0])
+            with pytest.warns(UserWarning, match="labels of the molecules say|median is 400"):
+                read_labels(known, given, None, None)
 
 
 def test_units_of_vectors_are_looked_at(molecules: Molecules) -> None:
+    y = [[0.0, 0.0, 400.0]] * 8
+    with pytest.warns(UserWarning, match="366.3 times what the labels of the molecules say"):
+        read_labels(molecules, y, None, None)
     with pytest.warns(UserWarning, match="median is 400"):
-        read_labels(molecules, [[0.0, 0.0, 400.0]] * 8, None, None)
+        read_labels(without_dipoles(molecules), y, None, None)
 
 
 def test_single_atoms_of_weight_0_are_absent(toy: Callable[..., Molecules]) -> None:

@@ -144,6 +144,23 @@ def test_interrupt_keeps_the_best(molecules):
     assert search.predict(molecules[:2]).shape == (2,)
 
 
+def test_interrupt_while_a_result_is_stored_keeps_the_best(molecules, monkeypatch):
+    store = optuna.storages.InMemoryStorage.set_trial_state_values
+    calls = []
+
+    def interrupt(self, trial_id, state, values=None):
+        if state.is_finished():
+            calls.append(trial_id)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+        return store(self, trial_id, state, values)
+
+    monkeypatch.setattr(optuna.storages.InMemoryStorage, "set_trial_state_values", interrupt)
+    search = small_search(n_trials=20).fit(molecules)
+    assert search.n_trials_ == 1
+    assert search.predict(molecules[:2]).shape == (2,)
+
+
 def test_all_trials_failed(molecules):
     space = {"dipolekernelridge__basis__kernel__degree": FloatDistribution(0.1, 0.9)}
     with pytest.raises(InputError, match=r"all 3 trials failed.*degree"):
