@@ -29,7 +29,11 @@ NOT_RUN = {
     "from rdkit": "RDKit is no dependency of dipkit",
 }
 # Texts of snippets, and what is run instead to save time.
-SHORTER = {"n_trials=60": "n_trials=2", "geometries(modes, 200": "geometries(modes, 40"}
+SHORTER = {
+    "n_trials=60": "n_trials=2",
+    "geometries(modes, 200": "geometries(modes, 40",
+    "k=50": "k=5",
+}
 
 # Fewer molecules than a reader has, so that all pages take about a minute.
 PRELUDE = """
@@ -55,6 +59,8 @@ GIVEN = {
     "scaling.md": "from dipkit import DipoleKernelRidge, SOAPTransformer\n"
     "described = SOAPTransformer().fit_transform(molecules)\n"
     "described_first, described_more = described[:20], described[20:]",
+    "suggest.md": "model = default_model().fit(train)\n"
+    "write('pool.xyz', bundled[40:60].replace(dipole_magnitude=None, dipole_vector=None))",
     "tuning.md": "molecules = dipkit.data.load_organics()",
 }
 
