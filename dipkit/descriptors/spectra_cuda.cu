@@ -158,7 +158,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) power_spectra(
     }
     __syncthreads();
 
-    // The products are computed twice: this takes less time than keeping them.
+    // The products are computed twice, so that no memory is needed to keep them.
     double total = 0.0;
     for (int i = thread; i < n_columns; i += THREADS) {
         const double value = product(columns[i], coefficients) * column_factors[i];
