@@ -21,7 +21,7 @@ from .kernels import EnvironmentKernel
 CANDIDATES_PER_ENVIRONMENT = 4
 # Similarities are rounded to multiples of 1 / STEPS: of two candidates that are equally far but for
 # rounding, the first is chosen, on every device.
-STEPS = 2.0**18
+STEPS, ROWS_AT_ONCE = 2.0**18, 512
 # Candidates more similar than this to a chosen one are duplicates of it.
 DUPLICATE = 1 - 1e-6
 
@@ -68,7 +68,7 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
     Parameters
     ----------
     similarity : array of shape (n, n)
-        Kernel matrix with unit diagonal.
+        Kernel matrix with unit diagonal; rounded in place.
     n_points : int
         At least 1.
     backend : Backend
@@ -80,7 +80,10 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
         In the order of the choice. Fewer than `n_points` where all others are duplicates.
     """
     xp = backend.xp
-    similarity = xp.round(similarity * STEPS) / STEPS
+    # Some rows at a time: no second matrix is needed.
+    for start in range(0, similarity.shape[0], ROWS_AT_ONCE):
+        run = slice(start, min(start + ROWS_AT_ONCE, similarity.shape[0]))
+        similarity[run, :] = xp.round(similarity[run, :] * STEPS) / STEPS
     chosen = backend.asarray(np.zeros(n_points, dtype=np.int64))
     point = xp.argmax(xp.sum(similarity, axis=1))
     nearest = xp.zeros_like(similarity[0, :])
