@@ -30,8 +30,6 @@ FloatArray = NDArray[np.float64]
 # Points of the splines, whose error is about 1e-9 of the largest value, and points at which the
 # splines are expanded to second order with the same accuracy.
 N_NODES, N_EXPANSIONS = 1024, 4096
-# An atom at distance r counts 1 / (1 + (r / half_distance)^4).
-SCALING_POWER = 4.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,6 @@ def tabulate(
     functions: Sequence[FloatArray],
     sigma: float,
     reach: float,
-    half_distance: float | None = None,
 ) -> RadialTable:
     """Integrate radial functions with the Gaussian of an atom at each distance of a grid.
 
@@ -157,8 +154,6 @@ def tabulate(
         Width of the Gaussian.
     reach : float, angstrom
         Largest distance.
-    half_distance : float, angstrom, default=None
-        Distance at which an atom counts half; None for all atoms alike.
     """
     distance = np.linspace(0.0, reach, N_NODES)
     z = np.maximum(distance[:, None] * points / sigma**2, 1e-12)
@@ -168,8 +163,6 @@ def tabulate(
     for l, values in enumerate(functions):  # noqa: E741
         bessel = np.sqrt(pi / (2 * z)) * ive(l + 0.5, z)  # e^-z i_l(z)
         table[:, :, l] = (gaussian * bessel) @ values.T
-    if half_distance is not None:
-        table /= (1 + (distance / half_distance) ** SCALING_POWER)[:, None, None]
     spline = CubicSpline(distance, table.reshape(N_NODES, -1))
     steps = np.linspace(0.0, reach, N_EXPANSIONS + 1)
     expansions = spline(steps), spline(steps, 1), spline(steps, 2) / 2

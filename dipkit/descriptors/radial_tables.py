@@ -19,7 +19,7 @@ from ..support.backend import Array, Backend
 from ..support.blas_threads import one_blas_thread
 from . import spectra_device, spectrum_columns
 from .radial_channels import channel_counts
-from .radial_integrals import SCALING_POWER, RadialTable, tabulate
+from .radial_integrals import RadialTable, tabulate
 from .scales import ScaleKey, SOAPScale
 from .spectra_device import DeviceTables
 from .spectra_gradients import MoleculeSpectrum, molecule_spectrum
@@ -114,14 +114,13 @@ def radial_table(key: ScaleKey) -> RadialTable:
     """Tabulate the integrals of dscribe's radial functions, or of learned channels of them."""
     if key.channels is not None:
         return radial_table(key._replace(channels=None)).combined(key.channels)
-    r_cut, n_max, l_max, sigma, rbf, half_distance, _ = key
+    r_cut, n_max, l_max, sigma, rbf, _ = key
     soap = _dscribe_soap((1,), key)
     reach = r_cut + soap.get_cutoff_padding()
     if rbf == "polynomial":
         points, values = soap.get_basis_poly(r_cut, n_max)
         _, weights = np.polynomial.legendre.leggauss(len(points))
-        functions, weights = [values] * (l_max + 1), weights * r_cut / 2
-        return tabulate(points, weights, functions, sigma, reach, half_distance)
+        return tabulate(points, weights * r_cut / 2, [values] * (l_max + 1), sigma, reach)
     # Functions of type "gto" are 1e-3 of their maximum at r_cut, and 0 up to rounding at the end.
     end = 2.6 * r_cut
     points, weights = np.polynomial.legendre.leggauss(max(200, int(12 * end / sigma)))
@@ -131,7 +130,7 @@ def radial_table(key: ScaleKey) -> RadialTable:
         beta @ (points**l * np.exp(-alpha[:, None] * points**2))
         for l, (alpha, beta) in enumerate(zip(alphas, betas, strict=True))  # noqa: E741
     ]
-    return tabulate(points, weights, functions, sigma, reach, half_distance)
+    return tabulate(points, weights, functions, sigma, reach)
 
 
 def double_spectrum(
@@ -164,11 +163,7 @@ def double_spectrum(
 def _dscribe_soap(species: tuple[int, ...], key: ScaleKey) -> SOAP:
     from dscribe.descriptors import SOAP
 
-    parameters = key.parameters()
-    half = parameters.pop("half_distance", None)
-    scaling = {"function": "pow", "c": 1.0, "d": 1.0, "r0": half, "m": SCALING_POWER}
-    weighting = None if half is None else scaling
-    return SOAP(species=list(species), periodic=False, weighting=weighting, **parameters)
+    return SOAP(species=list(species), periodic=False, **key.parameters())
 
 
 def count_compressed(matrices: FloatArray) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sklearn.base import BaseEstimator
 
@@ -30,14 +30,11 @@ class ScaleKey(NamedTuple):
     l_max: int
     sigma: float
     rbf: str
-    half_distance: float | None = None
     channels: RadialChannels | None = None
 
     def parameters(self) -> dict[str, float | str]:
-        """Return the parameters that are set, without the learned channels."""
-        values = self._asdict()
-        del values["channels"]
-        return {name: value for name, value in values.items() if value is not None}
+        """Return the parameters alone, without the learned channels."""
+        return {name: value for name, value in self._asdict().items() if name != "channels"}
 
 
 class SOAPScale(BaseEstimator):
@@ -58,10 +55,6 @@ class SOAPScale(BaseEstimator):
         distances better.
     weight : float, default=1.0
         Weight of this scale in the kernel; the weights are divided by their sum.
-    half_distance : float, default=None
-        Distance at which an atom counts half, angstrom: the density of an atom at distance r is
-        multiplied by 1 / (1 + (r / half_distance)^4), so that near atoms matter more (Willatt,
-        Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661, 2018). None for all atoms alike.
     """
 
     __module__ = "dipkit"  # the path that saved models name
@@ -74,7 +67,6 @@ class SOAPScale(BaseEstimator):
         sigma: float = 0.17,
         rbf: str = "polynomial",
         weight: float = 1.0,
-        half_distance: float | None = None,
     ) -> None:
         self.r_cut = r_cut
         self.n_max = n_max
@@ -82,7 +74,6 @@ class SOAPScale(BaseEstimator):
         self.sigma = sigma
         self.rbf = rbf
         self.weight = weight
-        self.half_distance = half_distance
 
     def check(self, name: str = "scale") -> None:
         """Refuse parameters that no power spectrum can have.
@@ -102,7 +93,6 @@ class SOAPScale(BaseEstimator):
             ("r_cut", f"a number above {least:g} angstrom", _above(least)),
             ("sigma", "a positive number, angstrom", _above(0.0)),
             ("weight", "a positive number", _above(0.0)),
-            ("half_distance", "a positive number, angstrom, or None", _none_or_above(0.0)),
             ("n_max", "a whole number, at least 1", is_whole(1, None)),
             ("l_max", "a whole number from 0 to 20", is_whole(0, 20)),
         )
@@ -113,19 +103,15 @@ class SOAPScale(BaseEstimator):
 
     def key(self) -> ScaleKey:
         """Return the parameters that determine the power spectra, in plain types."""
-        half = None if self.half_distance is None else float(self.half_distance)
-        numbers = float(self.r_cut), int(self.n_max), int(self.l_max), float(self.sigma)
-        return ScaleKey(*numbers, str(self.rbf), half)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore; older versions had no half distance."""
-        super().__setstate__({"half_distance": None} | state)
+        return ScaleKey(
+            float(self.r_cut), int(self.n_max), int(self.l_max), float(self.sigma), str(self.rbf)
+        )
 
 
 def default_scales() -> tuple[SOAPScale, ...]:
     """Return the usual scales, the shortest cutoff first."""
     return (
-        SOAPScale(2.0, 8, 5, 0.17, "polynomial", 1.0, half_distance=2.2),
+        SOAPScale(2.0, 8, 5, 0.17, "polynomial", 1.0),
         SOAPScale(3.5, 6, 4, 0.3, "gto", 0.0025),
         SOAPScale(5.0, 6, 4, 0.5, "gto", 0.001),
     )
@@ -144,12 +130,6 @@ def _above(least: float) -> Callable[[object], bool]:
         return isinstance(value, Real) and least < float(value) < math.inf
 
     return is_right
-
-
-def _none_or_above(least: float) -> Callable[[object], bool]:
-    """Return the test for None or a finite number greater than `least`."""
-    is_number = _above(least)
-    return lambda value: value is None or is_number(value)
 
 
 def is_whole(least: int | None, most: int | None) -> Callable[[object], bool]:

@@ -87,15 +87,7 @@ def dscribe_columns(one: Molecules, species: tuple[int, ...], key: Any) -> np.nd
 
 @functools.lru_cache
 def _dscribe(species: tuple[int, ...], key: Any) -> SOAP:
-    return SOAP(species=list(species), periodic=False, **dscribe_parameters(key.parameters()))
-
-
-def dscribe_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of dscribe for those of a scale."""
-    kept = {name: value for name, value in parameters.items() if name != "weight"}
-    half = kept.pop("half_distance", None)
-    scaling = {"function": "pow", "r0": half, "c": 1, "d": 1, "m": 4}
-    return kept if half is None else {**kept, "weighting": scaling}
+    return SOAP(species=list(species), periodic=False, **key.parameters())
 
 
 def _expansion(
