@@ -61,15 +61,22 @@ class Unit:
         All that the result depends on, in what JSON can hold, with ``draw`` and ``n`` at least.
     tier : int
         Units of lower tiers run first.
+    needs : str, default=None
+        A package without which this unit is left out.
+    of_dipkit : bool, default=True
+        Whether the result depends on the defaults of dipkit.
     """
 
     experiment: str
     config: dict[str, Any] = field(hash=False)
     tier: int = 0
+    needs: str | None = None
+    of_dipkit: bool = True
 
     def key(self, ground: dict[str, Any]) -> str:
         """Name this unit; `ground` is what it shares with all others."""
-        return key_of({"experiment": self.experiment, "config": plain(self.config)} | ground)
+        shared = ground if self.of_dipkit else {"data": ground["data"]}
+        return key_of({"experiment": self.experiment, "config": plain(self.config)} | shared)
 
     @property
     def order(self) -> tuple[Any, ...]:
