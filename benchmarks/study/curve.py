@@ -17,6 +17,8 @@ LEVERS = ("magnitudes", "hint", "gfn2", "baseline")
 CITED = {"SchNet (cited)": (110_000, 0.033), "PaiNN (cited)": (110_000, 0.012)}
 # Above this N one draw must do.
 SEVERAL_DRAWS = 5000
+# From this N on as many inducing environments; the default has fewer.
+ENVIRONMENTS_FROM, ENVIRONMENTS = 20_000, 10_000
 # The exponent is that of the largest N, where a straight line fits.
 N_OF_EXPONENT = 4
 
@@ -26,8 +28,11 @@ def large_units(name: str, n: int, scope: Scope) -> list[Unit]:
     if n in scope.sizes:
         return units_of(name, n, scope)
     draws = range(min(scope.draws, 3) if n <= SEVERAL_DRAWS else 1)
+    variant = VARIANTS[name]
+    if n >= ENVIRONMENTS_FROM:
+        variant = variant | {"ridge": {"basis__n_inducing": ENVIRONMENTS}}
     tier = 7 + sorted(scope.curve).index(n)
-    return [qm9_unit(n, draw, **VARIANTS[name], n_test=scope.n_test, tier=tier) for draw in draws]
+    return [qm9_unit(n, draw, **variant, n_test=scope.n_test, tier=tier) for draw in draws]
 
 
 def units(scope: Scope) -> list[Unit]:

@@ -327,7 +327,12 @@ class _Part:
     on_charges: float
 
     def run(
-        self, training: Prepared, validation: Prepared, until: float, epochs: int, halvings: int = 99
+        self,
+        training: Prepared,
+        validation: Prepared,
+        until: float,
+        epochs: int,
+        halvings: int = 99,
     ) -> tuple[float, int, bool]:
         """Train until the rate is lowest; return validation error, epochs, and if time was short."""
         import torch
