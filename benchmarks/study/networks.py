@@ -334,7 +334,15 @@ class _Part:
         epochs: int,
         halvings: int = 99,
     ) -> tuple[float, int, bool]:
-        """Train until the rate is lowest; return validation error, epochs, and if time was short."""
+        """Train until the rate is lowest.
+
+        Returns
+        -------
+        error : float
+            Of the validation molecules.
+        epochs : int
+        out_of_time : bool
+        """
         import torch
 
         optimiser = torch.optim.Adam(self.module.parameters(), RATES[self.name])
