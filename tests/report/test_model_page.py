@@ -15,7 +15,7 @@ from dipkit.estimator.metrics import compare
 from dipkit.estimator.pipeline import predict_all
 from dipkit.estimator.regression import DipoleKernelRidge
 from dipkit.exceptions import InputError
-from dipkit.report import model_report, scenes
+from dipkit.report import LearningCurveDisplay, model_report, scenes
 
 pytest.importorskip("matplotlib")
 
@@ -86,6 +86,22 @@ def test_without_deviations_there_is_no_calibration(model, molecules) -> None:
     html = model_report(model, molecules, prediction=prediction).html
     assert "standard deviation (D)" not in html
     assert '<th scope="col">std (D)</th>' not in html
+
+
+def test_a_learning_curve_has_a_plot_and_a_table(model, molecules, page, tmp_path) -> None:
+    assert "Learning curve" not in page
+    file = tmp_path / "curve.csv"
+    file.write_text("n,mae,std\n100,0.4,0.05\n200,0.3,0.02\n", encoding="utf-8")
+    html = model_report(model, molecules, learning_curve=file).html
+    (pair,) = re.findall(r"<h2>Learning curve</h2>\n<div class=\"pair\">.*?</table>", html, re.S)
+    assert 'src="data:image/svg+xml' in pair
+    assert "error ± spread" in pair
+    assert "<td>0.300 (0.280\u00a0–\u00a00.320)</td>" in pair
+    drawn = LearningCurveDisplay.from_csv(file)
+    assert model_report(model, molecules, learning_curve=drawn).html == html
+    file.write_text("n,r2\n100,0.4\n", encoding="utf-8")
+    with pytest.raises(InputError, match="no column with errors"):
+        model_report(model, molecules, learning_curve=file)
 
 
 def test_molecules_without_a_label_are_left_out(model, molecules) -> None:
