@@ -119,7 +119,7 @@ def model_report(
     ------
     InputError
         If no molecule carries a dipole label, no labelled one could be predicted, or the file of
-        the learning curve has not the columns that it needs.
+        the learning curve does not have the columns that it needs.
     FileFormatError
         If the file of the learning curve holds no such numbers.
     MissingDependencyError
