@@ -103,10 +103,10 @@ def describe_size(molecules: Molecules) -> str:
     if found is None:
         return (
             "the size of the dipoles was not checked: it takes at least "
-            f"{FEWEST_MOLECULES} neutral molecules. Hold one molecule against a known dipole "
-            "(water: 1.85 D), or against dipkit label --method gfn2."
+            f"{FEWEST_MOLECULES} neutral molecules. Compare one molecule with a known dipole "
+            "(water: 1.85 D), or with dipkit label --method gfn2."
         )
-    outcome = "not that of another unit" if not found.certain else "perhaps another unit"
+    outcome = "no sign of another unit" if not found.certain else "perhaps another unit"
     hint = "; reference charges would tell more" if found.source == _RULE.name else ""
     return (
         f"dipoles are {found.ratio:.2f} times what {found.source} (median of "
