@@ -41,7 +41,9 @@ def molecules(described, model) -> Molecules:
 
 @pytest.fixture(scope="module")
 def page(model, molecules) -> str:
-    return model_report(model, molecules).html
+    errors = {"magnitudes alone": [[0.5, 0.6], [0.3, 0.35]], "with Mulliken charges": [0.4, 0.25]}
+    curve = LearningCurveDisplay([100, 1000], errors)
+    return model_report(model, molecules, learning_curve=curve).html
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_it_names_no_address_to_load(page) -> None:
 
 def test_each_plot_has_a_table_beside_it(page) -> None:
     pairs = re.findall(r'<div class="pair"><figure><img alt="[^"]+".*?</table>', page, re.S)
-    assert len(pairs) == page.count("<figure>") == 5
+    assert len(pairs) == page.count("<figure>") == 6
 
 
 def test_without_deviations_there_is_no_calibration(model, molecules) -> None:
@@ -88,8 +90,8 @@ def test_without_deviations_there_is_no_calibration(model, molecules) -> None:
     assert '<th scope="col">std (D)</th>' not in html
 
 
-def test_a_learning_curve_has_a_plot_and_a_table(model, molecules, page, tmp_path) -> None:
-    assert "Learning curve" not in page
+def test_a_learning_curve_from_a_file(model, molecules, tmp_path) -> None:
+    assert "Learning curve" not in model_report(model, molecules).html
     file = tmp_path / "curve.csv"
     file.write_text("n,mae,std\n100,0.4,0.05\n200,0.3,0.02\n", encoding="utf-8")
     html = model_report(model, molecules, learning_curve=file).html
