@@ -1,4 +1,4 @@
-r"""Dipole labels held against dipoles that are known roughly: a wrong unit shows as a factor.
+r"""Dipole labels compared with dipoles that are known roughly: a wrong unit shows as a factor.
 
 Symbols: labels m (N,) and rough dipoles p (N, 3), both in debye; ratio r = median m / \|p\|. Rough
 dipoles are those of a baseline, else of the reference charges, else of a rule: each bond moves
@@ -115,7 +115,7 @@ def describe_size(molecules: Molecules) -> str:
 
 
 def compare_size(molecules: Molecules) -> Comparison | None:
-    """Hold labels against the best rough dipoles; None where too few can be compared."""
+    """Compare labels with the best rough dipoles; None where too few can be compared."""
     neutral = molecules.has_magnitude & (np.abs(molecules.total_charge) < 1e-6)
     usable = np.flatnonzero(neutral & (molecules.natoms > 1))
     if len(usable) < FEWEST_MOLECULES:
