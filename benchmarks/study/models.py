@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dipkit import DipoleKernelRidge, Molecules
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel
 from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
 from dipkit.estimator.metrics import error_report
+from dipkit.estimator.pipeline import BASELINE_DEGREE
 
 from . import equilibration
 from .material import MOST_IN_MEMORY, Material
@@ -101,6 +102,22 @@ def run_qm9(material: Material, config: Config) -> tuple[dict[str, Any], Arrays]
     return figures, arrays
 
 
+def prepare_qm9(material: Material, config: Config) -> None:
+    """Calculate the cheap labels of a fit, and nothing else."""
+    draw, baseline = config["draw"], config["scales"] == "baseline"
+    labelled = material.labelled(draw, config["n"])
+    material.charges(config["charges"], labelled, draw)
+    if baseline or config["vectors"] is not None:
+        material.gfn2(labelled, draw)
+    if config["more"]:
+        material.gfn2(material.unlabelled(draw, config["n"], config["more"]), draw)
+    if baseline:
+        predicted = [material.test(draw, config["n_test"])]
+        predicted += [material.probe()] if "probe" in config["also"] else []
+        for indices in predicted:
+            material.gfn2(indices)
+
+
 def fit_and_test(
     material: Material, config: Config, train: Molecules, test: Molecules
 ) -> tuple[DipoleKernelRidge, dict[str, Any], Arrays]:
@@ -130,7 +147,7 @@ def _model_of(material: Material, config: Config) -> DipoleKernelRidge:
     ridge = config["ridge"].items()
     model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in ridge})
     if config["scales"] == "baseline":
-        model.set_params(baseline="given")
+        model.set_params(baseline="given", basis__kernel=PowerKernel(BASELINE_DEGREE))
     elif config["vectors"] is not None:
         # The molecules carry them, so that all fits of a draw share one calculation.
         errors = AUTO_ERRORS["gfn2"]
@@ -203,13 +220,9 @@ def _also(
         if config["scales"] != "baseline":
             molecules = molecules.replace(baseline_dipole=None, baseline_charges=None)
         molecules = material.described("organics", molecules, config["scales"])
-        charges, dipole, _ = model.predict_together(molecules)
+        _, dipole, _ = model.predict_together(molecules)
         report = error_report(np.asarray(molecules.dipole_vector), dipole)
-        figures = {f"organics_{key}": value for key, value in report.items()}
-        return figures, {
-            "organics_dipole": np.asarray(dipole, np.float32),
-            "organics_charges": np.asarray(charges, np.float32),
-        }
+        return {f"organics_{key}": value for key, value in report.items()}, {}
     validating = name == "validation"
     indices = material.validation(config["draw"], N_VALIDATION) if validating else material.probe()
     name_ = f"validation {config['draw']}" if validating else name
