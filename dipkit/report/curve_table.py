@@ -106,15 +106,17 @@ def read_curves(path: PathLike) -> Curves:
     file = Path(path)
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        delimiter = max(_DELIMITERS, key=(lines[0] if lines else "").count)
+        header, *rows = csv.reader(lines or [""], delimiter=delimiter)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file. Check the path.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileFormatError(
             f"{file}: expected a CSV file of a learning curve: {error}."
         ) from None
-    delimiter = max(_DELIMITERS, key=(lines[0] if lines else "").count)
-    reader = csv.reader(lines, delimiter=delimiter)
-    header = [name.strip() for name in next(reader, [])]
+    header = [name.strip() for name in header]
     columns = _find_columns(file, header)
-    points = list(_points(file, reader, columns, len(header), comma=delimiter == ";"))
+    points = list(_points(file, rows, columns, len(header), comma=delimiter == ";"))
     if not points:
         raise FileFormatError(f"{file}: no row with an error below the names of the columns.")
     return _curves(file, points)
@@ -176,7 +178,7 @@ def _debye(file: Path, column: str, base: str, unit: str | None) -> float:
 
 
 def _points(
-    file: Path, rows: Iterator[list[str]], columns: _Columns, width: int, comma: bool
+    file: Path, rows: Iterable[list[str]], columns: _Columns, width: int, comma: bool
 ) -> Iterator[_Point]:
     for line, row in enumerate(rows, start=2):
         where = f"{file}, line {line}"

@@ -85,5 +85,7 @@ def test_no_text(tmp_path) -> None:
     file.write_bytes(b"\xff\xfe\x00n,mae")
     with pytest.raises(DipkitError, match="expected a CSV file of a learning curve"):
         read_curves(file)
-    with pytest.raises(DipkitError, match="No such file"):
+    with pytest.raises(DipkitError, match="expected a CSV file of a learning curve"):
+        read_curves(table(tmp_path, "n,mae\n10," + "3" * 200_000))
+    with pytest.raises(DipkitError, match="no such file"):
         read_curves(tmp_path / "absent.csv")
