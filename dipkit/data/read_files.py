@@ -59,7 +59,7 @@ def read(
         Formats and keys are listed in `dipkit.data.io`.
     dipole_key, charges_key : str, default=None
         Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
-        key that is really called so must be renamed).
+        key with the name "none" must be renamed).
     labels : bool, default=True
         False reads geometries and total charges only.
     dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"

@@ -67,6 +67,7 @@ SLIPS = [
     "evaluate model.csv data.xyz -o data.csv --labels data.csv",
     "evaluate model.csv page.html --report page.html",
     "report model.csv page.html -o page.html",
+    "report model.csv data.xyz --curve page.html -o page.html",
     "fit data.xyz -o data.csv --labels data.csv",
     "tune data.xyz -o data.csv --labels data.csv",
     "convert data.xyz data.xyz",
