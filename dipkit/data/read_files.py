@@ -200,7 +200,7 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
         reader.sort()
     if table is not None:
         reader.join(table)
-    elif not reader.has_dipoles and (beside := companion_table(file, options)):
+    elif not reader.records.has_dipoles and (beside := companion_table(file, options)):
         reader.join(beside, subset=True)
     return reader.molecules()
 
