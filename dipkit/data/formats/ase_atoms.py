@@ -131,7 +131,7 @@ class AtomsReader:
         self.bad.append(BadRecord(self.next_index, name, str(error), damaged))
 
     def molecules(self, may_be_empty: bool = False) -> Molecules:
-        """Assemble what was read.
+        """Assemble what was read; it is the end of this reader, which gives its arrays away.
 
         Parameters
         ----------
