@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from _common import commit
 
-from . import consistency, curve, kinds, labels, limits, peers, pictures, transfer, worth
+from . import consistency, curve, kinds, labels, limits, peers, pictures, transfer, travel, worth
 from .material import Material
 from .page import fill
 from .results import Results, Row, read_csv, write_csv
-from .runner import Unit, ground_of, is_done, run_all, sort_units
+from .runner import ORDINARY_SIZE, Unit, Worker, ground_of, is_done, run_all, sort_units
 from .scope import QUICK, Scope
 from .store import Store
 
@@ -39,6 +39,8 @@ FIGURES: dict[str, ModuleType] = {
     "limits": limits,
 }
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+# Molecules up to which processes beside those on a GPU take a unit.
+HOST_SIZE = 1000
 # Those whose tables need molecules besides results.
 WITH_MATERIAL = ("consistency", "limits")
 
@@ -46,6 +48,7 @@ WITH_MATERIAL = ("consistency", "limits")
 def main() -> None:
     """Read the arguments and run."""
     args = _parser().parse_args()
+    until = time.time() + args.seconds
     unknown = sorted(set(args.figures) - set(FIGURES))
     if unknown:
         raise SystemExit(f"figures: expected some of {', '.join(FIGURES)}, got {unknown[0]}.")
@@ -53,17 +56,24 @@ def main() -> None:
     scope = _scope(args)
     material = Material(args.data, args.cache, args.device)
     store, ground = Store(args.cache), ground_of(material.checksum)
-    units = sort_units((unit for name in names for unit in FIGURES[name].units(scope)), ground)
+    every = sort_units((unit for name in names for unit in FIGURES[name].units(scope)), ground)
+    units = _selected(every, args)
+    if args.merge:
+        print(f"{travel.merge(args.merge, args.cache)} files are new.")
+    if args.pack:
+        print(f"{travel.pack(args.pack, units.values(), material)} files in {args.pack}")
+        return
     if args.plan:
         _plan(units, store)
         return
     if not args.page_only:
-        until = time.time() + 3600 * args.hours
-        run_all(units, store, material, args.processes, until, args.retry)
+        run_all(units, store, material, _workers(args), until, args.retry)
+    if args.collect:
+        print(f"{travel.collect(args.collect, args.cache)} files in {args.collect}")
     if args.no_page:
         return
     results = Results(store, store.records(), ground)
-    write_page(results, scope, material, names, args.output, _made(results, units))
+    write_page(results, scope, material, names, args.output, _made(results, every))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,10 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=DOCS, help="folder of study.md and study/")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--sizes", help="numbers of labels, 50,100,200,500,1000,2000 by default")
-    parser.add_argument("--curve", default="", help="more of them for the learning curve")
     parser.add_argument("--processes", type=int, default=1, help="with one thread each")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--hours", type=float, default=float("inf"), help="start nothing later")
+    parser.add_argument("--hosts", type=int, default=0, help="processes beside those on a GPU")
+    parser.add_argument("--gpu-memory", type=float, default=12.0, help="GiB of each process")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start nothing later")
+    parser.add_argument("--most", type=int, help="molecules of a fit, 8,000 at most without a GPU")
+    parser.add_argument("--only", help="run only what has one of these words, separated by commas")
+    parser.add_argument("--without", help="leave out what has one of these words")
+    parser.add_argument("--pack", type=Path, help="write what this run needs into a file, and stop")
+    parser.add_argument("--collect", type=Path, help="write all results into a file at the end")
+    parser.add_argument("--merge", type=Path, help="take a file of another machine first")
     parser.add_argument("--quick", action="store_true", help="N = 50 and 100, one draw")
     parser.add_argument("--plan", action="store_true", help="say what there is to do, and stop")
     parser.add_argument("--page-only", action="store_true", help="run nothing")
@@ -86,14 +103,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _workers(args: argparse.Namespace) -> list[Worker]:
+    """Share the work out: on a GPU the first process takes what is large, hosts what is small."""
+    if args.device == "cpu":
+        return [Worker()] * args.processes
+    small = Worker("cuda", ORDINARY_SIZE, "importance", args.gpu_memory)
+    hosts = [Worker("cpu", HOST_SIZE, "small")] * args.hosts
+    return [Worker("cuda", None, "large"), *[small] * (args.processes - 1), *hosts]
+
+
+def _selected(units: dict[str, Unit], args: argparse.Namespace) -> dict[str, Unit]:
+    """Return the units that are small enough, whose line has a word asked for and no other."""
+    most = args.most or (None if args.device == "cuda" else ORDINARY_SIZE)
+
+    def has(unit: Unit, words: str) -> bool:
+        return any(word in str(unit) for word in words.split(","))
+
+    return {
+        key: unit
+        for key, unit in units.items()
+        if (most is None or unit.n_molecules <= most)
+        and (args.only is None or has(unit, args.only))
+        and (args.without is None or not has(unit, args.without))
+    }
+
+
 def _scope(args: argparse.Namespace) -> Scope:
     if args.quick:
         return QUICK
-    curve_ = tuple(int(n) for n in args.curve.split(",") if n)
     if args.sizes:
         sizes = tuple(int(n) for n in args.sizes.split(","))
-        return Scope(sizes=sizes, draws=args.draws, curve=curve_)
-    return Scope(draws=args.draws, curve=curve_)
+        return Scope(sizes=sizes, draws=args.draws)
+    return Scope(draws=args.draws)
 
 
 def _plan(units: dict[str, Unit], store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Cheap labels that dipkit does not make: Gasteiger charges by RDKit, dipoles of GFN1-xTB."""
+"""Cheap labels: Gasteiger charges by RDKit, dipoles and charges of GFN1-xTB and GFN2-xTB."""
 
 from __future__ import annotations
 
@@ -58,3 +58,11 @@ def gfn1(molecules: Molecules) -> dict[str, np.ndarray]:
 
     dipole, charges = calculate(molecules)
     return {"dipole": dipole, "charges": charges}
+
+
+def gfn2(molecules: Molecules) -> dict[str, np.ndarray]:
+    """Dipoles (k, 3), debye, and charges (n,), e, of GFN2-xTB."""
+    from dipkit.quantum.labels import gfn2 as calculate
+
+    found = calculate(molecules, n_jobs=1)
+    return {"dipole": found.dipole, "charges": found.charges}

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
-from dipkit import Molecules
+from dipkit import Molecules, SOAPScale, SOAPTransformer
 
 from . import results as r
 from .material import Material
@@ -29,6 +29,9 @@ SPLITS = {"unseen": "without these surroundings", "random": "drawn at random"}
 # Molecules of which environments are clustered, and those of the test part among them.
 N_TRAIN, N_TEST = 4000, 2000
 N_CLUSTERS, HELD_OUT, N_DIRECTIONS = 60, 6, 24
+# Of the environments: not a default of dipkit, so that the same molecules are held out whatever
+# the defaults are.
+SCALE = SOAPScale(3.5, 6, 4, 0.3, "gto")
 
 
 def unit(name: str, split: str, n: int, draw: int) -> Unit:
@@ -53,53 +56,74 @@ def units(scope: Scope) -> list[Unit]:
 
 def run_kinds(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit one model and test it on molecules with held-out surroundings."""
+    chosen, tested, share = _split(material, config)
+    draw = config["draw"]
+    full = qm9_unit(config["n"], draw, **config["variant"]).config
+    name = f"train {draw}" if config["split"] == "random" else f"kinds {draw}"
+    train = training_molecules(material, full, chosen, name)
+    test = predicted_molecules(material, full, tested, f"kinds test {draw}")
+    _, figures, _ = fit_and_test(material, full, train, test)
+    return figures | {"n_test": len(tested), "held_out_share": share}, {}
+
+
+def prepare_kinds(material: Material, config: dict[str, Any]) -> None:
+    """Choose the molecules, and calculate their cheap labels."""
+    chosen, tested, _ = _split(material, config)
+    if "vectors" in config["variant"] or "baseline" in config["variant"]:
+        material.gfn2(chosen, config["draw"])
+    if "baseline" in config["variant"]:
+        material.gfn2(tested)
+
+
+def _split(material: Material, config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return training molecules, test molecules, and the share of all with held-out clusters."""
     draw, n = config["draw"], config["n"]
     order = material.training_order(draw)[:N_TRAIN]
     others = material.test(draw, N_TEST)
     train_has, test_has = _held_out(material, order, others, draw)
-    seen = config["split"] == "random"
-    chosen = order[:n] if seen else order[~train_has][:n]
-    full = qm9_unit(n, draw, **config["variant"]).config
-    name = f"train {draw}" if seen else f"kinds {draw}"
-    train = training_molecules(material, full, chosen, name)
-    test = predicted_molecules(material, full, others[test_has], f"kinds test {draw}")
-    _, figures, _ = fit_and_test(material, full, train, test)
-    shares = {"n_test": int(test_has.sum()), "held_out_share": float(train_has.mean())}
-    return figures | shares, {}
+    chosen = order[:n] if config["split"] == "random" else order[~train_has][:n]
+    return chosen, others[test_has], float(train_has.mean())
 
 
 def _held_out(
     material: Material, order: np.ndarray, others: np.ndarray, draw: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Say which molecules contain an environment of a held-out cluster."""
-    key = ("held out", draw)
-    if key not in material.kept:
-        indices = np.concatenate([order, others])
-        molecules = material.pool[indices]
-        rows = _environments(material, molecules, draw)
-        heavy = np.flatnonzero(molecules.numbers > 1)
-        clusters = MiniBatchKMeans(N_CLUSTERS, random_state=draw, n_init=3).fit_predict(rows)
-        # Clusters of middling size: a small one gives no test molecules, a large one leaves few.
-        sizes = np.bincount(clusters, minlength=N_CLUSTERS)
-        middling = np.argsort(sizes)[N_CLUSTERS // 4 : N_CLUSTERS * 3 // 4]
-        held = np.random.default_rng(7000 + draw).choice(middling, HELD_OUT, replace=False)
-        owner = molecules.molecule_index[heavy][np.isin(clusters, held)]
-        has = np.zeros(len(molecules), dtype=bool)
-        has[owner] = True
-        material.kept[key] = has[: len(order)], has[len(order) :]
-    found: tuple[np.ndarray, np.ndarray] = material.kept[key]
-    return found
+    indices = np.concatenate([order, others])
+    content = f"{material.checksum} {draw} {N_CLUSTERS} {HELD_OUT} {N_DIRECTIONS} {SCALE.key()}"
+
+    def make() -> dict[str, np.ndarray]:
+        return {"has": _has_held_out(material.pool[indices], draw)}
+
+    has = material.calculated("kinds", content.encode() + indices.tobytes(), make)["has"]
+    return has[: len(order)], has[len(order) :]
 
 
-def _environments(material: Material, molecules: Molecules, draw: int) -> np.ndarray:
-    """Leading directions of the middle SOAP scale of all heavy atoms."""
-    soap = material.transformer()
+def _has_held_out(molecules: Molecules, draw: int) -> np.ndarray:
+    """Cluster environments, choose clusters to hold out, and say which molecules have them."""
+    rows = _environments(molecules, draw)
+    heavy = np.flatnonzero(molecules.numbers > 1)
+    clusters = MiniBatchKMeans(N_CLUSTERS, random_state=draw, n_init=3).fit_predict(rows)
+    # Clusters of middling size: a small one gives no test molecules, a large one leaves few.
+    sizes = np.bincount(clusters, minlength=N_CLUSTERS)
+    middling = np.argsort(sizes)[N_CLUSTERS // 4 : N_CLUSTERS * 3 // 4]
+    held = np.random.default_rng(7000 + draw).choice(middling, HELD_OUT, replace=False)
+    has = np.zeros(len(molecules), dtype=bool)
+    has[molecules.molecule_index[heavy][np.isin(clusters, held)]] = True
+    return has
+
+
+def _environments(molecules: Molecules, draw: int) -> np.ndarray:
+    """Leading directions of the descriptors of all heavy atoms."""
+    species = molecules.elements.tolist()
+    soap = SOAPTransformer((SCALE,), species=species, n_jobs=1, on_demand=False, verbose=False)
+    soap.fit(molecules[:1])
     blocks = []
     pca: PCA | None = None
     for start in range(0, len(molecules), 500):
         part = soap.transform(molecules[start : start + 500].replace(features=None))
         assert part.features is not None
-        rows = np.asarray(part.features.compute().scales[1])[part.numbers > 1]
+        rows = np.asarray(part.features.compute().scales[0])[part.numbers > 1]
         if pca is None:
             pca = PCA(N_DIRECTIONS, svd_solver="randomized", random_state=draw).fit(rows)
         blocks.append(pca.transform(rows))

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from dipkit import Molecules, SOAPTransformer, read
 from dipkit.data.datasets import load_organics
-from dipkit.descriptors.scales import baseline_scales
+from dipkit.descriptors.scales import MANY_MOLECULES, baseline_scales
 from dipkit.learning.charge_maps import conserve_charge
-from dipkit.quantum.labels import gfn2
 from dipkit.support.files import atomic_write
 
 from . import cheap
@@ -30,7 +29,11 @@ from . import cheap
 Index = NDArray[np.intp]
 # Labelled molecules of a draw at most, before those without a label: these are the same for all N.
 LABELLED, UNLABELLED = 2000, 5000
+# Molecules that the radial channels of all descriptors are learned from, without labels.
+CHANNEL_MOLECULES = 1000
 N_PROBE = 500
+# Numbers of test molecules of a draw; the fewer are not the first of the more.
+TESTED = (1000, 2000)
 # Molecules of one file of calculations.
 BLOCK = 500
 # Described sets that are in memory at once, and molecules above which none is.
@@ -52,8 +55,8 @@ class Material:
     def __init__(self, data: Path, cache: Path, device: str = "cpu") -> None:
         self.data, self.cache, self.device = data, cache, device
         self._described: OrderedDict[Any, Molecules] = OrderedDict()
-        #: What experiments keep for the units that follow.
-        self.kept: dict[Any, Any] = {}
+        #: Files of calculations that were read or made.
+        self.used: set[Path] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Hand only the names to another process."""
@@ -77,18 +80,30 @@ class Material:
 
     @lru_cache(maxsize=8)  # noqa: B019  (one object lives as long as its process)
     def training_order(self, draw: int) -> Index:
-        """Molecules of the development part in the order in which they are trained on.
+        """Molecules in the order in which they are trained on.
 
-        The first are those of `_common.draw`; more of them, for large N, follow in random order.
+        The first are those of `_common.draw`; more of the development part, for large N, follow in
+        random order. Last are those of the test part that no model of this draw is tested on.
         """
-        most = min(LABELLED + UNLABELLED, len(parts(self.pool)[0]))
+        development, others = parts(self.pool)
+        most = min(LABELLED + UNLABELLED, len(development))
         first, _ = draw_indices(self.pool, most, 0, draw, False)
-        rest = np.setdiff1d(parts(self.pool)[0], first)
-        return np.concatenate([first, np.random.default_rng(2000 + draw).permutation(rest)])
+        rest = np.setdiff1d(development, first)
+        tested = np.concatenate([*(self.test(draw, n) for n in TESTED), self.probe()])
+        return np.concatenate(
+            [
+                first,
+                np.random.default_rng(2000 + draw).permutation(rest),
+                np.setdiff1d(others, tested),
+            ]
+        )
 
     def labelled(self, draw: int, n: int) -> Index:
         """Return the N molecules with a label."""
-        return self.training_order(draw)[:n]
+        order = self.training_order(draw)
+        if n > len(order):
+            raise ValueError(f"n: expected at most {len(order)} labelled molecules, got {n}")
+        return order[:n]
 
     def unlabelled(self, draw: int, n: int, n_more: int) -> Index:
         """Return further molecules, the same for all N up to `LABELLED`."""
@@ -102,7 +117,8 @@ class Material:
 
     def validation(self, draw: int, n: int) -> Index:
         """Return molecules of the development part that no draw up to half of it trains on."""
-        return self.training_order(draw)[-n:]
+        end = len(parts(self.pool)[0])
+        return self.training_order(draw)[end - n : end]
 
     def probe(self) -> Index:
         """Return the molecules that all models predict, from the test part."""
@@ -124,12 +140,7 @@ class Material:
         draw : int, default=None
             Where the molecules are training molecules: blocks are then those of the draw.
         """
-
-        def calculate(molecules: Molecules) -> dict[str, np.ndarray]:
-            found = gfn2(molecules, n_jobs=1)
-            return {"dipole": found.dipole, "charges": found.charges}
-
-        found = self._in_blocks("gfn2", indices, draw, calculate, ("dipole", "charges"))
+        found = self._in_blocks("gfn2", indices, draw, cheap.gfn2, ("dipole", "charges"))
         return found["dipole"], found["charges"]
 
     def gfn1(self, indices: Index, draw: int | None = None) -> dict[str, np.ndarray]:
@@ -199,26 +210,55 @@ class Material:
     def _block(
         self, name: str, indices: Index, calculate: Callable[[Molecules], dict[str, np.ndarray]]
     ) -> dict[str, np.ndarray]:
-        content = hashlib.sha256(self.checksum.encode() + np.asarray(indices, "<i8").tobytes())
-        file = self.cache / "calculated" / f"{name}-{content.hexdigest()[:16]}.npz"
+        content = self.checksum.encode() + np.asarray(indices, "<i8").tobytes()
+        return self.calculated(name, content, lambda: calculate(self.pool[indices]))
+
+    def of_molecules(
+        self, name: str, molecules: Molecules, calculate: Callable[[Molecules], dict[str, Any]]
+    ) -> dict[str, np.ndarray]:
+        """Calculate something for molecules that are not those of the pool, or read it.
+
+        Parameters
+        ----------
+        name : str
+            Of what is calculated.
+        molecules : Molecules
+        calculate : callable
+        """
+        content = molecules.numbers.tobytes() + molecules.positions.tobytes()
+        return self.calculated(name, content, lambda: calculate(molecules))
+
+    def calculated(
+        self, name: str, content: bytes, make: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Read arrays of an earlier calculation, or make them; `content` tells them apart."""
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        file = self.cache / "calculated" / f"{name}-{digest}.npz"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(file) as temporary:
-                np.savez_compressed(temporary, **calculate(self.pool[indices]))
+                np.savez_compressed(temporary, **make())
+        self.used.add(file)
         with np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
 
     # Descriptors
 
+    @lru_cache(maxsize=4)  # noqa: B019
     def transformer(self, scales: str | None = None, on_demand: bool = False) -> SOAPTransformer:
         """Return the transformer for the elements of the pool, fitted.
 
+        Its radial channels are learned from geometries of the development part, the same for all
+        draws, so that descriptors can be kept.
+
         Parameters
         ----------
-        scales : {None, "baseline"}, default=None
+        scales : {None, "baseline", "many"}, default=None
+            "many" for the usual scales of a fit to more than 10,000 molecules.
         on_demand : bool, default=False
             On a GPU descriptors are always computed where they are read.
         """
+        n = MANY_MOLECULES + 1 if scales == "many" else CHANNEL_MOLECULES
         soap = SOAPTransformer(
             baseline_scales() if scales == "baseline" else None,
             species=self.pool.elements.tolist(),
@@ -226,7 +266,7 @@ class Material:
             on_demand=on_demand or self.device == "cuda",
             verbose=False,
         )
-        return soap.fit(self.pool[:1])
+        return soap.fit(self.pool[self.training_order(0)[:n]])
 
     def described(
         self, name: str, molecules: Molecules, scales: str | None = None, on_demand: bool = False

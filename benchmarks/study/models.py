@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dipkit import DipoleKernelRidge, Molecules
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel
+from dipkit.descriptors.scales import MANY_MOLECULES
 from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
 from dipkit.estimator.metrics import error_report
+from dipkit.estimator.pipeline import BASELINE_DEGREE
 
 from . import equilibration
 from .material import MOST_IN_MEMORY, Material
@@ -101,6 +103,22 @@ def run_qm9(material: Material, config: Config) -> tuple[dict[str, Any], Arrays]
     return figures, arrays
 
 
+def prepare_qm9(material: Material, config: Config) -> None:
+    """Calculate the cheap labels of a fit, and nothing else."""
+    draw, baseline = config["draw"], _scales(config) == "baseline"
+    labelled = material.labelled(draw, config["n"])
+    material.charges(config["charges"], labelled, draw)
+    if baseline or config["vectors"] is not None:
+        material.gfn2(labelled, draw)
+    if config["more"]:
+        material.gfn2(material.unlabelled(draw, config["n"], config["more"]), draw)
+    if baseline:
+        predicted = [material.test(draw, config["n_test"])]
+        predicted += [material.probe()] if "probe" in config["also"] else []
+        for indices in predicted:
+            material.gfn2(indices)
+
+
 def fit_and_test(
     material: Material, config: Config, train: Molecules, test: Molecules
 ) -> tuple[DipoleKernelRidge, dict[str, Any], Arrays]:
@@ -130,7 +148,7 @@ def _model_of(material: Material, config: Config) -> DipoleKernelRidge:
     ridge = config["ridge"].items()
     model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in ridge})
     if config["scales"] == "baseline":
-        model.set_params(baseline="given")
+        model.set_params(baseline="given", basis__kernel=PowerKernel(BASELINE_DEGREE))
     elif config["vectors"] is not None:
         # The molecules carry them, so that all fits of a draw share one calculation.
         errors = AUTO_ERRORS["gfn2"]
@@ -139,6 +157,12 @@ def _model_of(material: Material, config: Config) -> DipoleKernelRidge:
     if config["equilibrated"]:
         model.set_params(basis__compensation="bonds", basis__bond_charges=0.0)
     return model
+
+
+def _scales(config: Config) -> str | None:
+    """Scales of the descriptors, as `Material.transformer` names them."""
+    many = config["n"] + config["more"] > MANY_MOLECULES
+    return "many" if many and config["scales"] is None else config["scales"]
 
 
 def training_molecules(
@@ -160,14 +184,14 @@ def training_molecules(
     molecules = molecules.replace(charges=material.charges(config["charges"], labelled, draw))
     # Either all of them are in memory, or none.
     on_demand = n + more > MOST_IN_MEMORY
-    described = material.described(name, molecules, config["scales"], on_demand)
+    described = material.described(name, molecules, _scales(config), on_demand)
     if config["scales"] == "baseline" or config["vectors"] is not None:
         described = _with_gfn2(described, labelled, material, config, draw)
     if not more:
         return described
     others = material.unlabelled(draw, n, more)
     blank = material.pool[others].replace(charges=None, dipole_magnitude=None)
-    blank = material.described(f"more {draw}", blank, config["scales"], on_demand)
+    blank = material.described(f"more {draw}", blank, _scales(config), on_demand)
     return Molecules.concatenate([described, _with_gfn2(blank, others, material, config, draw)])
 
 
@@ -175,7 +199,7 @@ def predicted_molecules(
     material: Material, config: Config, indices: np.ndarray, name: str
 ) -> Molecules:
     """Return molecules to predict, described; with GFN2-xTB where predictions need it."""
-    found = material.described(name, material.pool[indices], config["scales"])
+    found = material.described(name, material.pool[indices], _scales(config))
     if config["scales"] != "baseline":
         return found
     return _with_gfn2(found, indices, material, config, None)
@@ -202,14 +226,10 @@ def _also(
         molecules = material.organics
         if config["scales"] != "baseline":
             molecules = molecules.replace(baseline_dipole=None, baseline_charges=None)
-        molecules = material.described("organics", molecules, config["scales"])
-        charges, dipole, _ = model.predict_together(molecules)
+        molecules = material.described("organics", molecules, _scales(config))
+        _, dipole, _ = model.predict_together(molecules)
         report = error_report(np.asarray(molecules.dipole_vector), dipole)
-        figures = {f"organics_{key}": value for key, value in report.items()}
-        return figures, {
-            "organics_dipole": np.asarray(dipole, np.float32),
-            "organics_charges": np.asarray(charges, np.float32),
-        }
+        return {f"organics_{key}": value for key, value in report.items()}, {}
     validating = name == "validation"
     indices = material.validation(config["draw"], N_VALIDATION) if validating else material.probe()
     name_ = f"validation {config['draw']}" if validating else name

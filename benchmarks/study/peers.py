@@ -1,8 +1,7 @@
 """Figure 5: peers on the same molecules.
 
-scikit-learn's kernel ridge on averaged SOAP, FCHL19 by qmllib, the map of kQEq in dipkit, and what
-needs no training: the dipole of Mulliken charges and GFN2-xTB. Networks are not here
-(`benchmarks/peers.py` runs hippynn where torch is installed).
+scikit-learn's kernel ridge on averaged SOAP, FCHL19 by qmllib, the map of kQEq in dipkit, networks
+(`networks.py`), and what needs no training: the dipole of Mulliken charges and GFN2-xTB.
 """
 
 from __future__ import annotations
@@ -43,15 +42,34 @@ OURS = ("magnitudes", "hint", "gfn2", "baseline")
 SIZES = (100, 200, 500, 1000, 2000)
 # Kernel widths and ridge penalties of FCHL19 that a validation part chooses from.
 WIDTHS, PENALTIES = (1.0, 2.0, 4.0, 8.0, 16.0), (1e-7, 1e-5, 1e-3, 1e-1)
-N_SEARCH = 500
+N_SEARCH = 200
 # The local kernel compares all pairs of atoms: above this N it takes more time than all others.
 FCHL19_MOST = 1000
+NETWORKS = {"hipnn": "HIP-NN (hippynn)", "painn": "PaiNN (SchNetPack)"}
+# Weights of the charges beside magnitudes, sizes, draws (each with its own seed), and seconds of
+# training at most.
+WEIGHTS = (0.0, 0.01, 0.1, 1.0)
+NETWORK_DRAWS = 2
+NETWORK_SECONDS = {200: 400.0, 1000: 240.0}
+# What must be installed for some peers.
+NEEDS = {"fchl19": "qmllib", "hipnn": "hippynn", "painn": "schnetpack"}
+# Peers that use nothing of dipkit: their results outlive its defaults.
+OF_DIPKIT = ("averaged",)
 
 
-def peer_unit(name: str, n: int, draw: int, scope: Scope) -> Unit:
-    """Return the unit of one peer."""
-    tier = 5 if name == "fchl19" else 1
-    return Unit("peer", {"n": n, "draw": draw, "peer": name, "n_test": scope.n_test}, tier)
+def peer_unit(name: str, n: int, draw: int, scope: Scope, weight: float | None = None) -> Unit:
+    """Return the unit of one peer; `weight` is that of the charges of a network."""
+    config: dict[str, Any] = {"n": n, "draw": draw, "peer": name, "n_test": scope.n_test}
+    if weight is not None:
+        config |= {"weight": weight, "seconds": NETWORK_SECONDS[n]}
+    tier = 5 if name in NEEDS else 1
+    return Unit("peer", config, tier, NEEDS.get(name), name in OF_DIPKIT)
+
+
+def _network_words(name: str, weight: float) -> str:
+    if weight == 0:
+        return f"{NETWORKS[name]}, magnitudes alone"
+    return f"{NETWORKS[name]}, charges first, then both (weight {weight:g})"
 
 
 def equilibrated_unit(name: str, n: int, draw: int, scope: Scope) -> Unit:
@@ -71,6 +89,15 @@ def _groups(n: int, scope: Scope) -> list[tuple[str, list[Unit]]]:
         (words, [equilibrated_unit(name, n, draw, scope) for draw in few])
         for name, words in EQUILIBRATED.items()
     ]
+    if n in NETWORK_SECONDS:
+        groups += [
+            (
+                _network_words(name, weight),
+                [peer_unit(name, n, draw, scope, weight) for draw in draws[:NETWORK_DRAWS]],
+            )
+            for name in NETWORKS
+            for weight in WEIGHTS
+        ]
     return groups + [
         (f"dipkit: {WORDS[name]}", [unit_of(name, n, draw, scope) for draw in draws])
         for name in OURS
@@ -95,15 +122,29 @@ def run_peer(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any]
     if name == "averaged":
         train = material.described(f"train {draw}", train)
         test = material.described(f"test {draw} {n_test}", test)
-    start = time.process_time()
-    predict = _FITTERS[name](material, train, labelled, draw)
-    fitted = time.process_time()
+    figures: dict[str, Any] = {}
+    clock = (
+        time.perf_counter if name in NETWORKS and material.device == "cuda" else time.process_time
+    )
+    start = clock()
+    if name in NETWORKS:
+        predict, figures = _network(material, train, config)
+    else:
+        predict = _FITTERS[name](material, train, labelled, draw)
+    fitted = clock()
     predicted = predict(test, tested)
-    done = time.process_time()
+    done = clock()
     report = error_report(test.dipole_magnitude, predicted)
     seconds = {"fit_seconds": fitted - start, "predict_ms": 1000 * (done - fitted) / len(test)}
     arrays = {"magnitude": np.asarray(predicted, np.float32)}
-    return {"mae": report["mae_debye"], **report, **seconds}, arrays
+    return {"mae": report["mae_debye"], **report, **seconds, **figures}, arrays
+
+
+def prepare_peer(material: Material, config: dict[str, Any]) -> None:
+    """Calculate the cheap labels of one peer."""
+    if config["peer"].startswith("gfn2"):
+        material.gfn2(material.test(config["draw"], config["n_test"]))
+        material.gfn2(material.labelled(config["draw"], config["n"]), config["draw"])
 
 
 Predict = Callable[[Molecules, np.ndarray], np.ndarray]
@@ -160,6 +201,24 @@ def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> P
         return _toward(get_local_kernels(z, x, p, q, width)[0], coefficients) + mean
 
     return predict
+
+
+def _network(
+    material: Material, train: Molecules, config: dict[str, Any]
+) -> tuple[Predict, dict[str, Any]]:
+    """Train a network, with the number of the draw as its seed."""
+    from . import networks
+
+    model = networks.train(
+        config["peer"],
+        train,
+        config["weight"],
+        config["draw"],
+        config["seconds"],
+        material.device,
+        config.get("epochs", 10**6),
+    )
+    return lambda test, _: model.predict(test), model.figures
 
 
 def _representations(

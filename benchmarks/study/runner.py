@@ -13,13 +13,15 @@ import os
 import time
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from _common import commit, processor
 from threadpoolctl import threadpool_limits
@@ -28,25 +30,28 @@ from dipkit.descriptors.scales import default_scales
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.estimator import auxiliary, defaults
 from dipkit.estimator.regression import DipoleKernelRidge
+from dipkit.support.backend import get_backend
 from dipkit.support.json_values import plain
 
+from .material import Material
 from .store import Record, Store, key_of
 
-if TYPE_CHECKING:
-    from .material import Material
-
-# Functions of a configuration: (material, config) -> (figures, arrays).
+# Modules of the experiments. ``run_NAME(material, config)`` returns figures and arrays, and
+# ``prepare_NAME(material, config)`` calculates the cheap labels that this needs.
 EXPERIMENTS = {
-    "qm9": "study.models:run_qm9",
-    "peer": "study.peers:run_peer",
-    "larger": "study.transfer:run_larger",
-    "diverse": "study.transfer:run_diverse",
-    "kinds": "study.kinds:run_kinds",
-    "bundled": "study.limits:run_bundled",
+    "qm9": "study.models",
+    "peer": "study.peers",
+    "larger": "study.transfer",
+    "diverse": "study.transfer",
+    "kinds": "study.kinds",
+    "bundled": "study.limits",
 }
+# Training molecules up to which all workers on a GPU take a unit.
+ORDINARY_SIZE = 8000
 # Parameters of the machine, which change no result.
 OF_MACHINE = {"device", "n_jobs", "memory", "memory_budget", "on_demand", "verbose"}
-PACKAGES = ("dipkit", "numpy", "scipy", "scikit-learn", "tblite", "rdkit", "qmllib", "cupy")
+PACKAGES = ("dipkit", "numpy", "scipy", "scikit-learn", "tblite", "rdkit", "qmllib",
+            "hippynn", "schnetpack", "torch", "cupy", "cupy-cuda13x")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,27 @@ class Unit:
         All that the result depends on, in what JSON can hold, with ``draw`` and ``n`` at least.
     tier : int
         Units of lower tiers run first.
+    needs : str, default=None
+        A package without which this unit is left out.
+    of_dipkit : bool, default=True
+        Whether the result depends on the defaults of dipkit.
     """
 
     experiment: str
     config: dict[str, Any] = field(hash=False)
     tier: int = 0
+    needs: str | None = None
+    of_dipkit: bool = True
 
     def key(self, ground: dict[str, Any]) -> str:
         """Name this unit; `ground` is what it shares with all others."""
-        return key_of({"experiment": self.experiment, "config": plain(self.config)} | ground)
+        shared = ground if self.of_dipkit else {"data": ground["data"]}
+        return key_of({"experiment": self.experiment, "config": plain(self.config)} | shared)
+
+    @property
+    def n_molecules(self) -> int:
+        """Training molecules, with those that have no label."""
+        return int(self.config["n"]) + int(self.config.get("more", 0))
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -111,8 +128,44 @@ def ground_of(data: str) -> dict[str, Any]:
     return {"data": data, "defaults": plain([scales, soap, ridge, numbers])}
 
 
+@dataclass(frozen=True)
+class Worker:
+    """One process, and which units it takes in which order.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}, default="cpu"
+    most : int, default=None
+        Molecules of a unit at most.
+    order : {"importance", "small", "large"}, default="importance"
+        Which units come first. Those of a large worker are the large ones in the order of their
+        size, then all others.
+    memory : float, default=None
+        Gibibytes of a GPU that its pool may hold.
+    """
+
+    device: str = "cpu"
+    most: int | None = None
+    order: str = "importance"
+    memory: float | None = None
+
+    def choose(self, units: dict[str, Unit]) -> dict[str, Unit]:
+        """Return the units that this worker takes, in its order."""
+        mine = [
+            (key, unit)
+            for key, unit in units.items()
+            if self.most is None or unit.n_molecules <= self.most
+        ]
+        if self.order == "small":
+            mine.sort(key=lambda pair: pair[1].n_molecules)
+        if self.order == "large":
+            mine.sort(key=lambda pair: -max(pair[1].n_molecules, ORDINARY_SIZE))
+        return dict(mine)
+
+
 def made_by(device: str) -> dict[str, str]:
     """Say where a result comes from: commit, versions, machine, date."""
+    name_of_device = device if device == "cpu" else get_backend(device).device_name
     versions = {}
     for name in PACKAGES:
         try:
@@ -122,7 +175,7 @@ def made_by(device: str) -> dict[str, str]:
     return {
         "commit": os.environ.get("DIPKIT_COMMIT") or commit(),
         "machine": processor(),
-        "device": device,
+        "device": name_of_device,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
@@ -139,9 +192,16 @@ def sort_units(units: Iterable[Unit], ground: dict[str, Any]) -> dict[str, Unit]
     return {unit.key(ground): unit for unit in sorted(units, key=lambda unit: unit.order)}
 
 
+def function_of(unit: Unit, verb: str) -> Callable[[Material, dict[str, Any]], Any]:
+    """Return the function "run" or "prepare" of the experiment of a unit."""
+    module = importlib.import_module(EXPERIMENTS[unit.experiment])
+    found: Callable[[Material, dict[str, Any]], Any]
+    found = getattr(module, f"{verb}_{unit.experiment}")
+    return found
+
+
 def run_unit(unit: Unit, material: Material) -> tuple[Record, dict[str, Any]]:
     """Run one unit; what goes wrong becomes a record with the reason."""
-    module, name = EXPERIMENTS[unit.experiment].split(":")
     start = time.process_time(), time.perf_counter()
     record: Record = {"experiment": unit.experiment, "config": unit.config}
     arrays: dict[str, Any] = {}
@@ -150,8 +210,7 @@ def run_unit(unit: Unit, material: Material) -> tuple[Record, dict[str, Any]]:
             warnings.simplefilter("always")
             # Fewer environments, because others use the memory: no result of this configuration.
             warnings.filterwarnings("error", message="n_inducing: the")
-            run = getattr(importlib.import_module(module), name)
-            record["result"], arrays = run(material, unit.config)
+            record["result"], arrays = function_of(unit, "run")(material, unit.config)
         record["warnings"] = sorted({str(warning.message)[:300] for warning in caught})
     except Exception as error:  # one unit that fails must not end the others
         record["error"] = f"{type(error).__name__}: {error}"[:500]
@@ -213,55 +272,72 @@ def work(
 def _outcome(record: Record, unit: Unit) -> str:
     """Return one line for a terminal."""
     found = record["error"] if "error" in record else f"{record['result'].get('mae', 0):.4f} D"
-    return f"{record['seconds']['processor']:8.1f} s  {found}  {unit}"
-
-
-def _work_alone(
-    units: dict[str, Unit],
-    folder: Path,
-    material: Material,
-    made: dict[str, str],
-    until: float,
-    retry: bool,
-) -> None:
-    """Do the work of one of several processes."""
-    with threadpool_limits(1):
-        work(units, Store(folder), material, made, until, retry)
+    return f"{record['seconds']['wall']:8.1f} s  {found}  {unit}"
 
 
 def run_all(
     units: dict[str, Unit],
     store: Store,
     material: Material,
-    processes: int = 1,
+    workers: Sequence[Worker] = (Worker(),),
     until: float = float("inf"),
     retry: bool = False,
 ) -> None:
-    """Run what has no result, in so many processes.
+    """Run what has no result, one process for each worker.
 
     Parameters
     ----------
     units, store, material, until, retry
         As in `work`.
-    processes : int, default=1
-        More than one have one thread each.
+    workers : sequence of Worker
+        A single one on the processor is this process; several have one thread each.
     """
-    made = made_by(material.device)
-    if processes == 1:
-        work(units, store, material, made, until, retry)
+    units, left_out = installed(units)
+    for package, count in left_out.items():
+        print(f"{count} units are left out: {package} is not installed.")
+    if len(workers) == 1 and workers[0].device == "cpu":
+        mine = workers[0].choose(units)
+        work(mine, store, material, made_by("cpu"), until, retry)
         return
     context = get_context("spawn")
-    workers = [
+    processes = [
         context.Process(
-            target=_work_alone, args=(units, store.folder, material, made, until, retry)
+            target=_work_alone, args=(units, store.folder, material, worker, until, retry)
         )
-        for _ in range(processes)
+        for worker in workers
     ]
-    for worker in workers:
-        worker.start()
+    for process in processes:
+        process.start()
     try:
-        for worker in workers:
-            worker.join()
+        for process in processes:
+            process.join()
     finally:
-        for worker in workers:
-            worker.terminate()
+        for process in processes:
+            process.terminate()
+
+
+def installed(units: dict[str, Unit]) -> tuple[dict[str, Unit], Counter[str]]:
+    """Return the units whose packages are there, and how many lack each package."""
+    needed = {unit.needs for unit in units.values() if unit.needs is not None}
+    missing = {name for name in needed if find_spec(name) is None}
+    found = {key: unit for key, unit in units.items() if unit.needs not in missing}
+    return found, Counter(str(unit.needs) for unit in units.values() if unit.needs in missing)
+
+
+def _work_alone(
+    units: dict[str, Unit],
+    folder: Path,
+    material: Material,
+    worker: Worker,
+    until: float,
+    retry: bool,
+) -> None:
+    """Do the work of one of several processes."""
+    if worker.memory is not None:
+        os.environ["CUPY_GPU_MEMORY_LIMIT"] = str(round(worker.memory * 2**30))
+    mine, made = worker.choose(units), made_by(worker.device)
+    material = Material(material.data, material.cache, worker.device)
+    with threadpool_limits(1):
+        work(mine, Store(folder), material, made, until, retry)
+        # What failed may have lacked memory that others had.
+        work(mine, Store(folder), material, made, until, retry=True)

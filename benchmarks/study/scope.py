@@ -19,7 +19,7 @@ class Scope:
         Test molecules of each draw.
     is_full : bool
         False for a quick run, which leaves out what takes long.
-    curve : tuple of int, default=()
+    curve : tuple of int
         Larger numbers of labels, of the learning curve alone.
     """
 
@@ -27,7 +27,7 @@ class Scope:
     draws: int = 5
     n_test: int = 1000
     is_full: bool = True
-    curve: tuple[int, ...] = ()
+    curve: tuple[int, ...] = (5000, 10_000, 20_000, 50_000, 120_000)
 
     def marked(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Sizes at which something is looked at closely; in a quick run the largest."""
@@ -35,4 +35,4 @@ class Scope:
         return found or self.sizes[-1:]
 
 
-QUICK = Scope(sizes=(50, 100), draws=1, n_test=200, is_full=False)
+QUICK = Scope(sizes=(50, 100), draws=1, n_test=200, is_full=False, curve=())

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from larger_molecules import SIZES, large_molecules, require
 
-from dipkit import DipoleKernelRidge, Molecules
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel
 from dipkit.estimator.auxiliary import AUTO_ERRORS
-from dipkit.quantum.labels import gfn2
+from dipkit.estimator.pipeline import BASELINE_DEGREE
 
 from . import cheap
 from . import results as r
@@ -63,22 +63,40 @@ def units(scope: Scope) -> list[Unit]:
 
 def run_larger(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train on QM9, test on molecules of QM9's size and on larger ones."""
+    train, small, large = _larger(material, config)
+    return _run(material, config, train, {SMALL: small} | _by_size(large)), {}
+
+
+def prepare_larger(material: Material, config: dict[str, Any]) -> None:
+    """Make geometries and labels of the larger molecules, and labels of those of QM9."""
+    _larger(material, config)
+
+
+def _larger(material: Material, config: dict[str, Any]) -> tuple[Molecules, Molecules, Molecules]:
     draw = config["draw"]
     train = _of_pool(material, material.labelled(draw, config["n"]), draw)
     small = _of_pool(material, material.test(draw, N_SMALL), None)
-    test = {SMALL: small} | _by_size(_large(material))
-    return _run(material, config, train, test), {}
+    return train, small, _large(material)
 
 
 def run_diverse(
     material: Material, config: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train and test on the bundled molecules together with the larger ones."""
-    everything = Molecules.concatenate([_organics(material), _large(material)])
+    everything = _diverse(material)
     order = np.random.default_rng(6000 + config["draw"]).permutation(len(everything))
     train, test = everything[order[: config["n"]]], everything[order[max(DIVERSE_SIZES) :]]
     found = _run(material, config, train, {"all": test})
     return found | {"mae": found["groups"]["all"]["mae"]}, {}
+
+
+def prepare_diverse(material: Material, config: dict[str, Any]) -> None:
+    """Make geometries and labels of the larger molecules, and labels of the bundled ones."""
+    _diverse(material)
+
+
+def _diverse(material: Material) -> Molecules:
+    return Molecules.concatenate([_organics(material), _large(material)])
 
 
 def _run(
@@ -89,7 +107,7 @@ def _run(
     if config.get("bonds"):
         model.set_params(basis__compensation="bonds")
     if config.get("baseline"):
-        model.set_params(baseline="given")
+        model.set_params(baseline="given", basis__kernel=PowerKernel(BASELINE_DEGREE))
     elif config.get("vectors"):
         errors = AUTO_ERRORS["gfn2"]
         model.set_params(auxiliary="given")
@@ -135,15 +153,17 @@ def _large(material: Material) -> Molecules:
     if not file.exists():
         require("rdkit", "tblite")
     molecules = large_molecules(file)
-    found = gfn2(molecules, n_jobs=1)
-    return _labelled(molecules, found.dipole, found.charges, cheap.gfn1(molecules))
+    found = material.of_molecules("gfn2-large", molecules, cheap.gfn2)
+    low = material.of_molecules("gfn1-large", molecules, cheap.gfn1)
+    return _labelled(molecules, found["dipole"], found["charges"], low)
 
 
 def _organics(material: Material) -> Molecules:
     """Return the bundled molecules with labels of GFN2-xTB, which they carry."""
     molecules = material.organics
     found = molecules.baseline_dipole, molecules.baseline_charges
-    return _labelled(molecules, *found, cheap.gfn1(molecules))
+    low = material.of_molecules("gfn1-bundled", molecules, cheap.gfn1)
+    return _labelled(molecules, *found, low)
 
 
 def _labelled(molecules: Molecules, dipole: Any, charges: Any, low: dict[str, Any]) -> Molecules:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def study(monkeypatch):
     if not BENCHMARKS.is_dir():
         pytest.skip("the benchmarks are not here")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from study import page, results, runner, scope, store, worth
+    from study import page, results, runner, scope, store, travel, worth
 
     class Modules:
         pass
@@ -28,7 +29,7 @@ def study(monkeypatch):
     modules = Modules()
     modules.__dict__ |= {
         module.__name__.split(".")[-1]: module
-        for module in (page, results, runner, scope, store, worth)
+        for module in (page, results, runner, scope, store, travel, worth)
     }
     return modules
 
@@ -50,8 +51,8 @@ def counted(study, monkeypatch):
             raise ValueError("unlucky")
         return {"mae": config["n"] / 100}, {"magnitude": np.arange(3.0)}
 
-    monkeypatch.setattr(study.runner, "counted", experiment, raising=False)
-    monkeypatch.setitem(study.runner.EXPERIMENTS, "counted", "study.runner:counted")
+    monkeypatch.setattr(study.runner, "run_counted", experiment, raising=False)
+    monkeypatch.setitem(study.runner.EXPERIMENTS, "counted", "study.runner")
     return ran
 
 
@@ -213,3 +214,81 @@ def test_each_row_says_how_many_draws_are_behind_it(study, tmp_path):
     assert rows["hint"]["gain"] == pytest.approx((50 + 25) / 2)
     assert "random" not in rows
     assert "N = 50" in study.worth.page(tables)["answer"]
+
+
+def test_no_unit_starts_after_the_time_is_over(study, counted, tmp_path):
+    units = study.runner.sort_units(units_of(study, 1, 2), GROUND)
+    store = study.store.Store(tmp_path)
+    assert study.runner.work(units, store, FakeMaterial(), MADE, until=time.time() - 1) == 0
+    assert counted == []
+    assert study.runner.work(units, store, FakeMaterial(), MADE, until=time.time() + 60) == 2
+
+
+def test_a_result_that_needs_nothing_of_dipkit_outlives_its_defaults(study):
+    unit = study.runner.Unit("peer", {"n": 1, "draw": 0}, of_dipkit=False)
+    assert unit.key(GROUND) == unit.key(GROUND | {"defaults": [3]})
+    assert unit.key(GROUND) != unit.key(GROUND | {"data": "y"})
+
+
+def test_workers_share_units_by_size(study):
+    sizes = (100, 5000, 120_000, 50, 20_000)
+    units = study.runner.sort_units(units_of(study, *sizes), GROUND)
+    worker = study.runner.Worker
+
+    def chosen(*arguments):
+        return [unit.config["n"] for unit in worker(*arguments).choose(units).values()]
+
+    assert chosen("cuda", 8000) == [50, 100, 5000]
+    assert chosen("cpu", 1000, "small") == [50, 100]
+    assert chosen("cuda", None, "large") == [120_000, 20_000, 50, 100, 5000]
+
+
+def test_a_unit_whose_package_is_missing_is_left_out_and_not_failed(study, counted, tmp_path):
+    units = [*units_of(study, 1), study.runner.Unit("counted", {"n": 2, "draw": 0}, 0, "no_such")]
+    store = study.store.Store(tmp_path)
+    study.runner.run_all(study.runner.sort_units(units, GROUND), store, FakeMaterial())
+    assert counted == [(1, 0)]
+    assert len(store.records()) == 1
+
+
+def test_results_of_another_machine_are_merged_and_none_is_lost(study, counted, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, size in ((here, 1), (there, 2)):
+        units = study.runner.sort_units(units_of(study, size), GROUND)
+        study.runner.work(units, study.store.Store(folder), FakeMaterial(), MADE)
+    study.travel.collect(tmp_path / "results.tar", there)
+    assert study.travel.merge(tmp_path / "results.tar", here) == 2
+    assert study.travel.merge(tmp_path / "results.tar", here) == 0
+    store = study.store.Store(here)
+    assert {record["result"]["mae"] for record in store.records().values()} == {0.01, 0.02}
+    for key in store.records():
+        np.testing.assert_array_equal(store.arrays(key)["magnitude"], np.arange(3.0))
+
+
+def test_what_units_need_travels_in_one_file(study, tmp_path, monkeypatch):
+    material = Calculating(tmp_path / "here")
+    monkeypatch.setitem(study.runner.EXPERIMENTS, "counted", "study.runner")
+    monkeypatch.setattr(
+        study.runner,
+        "prepare_counted",
+        lambda material, config: material.calculate(config["n"]),
+        raising=False,
+    )
+    assert study.travel.pack(tmp_path / "labels.tar", units_of(study, 1, 2), material) == 2
+    assert study.travel.merge(tmp_path / "labels.tar", tmp_path / "there") == 2
+    with np.load(tmp_path / "there" / "calculated" / "labels-2.npz") as archive:
+        np.testing.assert_allclose(archive["dipole"], 2.0)
+        assert archive["has"].dtype == bool
+
+
+class Calculating:
+    """Stands for the molecules, with calculations in files."""
+
+    def __init__(self, cache):
+        self.cache, self.used = cache, set()
+        (cache / "calculated").mkdir(parents=True)
+
+    def calculate(self, n):
+        file = self.cache / "calculated" / f"labels-{n}.npz"
+        np.savez(file, dipole=np.full(3, float(n)), has=np.array([True]))
+        self.used.add(file)
