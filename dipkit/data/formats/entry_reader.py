@@ -98,7 +98,8 @@ class EntryReader(AtomsReader):
         """Bring molecules into the order that their files name, where all of them name one."""
         orders = [order for order in self.orders if order is not None]
         if len(orders) == len(self.records):
-            self.records.take(np.argsort(orders, kind="stable"))
+            if (np.diff(orders) < 0).any():
+                self.records.take(np.argsort(orders, kind="stable"))
             # Bad records have no order: they go behind the others.
             self.records.rows = array("q", range(len(self.records)))
             self.bad = [
