@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.given_dipoles import warn_given
 from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
+from ..data.large_dipoles import warn_large
 from ..data.molecules import Molecules
 from ..data.predicted_keys import warn_predictions
 from ..exceptions import InputError
@@ -163,9 +164,10 @@ def read_labels(
     if charges is not None:
         # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
+    sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
     if y is None or not _warn_given(molecules, magnitudes, vectors, labelled):
-        sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
         warn_units(sizes[labelled])
+    warn_large(molecules, np.where(labelled, sizes, np.nan))
     target = DipoleTarget(magnitudes, vectors, weights)
     of_used_atoms = (weights > 0)[molecules.molecule_index]
     warn_of_wrong_sign(molecules, np.where(of_used_atoms, molecules.charges, np.nan))
