@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dipkit import Molecules
 from dipkit.estimator.metrics import error_report
 from dipkit.estimator.reference_models import AveragedSOAPRidge, charge_dipoles
 
+from . import cost
 from . import results as r
 from .material import Material
 from .models import qm9_unit
@@ -111,7 +113,33 @@ def sizes_of(scope: Scope) -> tuple[int, ...]:
 
 def units(scope: Scope) -> list[Unit]:
     """Return all units of this figure."""
-    return [unit for n in sizes_of(scope) for _, mine in _groups(n, scope) for unit in mine]
+    found = [unit for n in sizes_of(scope) for _, mine in _groups(n, scope) for unit in mine]
+    if scope.is_full:
+        found += [cost.cost_unit(measured) for _, _, measured in _costs(scope)]
+    return found
+
+
+def _costs(scope: Scope) -> list[tuple[str, Unit, Unit]]:
+    """Return models whose cost is measured: words, the whole unit, and the one to measure."""
+    found: list[tuple[str, Unit, Unit]] = []
+    for name in ("averaged", "fchl19"):
+        whole = peer_unit(name, cost.N, cost.DRAW, scope)
+        found.append((PEERS[name], whole, whole))
+    for name in NETWORKS:
+        for weight in WEIGHTS[:1]:
+            whole = peer_unit(name, cost.N, cost.DRAW, scope, weight)
+            short = replace(whole, config=whole.config | {"epochs": cost.EPOCHS})
+            found.append((_network_words(name, weight), whole, short))
+    for name, words in EQUILIBRATED.items():
+        if name == "magnitudes":
+            whole = equilibrated_unit(name, cost.N, cost.DRAW, scope)
+            found.append((words, whole, whole))
+    for name in OURS:
+        whole = unit_of(name, cost.N, cost.DRAW, scope)
+        # Predictions of other molecules than the test molecules are not counted.
+        bare = replace(whole, config=whole.config | {"also": []})
+        found.append((f"dipkit: {WORDS[name]}", whole, bare))
+    return found
 
 
 def run_peer(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -259,14 +287,14 @@ _FITTERS: dict[str, Callable[[Material, Molecules, np.ndarray, int], Predict]] =
 
 
 def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
-    """Return ``peers``."""
+    """Return ``peers`` (errors) and ``peers-cost``."""
     rows: list[Row] = []
     for n in sizes_of(scope):
         for words, mine in _groups(n, scope):
             row = r.error_row(results, mine)
             if row is not None:
                 rows.append({"n": n, "words": words} | row)
-    return {"peers": rows}
+    return {"peers": rows, "peers-cost": cost.tables(results, scope, _costs(scope))}
 
 
 def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
@@ -274,16 +302,9 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("peers", [])
     if not rows:
         return {}
-    last = max(row["n"] for row in rows)
     passages = {
         "peers": r.pivot(rows, "words", "n", lambda row: f"{row['mae']:.3f}", "MAE, D", "N = ")
     }
-    passages["peers-cost"] = r.markdown(
-        (f"N = {last:,}", "draws", "fit, processor s", "one prediction, processor ms"),
-        (
-            (row["words"], row["draws"], f"{row['fit_seconds']:.1f}", f"{row['predict_ms']:.2f}")
-            for row in rows
-            if row["n"] == last
-        ),
-    )
+    if costs := tables_.get("peers-cost"):
+        passages["peers-cost"] = cost.page(costs)
     return passages
