@@ -18,6 +18,7 @@ from unittest import mock
 import numpy as np
 
 from dipkit import Molecules
+from dipkit.support.backend import get_backend
 
 # The last fifth of this permutation is the test part: defaults are chosen on the rest only.
 SPLIT_SEED = 0
@@ -141,12 +142,14 @@ def commit() -> str:
 
 
 def setting() -> str:
-    """Machine, versions and commit in one line."""
+    """Machine, the GPU that device="auto" takes, versions and commit in one line."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     names = ("dipkit", "numpy", "scipy", "scikit-learn", "dscribe")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
+    backend = get_backend("auto")
+    gpu = "" if backend.on_host else f", {backend.device_name}"
     return (
-        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; "
+        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB{gpu}; "
         f"Python {platform.python_version()}, {versions}; commit {commit()}"
     )
 

@@ -13,23 +13,28 @@ from typing import Any
 
 import numpy as np
 from _draws import Row, arguments, described_draw, made_by, run_seeds
+from sklearn.base import clone
 
-from dipkit import DipoleKernelRidge, Molecules, PowerKernel, SOAPScale
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel
 from dipkit.descriptors.scales import default_scales
 from dipkit.estimator.defaults import usual_alpha
 from dipkit.estimator.metrics import error_report
 
 BARE = "no charges"
 SHORT, MIDDLE, LONG = default_scales()
-SCALES: dict[str, tuple[SOAPScale, ...]] = {
-    "short scale alone": (SHORT,),
-    "without the long scale": (SHORT, MIDDLE),
-    "without the middle scale": (SHORT, LONG),
-    "short scale in the gto basis": (SOAPScale(2.2, 8, 5, 0.17, "gto", 1.0), MIDDLE, LONG),
+# Descriptors: parameters of `SOAPTransformer`.
+SCALES: dict[str, dict[str, Any]] = {
+    "short scale to 2.2 A": {"scales": (clone(SHORT).set_params(r_cut=2.2), MIDDLE, LONG)},
+    "all radial functions": {"compression": None},
+    "short scale alone": {"scales": (SHORT,)},
+    "without the long scale": {"scales": (SHORT, MIDDLE)},
+    "without the middle scale": {"scales": (SHORT, LONG)},
+    "short scale in the gto basis": {"scales": (clone(SHORT).set_params(rbf="gto"), MIDDLE, LONG)},
 }
-# Above this number of molecules only the levers run, on this many draws: a fit takes its time.
+# Above this number of molecules only descriptors and levers run, on this many draws: a fit takes
+# its time.
 SMALL, LARGE_DRAWS = 500, 3
-# What the model learns from, and where charges are compensated.
+# What the model learns from, where charges are compensated, dipoles of single atoms.
 LEVERS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "no auxiliary dipoles": {"auxiliary": None},
@@ -38,6 +43,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "bond_charges 0.1": {"basis__bond_charges": 0.1},
     "bond_charges 0.4": {"basis__bond_charges": 0.4},
     "compensation along bonds": {"basis__compensation": "bonds"},
+    "atomic_dipoles 0.03": {"basis__atomic_dipoles": 0.03},
 }
 # Factors of the usual value where the name says so (n_inducing, alpha).
 SETTINGS: dict[str, dict[str, Any]] = LEVERS | {
@@ -91,21 +97,21 @@ def run(name: str, settings: dict[str, Any], train: Molecules, test: Molecules) 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     """All variants at all sizes, for one draw of molecules."""
     rows = []
-    for name, scales in {"": None, **({} if args.levers else SCALES)}.items():
-        described, tested = described_draw(pool, args, seed, scales=scales)
-        for size in args.sizes:
+    sizes = [size for size in args.sizes if size <= SMALL or seed < LARGE_DRAWS]
+    for name, parameters in {"": {}, **SCALES}.items():
+        described, tested = described_draw(pool, args, seed, **parameters)
+        for size in sizes:
             part = described[:size]
-            if size > SMALL or args.levers:
-                too_many = size > SMALL and seed >= LARGE_DRAWS
-                levers = {} if name or too_many else LEVERS
-                rows += [run(key, settings, part, tested) for key, settings in levers.items()]
-                continue
             if name:
                 rows.append(run(name, {}, part, tested))
                 continue
-            rows += [run(key, settings, part, tested) for key, settings in SETTINGS.items()]
-            bare = part.replace(charges=None, features=part.features)
-            rows += [run(f"{BARE}: {key}", SETTINGS[key], bare, tested) for key in WITHOUT_CHARGES]
+            changes = LEVERS if size > SMALL else SETTINGS
+            rows += [run(key, settings, part, tested) for key, settings in changes.items()]
+            if size <= SMALL:
+                bare = part.replace(charges=None, features=part.features)
+                rows += [
+                    run(f"{BARE}: {key}", SETTINGS[key], bare, tested) for key in WITHOUT_CHARGES
+                ]
     return [row | {"seed": seed} for row in rows]
 
 
@@ -121,16 +127,15 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
         f"| {name} | {' | '.join(_cells(rows, name, size) for size in args.sizes)} |"
         for name in names
     ]
-    title = "vectors and compensation are" if args.levers else "each default is"
-    return f"""# What {title} worth
+    return f"""# What each default is worth
 
-{made_by("ablation", args).replace(" --seeds", " --levers --seeds" if args.levers else " --seeds")}
+{made_by("ablation", args)}
 
 One thing changed at a time; means over {args.seeds} draws (above N = {SMALL} over
 {LARGE_DRAWS}, and fewer changes) of training molecules and {args.test} *validation* molecules,
 both from the development part of QM9. Differences are taken draw by draw; ± is their standard
-error. Figures of this kind chose the defaults, so they are no test: that is the [learning
-curve](learning_curve.md). Training is on magnitudes, with the Mulliken charges of the training
+error. Figures of this kind chose the defaults, so they are no test: that is the
+[study](../study.md). Training is on magnitudes, with the Mulliken charges of the training
 molecules but where it says "{BARE}".
 
 {chr(10).join(lines)}
@@ -155,12 +160,8 @@ def _cells(rows: list[Row], name: str, size: int) -> str:
 
 def main() -> None:
     """Run all variants and write the page."""
-    parser = arguments(__doc__ or "", "200,1000", False)
-    parser.add_argument(
-        "--levers", action="store_true", help="vary vectors and compensation alone, for levers.md"
-    )
-    args = parser.parse_args()
-    run_seeds("levers" if args.levers else "ablation", args, run_seed, report)
+    args = arguments(__doc__ or "", "200,1000", False).parse_args()
+    run_seeds("ablation", args, run_seed, report)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from _common import draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
-from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
+from dipkit import Molecules, SOAPTransformer, default_model, read
 from dipkit.descriptors.scales import baseline_scales
 from dipkit.learning.atomic_dipoles import SHARE
 
@@ -40,10 +40,8 @@ def run(train: Molecules, test: Molecules, case: Row, scales: list[float]) -> li
     variants.append((f"{more:g} times the environments", int(more * usual), 0.0))
     rows = []
     for name, n_inducing, scale in variants:
-        model = DipoleKernelRidge(
-            basis=InducingBasis(n_inducing=n_inducing, atomic_dipoles=scale),
-            baseline=case["baseline"],
-        )
+        parameters = {"basis__n_inducing": n_inducing, "basis__atomic_dipoles": scale}
+        model = default_model(baseline=case["baseline"], **parameters)[-1]
         predicted, std = model.fit(train).predict(test, return_std=True)
         error = np.abs(predicted - test.dipole_magnitude)
         within = [float(np.nanmean(error <= width * std)) for width in (1.0, 1.96)]

@@ -29,6 +29,8 @@ from . import cheap
 Index = NDArray[np.intp]
 # Labelled molecules of a draw at most, before those without a label: these are the same for all N.
 LABELLED, UNLABELLED = 2000, 5000
+# Molecules that the radial channels of all descriptors are learned from, without labels.
+CHANNEL_MOLECULES = 1000
 N_PROBE = 500
 # Numbers of test molecules of a draw; the fewer are not the first of the more.
 TESTED = (1000, 2000)
@@ -242,8 +244,12 @@ class Material:
 
     # Descriptors
 
+    @lru_cache(maxsize=4)  # noqa: B019
     def transformer(self, scales: str | None = None, on_demand: bool = False) -> SOAPTransformer:
         """Return the transformer for the elements of the pool, fitted.
+
+        Its radial channels are learned from geometries of the development part, the same for all
+        draws, so that descriptors can be kept.
 
         Parameters
         ----------
@@ -258,7 +264,7 @@ class Material:
             on_demand=on_demand or self.device == "cuda",
             verbose=False,
         )
-        return soap.fit(self.pool[:1])
+        return soap.fit(self.pool[self.training_order(0)[:CHANNEL_MOLECULES]])
 
     def described(
         self, name: str, molecules: Molecules, scales: str | None = None, on_demand: bool = False

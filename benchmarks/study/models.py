@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dipkit import DipoleKernelRidge, Molecules
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel
 from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
 from dipkit.estimator.metrics import error_report
+from dipkit.estimator.pipeline import BASELINE_DEGREE
 
 from . import equilibration
 from .material import MOST_IN_MEMORY, Material
@@ -146,7 +147,7 @@ def _model_of(material: Material, config: Config) -> DipoleKernelRidge:
     ridge = config["ridge"].items()
     model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in ridge})
     if config["scales"] == "baseline":
-        model.set_params(baseline="given")
+        model.set_params(baseline="given", basis__kernel=PowerKernel(BASELINE_DEGREE))
     elif config["vectors"] is not None:
         # The molecules carry them, so that all fits of a draw share one calculation.
         errors = AUTO_ERRORS["gfn2"]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from larger_molecules import SIZES, large_molecules, require
 
-from dipkit import DipoleKernelRidge, Molecules
+from dipkit import DipoleKernelRidge, Molecules, PowerKernel
 from dipkit.estimator.auxiliary import AUTO_ERRORS
+from dipkit.estimator.pipeline import BASELINE_DEGREE
 
 from . import cheap
 from . import results as r
@@ -106,7 +107,7 @@ def _run(
     if config.get("bonds"):
         model.set_params(basis__compensation="bonds")
     if config.get("baseline"):
-        model.set_params(baseline="given")
+        model.set_params(baseline="given", basis__kernel=PowerKernel(BASELINE_DEGREE))
     elif config.get("vectors"):
         errors = AUTO_ERRORS["gfn2"]
         model.set_params(auxiliary="given")

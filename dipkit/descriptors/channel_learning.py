@@ -8,8 +8,8 @@ with c_i of an environment scaled so that the matrix of all its products has len
 eigenvectors are the channels: of all combinations of radial functions, these keep the largest part
 of C (Goscinski, Musil, Pozdnyakov, Nigam, Ceriotti, J. Chem. Phys. 155, 104106, 2021). Those are
 kept whose eigenvalue over 2 l + 1, the part of one m, is more than a share of the trace of the sum
-of C_sl over l. This share depends on the weight of the scale: a scale that adds little to the
-kernel needs less resolution.
+of C_sl over l. A scale that adds little to the kernel needs less resolution: its share is larger,
+and it has few channels at most.
 
 What channels are is in `radial_channels.py`. Symbols: S elements, K pairs of an environment and an
 element around it, n_max radial functions, k channels at most.
@@ -17,18 +17,21 @@ element around it, n_max radial functions, k channels at most.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.elements import chemical_symbols
 from ..data.molecules import Molecules
 from ..support.blas_threads import one_blas_thread
 from .radial_channels import RadialChannels
 from .radial_integrals import RadialTable
 from .spectra_host import expand
 
-__all__ = ["learn_all_channels", "learn_channels", "sample_molecules", "tolerance"]
+__all__ = ["Resolution", "learn_all_channels", "learn_channels", "resolution", "sample_molecules"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -39,7 +42,19 @@ MOLECULES_PER_ELEMENT = 100
 # Share of the trace below which the part of one m is left out, and the same for a scale with less
 # than `SMALL_WEIGHT` of the kernel. Two steps, not a function of the weight: then a search over
 # weights finds the same descriptors again.
-TOLERANCE, SMALL_TOLERANCE, SMALL_WEIGHT = 3.5e-4, 6e-3, 0.01
+TOLERANCE, SMALL_TOLERANCE, SMALL_WEIGHT = 3.5e-4, 6e-3, 0.05
+# Most channels of l = 0 and of each higher l, for a scale of small weight. More channels make more
+# columns, and errors of validation molecules were the same or larger.
+SMALL_CHANNELS = (3, 2)
+
+
+class Resolution(NamedTuple):
+    """How many channels of a scale are kept."""
+
+    least: float
+    """Share of the trace below which the part of one m of a channel is left out."""
+    most: tuple[int, int] | None
+    """Most channels of l = 0 and of each higher l; None for any number."""
 
 
 def sample_molecules(molecules: Molecules, species: NDArray[np.int64]) -> Molecules:
@@ -83,16 +98,30 @@ def learn_all_channels(
     -------
     tuple of ndarray of shape (S, l_max + 1, k, n_max)
         Matrices of each scale.
+
+    Warns
+    -----
+    UserWarning
+        If there are elements that no molecule holds: nothing is known about their surroundings.
     """
+    absent = np.setdiff1d(species, molecules.numbers)
+    if len(absent):
+        names = ", ".join(chemical_symbols()[number] for number in absent.tolist())
+        warnings.warn(
+            f"species: the molecules of fit hold no {names}, so that the radial channels of these "
+            "elements are those of the others, and less accurate. Fit the transformer to molecules "
+            "with each element; labels are not needed. Or use compression=None.",
+            stacklevel=4,
+        )
     sample = sample_molecules(molecules, species)
     return tuple(
-        learn_channels(sample, species, table, tolerance(weights, index)).matrices.copy()
+        learn_channels(sample, species, table, resolution(weights, index)).matrices.copy()
         for index, table in enumerate(tables)
     )
 
 
-def tolerance(weights: Sequence[float], index: int) -> float:
-    """Share of the trace below which the part of one m of a channel is left out.
+def resolution(weights: Sequence[float], index: int) -> Resolution:
+    """Resolution of a scale, by its weight in the kernel.
 
     Parameters
     ----------
@@ -101,12 +130,13 @@ def tolerance(weights: Sequence[float], index: int) -> float:
     index : int
         Of the scale.
     """
-    small = weights[index] < SMALL_WEIGHT * sum(weights)
-    return SMALL_TOLERANCE if small else TOLERANCE
+    if weights[index] < SMALL_WEIGHT * sum(weights):
+        return Resolution(SMALL_TOLERANCE, SMALL_CHANNELS)
+    return Resolution(TOLERANCE, None)
 
 
 def learn_channels(
-    molecules: Molecules, species: NDArray[np.int64], table: RadialTable, least: float
+    molecules: Molecules, species: NDArray[np.int64], table: RadialTable, kept: Resolution
 ) -> RadialChannels:
     """Learn the channels of one scale.
 
@@ -118,8 +148,7 @@ def learn_channels(
         Atomic numbers, sorted.
     table : RadialTable
         Of radial functions, on the host.
-    least : float
-        Share of the trace below which the part of one m of a channel is left out.
+    kept : Resolution
 
     Returns
     -------
@@ -135,7 +164,7 @@ def learn_channels(
         atom, element = np.divmod(keys, len(species))
         scale = 1 / _lengths(atom, coefficients)
         covariances = [_covariances(scale, element, len(species), part) for part in coefficients]
-        return RadialChannels.of(_leading(np.stack(covariances, axis=1), least))
+        return RadialChannels.of(_leading(np.stack(covariances, axis=1), kept))
 
 
 def _lengths(atom: IntArray, coefficients: Sequence[NDArray[np.float32]]) -> FloatArray:
@@ -168,13 +197,15 @@ def _covariances(
     return (sums + sums.sum(axis=0) / len(element)) / (counts + 1)
 
 
-def _leading(covariances: FloatArray, least: float) -> FloatArray:
+def _leading(covariances: FloatArray, kept: Resolution) -> FloatArray:
     """Leading eigenvectors W (S, l_max + 1, k, n_max) of matrices (S, l_max + 1, n_max, n_max)."""
     values, vectors = np.linalg.eigh(covariances)
     values, vectors = values[..., ::-1], vectors[..., ::-1].swapaxes(-1, -2)
     trace = np.trace(covariances, axis1=-2, axis2=-1).sum(axis=1)[:, None, None]
     of_one = values / (2 * np.arange(values.shape[1]) + 1)[:, None]
-    counts = np.maximum((of_one > least * trace).sum(axis=-1).max(axis=0), 1)
+    counts = np.maximum((of_one > kept.least * trace).sum(axis=-1).max(axis=0), 1)
+    if kept.most is not None:
+        counts = np.minimum(counts, np.where(np.arange(len(counts)) == 0, *kept.most))
     channels = vectors[:, :, : counts.max()].copy()
     for l, n in enumerate(counts.tolist()):  # noqa: E741
         channels[:, l, n:] = 0.0

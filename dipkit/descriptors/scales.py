@@ -42,7 +42,7 @@ class SOAPScale(BaseEstimator):
 
     Parameters
     ----------
-    r_cut : float, default=2.2
+    r_cut : float, default=2.0
         Cutoff radius, angstrom; more than 1 for ``rbf="gto"``.
     n_max : int, default=8
         Radial basis functions.
@@ -61,7 +61,7 @@ class SOAPScale(BaseEstimator):
 
     def __init__(
         self,
-        r_cut: float = 2.2,
+        r_cut: float = 2.0,
         n_max: int = 8,
         l_max: int = 5,
         sigma: float = 0.17,
@@ -111,7 +111,7 @@ class SOAPScale(BaseEstimator):
 def default_scales() -> tuple[SOAPScale, ...]:
     """Return the usual scales, the shortest cutoff first."""
     return (
-        SOAPScale(2.2, 8, 5, 0.17, "polynomial", 1.0),
+        SOAPScale(2.0, 8, 5, 0.17, "polynomial", 1.0),
         SOAPScale(3.5, 6, 4, 0.3, "gto", 0.0025),
         SOAPScale(5.0, 6, 4, 0.5, "gto", 0.001),
     )
@@ -120,7 +120,7 @@ def default_scales() -> tuple[SOAPScale, ...]:
 def baseline_scales() -> tuple[SOAPScale, ...]:
     """Return the scales for a model with a baseline: long cutoffs have larger weights."""
     inner, middle, outer = default_scales()
-    return inner, middle.set_params(weight=0.02), outer.set_params(weight=0.006)
+    return inner, middle.set_params(weight=0.02), outer.set_params(r_cut=4.4, weight=0.002)
 
 
 def _above(least: float) -> Callable[[object], bool]:

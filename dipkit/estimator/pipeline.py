@@ -18,14 +18,18 @@ from ..data.read_options import ReadKeywords
 from ..descriptors.scales import baseline_scales
 from ..descriptors.soap import SOAPTransformer
 from ..exceptions import InputError
+from ..learning.kernels import PowerKernel
 from ..support.files import PathLike
 from .baseline import make_baseline
 from .chosen_model import chosen_model
 from .fitted_parts import has_atomic_dipoles
+from .parameters import make_basis
 from .predicted_molecules import Prediction, predict_usable
 from .prediction import predict_blocks
 from .regression import DipoleKernelRidge
 
+# Degree of the kernel with a baseline: what remains to be learned varies less between environments.
+BASELINE_DEGREE = 1.7
 # Molecules read and predicted at once where a file is streamed.
 PART_MOLECULES = 5000
 
@@ -37,7 +41,8 @@ def default_model(**parameters: Any) -> Pipeline:
     ----------
     **parameters
         Parameters of `DipoleKernelRidge`; those of a group as ``basis__n_inducing=500``. With a
-        ``baseline`` the weights of the SOAP scales are those for a baseline.
+        ``baseline`` the SOAP scales are those for a baseline, and the kernel is
+        ``PowerKernel(1.7)`` if none is given.
 
     Returns
     -------
@@ -50,8 +55,11 @@ def default_model(**parameters: Any) -> Pipeline:
     ['soaptransformer', 'dipolekernelridge']
     """
     ridge = DipoleKernelRidge().set_params(**parameters)
-    scales = None if make_baseline(ridge.baseline) is None else baseline_scales()
-    return make_pipeline(SOAPTransformer(scales), ridge)
+    if make_baseline(ridge.baseline) is None:
+        return make_pipeline(SOAPTransformer(), ridge)
+    if make_basis(ridge.basis).kernel is None:
+        ridge.set_params(basis__kernel=PowerKernel(BASELINE_DEGREE))
+    return make_pipeline(SOAPTransformer(baseline_scales()), ridge)
 
 
 def predict_parts(

@@ -16,7 +16,12 @@ from sklearn.base import clone
 from dipkit import DipoleKernelRidge, Molecules, as_molecules
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors import channel_learning
-from dipkit.descriptors.channel_learning import learn_channels, sample_molecules, tolerance
+from dipkit.descriptors.channel_learning import (
+    Resolution,
+    learn_channels,
+    resolution,
+    sample_molecules,
+)
 from dipkit.descriptors.radial_channels import RadialChannels
 from dipkit.descriptors.radial_tables import (
     device_power_spectrum,
@@ -49,7 +54,9 @@ def geometry(molecules: Molecules) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def learned(molecules: Molecules, scale: SOAPScale, least: float) -> RadialChannels:
-    return learn_channels(molecules, np.array(SPECIES), radial_table(scale.key()), least)
+    return learn_channels(
+        molecules, np.array(SPECIES), radial_table(scale.key()), Resolution(least, None)
+    )
 
 
 def in_products(spectrum: np.ndarray, n_species: int, counts: tuple[int, ...]) -> np.ndarray:
@@ -159,7 +166,7 @@ def test_compressed_descriptors_keep_the_dot_products(organics: Molecules) -> No
 
 def test_an_element_without_environments_gets_channels_of_the_others(small: Molecules) -> None:
     scale, species = SCALES[0], np.array([1, 6, 7, 8, 9])
-    channels = learn_channels(small, species, radial_table(scale.key()), 1e-3)
+    channels = learn_channels(small, species, radial_table(scale.key()), Resolution(1e-3, None))
     for l, n in enumerate(channels.counts):  # noqa: E741
         assert (np.linalg.norm(channels.matrices[4, l, :n], axis=1) > 0.99).all()
 
@@ -181,11 +188,31 @@ def test_the_sample_holds_each_element(
     np.testing.assert_array_equal(sample.positions, again.positions)
 
 
-def test_the_weight_sets_the_resolution() -> None:
-    weights = [scale.weight for scale in default_scales()]
-    assert tolerance(weights, 0) < tolerance(weights, 1) == tolerance(weights, 2)
-    weights = [scale.weight for scale in baseline_scales()]
-    assert tolerance(weights, 0) == tolerance(weights, 1) < tolerance(weights, 2)
+@pytest.mark.parametrize("scales", [default_scales(), baseline_scales()])
+def test_the_weight_sets_the_resolution(scales: tuple[SOAPScale, ...]) -> None:
+    weights = [scale.weight for scale in scales]
+    full, middle, long = (resolution(weights, index) for index in range(3))
+    assert full.least < middle.least
+    assert full.most is None
+    assert middle == long
+
+
+def test_a_light_scale_has_few_channels(organics: Molecules) -> None:
+    def counts(most: tuple[int, int] | None) -> tuple[int, ...]:
+        table = radial_table(SOAPScale(3.5, 6, 4, 0.3, "gto").key())
+        species = np.array(organics.elements)
+        return learn_channels(organics, species, table, Resolution(1e-6, most)).counts
+
+    assert min(counts(None)) > 3
+    assert counts((3, 2)) == (3, 2, 2, 2, 2)
+    for matrices in SOAPTransformer().fit(organics).channels_[1:]:
+        assert matrices.shape[2] == 3
+
+
+def test_elements_that_fit_does_not_see_are_said(organics: Molecules, small: Molecules) -> None:
+    with pytest.warns(UserWarning, match=r"species: the molecules of fit hold no S, Cl"):
+        SOAPTransformer(SCALES, species=("H", "C", "N", "O", "F", "S", "Cl")).fit(organics)
+    SOAPTransformer(SCALES, ("H", "C", "N", "O", "S"), compression=None).fit(small)
 
 
 # Where they go
@@ -193,8 +220,8 @@ def test_the_weight_sets_the_resolution() -> None:
 
 def test_the_origin_names_the_channels(organics: Molecules) -> None:
     one, same, other = (
-        SOAPTransformer(SCALES, species=("H", "C", "N", "O", "F")).fit(part)
-        for part in (organics, organics, organics[:5])
+        SOAPTransformer(SCALES, species=organics.elements.tolist()).fit(part)
+        for part in (organics, organics, organics[10:])
     )
     assert one.made_by_ == same.made_by_ != other.made_by_
     ridge = DipoleKernelRidge().set_params(basis__n_inducing=20).fit(one.transform(organics))

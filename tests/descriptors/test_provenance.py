@@ -59,6 +59,7 @@ def other(soap: SOAPTransformer, molecules: Molecules, **changes: Any) -> Molecu
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
+@pytest.mark.filterwarnings("ignore:species. the molecules of fit hold no Cl")
 def test_other_descriptors_are_refused(
     fitted: DipoleKernelRidge,
     soap: SOAPTransformer,
@@ -239,6 +240,7 @@ def pipeline() -> Pipeline:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
+@pytest.mark.filterwarnings("ignore:species. the molecules of fit hold no Cl")
 def test_a_pipeline_changed_after_fit_is_refused(
     molecules: Molecules, changes: dict[str, Any], message: str
 ) -> None:

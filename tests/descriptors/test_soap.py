@@ -388,7 +388,7 @@ def test_nested_parameters():
     transformer = SOAPTransformer()
     params = transformer.get_params()
     assert params["scales"] is None
-    assert params["scale0__r_cut"] == 2.2
+    assert params["scale0__r_cut"] == 2.0
     assert set(transformer.get_params(deep=False)) == {
         *("scales", "species", "n_jobs", "memory", "on_demand", "verbose", "compression")
     }
@@ -426,10 +426,10 @@ def test_fitted_scales_are_copies(frames):
 
 def test_usual_scales():
     usual, with_baseline = default_scales(), baseline_scales()
-    assert [scale.key() for scale in usual] == [scale.key() for scale in with_baseline]
-    assert [scale.r_cut for scale in usual] == [2.2, 3.5, 5.0]
+    assert [scale.r_cut for scale in usual] == [2.0, 3.5, 5.0]
     assert [scale.weight for scale in usual] == [1.0, 0.0025, 0.001]
-    assert [scale.weight for scale in with_baseline] == [1.0, 0.02, 0.006]
+    assert [scale.r_cut for scale in with_baseline] == [2.0, 3.5, 4.4]
+    assert [scale.weight for scale in with_baseline] == [1.0, 0.02, 0.002]
 
 
 @pytest.mark.parametrize("name", ["scale2__r_cut", "scale0__cutoff", "cutoff", "scalex"])
