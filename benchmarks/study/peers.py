@@ -204,6 +204,7 @@ def _averaged(_: Material, train: Molecules, __: np.ndarray, ___: int) -> Predic
 
 def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> Predict:
     """Kernel ridge with qmllib's local kernel; width and penalty by validation within training."""
+    # The width is chosen on the first molecules, whose kernels for all widths take little time.
     from qmllib.kernels.gradient_kernels import get_local_kernels, get_local_symmetric_kernels
 
     elements = material.pool.elements.tolist()
@@ -215,14 +216,18 @@ def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> P
     ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(np.arange(search))
     within = get_local_kernels(x[inner], x[inner], _take(q, inner), _take(q, inner), WIDTHS)
     across = get_local_kernels(x[outer], x[inner], _take(q, outer), _take(q, inner), WIDTHS)
-    errors = {}
-    for w, (k, k_out) in enumerate(zip(within, across, strict=True)):
-        for penalty in PENALTIES:
-            found = _solve(k, y[inner] - mean, penalty)
-            errors[w, penalty] = float(np.abs(_toward(k_out, found) + mean - y[outer]).mean())
-    best, penalty = min(errors, key=errors.__getitem__)
-    width = [WIDTHS[best]]
-    coefficients = _solve(get_local_symmetric_kernels(x, q, width)[0], y - mean, penalty)
+    off = y - mean
+    chosen = [
+        min(_validated(k, k_out, off[inner], off[outer], penalty) for penalty in PENALTIES)
+        for k, k_out in zip(within, across, strict=True)
+    ]
+    width = [WIDTHS[int(np.argmin(chosen))]]
+    kernel = get_local_symmetric_kernels(x, q, width)[0]
+    # The penalty once more among all molecules: with more of them the kernel is closer to singular.
+    ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(x)
+    parts = kernel[np.ix_(inner, inner)], kernel[np.ix_(outer, inner)]
+    penalty = min(PENALTIES, key=lambda each: _validated(*parts, off[inner], off[outer], each))
+    coefficients = _solve(kernel, off, penalty)
 
     def predict(test: Molecules, _: np.ndarray) -> np.ndarray:
         z, p = _representations(test, elements, most)
@@ -247,6 +252,13 @@ def _network(
         config.get("epochs", 10**6),
     )
     return lambda test, _: model.predict(test), model.figures
+
+
+def _validated(
+    kernel: np.ndarray, across: np.ndarray, known: np.ndarray, held_out: np.ndarray, penalty: float
+) -> float:
+    """Mean absolute error of molecules held out, for one penalty."""
+    return float(np.abs(_toward(across, _solve(kernel, known, penalty)) - held_out).mean())
 
 
 def _representations(
