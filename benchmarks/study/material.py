@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dipkit import Molecules, SOAPTransformer, read
 from dipkit.data.datasets import load_organics
-from dipkit.descriptors.scales import baseline_scales
+from dipkit.descriptors.scales import MANY_MOLECULES, baseline_scales
 from dipkit.learning.charge_maps import conserve_charge
 from dipkit.support.files import atomic_write
 
@@ -253,10 +253,12 @@ class Material:
 
         Parameters
         ----------
-        scales : {None, "baseline"}, default=None
+        scales : {None, "baseline", "many"}, default=None
+            "many" for the usual scales of a fit to more than 10,000 molecules.
         on_demand : bool, default=False
             On a GPU descriptors are always computed where they are read.
         """
+        n = MANY_MOLECULES + 1 if scales == "many" else CHANNEL_MOLECULES
         soap = SOAPTransformer(
             baseline_scales() if scales == "baseline" else None,
             species=self.pool.elements.tolist(),
@@ -264,7 +266,7 @@ class Material:
             on_demand=on_demand or self.device == "cuda",
             verbose=False,
         )
-        return soap.fit(self.pool[self.training_order(0)[:CHANNEL_MOLECULES]])
+        return soap.fit(self.pool[self.training_order(0)[:n]])
 
     def described(
         self, name: str, molecules: Molecules, scales: str | None = None, on_demand: bool = False

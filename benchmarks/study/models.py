@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel
+from dipkit.descriptors.scales import MANY_MOLECULES
 from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
 from dipkit.estimator.metrics import error_report
 from dipkit.estimator.pipeline import BASELINE_DEGREE
@@ -107,7 +108,7 @@ def run_qm9(material: Material, config: Config) -> tuple[dict[str, Any], Arrays]
 
 def prepare_qm9(material: Material, config: Config) -> None:
     """Calculate the cheap labels of a fit, and nothing else."""
-    draw, baseline = config["draw"], config["scales"] == "baseline"
+    draw, baseline = config["draw"], _scales(config) == "baseline"
     labelled = material.labelled(draw, config["n"])
     material.charges(config["charges"], labelled, draw)
     if baseline or config["vectors"] is not None:
@@ -161,6 +162,12 @@ def _model_of(material: Material, config: Config) -> DipoleKernelRidge:
     return model
 
 
+def _scales(config: Config) -> str | None:
+    """Scales of the descriptors, as `Material.transformer` names them."""
+    many = config["n"] + config["more"] > MANY_MOLECULES
+    return "many" if many and config["scales"] is None else config["scales"]
+
+
 def training_molecules(
     material: Material, config: Config, labelled: np.ndarray, name: str
 ) -> Molecules:
@@ -180,14 +187,14 @@ def training_molecules(
     molecules = molecules.replace(charges=material.charges(config["charges"], labelled, draw))
     # Either all of them are in memory, or none.
     on_demand = n + more > MOST_IN_MEMORY
-    described = material.described(name, molecules, config["scales"], on_demand)
+    described = material.described(name, molecules, _scales(config), on_demand)
     if config["scales"] == "baseline" or config["vectors"] is not None:
         described = _with_gfn2(described, labelled, material, config, draw)
     if not more:
         return described
     others = material.unlabelled(draw, n, more)
     blank = material.pool[others].replace(charges=None, dipole_magnitude=None)
-    blank = material.described(f"more {draw}", blank, config["scales"], on_demand)
+    blank = material.described(f"more {draw}", blank, _scales(config), on_demand)
     return Molecules.concatenate([described, _with_gfn2(blank, others, material, config, draw)])
 
 
@@ -195,7 +202,7 @@ def predicted_molecules(
     material: Material, config: Config, indices: np.ndarray, name: str
 ) -> Molecules:
     """Return molecules to predict, described; with GFN2-xTB where predictions need it."""
-    found = material.described(name, material.pool[indices], config["scales"])
+    found = material.described(name, material.pool[indices], _scales(config))
     if config["scales"] != "baseline":
         return found
     return _with_gfn2(found, indices, material, config, None)
@@ -222,7 +229,7 @@ def _also(
         molecules = material.organics
         if config["scales"] != "baseline":
             molecules = molecules.replace(baseline_dipole=None, baseline_charges=None)
-        molecules = material.described("organics", molecules, config["scales"])
+        molecules = material.described("organics", molecules, _scales(config))
         _, dipole, _ = model.predict_together(molecules)
         report = error_report(np.asarray(molecules.dipole_vector), dipole)
         return {f"organics_{key}": value for key, value in report.items()}, {}

@@ -29,6 +29,7 @@ from ..data.molecules import Molecules
 from ..support.blas_threads import one_blas_thread
 from .radial_channels import RadialChannels
 from .radial_integrals import RadialTable
+from .scales import MANY_MOLECULES
 from .spectra_host import expand
 
 __all__ = ["Resolution", "learn_all_channels", "learn_channels", "resolution", "sample_molecules"]
@@ -44,7 +45,7 @@ MOLECULES_PER_ELEMENT = 100
 # weights finds the same descriptors again.
 TOLERANCE, SMALL_TOLERANCE, SMALL_WEIGHT = 3.5e-4, 6e-3, 0.05
 # Most channels of l = 0 and of each higher l, for a scale of small weight. More channels make more
-# columns, and errors of validation molecules were the same or larger.
+# columns, and errors of validation molecules were the same or larger with up to 1,000 labels.
 SMALL_CHANNELS = (3, 2)
 
 
@@ -115,13 +116,15 @@ def learn_all_channels(
         )
     sample = sample_molecules(molecules, species)
     return tuple(
-        learn_channels(sample, species, table, resolution(weights, index)).matrices.copy()
+        learn_channels(
+            sample, species, table, resolution(weights, index, len(molecules))
+        ).matrices.copy()
         for index, table in enumerate(tables)
     )
 
 
-def resolution(weights: Sequence[float], index: int) -> Resolution:
-    """Resolution of a scale, by its weight in the kernel.
+def resolution(weights: Sequence[float], index: int, n_molecules: int) -> Resolution:
+    """Resolution of a scale, by its weight in the kernel and the size of the data.
 
     Parameters
     ----------
@@ -129,9 +132,13 @@ def resolution(weights: Sequence[float], index: int) -> Resolution:
         Of all scales in the kernel.
     index : int
         Of the scale.
+    n_molecules : int
+        Of the fit.
     """
     if weights[index] < SMALL_WEIGHT * sum(weights):
-        return Resolution(SMALL_TOLERANCE, SMALL_CHANNELS)
+        return Resolution(
+            SMALL_TOLERANCE, SMALL_CHANNELS if n_molecules <= MANY_MOLECULES else None
+        )
     return Resolution(TOLERANCE, None)
 
 

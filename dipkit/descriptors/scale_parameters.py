@@ -49,8 +49,9 @@ class ScaleParameters(BaseEstimator):
             self.scales = _changed(self._scales(), nested, set(self.get_params(deep=True)))
         return self
 
-    def _scales(self) -> tuple[SOAPScale, ...]:
-        return default_scales() if self.scales is None else tuple(self.scales)
+    def _scales(self, n_molecules: int = 0) -> tuple[SOAPScale, ...]:
+        """Scales that are given, or the usual ones for so many molecules."""
+        return default_scales(n_molecules) if self.scales is None else tuple(self.scales)
 
 
 def _changed(

@@ -16,7 +16,17 @@ from sklearn.base import BaseEstimator
 from ..exceptions import InputError
 from .radial_channels import RadialChannels
 
-__all__ = ["SOAPScale", "ScaleKey", "baseline_scales", "default_scales", "is_whole"]
+__all__ = [
+    "MANY_MOLECULES",
+    "SOAPScale",
+    "ScaleKey",
+    "baseline_scales",
+    "default_scales",
+    "is_whole",
+]
+
+# Above so many molecules descriptors are finer: there is enough to learn the difference from.
+MANY_MOLECULES = 10_000
 
 
 class ScaleKey(NamedTuple):
@@ -108,10 +118,16 @@ class SOAPScale(BaseEstimator):
         )
 
 
-def default_scales() -> tuple[SOAPScale, ...]:
-    """Return the usual scales, the shortest cutoff first."""
+def default_scales(n_molecules: int = 0) -> tuple[SOAPScale, ...]:
+    """Return the usual scales, the shortest cutoff first.
+
+    Parameters
+    ----------
+    n_molecules : int, default=0
+        Molecules of the fit. Above 10,000 the first cutoff is 2.2 in place of 2.0 angstrom.
+    """
     return (
-        SOAPScale(2.0, 8, 5, 0.17, "polynomial", 1.0),
+        SOAPScale(2.2 if n_molecules > MANY_MOLECULES else 2.0, 8, 5, 0.17, "polynomial", 1.0),
         SOAPScale(3.5, 6, 4, 0.3, "gto", 0.0025),
         SOAPScale(5.0, 6, 4, 0.5, "gto", 0.001),
     )

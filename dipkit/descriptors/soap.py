@@ -70,8 +70,8 @@ class SOAPTransformer(
     Parameters
     ----------
     scales : tuple of SOAPScale, default=None
-        None takes `default_scales()`. Nested parameters are named ``scale0__r_cut``,
-        ``scale1__weight``, ..., with ``scales=None`` as well.
+        None takes `default_scales` for the number of molecules of `fit`. Nested parameters are
+        named ``scale0__r_cut``, ``scale1__weight``, ..., with ``scales=None`` as well.
     species : sequence of str or int, default=None
         Elements that the descriptors distinguish, as symbols or atomic numbers; None takes the
         elements seen in `fit`.
@@ -229,7 +229,7 @@ class SOAPTransformer(
         self._check_parameters()
         if not len(molecules):
             raise InputError("X: expected at least one molecule, got none.")
-        scales = tuple(clone(scale) for scale in self._scales())
+        scales = tuple(clone(scale) for scale in self._scales(len(molecules)))
         species = choose_species(self.species, molecules)
         require_species(molecules, species)
         known = tuple(species.tolist())

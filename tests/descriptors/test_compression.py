@@ -191,10 +191,11 @@ def test_the_sample_holds_each_element(
 @pytest.mark.parametrize("scales", [default_scales(), baseline_scales()])
 def test_the_weight_sets_the_resolution(scales: tuple[SOAPScale, ...]) -> None:
     weights = [scale.weight for scale in scales]
-    full, middle, long = (resolution(weights, index) for index in range(3))
+    full, middle, long = (resolution(weights, index, 100) for index in range(3))
     assert full.least < middle.least
     assert full.most is None
     assert middle == long
+    assert resolution(weights, 1, 10_001).most is None
 
 
 def test_a_light_scale_has_few_channels(organics: Molecules) -> None:

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import dipkit.descriptors.describer
 import dipkit.descriptors.radial_tables
+import dipkit.descriptors.scales
 import dipkit.descriptors.soap
 from dipkit import as_molecules
 from dipkit.data.molecules import Molecules
@@ -427,9 +428,23 @@ def test_fitted_scales_are_copies(frames):
 def test_usual_scales():
     usual, with_baseline = default_scales(), baseline_scales()
     assert [scale.r_cut for scale in usual] == [2.0, 3.5, 5.0]
+    assert [scale.r_cut for scale in default_scales(10_001)] == [2.2, 3.5, 5.0]
     assert [scale.weight for scale in usual] == [1.0, 0.0025, 0.001]
     assert [scale.r_cut for scale in with_baseline] == [2.0, 3.5, 4.4]
     assert [scale.weight for scale in with_baseline] == [1.0, 0.02, 0.002]
+
+
+def test_many_molecules_have_a_longer_first_scale(
+    frames: list[Atoms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = SOAPTransformer().fit(frames)
+    monkeypatch.setattr(dipkit.descriptors.scales, "MANY_MOLECULES", len(frames) - 1)
+    many = SOAPTransformer().fit(frames)
+    assert [t.scales_[0].r_cut for t in (few, many)] == [2.0, 2.2]
+    # The size of what is described later does not matter.
+    assert len(many.transform(frames[:2])) == 2
+    given = SOAPTransformer(default_scales()).fit(frames)
+    assert given.scales_[0].r_cut == 2.0
 
 
 @pytest.mark.parametrize("name", ["scale2__r_cut", "scale0__cutoff", "cutoff", "scalex"])
