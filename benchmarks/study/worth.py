@@ -57,6 +57,8 @@ STEPS = (
     ("gfn2", "gfn2 + 1000", "1,000 more"),
     ("gfn2 + 1000", "gfn2 + 5000", "5,000 more"),
 )
+# Steps between these add up: they are compared on the same draws.
+ADDED_UP = ("magnitudes", "start", "term", "hint", "gfn2")
 # Variants that take long, and the tiers in which they begin.
 LATE = {"gfn2 + 1000": 1, "gfn2 + 5000": 3}
 
@@ -131,6 +133,7 @@ def _steps(results: Results, scope: Scope) -> list[Row]:
     rows: list[Row] = []
     for n in scope.sizes:
         errors = {name: results.by_draw(units_of(name, n, scope)) for name in VARIANTS}
+        errors |= _common(errors)
         first = r.gain(errors["joint"], errors["random"])
         rows.append(_gain_row(n, "joint training, random start", *first))
         start = r.gain(errors["magnitudes"], errors["random"])
@@ -142,6 +145,13 @@ def _steps(results: Results, scope: Scope) -> list[Row]:
             whole = r.gain(errors[name], errors["magnitudes"])
             rows.append(_gain_row(n, f"all together: {name}", *whole))
     return [row for row in rows if row["draws"]]
+
+
+def _common(errors: dict[str, r.ByDraw]) -> dict[str, r.ByDraw]:
+    """Keep the draws that all variants of the first steps have, so that steps add up."""
+    mine = {name: errors[name] for name in ADDED_UP if errors[name]}
+    shared = set.intersection(*(set(found) for found in mine.values())) if mine else set()
+    return {name: {draw: found[draw] for draw in sorted(shared)} for name, found in mine.items()}
 
 
 def _gain_row(n: int, words: str, mean: float, spread: float, draws: int) -> Row:
