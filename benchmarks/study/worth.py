@@ -221,78 +221,54 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
 
 
 def answer(tables_: dict[str, list[Row]]) -> str:
-    """Answer the sentence of the paper, from the tables of steps and of peers."""
+    """Answer the sentence of the paper in one paragraph, from the tables of steps and of peers."""
     rows = tables_.get("worth-steps", [])
-    if not rows:
+    whole = [row for row in rows if row["step"] == "all together: hint"]
+    if not whole:
         return "No results yet."
-    sizes = sorted({row["n"] for row in rows})
+    top, last = max(whole, key=lambda row: row["gain"]), max(whole, key=lambda row: row["n"])
+    reached = "Yes" if top["gain"] >= 30 else "Nearly" if top["gain"] >= 20 else "Not here"
+    at = {row["step"]: _words(row) for row in rows if row["n"] == top["n"]}
 
-    def every(step: str, start: str) -> str:
-        mine = {row["n"]: row for row in rows if row["step"] == step}
-        found = [
-            f"{r.percent(row['gain'], row['gain_se'])} % (N = {n:,})" for n, row in mine.items()
-        ]
-        return f"{start}{', '.join(found) or 'no result yet'}"
+    def some(step: str) -> str:
+        return at.get(step, "no result yet")
 
-    lines = [
-        every("all together: hint", "all uses of Mulliken charges together: "),
-        every("start and prior", "of that, charges as start and prior: "),
-        every("charge term", "the charge term with its small weight: "),
-        every("direction", "the direction of the charges' dipole: "),
-        every("joint training, random start", "the charge term of an ordinary optimiser, from random "
-              f"weights and without annealing (λ = {JOINT_WEIGHT:g}, over the same without it): "),
-        *_of_networks(tables_.get("peers", [])),
-        every("guessed start and annealing", "no charges at all, but a start that is guessed from "
-              "electronegativities, and annealing, over random starts: "),
-        every("GFN2 vectors", "vectors of GFN2-xTB for the training molecules in place of the "
-              "charges' direction: "),
-        every("1,000 more", "such vectors of 1,000 more molecules without a label: "),
-        every("5,000 more", "of 5,000 in place of 1,000: "),
-    ]  # fmt: skip
-    words = "\n".join(f"- {line[0].upper()}{line[1:]}." for line in lines)
     return (
-        f"**Do cheap charges lower the dipole error by up to 30 %?** {_best(rows)} Gains of "
-        f"dipkit's kernel model on QM9 with N = {sizes[0]:,} to {sizes[-1]:,} magnitudes, mean over "
-        "draws of molecules ± standard error; + is a lower error. All but the lines on random "
-        f"weights and networks are parts of the error of magnitudes alone.\n\n{words}"
+        f"**Do cheap charges lower the dipole error by up to 30 %?** {reached}, with few labels. "
+        f"Mulliken charges lower the error of dipkit's kernel model by {_words(top)} at "
+        f"N = {top['n']:,} magnitudes, where they help most, and by {_words(last)} at "
+        f"N = {last['n']:,} (mean over draws of molecules ± standard error). At N = {top['n']:,} "
+        f"the direction of the charges' dipole gives {some('direction')}, charges as start and "
+        f"prior {some('start and prior')}, the charge term with its small weight "
+        f"{some('charge term')}. Started from random weights, as an ordinary optimiser would, the "
+        f"charge term (λ = {JOINT_WEIGHT:g}) gives {some('joint training, random start')}; a start "
+        "guessed from electronegativities, with annealing and without any charge, gives "
+        f"{some('guessed start and annealing')}.{_of_networks(tables_.get('peers', []))} More than "
+        "charges give the dipoles of GFN2-xTB for the training molecules, "
+        f"{some('all together: gfn2')} with the charges, and those of 1,000 further molecules "
+        f"without a label, {some('all together: gfn2 + 1000')}."
     )
 
 
-def _of_networks(rows: Sequence[Row]) -> list[str]:
-    """Say what charges gain in networks, the best weight at each N."""
-    found: dict[str, list[str]] = {}
+def _of_networks(rows: Sequence[Row]) -> str:
+    """Say what charges gain in networks: the best weight at each N."""
+    texts = []
     for alone in rows:
         name, _, kind = alone["words"].partition(", ")
-        if kind != "magnitudes alone" or "(" not in name or name.startswith("charge"):
-            continue
-        others = [
+        mine = [
             row
             for row in rows
-            if row["words"].startswith(f"{name}, charges first") and row["n"] == alone["n"]
-            and row["draws"] == alone["draws"]
-        ]  # fmt: skip
-        if others:
-            best = min(others, key=lambda row: row["mae"])
-            better = 100 * (1 - best["mae"] / alone["mae"])
-            weight = best["words"].rpartition("(")[2].rstrip(")")
-            found.setdefault(name, []).append(
-                f"{better:+.0f} % (N = {alone['n']:,}, {weight}, {alone['draws']} draws)"
-            )
-    return [
-        f"a network, {name}, charges first, then both, best of the weights: {', '.join(parts)}"
-        for name, parts in found.items()
-    ]
+            if row["words"].startswith(f"{name}, charges first")
+            and (row["n"], row["draws"]) == (alone["n"], alone["draws"])
+        ]
+        if kind == "magnitudes alone" and mine:
+            best = min(mine, key=lambda row: row["mae"])
+            gain = 100 * (1 - best["mae"] / alone["mae"])
+            texts.append(f"{name} {gain:+.0f} % at N = {alone['n']:,}")
+    if not texts:
+        return ""
+    return f" Networks, trained on charges first and then on both, gain: {', '.join(texts)}."
 
 
-def _best(rows: Sequence[Row]) -> str:
-    """Say whether the charges reach 30 percent, in whatever use dipkit makes of them."""
-    mine = [row for row in rows if row["step"] == "all together: hint"]
-    if not mine:
-        return "The runs that answer this are not done yet."
-    top, last = max(mine, key=lambda row: row["gain"]), max(mine, key=lambda row: row["n"])
-    reached = "Yes" if top["gain"] >= 30 else "Nearly" if top["gain"] >= 20 else "Not here"
-    return (
-        f"{reached}, with few labels: at most by {r.percent(top['gain'], top['gain_se'])} %, at "
-        f"N = {top['n']:,}; at N = {last['n']:,} by {r.percent(last['gain'], last['gain_se'])} %. "
-        "The direction of the charges' dipole does it, not the charge term."
-    )
+def _words(row: Row) -> str:
+    return f"{r.percent(row['gain'], row['gain_se'])} %"
