@@ -116,8 +116,8 @@ Made by `benchmarks/baseline.py --data {Path(args.data).name} --cache {args.cach
 
 Means over {seeds} draws (± standard deviation of the MAE over the draws) of training molecules and
 of {args.test} test molecules from {part}. The [study](../study.md) has the same model with and
-without a baseline. Training is on scalar magnitudes alone, without charges. Seconds are those of fit
-and prediction, without descriptors and GFN2-xTB.{changed}
+without a baseline. Training is on scalar magnitudes alone, without charges. Seconds are those of
+fit and prediction, without descriptors and GFN2-xTB.{changed}
 
 {table(rows, args.sizes)}
 """
