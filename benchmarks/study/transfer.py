@@ -196,8 +196,9 @@ def tables(results: Results, scope: Scope, material: Material) -> dict[str, list
                 mine = [unit(experiment, name, n, draw) for draw in draws]
                 alone = [unit(experiment, next(iter(VARIANTS)), n, draw) for draw in draws]
                 rows += _group_rows(results, name, n, mine, alone)
-        if rows and experiment == "larger":
-            rows += [row for n in sizes for row in _untrained(material, n, scope)]
+        if experiment == "larger":
+            there = {row["n"] for row in rows}
+            rows += [row for n in sorted(there) for row in _untrained(material, n, scope)]
         found[experiment] = rows
     return found
 
