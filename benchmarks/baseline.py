@@ -115,10 +115,9 @@ Made by `benchmarks/baseline.py --data {Path(args.data).name} --cache {args.cach
 {",".join(map(str, args.sizes))} --seeds {args.seeds}` on {args.setting}.
 
 Means over {seeds} draws (± standard deviation of the MAE over the draws) of training molecules and
-of {args.test} test molecules from {part}, the same draws as those of the
-[learning curve](learning_curve.md), which has the same model without a baseline. Training is on
-scalar magnitudes alone, without charges. Seconds are those of fit and prediction, without
-descriptors and GFN2-xTB.{changed}
+of {args.test} test molecules from {part}. The [study](../study.md) has the same model with and
+without a baseline. Training is on scalar magnitudes alone, without charges. Seconds are those of
+fit and prediction, without descriptors and GFN2-xTB.{changed}
 
 {table(rows, args.sizes)}
 """

@@ -42,7 +42,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Molecules up to which processes beside those on a GPU take a unit.
 HOST_SIZE = 1000
 # Those whose tables need molecules besides results.
-WITH_MATERIAL = ("consistency", "limits")
+WITH_MATERIAL = ("consistency", "transfer", "limits")
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ N_TRAIN, N_TEST = 4000, 2000
 N_CLUSTERS, HELD_OUT, N_DIRECTIONS = 60, 6, 24
 # Of the environments: not a default of dipkit, so that the same molecules are held out whatever
 # the defaults are.
-SCALE = SOAPScale(3.5, 6, 4, 0.3, "gto")
+SCALE: dict[str, Any] = {"r_cut": 3.5, "n_max": 6, "l_max": 4, "sigma": 0.3, "rbf": "gto"}
 
 
 def unit(name: str, split: str, n: int, draw: int) -> Unit:
@@ -90,7 +90,7 @@ def _held_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Say which molecules contain an environment of a held-out cluster."""
     indices = np.concatenate([order, others])
-    content = f"{material.checksum} {draw} {N_CLUSTERS} {HELD_OUT} {N_DIRECTIONS} {SCALE.key()}"
+    content = f"{material.checksum} {draw} {N_CLUSTERS} {HELD_OUT} {N_DIRECTIONS} {SCALE}"
 
     def make() -> dict[str, np.ndarray]:
         return {"has": _has_held_out(material.pool[indices], draw)}
@@ -115,8 +115,14 @@ def _has_held_out(molecules: Molecules, draw: int) -> np.ndarray:
 
 def _environments(molecules: Molecules, draw: int) -> np.ndarray:
     """Leading directions of the descriptors of all heavy atoms."""
-    species = molecules.elements.tolist()
-    soap = SOAPTransformer((SCALE,), species=species, n_jobs=1, on_demand=False, verbose=False)
+    soap = SOAPTransformer(
+        (SOAPScale(**SCALE),),
+        species=molecules.elements.tolist(),
+        n_jobs=1,
+        on_demand=False,
+        verbose=False,
+        compression=None,
+    )
     soap.fit(molecules[:1])
     blocks = []
     pca: PCA | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dipkit import Molecules
 from dipkit.estimator.metrics import error_report
 from dipkit.estimator.reference_models import AveragedSOAPRidge, charge_dipoles
 
+from . import cost
 from . import results as r
 from .material import Material
 from .models import qm9_unit
@@ -111,7 +113,33 @@ def sizes_of(scope: Scope) -> tuple[int, ...]:
 
 def units(scope: Scope) -> list[Unit]:
     """Return all units of this figure."""
-    return [unit for n in sizes_of(scope) for _, mine in _groups(n, scope) for unit in mine]
+    found = [unit for n in sizes_of(scope) for _, mine in _groups(n, scope) for unit in mine]
+    if scope.is_full:
+        found += [cost.cost_unit(measured) for _, _, measured in _costs(scope)]
+    return found
+
+
+def _costs(scope: Scope) -> list[tuple[str, Unit, Unit]]:
+    """Return models whose cost is measured: words, the whole unit, and the one to measure."""
+    found: list[tuple[str, Unit, Unit]] = []
+    for name in ("averaged", "fchl19"):
+        whole = peer_unit(name, cost.N, cost.DRAW, scope)
+        found.append((PEERS[name], whole, whole))
+    for name in NETWORKS:
+        for weight in WEIGHTS[:1]:
+            whole = peer_unit(name, cost.N, cost.DRAW, scope, weight)
+            short = replace(whole, config=whole.config | {"epochs": cost.EPOCHS})
+            found.append((_network_words(name, weight), whole, short))
+    for name, words in EQUILIBRATED.items():
+        if name == "magnitudes":
+            whole = equilibrated_unit(name, cost.N, cost.DRAW, scope)
+            found.append((words, whole, whole))
+    for name in OURS:
+        whole = unit_of(name, cost.N, cost.DRAW, scope)
+        # Predictions of other molecules than the test molecules are not counted.
+        bare = replace(whole, config=whole.config | {"also": []})
+        found.append((f"dipkit: {WORDS[name]}", whole, bare))
+    return found
 
 
 def run_peer(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -176,6 +204,7 @@ def _averaged(_: Material, train: Molecules, __: np.ndarray, ___: int) -> Predic
 
 def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> Predict:
     """Kernel ridge with qmllib's local kernel; width and penalty by validation within training."""
+    # The width is chosen on the first molecules, whose kernels for all widths take little time.
     from qmllib.kernels.gradient_kernels import get_local_kernels, get_local_symmetric_kernels
 
     elements = material.pool.elements.tolist()
@@ -187,14 +216,18 @@ def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> P
     ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(np.arange(search))
     within = get_local_kernels(x[inner], x[inner], _take(q, inner), _take(q, inner), WIDTHS)
     across = get_local_kernels(x[outer], x[inner], _take(q, outer), _take(q, inner), WIDTHS)
-    errors = {}
-    for w, (k, k_out) in enumerate(zip(within, across, strict=True)):
-        for penalty in PENALTIES:
-            found = _solve(k, y[inner] - mean, penalty)
-            errors[w, penalty] = float(np.abs(_toward(k_out, found) + mean - y[outer]).mean())
-    best, penalty = min(errors, key=errors.__getitem__)
-    width = [WIDTHS[best]]
-    coefficients = _solve(get_local_symmetric_kernels(x, q, width)[0], y - mean, penalty)
+    off = y - mean
+    chosen = [
+        min(_validated(k, k_out, off[inner], off[outer], penalty) for penalty in PENALTIES)
+        for k, k_out in zip(within, across, strict=True)
+    ]
+    width = [WIDTHS[int(np.argmin(chosen))]]
+    kernel = get_local_symmetric_kernels(x, q, width)[0]
+    # The penalty once more among all molecules: with more of them the kernel is closer to singular.
+    ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(x)
+    parts = kernel[np.ix_(inner, inner)], kernel[np.ix_(outer, inner)]
+    penalty = min(PENALTIES, key=lambda each: _validated(*parts, off[inner], off[outer], each))
+    coefficients = _solve(kernel, off, penalty)
 
     def predict(test: Molecules, _: np.ndarray) -> np.ndarray:
         z, p = _representations(test, elements, most)
@@ -219,6 +252,13 @@ def _network(
         config.get("epochs", 10**6),
     )
     return lambda test, _: model.predict(test), model.figures
+
+
+def _validated(
+    kernel: np.ndarray, across: np.ndarray, known: np.ndarray, held_out: np.ndarray, penalty: float
+) -> float:
+    """Mean absolute error of molecules held out, for one penalty."""
+    return float(np.abs(_toward(across, _solve(kernel, known, penalty)) - held_out).mean())
 
 
 def _representations(
@@ -259,14 +299,14 @@ _FITTERS: dict[str, Callable[[Material, Molecules, np.ndarray, int], Predict]] =
 
 
 def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
-    """Return ``peers``."""
+    """Return ``peers`` (errors) and ``peers-cost``."""
     rows: list[Row] = []
     for n in sizes_of(scope):
         for words, mine in _groups(n, scope):
             row = r.error_row(results, mine)
             if row is not None:
                 rows.append({"n": n, "words": words} | row)
-    return {"peers": rows}
+    return {"peers": rows, "peers-cost": cost.tables(results, scope, _costs(scope))}
 
 
 def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
@@ -274,16 +314,9 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("peers", [])
     if not rows:
         return {}
-    last = max(row["n"] for row in rows)
     passages = {
         "peers": r.pivot(rows, "words", "n", lambda row: f"{row['mae']:.3f}", "MAE, D", "N = ")
     }
-    passages["peers-cost"] = r.markdown(
-        (f"N = {last:,}", "draws", "fit, processor s", "one prediction, processor ms"),
-        (
-            (row["words"], row["draws"], f"{row['fit_seconds']:.1f}", f"{row['predict_ms']:.2f}")
-            for row in rows
-            if row["n"] == last
-        ),
-    )
+    if costs := tables_.get("peers-cost"):
+        passages["peers-cost"] = cost.page(costs)
     return passages

@@ -45,6 +45,7 @@ EXPERIMENTS = {
     "diverse": "study.transfer",
     "kinds": "study.kinds",
     "bundled": "study.limits",
+    "cost": "study.cost",
 }
 # Training molecules up to which all workers on a GPU take a unit.
 ORDINARY_SIZE = 8000

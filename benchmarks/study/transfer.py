@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "charges, compensated along bonds": {"charges": True, "bonds": True},
     "GFN1-xTB vectors, compensated along bonds": {"charges": True, "vectors": True, "bonds": True},
 }
+MEAN, SCALED = "mean of the training molecules", "GFN1-xTB times one fitted factor"
 TRANSFER_SIZES = (200, 1000)
 DIVERSE_SIZES = (200, 450)
 SMALL = "up to 9, QM9"
@@ -184,19 +185,40 @@ def _by_size(large: Molecules) -> dict[str, Molecules]:
     return {name: large[np.isin(heavy, size)] for name, size in SIZES.items()}
 
 
-def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
+def tables(results: Results, scope: Scope, material: Material) -> dict[str, list[Row]]:
     """Return ``larger`` and ``diverse``."""
     found: dict[str, list[Row]] = {}
     for experiment, sizes in (("larger", TRANSFER_SIZES), ("diverse", DIVERSE_SIZES)):
-        rows = []
+        rows: list[Row] = []
         for n in sizes:
             draws = range(min(scope.draws, 3))
             for name in VARIANTS:
                 mine = [unit(experiment, name, n, draw) for draw in draws]
                 alone = [unit(experiment, next(iter(VARIANTS)), n, draw) for draw in draws]
                 rows += _group_rows(results, name, n, mine, alone)
+        if experiment == "larger":
+            there = {row["n"] for row in rows}
+            rows += [row for n in sorted(there) for row in _untrained(material, n, scope)]
         found[experiment] = rows
     return found
+
+
+def _untrained(material: Material, n: int, scope: Scope) -> list[Row]:
+    """Return the errors of what needs no descriptors: the mean, and the cheap method scaled."""
+    errors: dict[tuple[str, str], list[float]] = {}
+    for draw in range(min(scope.draws, 3)):
+        train, small, large = _larger(material, {"n": n, "draw": draw})
+        mean, factor = float(train.dipole_magnitude.mean()), _factor(train)
+        for group, molecules in ({SMALL: small} | _by_size(large)).items():
+            low = np.linalg.norm(np.asarray(molecules.baseline_dipole), axis=1)
+            for name, predicted in ((MEAN, mean), (SCALED, factor * low)):
+                error = float(np.abs(predicted - molecules.dipole_magnitude).mean())
+                errors.setdefault((name, group), []).append(error)
+    return [
+        {"n": n, "variant": name, "group": group, "draws": len(found), "mae": float(np.mean(found)),
+         "gain": np.nan}
+        for (name, group), found in errors.items()
+    ]  # fmt: skip
 
 
 def _group_rows(

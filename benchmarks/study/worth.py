@@ -57,6 +57,8 @@ STEPS = (
     ("gfn2", "gfn2 + 1000", "1,000 more"),
     ("gfn2 + 1000", "gfn2 + 5000", "5,000 more"),
 )
+# Steps between these add up: they are compared on the same draws.
+ADDED_UP = ("magnitudes", "start", "term", "hint", "gfn2")
 # Variants that take long, and the tiers in which they begin.
 LATE = {"gfn2 + 1000": 1, "gfn2 + 5000": 3}
 
@@ -131,6 +133,7 @@ def _steps(results: Results, scope: Scope) -> list[Row]:
     rows: list[Row] = []
     for n in scope.sizes:
         errors = {name: results.by_draw(units_of(name, n, scope)) for name in VARIANTS}
+        errors |= _common(errors)
         first = r.gain(errors["joint"], errors["random"])
         rows.append(_gain_row(n, "joint training, random start", *first))
         start = r.gain(errors["magnitudes"], errors["random"])
@@ -142,6 +145,13 @@ def _steps(results: Results, scope: Scope) -> list[Row]:
             whole = r.gain(errors[name], errors["magnitudes"])
             rows.append(_gain_row(n, f"all together: {name}", *whole))
     return [row for row in rows if row["draws"]]
+
+
+def _common(errors: dict[str, r.ByDraw]) -> dict[str, r.ByDraw]:
+    """Keep the draws that all variants of the first steps have, so that steps add up."""
+    mine = {name: errors[name] for name in ADDED_UP if errors[name]}
+    shared = set.intersection(*(set(found) for found in mine.values())) if mine else set()
+    return {name: {draw: found[draw] for draw in sorted(shared)} for name, found in mine.items()}
 
 
 def _gain_row(n: int, words: str, mean: float, spread: float, draws: int) -> Row:
@@ -211,48 +221,54 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
 
 
 def answer(tables_: dict[str, list[Row]]) -> str:
-    """Answer the sentence of the paper, from the table of steps."""
+    """Answer the sentence of the paper in one paragraph, from the tables of steps and of peers."""
     rows = tables_.get("worth-steps", [])
-    sizes = sorted({row["n"] for row in rows})
-    if not rows:
+    whole = [row for row in rows if row["step"] == "all together: hint"]
+    if not whole:
         return "No results yet."
+    top, last = max(whole, key=lambda row: row["gain"]), max(whole, key=lambda row: row["n"])
+    reached = "Yes" if top["gain"] >= 30 else "Nearly" if top["gain"] >= 20 else "Not here"
+    at = {row["step"]: _words(row) for row in rows if row["n"] == top["n"]}
 
-    def span(step: str) -> str:
-        mine = {row["n"]: row for row in rows if row["step"] == step}
-        if not mine:
-            return "no result yet"
-        low, high = min(mine), max(mine)
-        first = f"{_words(mine[low])} at N = {low:,}"
-        return first if low == high else f"{first}, {_words(mine[high])} at N = {high:,}"
+    def some(step: str) -> str:
+        return at.get(step, "no result yet")
 
     return (
-        "**Do cheap charges lower the dipole error by up to 30 %?** "
-        f"{_best(rows)} How much it is depends on what the charges are used for. Gains of a kernel "
-        f"model on QM9 with {sizes[0]:,} to {sizes[-1]:,} magnitudes (N), where + is a lower error "
-        "and ± the standard error over draws of molecules. The charge term in joint training from "
-        f"random weights, without annealing: {span('joint training, random start')}. Charges "
-        "guessed from electronegativities, with annealing and no reference charge at all, over the "
-        f"same random starts: {span('guessed start and annealing')}. From that start on, in "
-        f"percent of its error: Mulliken charges as start and prior, {span('start and prior')}; "
-        f"the charge term, {span('charge term')}; the direction of the charges' dipole, "
-        f"{span('direction')}; vectors of GFN2-xTB in its place, {span('GFN2 vectors')}; those of "
-        f"1,000 more molecules without a label, {span('1,000 more')}; of 5,000, "
-        f"{span('5,000 more')}."
+        f"**Do cheap charges lower the dipole error by up to 30 %?** {reached}, with few labels. "
+        f"Mulliken charges lower the error of dipkit's kernel model by {_words(top)} at "
+        f"N = {top['n']:,} magnitudes, where they help most, and by {_words(last)} at "
+        f"N = {last['n']:,} (mean over draws of molecules ± standard error). At N = {top['n']:,} "
+        f"the direction of the charges' dipole gives {some('direction')}, charges as start and "
+        f"prior {some('start and prior')}, the charge term with its small weight "
+        f"{some('charge term')}. Started from random weights, as an ordinary optimiser would, the "
+        f"charge term (λ = {JOINT_WEIGHT:g}) gives {some('joint training, random start')}; a start "
+        "guessed from electronegativities, with annealing and without any charge, gives "
+        f"{some('guessed start and annealing')}.{_of_networks(tables_.get('peers', []))} More than "
+        "charges give the dipoles of GFN2-xTB for the training molecules, "
+        f"{some('all together: gfn2')} with the charges, and those of 1,000 further molecules "
+        f"without a label, {some('all together: gfn2 + 1000')}."
     )
+
+
+def _of_networks(rows: Sequence[Row]) -> str:
+    """Say what charges gain in networks: the best weight at each N."""
+    texts = []
+    for alone in rows:
+        name, _, kind = alone["words"].partition(", ")
+        mine = [
+            row
+            for row in rows
+            if row["words"].startswith(f"{name}, charges first")
+            and (row["n"], row["draws"]) == (alone["n"], alone["draws"])
+        ]
+        if kind == "magnitudes alone" and mine:
+            best = min(mine, key=lambda row: row["mae"])
+            gain = 100 * (1 - best["mae"] / alone["mae"])
+            texts.append(f"{name} {gain:+.0f} % at N = {alone['n']:,}")
+    if not texts:
+        return ""
+    return f" Networks, trained on charges first and then on both, gain: {', '.join(texts)}."
 
 
 def _words(row: Row) -> str:
     return f"{r.percent(row['gain'], row['gain_se'])} %"
-
-
-def _best(rows: Sequence[Row]) -> str:
-    """Say whether the charges reach 30 percent, in whatever use dipkit makes of them."""
-    mine = [row for row in rows if row["step"] == "all together: hint"]
-    if not mine:
-        return "The runs that answer this are not done yet."
-    top = max(mine, key=lambda row: row["gain"])
-    reached = "Yes" if top["gain"] >= 30 else "Not here"
-    return (
-        f"{reached}: start, prior, charge term and direction together, over magnitudes alone, "
-        f"give at most {_words(top)}, at N = {top['n']:,}."
-    )

@@ -42,7 +42,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 SOURCES = ("auto", "charges", "gfn2", "given")
-# GFN2-xTB overestimates dipoles: the factor that fits those of QM9 (docs/benchmarks/baseline.md).
+# GFN2-xTB overestimates dipoles: the factor that fits those of QM9 (docs/study.md).
 GFN2_FACTOR = 0.89
 
 

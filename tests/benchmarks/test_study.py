@@ -292,3 +292,21 @@ class Calculating:
         file = self.cache / "calculated" / f"labels-{n}.npz"
         np.savez(file, dipole=np.full(3, float(n)), has=np.array([True]))
         self.used.add(file)
+
+
+def test_steps_add_up_where_variants_have_different_draws(study, tmp_path):
+    scope = study.scope.Scope(sizes=(50,), draws=3, n_test=10, is_full=False)
+    store = study.store.Store(tmp_path)
+    for name, errors in (
+        ("magnitudes", (1.0, 2.0, 9.0)),
+        ("start", (0.9, 1.9)),
+        ("term", (0.8, 1.9)),
+        ("hint", (0.5, 1.5, 1.0)),
+    ):
+        for draw, mae in enumerate(errors):
+            key = study.worth.unit_of(name, 50, draw, scope).key(GROUND)
+            store.write({"key": key, "result": {"mae": mae}, "made": MADE})
+    results = study.results.Results(store, store.records(), GROUND)
+    gains = {row["step"]: row["gain"] for row in study.worth.tables(results, scope)["worth-steps"]}
+    parts = gains["start and prior"] + gains["charge term"] + gains["direction"]
+    assert gains["all together: hint"] == pytest.approx(parts)

@@ -1,0 +1,143 @@
+"""Figure 5, second part: processor time and memory of models at one size, each in a new process.
+
+A new process, because memory that an earlier fit gave back may still be held by its process. Memory
+is the largest resident set while molecules are described, fitted and predicted, less that before:
+interpreter, libraries and the pool of molecules are not counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from dipkit.support.system_memory import process_memory
+
+from .material import Material
+from .results import Results, Row, markdown
+from .runner import Unit, function_of
+from .scope import Scope
+
+N, DRAW = 1000, 0
+# Epochs of a network: enough for its memory and for the time of a prediction.
+EPOCHS = 2
+SECONDS_A_LOOK = 0.02
+
+
+def cost_unit(of: Unit) -> Unit:
+    """Return the unit that runs another one in a new process."""
+    config = {"n": of.config["n"], "draw": of.config["draw"]}
+    inner = {"experiment": of.experiment, "config": of.config}
+    return Unit("cost", config | {"of": inner}, 5, of.needs, of.of_dipkit)
+
+
+def run_cost(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a unit in a new process with one thread, on the processor."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = pool.submit(_measure, material.data, material.cache, config["of"]).result()
+    return found, {}
+
+
+def prepare_cost(material: Material, config: dict[str, Any]) -> None:
+    """Calculate the cheap labels of the unit within."""
+    unit = Unit(config["of"]["experiment"], config["of"]["config"])
+    function_of(unit, "prepare")(material, unit.config)
+
+
+def _measure(data: Path, cache: Path, of: dict[str, Any]) -> dict[str, Any]:
+    material = Material(data, cache)
+    unit = Unit(of["experiment"], of["config"])
+    function_of(unit, "prepare")(material, unit.config)
+    material.test(unit.config["draw"], unit.config["n_test"])
+    with threadpool_limits(1), _Peak() as peak:
+        start = time.process_time()
+        figures, _ = function_of(unit, "run")(material, unit.config)
+        everything = time.process_time() - start
+    predicting = figures["predict_ms"] * unit.config["n_test"] / 1000
+    kept = {name: figures[name] for name in ("mae", "fit_seconds", "predict_ms")}
+    described = everything - figures["fit_seconds"] - predicting
+    return kept | {"described_seconds": described, "memory_gb": peak.bytes / 1e9}
+
+
+class _Peak:
+    """Largest memory of this process during a ``with`` block, less that at its begin."""
+
+    def __enter__(self) -> _Peak:
+        self.bytes, self._before = 0, process_memory()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(SECONDS_A_LOOK):
+            self.bytes = max(self.bytes, process_memory() - self._before)
+
+
+def tables(results: Results, scope: Scope, models: list[tuple[str, Unit, Unit]]) -> list[Row]:
+    """Return time and memory of models.
+
+    Parameters
+    ----------
+    results : Results
+    scope : Scope
+    models : list of (str, Unit, Unit)
+        Words, the unit that was fitted to the end, and that whose cost was measured.
+    """
+    rows: list[Row] = []
+    shared = scope.n_test + N
+    for words, whole, measured in models:
+        record, full = results.of(cost_unit(measured)), results.of(whole)
+        if record is None and full is None:
+            continue
+        row: Row = {"n": N, "words": words}
+        if record is not None:
+            found = record["result"]
+            # Descriptors of training and test molecules were made together: so much for each.
+            each = found["described_seconds"] / shared
+            row |= {"predict_ms": found["predict_ms"] + 1000 * each}
+            row |= {"memory_gb": found["memory_gb"], "device": record["made"]["machine"]}
+            if not _is_short(measured):
+                row["fit_seconds"] = found["fit_seconds"] + N * each
+        if full is not None and "fit_seconds" not in row:
+            row["fit_seconds"] = full["result"]["fit_seconds"]
+            on_card = full["made"]["device"] != "cpu" and _is_short(measured)
+            row["clock"] = f"wall, {full['made']['device']}" if on_card else "processor"
+        rows.append(row)
+    return rows
+
+
+def _is_short(measured: Unit) -> bool:
+    """Whether a network was trained for a few epochs only."""
+    return "epochs" in measured.config
+
+
+def page(rows: list[Row]) -> str:
+    """Return the table of the page."""
+
+    def number(row: Row, name: str, digits: int) -> str:
+        value = row.get(name)
+        return f"{value:.{digits}f}" if isinstance(value, int | float) and value == value else ""
+
+    return markdown(
+        (f"N = {N:,}", "training, s", "clock", "one prediction, ms", "memory, GB"),
+        (
+            (
+                row["words"],
+                number(row, "fit_seconds", 1),
+                row["clock"] if isinstance(row.get("clock"), str) else "processor",
+                number(row, "predict_ms", 2),
+                number(row, "memory_gb", 2),
+            )
+            for row in rows
+        ),
+    )
