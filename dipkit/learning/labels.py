@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.geometry_checks import Locator
 from ..data.given_dipoles import warn_given
+from ..data.label_checks import MAX_DIPOLE, check_size
 from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
 from ..data.large_dipoles import warn_large
@@ -205,6 +207,8 @@ def _dipole_labels(molecules: Molecules, y: ArrayLike | None) -> tuple[FloatArra
             f"{np.flatnonzero(~finite)[0]}. Leave y out to read labels from the molecules, where "
             "labels may be missing."
         )
+    locate = Locator(molecules.names, molecules.offsets)
+    check_size("y", labels, MAX_DIPOLE, "debye", locate)
     if labels.ndim == 2:
         return np.full(n, np.nan), labels
     if (labels < 0).any():

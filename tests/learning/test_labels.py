@@ -197,6 +197,17 @@ def test_a_label_that_is_too_large_for_the_molecule_is_named(size: float, given:
         read_labels(molecules, magnitudes if given else None, None, None)
 
 
+@pytest.mark.parametrize("shape", [(8,), (8, 3)])
+@pytest.mark.parametrize("size", [2e4, 1e300])
+def test_dipoles_that_no_molecule_has_are_refused(
+    molecules: Molecules, shape: tuple[int, ...], size: float
+) -> None:
+    y = np.ones(shape)
+    y[5] = size
+    with pytest.raises(InputError, match=r"y: no molecule has more than 10000 debye, got .*5 \("):
+        read_labels(molecules, y, None, None)
+
+
 def test_large_dipoles_that_are_possible_are_taken() -> None:
     """Ions, salts and large molecules with charged groups have them; a wrong unit is not this."""
     salt = Molecules([55, 53], [[0.0, 0.0, 0.0], [0.0, 0.0, 3.32]], [0, 2], dipole_magnitude=[11.7])
