@@ -264,11 +264,12 @@ def _of_networks(rows: Sequence[Row]) -> str:
         if kind == "magnitudes alone" and mine:
             best = min(mine, key=lambda row: row["mae"])
             gain = 100 * (1 - best["mae"] / alone["mae"])
-            texts.append(f"{name} {gain:+.0f} % at N = {alone['n']:,}")
+            draws = f"{alone['draws']} draw{'s' * (alone['draws'] > 1)}"
+            texts.append(f"{name} {gain:.0f} % at N = {alone['n']:,} ({draws})")
     if not texts:
         return ""
     return f" Networks, trained on charges first and then on both, gain: {', '.join(texts)}."
 
 
 def _words(row: Row) -> str:
-    return f"{r.percent(row['gain'], row['gain_se'])} %"
+    return f"{row['gain']:.0f} ± {row['gain_se']:.0f} %"
