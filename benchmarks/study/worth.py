@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from . import results as r
 from .models import qm9_unit
 from .results import Results, Row
@@ -272,4 +274,5 @@ def _of_networks(rows: Sequence[Row]) -> str:
 
 
 def _words(row: Row) -> str:
-    return f"{row['gain']:.0f} ± {row['gain_se']:.0f} %"
+    spread = "" if np.isnan(row["gain_se"]) else f" ± {row['gain_se']:.0f}"
+    return f"{row['gain']:.0f}{spread} %"
