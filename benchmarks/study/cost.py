@@ -97,7 +97,7 @@ def tables(results: Results, scope: Scope, models: list[tuple[str, Unit, Unit]])
     shared = scope.n_test + N
     for words, whole, measured in models:
         record, full = results.of(cost_unit(measured)), results.of(whole)
-        if record is None and full is None:
+        if record is None and not (full is not None and _is_short(measured)):
             continue
         row: Row = {"n": N, "words": words}
         if record is not None:
@@ -108,7 +108,7 @@ def tables(results: Results, scope: Scope, models: list[tuple[str, Unit, Unit]])
             row |= {"memory_gb": found["memory_gb"], "device": record["made"]["machine"]}
             if not _is_short(measured):
                 row["fit_seconds"] = found["fit_seconds"] + N * each
-        if full is not None and "fit_seconds" not in row:
+        if full is not None and _is_short(measured):
             row["fit_seconds"] = full["result"]["fit_seconds"]
             on_card = full["made"]["device"] != "cpu" and _is_short(measured)
             row["clock"] = f"wall, {full['made']['device']}" if on_card else "processor"

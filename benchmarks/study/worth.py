@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from . import results as r
 from .models import qm9_unit
 from .results import Results, Row
@@ -264,11 +266,13 @@ def _of_networks(rows: Sequence[Row]) -> str:
         if kind == "magnitudes alone" and mine:
             best = min(mine, key=lambda row: row["mae"])
             gain = 100 * (1 - best["mae"] / alone["mae"])
-            texts.append(f"{name} {gain:+.0f} % at N = {alone['n']:,}")
+            draws = f"{alone['draws']} draw{'s' * (alone['draws'] > 1)}"
+            texts.append(f"{name} {gain:.0f} % at N = {alone['n']:,} ({draws})")
     if not texts:
         return ""
     return f" Networks, trained on charges first and then on both, gain: {', '.join(texts)}."
 
 
 def _words(row: Row) -> str:
-    return f"{r.percent(row['gain'], row['gain_se'])} %"
+    spread = "" if np.isnan(row["gain_se"]) else f" ± {row['gain_se']:.0f}"
+    return f"{row['gain']:.0f}{spread} %"
