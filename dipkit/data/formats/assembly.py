@@ -55,14 +55,14 @@ def assemble(
         If a record is bad and `skip_invalid` is not set, or all of them are.
     """
     n_records, keys, bad = len(records) + len(unread), list(source_keys), list(unread)
-    molecules, error = _attempt(records, keys, notes)
-    if molecules is None:
+    molecules = _attempt(records, keys, notes)
+    if isinstance(molecules, InputError):
         refused = _refused(records)
         if not refused:
-            raise error
+            raise molecules
         bad = sorted([*unread, *refused.values()])
         if not skip_invalid:
-            raise refuse(bad, n_records) from error
+            raise refuse(bad, n_records) from molecules
         usable = [place for place in range(len(records)) if place not in refused]
         records.take(np.array(usable, dtype=np.intp))
         molecules = _assemble(records, keys, notes)
@@ -77,12 +77,12 @@ def assemble(
 
 def _attempt(
     records: RecordColumns, source_keys: Sequence[str], notes: ReadNotes
-) -> tuple[Molecules | None, InputError]:
-    """Return molecules, or the error, whose traceback would keep all arrays in memory."""
+) -> Molecules | InputError:
+    """Return molecules, or the error without its traceback, which keeps all arrays in memory."""
     try:
-        return _assemble(records, source_keys, notes), InputError()
+        return _assemble(records, source_keys, notes)
     except InputError as error:
-        return None, error.with_traceback(None)
+        return error.with_traceback(None)
 
 
 def _refused(records: RecordColumns) -> dict[int, BadRecord]:
