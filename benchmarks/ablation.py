@@ -136,7 +136,7 @@ One thing changed at a time; means over {args.seeds} draws (above N = {SMALL} ov
 both from the development part of QM9. Differences are taken draw by draw; ± is their standard
 error. Figures of this kind chose the defaults, so they are no test: that is the
 [study](../study.md). Training is on magnitudes, with the Mulliken charges of the training
-molecules but where it says "{BARE}".
+molecules unless a row says "{BARE}".
 
 {chr(10).join(lines)}
 """

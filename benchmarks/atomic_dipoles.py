@@ -92,7 +92,7 @@ Made by `benchmarks/atomic_dipoles.py --data {Path(args.data).name} --cases {arg
 
 Means over draws ({args.seeds}) of training molecules and {args.test:,} {where}; the change is
 paired, its mean and standard deviation over the draws. s is the value of `atomic_dipoles`. The last
-row of a table spends as many more columns on charges.
+row of a table has the same number of additional columns, for charges.
 
 {(chr(10) * 2).join(parts)}
 """

@@ -83,7 +83,7 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
         f"Magnitudes of N molecules of QM9; {args.test} test molecules of each of "
         f"{len({row['seed'] for row in rows})} draws, from {test_part(args)}. Predictions see "
         "geometries alone. Every model starts from the Mulliken charges of its molecules; the "
-        "auxiliary dipoles are those that these charges make, or those of GFN2-xTB times 0.89. "
+        "auxiliary dipoles are the dipoles of these charges, or those of GFN2-xTB times 0.89. "
         "Differences to the first row of each N are taken draw by draw; ± is their standard error. "
         "Coverage is the share of errors within 1 and 1.96 standard deviations.",
         "",

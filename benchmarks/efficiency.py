@@ -30,7 +30,18 @@ from ase.io import write as write_frames
 from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
-from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, save_model, to_atoms
+from dipkit import (
+    DipoleKernelRidge,
+    Molecules,
+    SOAPTransformer,
+    load_model,
+    read,
+    save_model,
+    to_atoms,
+)
+from dipkit.cli.prediction_files import stream_predictions
+from dipkit.data.io import read_parts
+from dipkit.estimator.pipeline import PART_MOLECULES, predict_parts
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.blocking import PIECE_ATOMS
@@ -163,10 +174,11 @@ def by_dscribe(molecules: Molecules, soap: SOAPTransformer) -> None:
         SOAP(species=soap.species_.tolist(), **options).create(frames, n_jobs=1)
 
 
-def prediction(molecules: Molecules, n_train: int) -> None:
+def prediction(molecules: Molecules, n_train: int) -> Pipeline:
     """Compare predictions of new molecules with their descriptors alone, on one core each.
 
     Descriptors are held, all of them at once, or computed on demand as ``dipkit predict`` does.
+    Returns the model.
     """
     train, new = molecules[:n_train], molecules[n_train:].replace(features=None)
     soap, streaming = (
@@ -196,30 +208,53 @@ def prediction(molecules: Molecules, n_train: int) -> None:
         ratio = value / seconds["dscribe alone"]
         print(f"{name:<22} {1e6 * value / new.n_atoms:7.0f} us an atom  {ratio:5.2f}")
     print(f"alone against in a batch: {off:.1e} D at most, of {len(some)} molecules")
-    files(make_pipeline(soap, ridge), new)
+    return make_pipeline(soap, ridge)
 
 
 def files(model: Pipeline, new: Molecules) -> None:
     """Compare ``dipkit predict`` from file to file with the bare call, and say how large a file is.
 
-    Processor time of all threads; that of the command includes the start of Python.
+    Processor time. The bare call predicts the same molecules in a process that has the model and
+    the molecules in memory. What the command takes beside its parts is the start of Python, imports
+    and tables.
     """
     with TemporaryDirectory() as folder:
         saved, geometries, table = (Path(folder) / name for name in ("m.dipkit", "x.xyz", "y.csv"))
         save_model(model, saved)
         write_frames(geometries, to_atoms(new), format="extxyz")
-        bare = min(once(lambda: model.predict(new)) for _ in range(REPEAT))
+        print(f"\nmodel file: {saved.stat().st_size / 1e6:.1f} MB; {len(new)} molecules")
+        ready = list(predict_parts(model, geometries, return_std=True))
+        parts: dict[str, Callable[[], Any]] = {
+            "load": lambda: load_model(saved),
+            "read": lambda: list(read_parts(geometries, PART_MOLECULES)),
+            "predict": lambda: model.predict(new),
+            "predict, std": lambda: model.predict(new, return_std=True),
+            "write": lambda: stream_predictions(table, ready, "a model"),
+        }
         command = [sys.executable, "-m", "dipkit", "predict", saved, geometries, "-o", table]
-        turns = []
-        for _ in range(REPEAT):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(list(map(str, command)), check=True, capture_output=True)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            turns.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        # In turns: what slows the machine down for a while meets all of them.
+        turns = [
+            {name: once(function) for name, function in parts.items()}
+            | {kind: of_command([*map(str, command), kind]) for kind in ("--no-std", "--std")}
+            for _ in range(REPEAT)
+        ]
+    seconds = {name: min(turn[name] for turn in turns) for name in turns[0]}
+    print(", ".join(f"{name} {seconds[name]:.2f} s" for name in parts))
+    for kind, bare in (("--no-std", "predict"), ("--std", "predict, std")):
+        rest = seconds[kind] - sum(seconds[name] for name in ("load", "read", bare, "write"))
         print(
-            f"model file: {saved.stat().st_size / 1e6:.1f} MB; dipkit predict from file to file: "
-            f"{min(turns):.2f} s, {min(turns) / bare:.2f} of the bare call"
+            f"dipkit predict {kind:<8} {seconds[kind]:6.2f} s: {seconds[kind] / seconds[bare]:.2f} "
+            f"of the same call, {seconds[kind] / seconds['predict']:.2f} of the bare call; start "
+            f"and imports {rest:.2f} s"
         )
+
+
+def of_command(command: list[str]) -> float:
+    """Processor time of a command, of all its threads, s."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def fits(train: Molecules) -> None:
@@ -247,6 +282,7 @@ def main() -> None:
     parser.add_argument("--described", type=int, default=2000, help="described once, then repeated")
     parser.add_argument("--inducing", type=int, default=2000)
     parser.add_argument("--train", type=int, default=1000, help="molecules of the predicting model")
+    parser.add_argument("--files", type=int, nargs="*", default=[1000, 5000], help="file to file")
     parser.add_argument("--fit", type=int, default=1000, help="molecules of the fits to compare")
     args = parser.parse_args()
     print(setting())
@@ -272,7 +308,10 @@ def main() -> None:
     print(
         f"accumulate took {seconds:.2f} s, and {floor / count_threads() / seconds:.2f} is the ratio"
     )
-    prediction(described, min(args.train, n - n // 4))
+    model = prediction(described, min(args.train, n - n // 4))
+    for count in args.files:
+        _, new = draw(read(args.data), 200, count, 1, tune=True)
+        files(model, new.replace(features=None))
     fits(described[: args.fit])
 
 

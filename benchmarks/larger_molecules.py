@@ -228,8 +228,8 @@ Sum of the errors over the sum of the magnitudes:
 {table(rows, test, "relative", 3)}
 
 Without a baseline the default model fails for drugs: from 18 heavy atoms on it is worse than the
-mean. It spreads the opposite of each charge over the whole molecule. Compensated along bonds
-(`basis__compensation="bonds"`) it has less than half the error there, at the price of accuracy on
+mean. If one atom gets a charge, it takes this charge from the whole molecule. Compensated along
+bonds (`basis__compensation="bonds"`) it has less than half the error there, but a larger error on
 molecules like those of the training. A correction of a baseline is useful up to 21 heavy atoms;
 above, for the 12 molecules tested, it is no better than the baseline alone.
 """

@@ -130,9 +130,9 @@ Made by `benchmarks/quadrupoles.py --sizes {",".join(map(str, args.sizes))} --se
 The bundled molecules. Models learn from magnitudes alone, or from magnitudes and quadrupoles of the
 same source; no charges and no vectors. Mean absolute error of magnitudes, mean lengths of the
 errors of vectors and quadrupoles; means and standard deviations over {args.seeds} draws. The
-moments of the Mulliken charges are made of charges; a calculated quadrupole also holds what charges
-do not make, dipoles and quadrupoles of atoms, and may pull charges away from those that make the
-dipoles. QM9 has no quadrupoles: its `r2` is the spatial extent of the electrons.
+moments of the Mulliken charges are those of charges. A calculated quadrupole also contains dipoles
+and quadrupoles of atoms, which charges cannot reproduce, and it may change the charges so that
+dipoles become worse. QM9 has no quadrupoles: its `r2` is the spatial extent of the electrons.
 
 {chr(10).join(parts)}"""
 

@@ -100,10 +100,10 @@ magnitude but for one column.
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
 
-The usual `alpha`, 0.02 D² over the number of labels, allows for scatter between molecules that the
-basis does not resolve. Geometries of one molecule have none, and `alpha` may be far smaller. The
-vectors are less certain than their lengths, and a smaller `alpha` does not help them: magnitudes
-of one molecule say little of where its dipole points.
+The usual `alpha`, 0.02 D² over the number of labels, allows for differences between molecules that
+the basis does not describe. Geometries of one molecule have no such differences, and `alpha` may be
+much smaller. The vectors are less certain than their lengths, and a smaller `alpha` does not help
+them: magnitudes of one molecule say little about the direction of its dipole.
 """
 
 

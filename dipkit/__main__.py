@@ -1,5 +1,6 @@
 """``python -m dipkit`` is the command ``dipkit``."""
 
+import signal
 import sys
 
 INTERRUPTED = 130
@@ -7,6 +8,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Entry point of the command; Ctrl-C is quiet while modules are loaded as well."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # There is nothing to clean up yet, and modules may make another error of an exception.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from .cli.app import main as command
 

@@ -157,6 +157,9 @@ CAUSES = {
     "Stopped at max_iter": lambda case: case.small(solver__max_iter=1).fit(
         case.few, case.few.dipole_magnitude
     ),
+    "larger than the molecule": lambda case: case.small().fit(
+        case.few, np.where(np.arange(len(case.few)) == 3, 900.0, case.few.dipole_magnitude)
+    ),
     "memory_budget:": lambda case: case.small(memory_budget="10MB").fit(case.few),
     '"given" takes': lambda case: case.small(baseline="given").fit(
         case.few.replace(baseline_dipole=None, baseline_charges=None)

@@ -25,7 +25,7 @@ from .commands.report import report
 from .commands.suggest import suggest
 from .commands.tune import tune
 from .group import INTERRUPTED, Commands
-from .signals import answer_signals, end_output, exit_code, open_streams
+from .signals import answer_signals, end_output, exit_code, is_of_a_signal, open_streams
 
 app = typer.Typer(
     cls=Commands,
@@ -49,6 +49,9 @@ def main() -> None:
         code = error.code
     except KeyboardInterrupt:
         pass
+    except Exception as error:
+        if not is_of_a_signal(error):
+            raise
     end_output()
     # A signal may come while arguments are read, which typer turns into another code.
     sys.exit(exit_code() or code)  # type: ignore[arg-type]

@@ -188,7 +188,7 @@ def _reading(rows: list[Row]) -> str:
         f"How to read the table: rows {NO_CHARGES.removeprefix('dipkit, ')!r} and "
         f"{START_ALONE.removeprefix('dipkit, ')!r} may be nearly equal. Charges as a start only "
         "keep the fit from a poor solution, and with this many labels of small molecules the start "
-        "without charges does that too. Dipole vectors of cheap calculations also teach "
+        "without charges does that too. Dipole vectors of cheap calculations also show "
         f"directions: they change the mean error of a model without charges by {changes}. They "
         "change more when labels are few."
     )

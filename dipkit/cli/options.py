@@ -28,23 +28,27 @@ DataArgument = Annotated[
     ),
 ]
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Model that dipkit wrote.", show_default=False)
+    Path, typer.Argument(metavar="MODEL", help="Model file that dipkit wrote.", show_default=False)
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 BaselineOption = Annotated[
     BaselineName,
-    typer.Option(help="Cheap calculation to correct: GFN2-xTB, or what the molecules carry."),
+    typer.Option(
+        help="Cheap calculation to correct: GFN2-xTB, or results that are given with the molecules."
+    ),
 ]
 AuxiliaryOption = Annotated[
     AuxiliaryName,
     typer.Option(
-        help="Cheap dipoles of the training molecules, to learn directions from: those of the "
+        help="Cheap dipoles of the training molecules, to learn directions from: dipoles of the "
         "charges, or GFN2-xTB."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON alone on stdout.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")
+]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Stop with an error where a molecule is bad.")
+    bool, typer.Option("--strict", help="Stop with an error if a molecule is bad.")
 ]
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Model file to write.", show_default=False)

@@ -49,7 +49,12 @@ _GEOMETRY: dict[str, Option] = {
         None,
     ),
     "ignore_pbc": (
-        Annotated[bool, typer.Option("--ignore-pbc", help="Take molecules in boxes as isolated.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--ignore-pbc", help="Read molecules in periodic boxes as isolated molecules."
+            ),
+        ],
         False,
     ),
     "max_unpacked": (
@@ -69,7 +74,9 @@ _LABELS: dict[str, Option] = {
         Annotated[
             str | None,
             typer.Option(
-                "--dipole", metavar="KEY", help="Key of the dipole labels; none: not read."
+                "--dipole",
+                metavar="KEY",
+                help="Key of the dipole labels; with none they are not read.",
             ),
         ],
         None,
@@ -82,7 +89,9 @@ _LABELS: dict[str, Option] = {
         Annotated[
             str | None,
             typer.Option(
-                "--charges", metavar="KEY", help="Key of the reference charges; none: not read."
+                "--charges",
+                metavar="KEY",
+                help="Key of the reference charges; with none they are not read.",
             ),
         ],
         None,
@@ -91,7 +100,9 @@ _LABELS: dict[str, Option] = {
         Annotated[
             Path | None,
             typer.Option(
-                "--labels", metavar="CSV", help="Table of the dipoles, joined by name of molecule."
+                "--labels",
+                metavar="CSV",
+                help="Table of dipoles, joined by the names of the molecules.",
             ),
         ],
         None,
@@ -100,7 +111,9 @@ _LABELS: dict[str, Option] = {
 }
 _SKIPPING: dict[str, Option] = {
     "skip_invalid": (
-        Annotated[bool, typer.Option("--skip-invalid", help="Leave out records that are bad.")],
+        Annotated[
+            bool, typer.Option("--skip-invalid", help="Leave out bad records, with a warning.")
+        ],
         False,
     ),
 }

@@ -27,6 +27,7 @@ __all__ = [
     "drop_output",
     "end_output",
     "exit_code",
+    "is_of_a_signal",
     "open_streams",
 ]
 
@@ -48,6 +49,17 @@ class _State:
 def exit_code() -> int:
     """Exit code of a command that a signal ended, 0 where there was none."""
     return 128 + _State.received if _State.received else 0
+
+
+def is_of_a_signal(error: BaseException) -> bool:
+    """Whether a signal is behind this error: some code makes another one of KeyboardInterrupt.
+
+    Python 3.11 does so with signals that arrive while a class is made, as in imports.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return bool(_State.received) and cause is not None
 
 
 def be_patient() -> None:

@@ -1,4 +1,4 @@
-"""Units that a file declares, held against what the user says and what a key usually has.
+"""Units that a file declares, compared with what the user says and what a key usually has.
 
 A unit is looked for, in this order:
 

@@ -1,4 +1,4 @@
-r"""Dipole labels held against dipoles that are known roughly: a wrong unit shows as a factor.
+r"""Dipole labels compared with dipoles that are known roughly: a wrong unit shows as a factor.
 
 Symbols: labels m (N,) and rough dipoles p (N, 3), both in debye; ratio r = median m / \|p\|. Rough
 dipoles are those of a baseline, else of the reference charges, else of a rule: each bond moves
@@ -103,10 +103,10 @@ def describe_size(molecules: Molecules) -> str:
     if found is None:
         return (
             "the size of the dipoles was not checked: it takes at least "
-            f"{FEWEST_MOLECULES} neutral molecules. Hold one molecule against a known dipole "
-            "(water: 1.85 D), or against dipkit label --method gfn2."
+            f"{FEWEST_MOLECULES} neutral molecules. Compare one molecule with a known dipole "
+            "(water: 1.85 D), or with dipkit label --method gfn2."
         )
-    outcome = "not that of another unit" if not found.certain else "perhaps another unit"
+    outcome = "no sign of another unit" if not found.certain else "perhaps another unit"
     hint = "; reference charges would tell more" if found.source == _RULE.name else ""
     return (
         f"dipoles are {found.ratio:.2f} times what {found.source} (median of "
@@ -115,7 +115,7 @@ def describe_size(molecules: Molecules) -> str:
 
 
 def compare_size(molecules: Molecules) -> Comparison | None:
-    """Hold labels against the best rough dipoles; None where too few can be compared."""
+    """Compare labels with the best rough dipoles; None where too few can be compared."""
     neutral = molecules.has_magnitude & (np.abs(molecules.total_charge) < 1e-6)
     usable = np.flatnonzero(neutral & (molecules.natoms > 1))
     if len(usable) < FEWEST_MOLECULES:

@@ -1,4 +1,4 @@
-"""Dipoles given as an argument, held against what the molecules carry themselves.
+"""Dipoles given as an argument, compared with what the molecules carry themselves.
 
 Symbols: given dipoles y, magnitudes (N,) or vectors (N, 3), taken for debye; known magnitudes m
 (N,) and vectors p (N, 3) of the labels of the molecules, in debye; ratio r_A = y_A / m_A. Molecules

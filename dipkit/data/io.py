@@ -56,7 +56,7 @@ from ase import Atoms
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write
 from .dipole_size import warn_size
-from .formats import ase_files, npz
+from .formats import npz
 from .formats.ase_atoms import from_atoms, to_atoms
 from .formats.data_frames import (
     atoms_of_frame,
@@ -184,6 +184,9 @@ def write_atoms(path: PathLike, frames: Iterable[Atoms]) -> None:
 
     XYZ is written frame by frame as they come.
     """
+    # Imported here, because ASE's databases take time.
+    from .formats import ase_files
+
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix in _XYZ_SUFFIXES:

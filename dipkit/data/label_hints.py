@@ -19,9 +19,10 @@ __all__ = ["NumericKeys", "hint", "list_keys"]
 ONE, THREE, ATOMS, ATOMS_BY_3 = "1 number", "3 numbers", "1 for each atom", "3 for each atom"
 OTHER = "numbers"
 
-_DIPOLE = re.compile(r"dipole|dip(?![a-z])|(^|[^a-z])mu($|[^a-z])|moment", re.IGNORECASE)
+# A dipole moment, but no momentum.
+_DIPOLE = re.compile(r"dipole|dip(?![a-z])|(^|[^a-z])mu($|[^a-z])|moment(?!a|um)", re.IGNORECASE)
 _NOT_DIPOLE = re.compile(
-    r"quadrupole|magnetic|magmom|baseline|predicted|unit|std|weight", re.IGNORECASE
+    r"quadrupole|magnetic|magmom|inertia|baseline|predicted|unit|std|weight", re.IGNORECASE
 )
 _COMPONENT = re.compile(r"(?P<name>.*?)[_ ]?(?P<axis>[xyz])", re.IGNORECASE)
 _CHARGES = re.compile(

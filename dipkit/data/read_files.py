@@ -59,7 +59,7 @@ def read(
         Formats and keys are listed in `dipkit.data.io`.
     dipole_key, charges_key : str, default=None
         Keys of the labels; None looks for the usual ones, ``"none"`` leaves this label unread (a
-        key that is really called so must be renamed).
+        key with the name "none" must be renamed).
     labels : bool, default=True
         False reads geometries and total charges only.
     dipole_unit : {"auto", "debye", "e-angstrom", "au"}, default="auto"
@@ -159,10 +159,10 @@ def read_parts(
         part = EntryReader(context.options, first=start, shared=context)
         with _naming(file):
             part.add_entries(chain([entry], islice(entries, n_molecules - 1)))
+            start = part.next_index
             molecules = part.molecules(may_be_empty=True)
         if not n_good and len(molecules):
             warn_of_units(molecules)
-        start = part.next_index
         present |= part.present
         n_good += len(molecules)
         all_bad += molecules.notes.bad
@@ -200,7 +200,7 @@ def _read_file(file: Path, options: ReadOptions) -> Molecules:
         reader.sort()
     if table is not None:
         reader.join(table)
-    elif not reader.has_dipoles and (beside := companion_table(file, options)):
+    elif not reader.records.has_dipoles and (beside := companion_table(file, options)):
         reader.join(beside, subset=True)
     return reader.molecules()
 

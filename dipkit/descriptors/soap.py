@@ -93,8 +93,8 @@ class SOAPTransformer(
         Whether to show a progress bar on stderr; ``"auto"`` shows it on a terminal.
     compression : "auto" or None, default="auto"
         ``"auto"`` learns in `fit` which combinations of the radial functions of each scale the
-        environments need, and describes by these: several times fewer columns, and errors of a
-        model as with all of them. None computes the spectra of dscribe, in its order of columns.
+        environments need, and uses these: there are several times fewer columns, and the errors of
+        a model are about the same. None computes the spectra of dscribe, in its order of columns.
 
     Attributes
     ----------

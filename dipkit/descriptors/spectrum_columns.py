@@ -120,12 +120,12 @@ def compression_map(channels: RadialChannels) -> csr_array:
             for l, n in enumerate(counts):  # noqa: E741
                 products = np.einsum("qn,pm->qpnm", matrices[a, l, :n], matrices[b, l, :n])
                 if a != b:
-                    blocks.append(products.reshape(n * n, -1))
+                    blocks.append(csr_array(products.reshape(n * n, -1)))
                     continue
                 # The product of n and m is the column of either order.
                 both = products + products.swapaxes(2, 3) * (1 - np.eye(n_max))
                 one, two = np.triu_indices(n)
-                blocks.append(both[one, two][:, first, second])
+                blocks.append(csr_array(both[one, two][:, first, second]))
     factor = columns_of(n_species, counts, learned=True).factor
     assert factor is not None
     return csr_array(csr_array(block_diag(blocks)).multiply(factor[:, None]))

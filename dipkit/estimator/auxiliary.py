@@ -77,13 +77,13 @@ class AuxiliaryDipoles(BaseEstimator):
     """Cheap dipole vectors of the training molecules; only the fit uses them.
 
     Auxiliary dipoles of molecules without a dipole label are used as well: a model can learn from a
-    few hundred labels and thousands of cheap calculations. Molecules whose label is a vector need
-    none and have none.
+    few hundred labels and thousands of cheap calculations. A molecule whose label is a vector gets
+    no auxiliary dipole.
 
     Parameters
     ----------
     source : {"auto", "charges", "gfn2", "given"}, default="auto"
-        ``"charges"``: the dipoles that the reference charges make. ``"gfn2"``: GFN2-xTB, calculated
+        ``"charges"``: the dipoles of the reference charges. ``"gfn2"``: GFN2-xTB, calculated
         for the training molecules (about 10 ms each), times 0.89. ``"given"``: the
         ``baseline_dipole`` of the molecules. ``"auto"``: charges where there are any; none with a
         baseline, which gives directions already.

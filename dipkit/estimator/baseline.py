@@ -42,7 +42,7 @@ class Baseline(BaseEstimator):
     ----------
     direction_weight : float or "auto", default="auto"
         Weight kappa of the components of a dipole perpendicular to its baseline (11), where the
-        magnitude alone is known. ``"auto"`` is 4 over the number of dipole labels.
+        magnitude alone is known. ``"auto"`` is 4 divided by the number of dipole labels.
     """
 
     name: ClassVar[str]

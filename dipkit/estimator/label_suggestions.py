@@ -69,8 +69,8 @@ def suggest_labels(
     """Choose the molecules whose labels would lower the error of a model most.
 
     The choice takes the kernel and the predicted directions of the model, and the molecules that
-    have a label already (28). Each molecule is chosen with the ones before it taken as labelled, so
-    that the k molecules complement each other.
+    have a label already (28). Molecules that are chosen already count as labelled when the
+    next one is chosen, so that the k molecules do not repeat each other.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def suggest_labels(
         molecules of the pool are then candidates, except the same ones. With None, the molecules of
         the pool that have a dipole label are the labelled ones.
     random_state : int, default=0
-        Draws 5,000 candidates from a larger pool, and random molecules to compare with.
+        Seed of the choice of 5,000 candidates from a larger pool, and of the random molecules to
+        compare with.
 
     Returns
     -------

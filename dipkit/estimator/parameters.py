@@ -42,7 +42,8 @@ class InducingBasis(NestedParameters):
         Inducing environments of all elements together. None chooses by the size of the data and
         the free memory: 100 times the square root of the number of molecules, at most 6,000.
     eigenvalue_cut : float or "auto", default="auto"
-        Directions of the kernel matrix below this share of its largest eigenvalue are dropped.
+        Eigenvectors of the kernel matrix are left out if their eigenvalue is below this share of
+        the largest one.
         ``"auto"`` is 1e-10 in double precision and 1e-8 in single.
     precision : {"auto", "single", "double"}, default="auto"
         Precision of kernel values. ``"auto"`` is double in fits of up to 10,000 molecules. In
@@ -52,15 +53,16 @@ class InducingBasis(NestedParameters):
         are always in single precision.
     atomic_dipoles : float or "auto", default="auto"
         Scale s of dipoles of single atoms in addition to charges (21), along the vectors to the
-        neighbours of each element; 0 for none. ``"auto"`` is 0.06 with a baseline and 0 without
-        one, where few labels overfit.
+        neighbours of each element; 0 for none. ``"auto"`` is 0.06 with a baseline and 0
+        without one, because with few labels they overfit.
     bond_charges : float, default=0.2
         Scale of bond charges: a second function of the environment whose opposite charge stays a
-        few bonds away (24). It holds the leading directions of the basis alone. 0 for none.
+        few bonds away (24). It uses only the eigenvectors with the largest eigenvalues. 0 for
+        none.
     compensation : {"molecule", "bonds"}, default="molecule"
-        Where the opposite of an atom's charge goes. ``"molecule"`` spreads it evenly over the
-        molecule. ``"bonds"`` keeps it near: for molecules much larger than those of the training
-        errors are smaller, for molecules like these they are larger
+        Where the charge comes from that an atom gets. ``"molecule"``: evenly from all atoms of
+        the molecule. ``"bonds"``: from atoms that are a few bonds away. Then errors are smaller
+        for molecules much larger than the training molecules, and larger for molecules like them
         (docs/decisions/0021-bond-charges.md).
     """
 
@@ -138,8 +140,9 @@ class ChargeStart(Start):
         electronegativities. ``"auto"``: no correction where there is a baseline, else the
         reference charges where there are any, else the guess.
     prior : bool, default=True
-        Whether the ridge penalty shrinks the model towards this start, which keeps predictions
-        sensible far from the training molecules, rather than towards no charges at all.
+        Whether the ridge penalty shrinks the model towards this start. Otherwise it shrinks the
+        model towards zero charges, and dipoles of molecules unlike the training molecules may be
+        much too large.
     """
 
     __module__ = "dipkit"  # the path that saved models name
@@ -218,7 +221,7 @@ class Reweighted(BaseEstimator):
     tol : float, default=1e-6
         Iterations end where the next one would lower the objective by less than this share.
     memory : int, default=8
-        Iterations that the acceleration remembers; 0 for plain reweighting.
+        Number of earlier iterations that the acceleration uses; 0 for plain reweighting.
     annealing : sequence of float, default=(1e5, 1e4, 1000, 100, 10)
         Multiples of alpha under which iterations run first: the minimum is followed while the
         ridge penalty decreases. This makes the result nearly independent of the start. Use ``()``

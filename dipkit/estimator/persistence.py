@@ -136,9 +136,9 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     Returns
     -------
     estimator
-        It predicts the same bits as the one that was saved, given the same libraries. Parameters
-        of the machine (`memory`, `n_jobs`, `device`, `verbose`) have their defaults: a file does
-        not set them.
+        Its predictions are those of the saved model, to the last bit with the same libraries.
+        Parameters of the machine (`memory`, `n_jobs`, `device`, `verbose`) have their defaults: a
+        file does not set them.
 
     Raises
     ------

@@ -48,13 +48,13 @@ class DipoleKernelRidge(DipolePredictor):
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
         charges, else 0; with a baseline it is 0, and with a charge discrepancy 100. With 0, charges
-        still choose the start.
+        still determine the start.
     basis : InducingBasis, default=None
         Kernel, inducing environments, precision. None is ``InducingBasis()``.
     loss : {"squared", "huber", "absolute"} or Loss, default="squared"
-        Loss of the dipole residuals. Huber and absolute loss are robust to outliers; they
-        refactorise in every iteration. ``HuberLoss(threshold=0.2)`` sets the residual where the
-        loss turns linear, debye.
+        Loss of the dipole residuals. Huber and absolute loss are robust to outliers, but a
+        matrix must be factored in every iteration. ``HuberLoss(threshold=0.2)`` sets the residual
+        where the loss turns linear, debye.
     start : {"auto", "charges", "electronegativity", "zero", "random"} or Start, default="auto"
         Start of the iterations, see `ChargeStart`, `ZeroStart` and `RandomStart`.
     solver : Reweighted, default=None
@@ -72,15 +72,15 @@ class DipoleKernelRidge(DipolePredictor):
         `AuxiliaryDipoles`.
     charge_discrepancy : float, default=None
         Penalty beta on a second function, which the reference charges contain in addition to the
-        charges of the model (20), debye^2 / e^2. It absorbs the systematic error of the reference
-        charges; with a smaller beta it absorbs more. None, or infinity, is no second function. Try
-        a discrepancy where charges are known for many more molecules than dipoles: 1e-3 for 100
-        dipoles, 1e-4 for 200, 1e-5 for 500.
+        charges of the model (20), debye^2 / e^2. It describes the systematic error of the reference
+        charges; the smaller beta, the larger this error may be. None, or infinity, is no second
+        function. Try a discrepancy if charges are known for many more molecules than dipoles: 1e-3
+        for 100 dipoles, 1e-4 for 200, 1e-5 for 500.
     quadrupole_weight : float, default=0.0
         Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
-        have a label. With 0 the model does not learn from them. A label that atomic charges cannot
-        make may increase the error of the dipoles. Not with a baseline that holds more than
-        charges.
+        have a label. With 0 the model does not learn from them. Quadrupoles that atomic charges
+        cannot reproduce may increase the error of the dipoles. This is an error with a baseline
+        whose dipole is not that of its charges.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to compute; ``"auto"`` is a GPU where CuPy finds one.
     n_jobs : int, default=None
@@ -91,7 +91,8 @@ class DipoleKernelRidge(DipolePredictor):
         of the device. None allows most of what is free. Dipole rows that do not fit go to a file
         in the folder for temporary files (``TMPDIR``).
     random_state : int, RandomState or None, default=None
-        Draws inducing candidates and random starts. None always draws the same ones.
+        Of the candidates for inducing environments and of random starts. None always draws the
+        same ones.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from ..exceptions import InputError
 from ..learning.atomic_dipoles import dipole_arms
 from ..learning.charge_maps import molecule_sums
 from ..learning.compensation import Compensation
-from ..learning.whitening import triangular_whitening
+from ..learning.whitening import is_triangular, triangular_whitening, whiten_triangular
 from ..support.backend import Array, Backend
 from ..units import DEBYE_PER_E_ANGSTROM
 from .fitted_parts import compensations, has_atomic_dipoles
@@ -140,6 +140,7 @@ class StdPredictor:
         self.novelty, self.ceiling = float(model.std_novelty_), float(model.std_ceiling_)
         self.n_samples = model.std_coef_.shape[1]
         self.elements: dict[int, list[Array]] = {}
+        self.triangular: set[int] = set()
         coefficients, intercepts = _coefficients_of_draws(model)
         of_elements = whitenings(model)
         for place, number in enumerate(model.elements_.tolist()):
@@ -150,6 +151,8 @@ class StdPredictor:
                 of_elements[place],
             )
             self.elements[number] = [backend.asarray(array) for array in arrays]
+            if backend.on_host and is_triangular(of_elements[place]):
+                self.triangular.add(number)
         self.compensations = compensations(model)
         self.dipole_elements = model.elements_.tolist() if has_atomic_dipoles(model) else []
 
@@ -167,7 +170,10 @@ class StdPredictor:
         """
         coefficients, constants, whitening = self.elements[number]
         to_host = self.backend.to_host
-        novelty = self.novelty * np.sqrt(residual_kernel(to_host(k @ whitening)))
+        # A triangular product costs half.
+        triangular = number in self.triangular and k.dtype == np.float64
+        phi = whiten_triangular(k, whitening) if triangular else to_host(k @ whitening)
+        novelty = self.novelty * np.sqrt(residual_kernel(phi))
         drawn = to_host(k @ coefficients + constants)
         return atoms, drawn, np.minimum(novelty, self.ceiling)
 

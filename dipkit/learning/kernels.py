@@ -108,8 +108,8 @@ class PowerKernel(EnvironmentKernel):
     ----------
     degree : float, default=2.2
         At least 1. With a higher degree, similar environments differ more. Only integer degrees
-        are positive definite on all vectors. Other degrees were so on descriptors of atoms, to
-        rounding.
+        are positive definite on all vectors. Other degrees were positive definite on descriptors
+        of atoms, apart from rounding.
 
     Examples
     --------

@@ -16,9 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.geometry_checks import Locator
 from ..data.given_dipoles import warn_given
+from ..data.label_checks import MAX_DIPOLE, check_size
 from ..data.label_keys import missing_labels_error
 from ..data.label_units import warn_units
+from ..data.large_dipoles import warn_large
 from ..data.molecules import Molecules
 from ..data.predicted_keys import warn_predictions
 from ..exceptions import InputError
@@ -163,9 +166,10 @@ def read_labels(
     if charges is not None:
         # `Molecules` checks the sums of the charges, and its error names the molecule.
         molecules = molecules.replace(charges=_flat_charges(charges, molecules))
+    sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
     if y is None or not _warn_given(molecules, magnitudes, vectors, labelled):
-        sizes = np.where(np.isnan(magnitudes), np.linalg.norm(vectors, axis=1), magnitudes)
         warn_units(sizes[labelled])
+    warn_large(molecules, np.where(labelled, sizes, np.nan))
     target = DipoleTarget(magnitudes, vectors, weights)
     of_used_atoms = (weights > 0)[molecules.molecule_index]
     warn_of_wrong_sign(molecules, np.where(of_used_atoms, molecules.charges, np.nan))
@@ -203,6 +207,8 @@ def _dipole_labels(molecules: Molecules, y: ArrayLike | None) -> tuple[FloatArra
             f"{np.flatnonzero(~finite)[0]}. Leave y out to read labels from the molecules, where "
             "labels may be missing."
         )
+    locate = Locator(molecules.names, molecules.offsets)
+    check_size("y", labels, MAX_DIPOLE, "debye", locate)
     if labels.ndim == 2:
         return np.full(n, np.nan), labels
     if (labels < 0).any():

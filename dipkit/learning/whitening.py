@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg import blas, lapack
 
 from ..support.backend import NUMPY, Array, Backend
 
-__all__ = ["triangular_whitening", "whiten"]
+__all__ = ["is_triangular", "triangular_whitening", "whiten", "whiten_triangular"]
 
 
 def whiten(matrix: Array, eigenvalue_cut: float, backend: Backend = NUMPY) -> Array:
@@ -67,5 +68,30 @@ def triangular_whitening(matrix: NDArray[np.float64], cut: float) -> NDArray[np.
     except np.linalg.LinAlgError:
         directions: NDArray[np.float64] = whiten(shifted, cut)
         return directions
-    inverse = scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True)
+    inverse, _ = lapack.dtrtri(lower, lower=1, overwrite_c=1)
     return np.asarray(inverse.T, np.float64)
+
+
+def is_triangular(whitening: NDArray[np.float64]) -> bool:
+    """Return whether a whitening is square, with zeros below its diagonal, as most are."""
+    return whitening.shape[0] == whitening.shape[1] and not np.tril(whitening, -1).any()
+
+
+def whiten_triangular(
+    k: NDArray[np.float64], whitening: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return k W, in half the operations of the product, where W is triangular.
+
+    Parameters
+    ----------
+    k : ndarray of shape (n, M), float64
+    whitening : ndarray of shape (M, M)
+        With zeros below the diagonal, in C order.
+
+    Returns
+    -------
+    ndarray of shape (n, M)
+    """
+    # BLAS takes the transposes, which are in Fortran order.
+    product: NDArray[np.float64] = blas.dtrmm(1.0, whitening.T, k.T, lower=1).T
+    return product

@@ -3,6 +3,7 @@
 `parity.py`, `learning_curve.py`, `charges.py` and `convergence.py` each hold one display in the
 manner of scikit-learn: `from_estimator`, `plot(ax=)`, `figure_`, `ax_`. `model_page.py` shows a
 model on one page: errors, and molecules in 3D. `html_page.py` is what all pages are made of.
+`curve_table.py` reads and writes files of learning curves.
 
 Not here: the errors that are shown (`dipkit.estimator.metrics`), and the figures of a search
 (`dipkit.search.study_report`).

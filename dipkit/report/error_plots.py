@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .error_groups import Calibration, Groups
-from .plots import BLUE, GREY, ORANGE, new_figure
+from .plots import BLUE, GREY, ORANGE, log_marks, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_calibration", "draw_groups"]
-
-# Marks on logarithmic axes, debye.
-_TICKS = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]
 
 
 def draw_groups(groups: Groups) -> Figure:
@@ -49,7 +46,7 @@ def draw_calibration(found: Calibration) -> Figure:
     axes.plot(std, rms, "o-", color=BLUE, lw=1.6, ms=6, label="groups of molecules")
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), box_aspect=0.75)
     axes.set(xlabel="predicted standard deviation (D)", ylabel="RMS error (D)")
-    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    ticks = log_marks(low, high)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()

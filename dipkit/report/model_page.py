@@ -1,8 +1,7 @@
 """`model_report`: one page that shows a model and its errors on molecules with labels.
 
-Symbols: N molecules with a label and a prediction, magnitudes in debye, charges in e. Groups of
-errors are in `error_groups.py`, molecules in 3D in `scenes.py`, facts of the fit in
-`model_facts.py`.
+Symbols: N molecules with a label and a prediction, magnitudes in debye, charges in e. Plots are in
+`page_sections.py`, molecules in 3D in `scenes.py`, facts of the fit in `model_facts.py`.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from ..estimator.metrics import Report, compare, vector_angles
 from ..estimator.pipeline import keeps_std, predict_all
 from ..estimator.predicted_molecules import Prediction
 from ..support.files import PathLike, atomic_write
-from . import error_groups, model_facts, scenes
-from .error_plots import draw_calibration, draw_groups
-from .html_page import Table, document, picture, table_html
-from .parity import ParityDisplay
-from .plots import new_figure, require_matplotlib
+from . import model_facts, scenes
+from .html_page import Table, document, table_html
+from .learning_curve import LearningCurveDisplay
+from .page_sections import curve_section, error_sections, section
+from .plots import require_matplotlib
 
 __all__ = ["ModelReport", "model_report"]
 
@@ -93,6 +92,7 @@ def model_report(
     *,
     title: str | None = None,
     prediction: Prediction | None = None,
+    learning_curve: LearningCurveDisplay | PathLike | None = None,
 ) -> ModelReport:
     """Show the errors of a model on molecules with labels, and the molecules in 3D.
 
@@ -106,6 +106,9 @@ def model_report(
         None names the number of molecules.
     prediction : Prediction, default=None
         Result of `predict_all` for these molecules. None predicts them.
+    learning_curve : LearningCurveDisplay or path, default=None
+        Errors over the number of training molecules, to show besides; a path is a CSV file that
+        `LearningCurveDisplay.from_csv` reads.
 
     Returns
     -------
@@ -115,7 +118,10 @@ def model_report(
     Raises
     ------
     InputError
-        If no molecule carries a dipole label, or no labelled one could be predicted.
+        If no molecule carries a dipole label, no labelled one could be predicted, or the file of
+        the learning curve does not have the columns that it needs.
+    FileFormatError
+        If the file of the learning curve holds no such numbers.
     MissingDependencyError
         If matplotlib is not installed.
 
@@ -131,6 +137,9 @@ def model_report(
     (20, True)
     """
     require_matplotlib()
+    curve = learning_curve  # read first: a wrong file is found before the work is done
+    if curve is not None and not isinstance(curve, LearningCurveDisplay):
+        curve = LearningCurveDisplay.from_csv(curve)
     model = chosen_model(model)
     molecules = as_molecules(molecules)
     if prediction is None:
@@ -146,12 +155,13 @@ def model_report(
     )
     parts = [
         _headline(errors),
-        _section("Molecules in 3D", scenes.scene_html(limit), anchor="molecules"),
-        _section("Molecules with the largest errors", shown.worst_table(chosen.tolist())),
-        *_plots(shown),
-        _section("All errors", table_html(_error_table(errors))),
-        _section("Fit of the model", table_html(model_facts.fit_table(ridge))),
-        _section("Parameters that the fit chose", table_html(model_facts.used_table(ridge))),
+        section("Molecules in 3D", scenes.scene_html(limit), anchor="molecules"),
+        section("Molecules with the largest errors", shown.worst_table(chosen.tolist())),
+        *error_sections(shown.prediction, shown.errors),
+        *([] if curve is None else [curve_section(curve)]),
+        section("All errors", table_html(_error_table(errors))),
+        section("Fit of the model", table_html(model_facts.fit_table(ridge))),
+        section("Parameters that the fit chose", table_html(model_facts.used_table(ridge))),
         _details("All parameters, as given", model_facts.parameter_table(model)),
         "<p>3D by 3Dmol.js (BSD-3-Clause; its licence is in the source of this page).</p>",
     ]
@@ -260,59 +270,6 @@ def _headline(errors: Report) -> str:
     return f'<dl class="headline">{"".join(items)}</dl>'
 
 
-def _plots(shown: _Shown) -> list[str]:
-    """Sections with a plot and a table each."""
-    molecules, errors, std = shown.molecules, shown.errors, shown.prediction.std
-    display = ParityDisplay(molecules.dipole_magnitude, shown.prediction.magnitude, std)
-    parity, histogram = new_figure(5.4, 5.4), new_figure(5.4, 4.2)
-    display.plot(ax=parity.subplots())
-    display.plot("errors", ax=histogram.subplots())
-    histogram.axes[0].set_box_aspect(0.65)
-    bars = " Bars: predicted standard deviations." if std is not None else ""
-    sizes, elements, magnitudes = (
-        group(molecules, errors)
-        for group in (error_groups.by_size, error_groups.by_element, error_groups.by_magnitude)
-    )
-    parts = [
-        _pair(
-            "Predicted and reference dipoles",
-            picture(f"Predicted against reference magnitudes.{bars}", parity),
-            magnitudes.table(),
-        ),
-        _pair(
-            "Distribution of the errors",
-            picture("Errors of the magnitudes, predicted minus reference.", histogram),
-            _quantile_table(errors),
-        ),
-    ]
-    for groups, heading in ((sizes, "Errors by size"), (elements, "Errors by element")):
-        caption = f"{heading}: mean, median and 95th percentile of absolute errors."
-        parts.append(_pair(heading, picture(caption, draw_groups(groups)), groups.table()))
-    if std is not None:
-        parts.append(_calibration(error_groups.calibration(std, errors)))
-    return parts
-
-
-def _calibration(found: error_groups.Calibration) -> str:
-    one, two = (round(100 * share) for share in found.shares)
-    caption = (
-        f"Errors over predicted standard deviations. {one} % of the errors are within one "
-        f"standard deviation (68 % expected), {two} % within 1.96 (95 % expected)."
-    )
-    plot = picture(caption, draw_calibration(found))
-    return _pair("Errors by predicted standard deviation", plot, found.table())
-
-
-def _quantile_table(errors: FloatArray) -> Table:
-    shares = (0, 2.5, 16, 50, 84, 97.5, 100)
-    names: dict[float, str] = {0: "lowest", 50: "50 % (median)", 100: "highest"}
-    rows = [
-        [names.get(share, f"{share:g} %"), f"{value:+.3f}"]
-        for share, value in zip(shares, np.percentile(errors, shares).tolist(), strict=True)
-    ]
-    return Table("Quantiles of the errors", ("share of the errors below", "error (D)"), rows)
-
-
 def _error_table(errors: Report) -> Table:
     rows = [
         [name, f"{errors[key]:,}" if isinstance(errors[key], int) else errors[key]]
@@ -320,16 +277,6 @@ def _error_table(errors: Report) -> Table:
         if key in errors
     ]
     return Table("Errors", ("", ""), rows)
-
-
-def _section(heading: str, content: str, anchor: str = "") -> str:
-    mark = f' id="{anchor}"' if anchor else ""
-    return f"<h2{mark}>{escape(heading)}</h2>\n{content}"
-
-
-def _pair(heading: str, plot: str, table: Table) -> str:
-    beside = f"<div><h3>{escape(table.title)}</h3>{table_html(table)}</div>"
-    return _section(heading, f'<div class="pair">{plot}{beside}</div>')
 
 
 def _details(heading: str, table: Table) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import StringIO
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING, TypedDict
 
 from numpy.typing import ArrayLike
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "draw_curves",
     "figure_and_axes",
+    "log_marks",
     "new_figure",
     "require_matplotlib",
     "save_figure",
@@ -84,6 +86,20 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def log_marks(low: float, high: float) -> list[float]:
+    """Return 1, 2, 5, 10 and so on between two values: marks of a logarithmic axis.
+
+    Examples
+    --------
+    >>> from dipkit.report.plots import log_marks
+    >>> log_marks(0.04, 0.6)
+    [0.05, 0.1, 0.2, 0.5]
+    """
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    marks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    return [mark for mark in marks if low <= mark <= high]
 
 
 def save_figure(figure: Figure, path: PathLike) -> None:

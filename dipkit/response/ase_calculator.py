@@ -48,9 +48,10 @@ class DipkitCalculator(Calculator):
     dynamics, relaxations and `ase.vibrations.Infrared` work. Charges and dipole of the base are not
     used. Each calculation predicts both properties too, so that trajectories hold them.
 
-    The total charge is ``atoms.info["charge"]``, or 0 without this key; that of the base is its own
-    matter. The dipole of a charged molecule is about its centre of mass. With atomic dipoles, or
-    with a baseline that has more than charges, the dipole is not the sum over the charges alone.
+    The total charge is ``atoms.info["charge"]``, or 0 without this key; the base has a total
+    charge of its own. The dipole of a charged molecule is about its centre of mass. With atomic
+    dipoles, or with a baseline that has more than charges, the dipole is not the sum over the
+    charges alone.
 
     dipkit does not read the results of this calculator as labels, neither from atoms nor from a
     trajectory. A file that `ase.io.write` makes in another format does not name the calculator:

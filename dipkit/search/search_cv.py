@@ -70,7 +70,8 @@ class DipoleSearchCV(BaseEstimator):
         Seconds after which no trial begins.
     cv : int, splitter or iterable of (train, test), default=5
         A number of folds always shuffles in the same way, so that workers of a study have the same
-        folds. A splitter gets the molecules that can be scored; given indices count all molecules.
+        folds. A splitter gets the molecules that can be scored. Indices that you give count
+        all molecules.
     scoring : {"mae", "rmse"}, str or callable, default="mae"
         Error of the magnitudes, with sample weights; or a scoring of scikit-learn, where higher is
         better (a callable without ``sample_weight`` gives all held-out molecules the same weight).

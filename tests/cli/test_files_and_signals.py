@@ -67,6 +67,7 @@ SLIPS = [
     "evaluate model.csv data.xyz -o data.csv --labels data.csv",
     "evaluate model.csv page.html --report page.html",
     "report model.csv page.html -o page.html",
+    "report model.csv data.xyz --curve page.html -o page.html",
     "fit data.xyz -o data.csv --labels data.csv",
     "tune data.xyz -o data.csv --labels data.csv",
     "convert data.xyz data.xyz",
@@ -263,6 +264,42 @@ def test_a_command_that_does_not_answer_is_ended(here: Path) -> None:
     )
     assert process.returncode == 143
     assert leftovers(here) == []
+
+
+INTERRUPTED_IMPORT = """
+import os, time
+from dipkit.cli.app import app, main
+
+@app.command()
+def interrupted() -> None:
+    try:
+        os.kill(os.getpid(), {number})
+        time.sleep(5)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__ on an instance") from error
+
+main()
+"""
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_becomes_another_error(number: int, code: int) -> None:
+    """As Python 3.11 does where the signal comes while a class is made."""
+    program = INTERRUPTED_IMPORT.format(number=int(number))
+    words = [sys.executable, "-c", program, "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@posix
+def test_an_error_without_a_signal_keeps_its_traceback() -> None:
+    program = INTERRUPTED_IMPORT.format(number=0)  # which sends nothing
+    program = program.replace("time.sleep(5)", "raise KeyError('a slip')")
+    words = [sys.executable, "-c", program, "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "a slip" in done.stderr
 
 
 @posix

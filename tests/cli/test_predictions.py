@@ -160,6 +160,12 @@ def test_pages(folder: Path, tmp_path: Path) -> None:
         run("evaluate", model, data, "--report", tmp_path / "b.html", "--json").stdout
     )
     assert f"{errors['mae_debye']:.3f} D" in (tmp_path / "b.html").read_text("utf-8")
+    curve = tmp_path / "curve.csv"
+    curve.write_text("train_size,mae\n100,0.5\n200,0.4\n", encoding="utf-8")
+    run("report", model, data, "-o", page, "--curve", curve)
+    assert "<h2>Learning curve</h2>" in page.read_text("utf-8")
+    curve.write_text("size,r2\n100,0.5\n", encoding="utf-8")
+    assert "no column with errors" in refused("report", model, data, "-o", page, "--curve", curve)
     assert ".html" in refused("report", model, data, "-o", tmp_path / "a.pdf")
     assert ".html" in refused("evaluate", model, data, "--report", tmp_path / "a.pdf")
 

@@ -68,4 +68,4 @@ def test_info_says_whether_the_unit_was_checked(tmp_path: Path) -> None:
     write(tmp_path / "many.npz", load_organics()[:50])
     text = run("info", tmp_path / "many.npz").stdout
     assert "times what the baseline gives (median of" in text
-    assert "not that of another unit" in text
+    assert "no sign of another unit" in text

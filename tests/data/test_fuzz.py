@@ -43,6 +43,14 @@ def test_files_that_once_crashed(seed: Path) -> None:
     assert not check_file(sample, seed.read_bytes())
 
 
+def test_a_table_of_many_columns_is_refused_at_once() -> None:
+    """The work once grew with the square of their number; the file is too large to be kept."""
+    sample = next(one for one in samples()["table"] if one.name == "table.csv")
+    columns = ("name", "dipole_debye", "dipole_x_debye", "dipole_y_debye")
+    header = ",".join(columns[place % 4] for place in range(40_000))
+    assert not check_file(sample, f"{header}\nwater,1,1,1\n".encode())
+
+
 def test_files_behind_one_that_ends_the_process_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a crash would hide those that follow."""
 

@@ -74,3 +74,13 @@ def test_components_under_three_keys_are_no_magnitudes() -> None:
     numeric = dict.fromkeys(("dipole_x", "dipole_y", "dipole_z", "energy"), "1 number")
     assert "components of a vector" in hint("dipole", numeric)
     assert "--dipole mu_total" in hint("dipole", numeric | {"mu_total": "1 number"})
+
+
+def test_momenta_and_moments_of_inertia_are_no_dipoles() -> None:
+    others = {
+        "momenta": "3 for each atom",
+        "angular_momentum": VECTOR,
+        "moments_of_inertia": VECTOR,
+    }
+    assert hint("dipole", others) == ""
+    assert "'moment'" in hint("dipole", others | {"moment": VECTOR})

@@ -3,6 +3,7 @@
 ``benchmarks/memory_of_readers.py`` measures all formats, with larger files.
 """
 
+import gc
 import re
 import tracemalloc
 import zipfile
@@ -15,7 +16,9 @@ from ase.data import chemical_symbols
 
 from dipkit.data import geometry_checks
 from dipkit.data.datasets import load_organics
-from dipkit.data.formats.records import Record, assemble
+from dipkit.data.formats.assembly import assemble
+from dipkit.data.formats.record_columns import RecordColumns
+from dipkit.data.formats.records import Record
 from dipkit.data.io import read, write
 from dipkit.data.molecules import Molecules
 from dipkit.exceptions import InputError
@@ -49,6 +52,19 @@ def champs(folder: Path) -> tuple[Path, int]:
     return folder, sum(path.stat().st_size for path in folder.iterdir())
 
 
+def plain_xyz(path: Path, n_sets: int) -> int:
+    """Write the format with the fewest bytes for a molecule; return the bytes."""
+    frames = []
+    for molecule in load_organics():
+        rows = [
+            f"{chemical_symbols[number]} {x:.5f} {y:.5f} {z:.5f}\n"
+            for number, (x, y, z) in zip(molecule.numbers, molecule.positions, strict=True)
+        ]
+        frames.append(f"{len(rows)}\n\n{''.join(rows)}")
+    path.write_text(n_sets * "".join(frames))
+    return path.stat().st_size
+
+
 @pytest.mark.parametrize("make", [npz, champs])
 def test_memory_of_reading(make: Callable[[Path], tuple[Path, int]], tmp_path: Path) -> None:
     path, unpacked = make(tmp_path)
@@ -56,26 +72,32 @@ def test_memory_of_reading(make: Callable[[Path], tuple[Path, int]], tmp_path: P
     assert peak_of(lambda: read(path)) < MOST_TIMES * unpacked
 
 
+@pytest.mark.parametrize("with_table", [False, True])
+def test_memory_of_plain_xyz(with_table: bool, tmp_path: Path) -> None:
+    """Of what a file has more than another one: checks take some arrays of a fixed size."""
+    path, table = tmp_path / "set.xyz", tmp_path / "table.csv" if with_table else None
+    peaks, sizes = [], []
+    for n_sets in (1, 1, 3):  # the first for imports and caches
+        sizes.append(plain_xyz(path, n_sets))
+        if table is not None:
+            names = range(n_sets * len(load_organics()))
+            rows = "".join(f"set_{number},{1 + number / 1e4:.6f}\n" for number in names)
+            table.write_text(f"name,dipole_debye\n{rows}")
+            sizes[-1] += table.stat().st_size
+        peaks.append(peak_of(lambda: read(path, labels_file=table)))
+    assert peaks[2] - peaks[1] < MOST_TIMES * (sizes[2] - sizes[1])
+
+
 @pytest.mark.filterwarnings("ignore:.*rows fit no molecule")
 def test_rows_that_fit_no_molecule_are_not_kept(tmp_path: Path) -> None:
     (tmp_path / "water.xyz").write_text("3\n\nO 0 0 0.12\nH 0 0.76 -0.48\nH 0 -0.76 -0.48\n")
     table = tmp_path / "table.csv"
-    rows = "".join(f"molecule_{number},1.5,0\n" for number in range(5_000))
+    rows = "".join(f"molecule_{number},1.5,0\n" for number in range(15_000))
     table.write_text(f"name,dipole_debye,charge\n{rows}water,1.85,0\n")
     found = read(tmp_path / "water.xyz", labels_file=table)
     np.testing.assert_array_equal(found.dipole_magnitude, [1.85])
     peak = peak_of(lambda: read(tmp_path / "water.xyz", labels_file=table))
     assert peak < MOST_TIMES * table.stat().st_size
-
-
-def test_records_are_kept_in_few_bytes() -> None:
-    record = Record([8, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.97]], "hydroxide", charges=[-1.2, 0.2])
-    record.pack()
-    assert (record.numbers.nbytes, record.positions.nbytes, record.charges.nbytes) == (2, 48, 16)
-    wrong = Record([8, 257], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.97]], "wrong")
-    wrong.pack()
-    with pytest.raises(InputError, match="got 257"):
-        assemble([wrong], ())
 
 
 def test_blocks_of_a_check_name_atoms_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +117,53 @@ def test_blocks_of_a_check_name_atoms_of_the_whole(monkeypatch: pytest.MonkeyPat
         Molecules(whole.numbers, positions, whole.offsets, whole.names)
 
 
+def test_columns_refuse_what_does_not_fit_and_keep_the_others() -> None:
+    """A record that is refused leaves no column longer than another."""
+    columns = RecordColumns()
+    good = Record([8, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.97]], "hydroxide", where="a, line 1")
+    wrong = Record([8, 1], [[0.0, 0.0, 0.0]], "wrong", charges=[0.0, 0.0])
+    columns.append(good)
+    with pytest.raises(InputError, match="positions: expected shape"):
+        columns.append(wrong)
+    columns.append(Record([9, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.92]], "fluoride", magnitude=1.8))
+    assert (len(columns), columns.places[0], columns.places[1]) == (2, "a, line 1", "")
+    molecules = assemble(columns, ())
+    assert molecules.names.tolist() == ["hydroxide", "fluoride"]
+    np.testing.assert_array_equal(molecules.dipole_magnitude, [np.nan, 1.8])
+    assert not molecules.has_charges.any()
+
+
+@pytest.mark.parametrize("bad", [[0], [1, 3], [4], [0, 1, 2, 3]])
+def test_columns_drop_bad_records(bad: list[int]) -> None:
+    records = [
+        Record(
+            [300 if place in bad else 8, 1],
+            [[0.0, 0.0, 0.0], [0.0, 0.0, 0.9 + place / 100]],
+            f"name {place}",
+            magnitude=place if place % 2 else None,
+            charges=[-0.5, 0.5] if place == 0 else None,
+            quadrupole=np.zeros((3, 3)) if place == 1 else None,
+            where=f"a b/set.xyz, line {4 * place}",
+        )
+        for place in range(5)
+    ]
+    molecules = assemble(RecordColumns(records), (), skip_invalid=True)
+    left = [place for place in range(5) if place not in bad]
+    assert molecules.names.tolist() == [f"name {place}" for place in left]
+    np.testing.assert_array_equal(molecules.positions[1::2, 2], [0.9 + p / 100 for p in left])
+    np.testing.assert_array_equal(
+        molecules.dipole_magnitude, [p if p % 2 else np.nan for p in left]
+    )
+    np.testing.assert_array_equal(molecules.has_charges, [p == 0 for p in left])
+    assert (molecules.quadrupole is None) == (1 in bad)
+    assert [one.row for one in molecules.notes.bad] == bad
+    assert [one.reason[: one.reason.index(":")] for one in molecules.notes.bad] == [
+        f"a b/set.xyz, line {4 * place}" for place in bad
+    ]
+
+
 def peak_of(work: Callable[[], object]) -> int:
+    gc.collect()  # what other tests left does not start a collection within
     tracemalloc.start()
     try:
         work()

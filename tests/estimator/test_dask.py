@@ -38,6 +38,11 @@ def client() -> Iterator[Any]:
         yield client
 
 
+def on_the_cluster() -> Any:
+    """Wait longer than joblib's 10 s: on a busy machine a new worker takes that time to start."""
+    return joblib.parallel_config(backend="dask", wait_for_workers_timeout=120)
+
+
 @pytest.fixture(scope="module")
 def on_demand(coarse_soap: SOAPTransformer) -> Molecules:
     """Geometries travel to the workers, and descriptors are computed there."""
@@ -66,7 +71,7 @@ def test_same_weights_as_here(
         basis__compensation="bonds" if kind == "along bonds" else "molecule",
     )
     here = clone(model).fit(molecules)
-    with joblib.parallel_config(backend="dask"):
+    with on_the_cluster():
         there = clone(model).fit(molecules)
     scale = np.abs(here.dual_coef_).max()
     np.testing.assert_allclose(there.dual_coef_, here.dual_coef_, rtol=1e-8, atol=1e-8 * scale)
@@ -91,7 +96,7 @@ def die(number: int) -> int:
 
 def test_a_task_that_kills_every_worker_is_an_error(client: Any) -> None:
     tasks = [joblib.delayed(die)(number) for number in range(2)]
-    with joblib.parallel_config(backend="dask"):
+    with on_the_cluster():
         with pytest.raises(WorkerError, match="killed its worker on every try"):
             list(run(tasks, None))
         assert list(run([joblib.delayed(die)(2)], None)) == [2]
@@ -105,7 +110,7 @@ def fail(number: int) -> int:
 
 def test_an_error_of_a_task_is_that_error(client: Any) -> None:
     tasks = [joblib.delayed(fail)(number) for number in range(6)]
-    with joblib.parallel_config(backend="dask"), pytest.raises(InputError, match="it is three"):
+    with on_the_cluster(), pytest.raises(InputError, match="it is three"):
         list(run(tasks, None))
 
 
@@ -113,7 +118,7 @@ def test_an_error_of_a_task_is_that_error(client: Any) -> None:
 def test_results_are_those_of_one_process(client: Any, ordered: bool) -> None:
     shared = np.arange(1000.0)
     tasks = [joblib.delayed(np.dot)(shared, number) for number in range(20)]
-    with joblib.parallel_config(backend="dask"):
+    with on_the_cluster():
         found = list(run(tasks, None, ordered=ordered))
     if not ordered:
         found.sort(key=lambda row: row[1])
@@ -125,7 +130,7 @@ def test_a_task_without_end_is_given_up(client: Any, monkeypatch: pytest.MonkeyP
     tasks = [joblib.delayed(time.sleep)(3.0) for _ in range(2)]
     with (
         dask.config.set({"dipkit.task-timeout": "100 ms"}),
-        joblib.parallel_config(backend="dask"),
+        on_the_cluster(),
         pytest.raises(WorkerError, match=r"dipkit\.task-timeout"),
     ):
         list(run(tasks, None))
@@ -146,12 +151,12 @@ def test_a_cluster_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 def test_a_task_may_have_tasks(client: Any) -> None:
     """As many as there are threads: each one waits for tasks of its own."""
     tasks = [joblib.delayed(nested)(number) for number in range(4)]
-    with joblib.parallel_config(backend="dask"):
+    with on_the_cluster():
         assert sorted(run(tasks, None)) == [0, 3, 6, 9]
 
 
 def nested(number: int) -> int:
-    with joblib.parallel_config(backend="dask"):
+    with on_the_cluster():
         return sum(run([joblib.delayed(abs)(-number) for _ in range(3)], None))
 
 
@@ -168,7 +173,7 @@ def test_a_worker_that_dies_is_replaced(client: Any, on_demand: Molecules, tmp_p
             return super().of_dot_products(t, backend)
 
     expected = ridge().fit(on_demand)
-    with joblib.parallel_config(backend="dask"):
+    with on_the_cluster():
         model = ridge(basis__kernel=DeadlyKernel()).fit(on_demand)
     assert os.path.exists(marker)
     scale = np.abs(expected.dual_coef_).max()

@@ -1,10 +1,13 @@
 """Labels of a fit: where they are read from, and what sample weights mean for them."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from dipkit.data.datasets import load_organics
+from dipkit.data.large_dipoles import warn_large
 from dipkit.data.molecules import Molecules
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import conserve_charge
@@ -179,3 +182,50 @@ def test_what_is_no_real_number_is_refused(
         return
     with pytest.raises(InputError, match=rf"{argument}: expected numbers.*, got {kind}"):
         read_labels(molecules, **arguments)
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("size", [60.0, 9000.0])
+def test_a_label_that_is_too_large_for_the_molecule_is_named(size: float, given: bool) -> None:
+    molecules = load_organics()[:40]
+    magnitudes = molecules.dipole_magnitude.copy()
+    magnitudes[7] = size
+    if not given:
+        molecules = molecules.replace(dipole_vector=None, dipole_magnitude=magnitudes)
+    name = re.escape(f"1 of 40 is larger than the molecule can have: {str(molecules.names[7])!r}")
+    with pytest.warns(UserWarning, match=name):
+        read_labels(molecules, magnitudes if given else None, None, None)
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 3)])
+@pytest.mark.parametrize("size", [2e4, 1e300])
+def test_dipoles_that_no_molecule_has_are_refused(
+    molecules: Molecules, shape: tuple[int, ...], size: float
+) -> None:
+    y = np.ones(shape)
+    y[5] = size
+    with pytest.raises(InputError, match=r"y: no molecule has more than 10000 debye, got .*5 \("):
+        read_labels(molecules, y, None, None)
+
+
+def test_large_dipoles_that_are_possible_are_taken() -> None:
+    """Ions, salts and large molecules with charged groups have them; a wrong unit is not this."""
+    salt = Molecules([55, 53], [[0.0, 0.0, 0.0], [0.0, 0.0, 3.32]], [0, 2], dipole_magnitude=[11.7])
+    read_labels(salt, None, None, None)
+    chain = np.zeros((1000, 3))
+    chain[:, 0] = 0.1 * np.arange(1000)
+    protein = Molecules(np.full(1000, 6), 15 * chain, [0, 1000], dipole_magnitude=[5000.0])
+    warn_large(protein, protein.dipole_magnitude)
+    ion = Molecules([1] * 2, [[0, 0, 0], [0, 0, 1.0]], [0, 2], total_charge=[3.0])
+    warn_large(ion, np.array([14.0]))
+    with pytest.warns(UserWarning, match="larger than the molecule can have"):
+        warn_large(
+            Molecules.concatenate([ion.replace(total_charge=[0.0]), salt]), np.array([14, 1])
+        )
+
+
+def test_a_label_of_weight_zero_is_not_looked_at() -> None:
+    molecules = load_organics()[:10]
+    magnitudes = np.where(np.arange(10) == 3, 9000.0, molecules.dipole_magnitude)
+    molecules = molecules.replace(dipole_vector=None, dipole_magnitude=magnitudes)
+    read_labels(molecules, None, None, np.where(np.arange(10) == 3, 0.0, 1.0))

@@ -86,8 +86,15 @@ def test_families_agree_with_a_basis_for_all_electrons(basis) -> None:
     ],
 )
 def test_core_of_each_basis(basis, number, n_core) -> None:
+    skip_if_absent(basis)
     potential = _basis_of(basis, number).potential
     assert (potential and potential.n_core) == n_core
+
+
+def skip_if_absent(basis: str) -> None:
+    """PySCF 2.7, the oldest release that dipkit takes, lacks three of the bases."""
+    if basis in ("ma-def2-svp", "def2-mtzvp", "ccecp-aug-cc-pvtz"):
+        pytest.importorskip("pyscf", minversion="2.8", reason=f"PySCF has no basis {basis} yet")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,8 @@ def test_core_of_each_basis(basis, number, n_core) -> None:
     ],
 )
 def test_a_basis_without_its_potential_is_refused(basis, number, reason) -> None:
+    if reason.startswith("made for"):
+        skip_if_absent(basis)
     with pytest.raises(InputError, match=reason):
         parse_method(f"hf/{basis}").check(np.array([number]))
 

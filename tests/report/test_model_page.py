@@ -15,7 +15,7 @@ from dipkit.estimator.metrics import compare
 from dipkit.estimator.pipeline import predict_all
 from dipkit.estimator.regression import DipoleKernelRidge
 from dipkit.exceptions import InputError
-from dipkit.report import model_report, scenes
+from dipkit.report import LearningCurveDisplay, model_report, scenes
 
 pytest.importorskip("matplotlib")
 
@@ -41,7 +41,9 @@ def molecules(described, model) -> Molecules:
 
 @pytest.fixture(scope="module")
 def page(model, molecules) -> str:
-    return model_report(model, molecules).html
+    errors = {"magnitudes alone": [[0.5, 0.6], [0.3, 0.35]], "with Mulliken charges": [0.4, 0.25]}
+    curve = LearningCurveDisplay([100, 1000], errors)
+    return model_report(model, molecules, learning_curve=curve).html
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_it_names_no_address_to_load(page) -> None:
 
 def test_each_plot_has_a_table_beside_it(page) -> None:
     pairs = re.findall(r'<div class="pair"><figure><img alt="[^"]+".*?</table>', page, re.S)
-    assert len(pairs) == page.count("<figure>") == 5
+    assert len(pairs) == page.count("<figure>") == 6
 
 
 def test_without_deviations_there_is_no_calibration(model, molecules) -> None:
@@ -86,6 +88,22 @@ def test_without_deviations_there_is_no_calibration(model, molecules) -> None:
     html = model_report(model, molecules, prediction=prediction).html
     assert "standard deviation (D)" not in html
     assert '<th scope="col">std (D)</th>' not in html
+
+
+def test_a_learning_curve_from_a_file(model, molecules, tmp_path) -> None:
+    assert "Learning curve" not in model_report(model, molecules).html
+    file = tmp_path / "curve.csv"
+    file.write_text("n,mae,std\n100,0.4,0.05\n200,0.3,0.02\n", encoding="utf-8")
+    html = model_report(model, molecules, learning_curve=file).html
+    (pair,) = re.findall(r"<h2>Learning curve</h2>\n<div class=\"pair\">.*?</table>", html, re.S)
+    assert 'src="data:image/svg+xml' in pair
+    assert "error ± spread" in pair
+    assert "<td>0.300 (0.280\u00a0–\u00a00.320)</td>" in pair
+    drawn = LearningCurveDisplay.from_csv(file)
+    assert model_report(model, molecules, learning_curve=drawn).html == html
+    file.write_text("n,r2\n100,0.4\n", encoding="utf-8")
+    with pytest.raises(InputError, match="no column with errors"):
+        model_report(model, molecules, learning_curve=file)
 
 
 def test_molecules_without_a_label_are_left_out(model, molecules) -> None:

@@ -15,11 +15,14 @@ from ..options import JsonOption
 
 def doctor(
     self_test: Annotated[
-        bool, typer.Option("--self-test/--no-self-test", help="Fit and predict bundled molecules.")
+        bool,
+        typer.Option(
+            "--self-test/--no-self-test", help="Fit, predict, save and load with bundled molecules."
+        ),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Show versions, devices, threads and extras, and test in ten seconds that all works."""
+    """Show versions, devices, threads and extras, and run a self-test of about ten seconds."""
     from ..doctor import examine, test_bundled
 
     report = examine()

@@ -23,11 +23,11 @@ def evaluate(
     data: DataArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Table of the errors of each molecule to write: .csv"),
+        typer.Option("--output", "-o", help="File for the errors of each molecule: .csv"),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Page to write, as that of `dipkit report`: .html"),
+        typer.Option(help="Write the page of `dipkit report` too: .html"),
     ] = None,
     as_json: JsonOption = False,
     *,

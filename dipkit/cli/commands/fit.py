@@ -34,22 +34,26 @@ def fit(
     data: DataArgument,
     output: OutputOption,
     charge_weight: Annotated[
-        float | None, typer.Option(help="Weight of the charges, D²/e².", show_default="auto")
+        float | None,
+        typer.Option(help="Weight of the reference charges, D²/e².", show_default="auto"),
     ] = None,
     charge_discrepancy: Annotated[
         float | None,
         typer.Option(
-            help="Penalty on what may be wrong with the charges, D²/e².", show_default="none"
+            help="Allow a systematic error of the charges, with this ridge penalty, D²/e².",
+            show_default="none",
         ),
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Ridge penalty, D².", show_default="auto")
     ] = None,
     n_inducing: Annotated[
-        int | None, typer.Option(help="Inducing environments.", show_default="by size of the data")
+        int | None,
+        typer.Option(help="Number of inducing environments.", show_default="by size of the data"),
     ] = None,
     memory_budget: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory to take at most, such as 8GB.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Most memory that the fit may take, such as 8GB."),
     ] = None,
     baseline: BaselineOption = BaselineName.none,
     auxiliary: AuxiliaryOption = AuxiliaryName.auto,
@@ -57,17 +61,21 @@ def fit(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="More molecules, whose dipole labels are not read: their charges or cheap "
-            "dipoles teach too. May be given more than once.",
+            help="More molecules, to learn from their charges or cheap dipoles. Their dipole "
+            "labels are not read. May be given more than once.",
             callback=expand,
         ),
     ] = None,
     quadrupole_weight: Annotated[
-        float | None, typer.Option(help="Weight of quadrupoles, 1/Å².", show_default="0")
+        float | None, typer.Option(help="Weight of the quadrupole labels, 1/Å².", show_default="0")
     ] = None,
     atomic_dipoles: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Scale of dipoles of single atoms.", show_default="auto"),
+        typer.Option(
+            metavar="S",
+            help="Scale of the dipoles of single atoms; 0 leaves them out.",
+            show_default="auto",
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,

@@ -32,7 +32,7 @@ def label(
     ],
     method: Annotated[
         str,
-        typer.Option(help="gfn2, hf/BASIS or FUNCTIONAL/BASIS: b3lyp/6-31g(2df,p)."),
+        typer.Option(help="gfn2, hf/BASIS or FUNCTIONAL/BASIS, such as b3lyp/6-31g(2df,p)."),
     ],
     charges_scheme: Annotated[
         str, typer.Option(help="Charges from PySCF: mulliken or meta-lowdin.")
@@ -40,10 +40,11 @@ def label(
     multiplicity: Annotated[
         str,
         typer.Option(
-            help="Of molecules whose file names none; 'lowest' is 1, or 2 for odd electrons."
+            help="For molecules whose file has none; 'lowest': 1, or 2 if the number of "
+            "electrons is odd."
         ),
     ] = "1",
-    jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
+    jobs: Annotated[int, typer.Option(help="Number of processes; -1: one for each core.")] = -1,
     strict: StrictOption = False,
     as_json: JsonOption = False,
     *,

@@ -38,20 +38,24 @@ def predict(
     std: Annotated[
         bool | None,
         typer.Option(
-            "--std/--no-std", help="Standard deviations.", show_default="where the model keeps them"
+            "--std/--no-std",
+            help="Predict standard deviations.",
+            show_default="where the model keeps them",
         ),
     ] = None,
     reference: Annotated[
-        bool, typer.Option("--reference", help="Labels of DATA and errors, in a .csv.")
+        bool,
+        typer.Option("--reference", help="Write the labels of DATA and the errors too (.csv)."),
     ] = False,
     charges_output: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Table of the predicted charges to write.")
+        Path | None,
+        typer.Option(metavar="CSV", help="File for the predicted charges of all atoms."),
     ] = None,
     ase_results: Annotated[
         bool,
         typer.Option(
             "--ase-results",
-            help="In a .xyz, give the predictions as ASE's own dipole and charges too.",
+            help="Write the predictions as ASE's own dipole and charges too (.xyz).",
         ),
     ] = False,
     strict: StrictOption = False,

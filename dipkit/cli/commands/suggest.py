@@ -49,7 +49,7 @@ def suggest(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Draws candidates from a pool of more than 5,000.")
+        int, typer.Option(min=0, help="Seed of the choice of 5,000 candidates from a larger pool.")
     ] = 0,
     as_json: JsonOption = False,
     *,

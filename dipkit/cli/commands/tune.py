@@ -30,28 +30,34 @@ from ..streams import writes
 def tune(
     data: DataArgument,
     output: OutputOption,
-    trials: Annotated[int, typer.Option(help="Finished trials in the study at the end.")] = 60,
+    trials: Annotated[int, typer.Option(help="Number of trials of the whole study.")] = 60,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds after which no trial begins.")
+        float | None, typer.Option(help="After this many seconds no new trial begins.")
     ] = None,
-    cv: Annotated[int, typer.Option(help="Folds.")] = 5,
+    cv: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     storage: Annotated[
         str | None,
-        typer.Option(help="FILE.db, journal:FILE or a URL.", show_default="in memory"),
+        typer.Option(
+            help="Where the study is kept: FILE.db, journal:FILE or a URL.",
+            show_default="in memory",
+        ),
     ] = None,
-    study: Annotated[str | None, typer.Option(metavar="NAME", help="Study in the storage.")] = None,
-    jobs: Annotated[int, typer.Option(help="Trials at once.")] = 1,
-    space: Annotated[Path | None, typer.Option(help="Search space, JSON.")] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the study in the storage.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Trials at the same time.")] = 1,
+    space: Annotated[Path | None, typer.Option(help="File of the search space: .json")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="PAGE", help="HTML page with pictures of the study to write."),
     ] = None,
     holdout: Annotated[
-        bool, typer.Option(help="Keep a fifth of the molecules to measure on.")
+        bool, typer.Option(help="Keep a fifth of the molecules out, to measure the error on them.")
     ] = True,
     guard: Annotated[
-        bool, typer.Option(help="Keep the usual parameters unless the best trial clearly wins.")
+        bool,
+        typer.Option(help="Keep the default parameters unless the best trial is clearly better."),
     ] = True,
     baseline: BaselineOption = BaselineName.none,
     auxiliary: AuxiliaryOption = AuxiliaryName.auto,

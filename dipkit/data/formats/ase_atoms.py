@@ -33,10 +33,12 @@ from ..predicted_keys import holds_predicted_results
 from ..read_options import ReadKeywords, ReadOptions
 from ..total_charge import INITIAL, TotalCharges
 from ..unit_checks import warn_of_units
+from .assembly import assemble
 from .atom_charges import AtomCharges
 from .boxes import check_box
 from .dipole_labels import read_dipole, usual_keys
-from .records import Record, assemble
+from .record_columns import RecordColumns
+from .records import Record
 
 _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
@@ -70,7 +72,7 @@ class AtomsReader:
         metadata: Mapping[str, object] | None = None,
     ) -> None:
         self.options, self.first = options, first
-        self.records: list[Record] = []
+        self.records = RecordColumns()
         self.bad: list[BadRecord] = []
         self.present: dict[str, None] = {}
         self.found: set[str] = set()
@@ -83,7 +85,7 @@ class AtomsReader:
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
-    def add(self, atoms: Atoms, untitled: str | None = None) -> None:
+    def record_of(self, atoms: Atoms, untitled: str | None = None) -> Record:
         """Read one molecule; `untitled` is its name where it has none, else its number."""
         index = self.next_index
         name = atoms.info.get("name")
@@ -111,12 +113,11 @@ class AtomsReader:
             nine = values[QUADRUPOLE_KEY]
             record.quadrupole = _numbers(nine, (3, 3), QUADRUPOLE_KEY, where)
         self._baseline(record, values, where)
-        self.keep(record)
+        return record
 
     def keep(self, record: Record) -> None:
         """Take the next record."""
         record.index = self.next_index
-        record.pack()
         self.records.append(record)
 
     @property
@@ -130,14 +131,14 @@ class AtomsReader:
         self.bad.append(BadRecord(self.next_index, name, str(error), damaged))
 
     def molecules(self, may_be_empty: bool = False) -> Molecules:
-        """Assemble what was read.
+        """Assemble what was read; it is the end of this reader, which gives its arrays away.
 
         Parameters
         ----------
         may_be_empty : bool, default=False
             Whether bad records alone are no error, as in a part of a file.
         """
-        if self.records or not self.bad:
+        if len(self.records) or not self.bad:
             self.options.check_found(self.found, self.present)
         warn_mixed_schemes(self.schemes)
         sentences = [] if self.is_part else self.total_charges.sentences(self.present)
@@ -202,7 +203,7 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
                 f"position {index}. Join several Molecules with Molecules.concatenate."
             )
         try:
-            reader.add(atoms)
+            reader.keep(reader.record_of(atoms))
         except InputError as error:
             reader.reject(error)
     molecules = reader.molecules()

@@ -111,7 +111,7 @@ def _row_of(text: str, where: str) -> dict[str, object]:
 
 
 def _check_array(value: dict[str, object]) -> dict[str, object]:
-    """Hold the shape of an array against its numbers."""
+    """Compare the shape of an array with its numbers."""
     array = value.get("__ndarray__")
     if array is None:
         return value

@@ -8,7 +8,7 @@ A folder with three files, the last two where there are labels; each begins with
 
 All molecules are neutral unless the user says otherwise. The dipole vectors refer to other axes
 than the coordinates (ammonia's lies along z, whatever the molecule's orientation), so that only
-their lengths are taken. Molecules are made of the records in `records.py`.
+their lengths are taken. Molecules are made of the records in `assembly.py`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from ..elements import read_element
 from ..molecules import Molecules
 from ..read_options import ReadOptions
 from ..total_charge import TotalCharges
+from .assembly import assemble
 from .boundary import boundary
-from .records import Record, assemble, finite_number
+from .record_columns import RecordColumns
+from .records import Record, finite_number
 from .text_sources import file_source
 
 STRUCTURES, DIPOLES, CHARGES = "structures.csv", "dipole_moments.csv", "mulliken_charges.csv"
@@ -57,7 +59,8 @@ def read_champs(path: Path, options: ReadOptions) -> Molecules:
     for name, record in records.items():
         record.total_charge = charges.find({}, name)
     notes = notes.also(charges.sentences(present))
-    return assemble(list(records.values()), present, notes, options.skip_invalid)
+    columns = RecordColumns(records.values())
+    return assemble(columns, present, notes, options.skip_invalid)
 
 
 def _structures(path: Path) -> dict[str, Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -73,16 +74,16 @@ class EntryReader(AtomsReader):
 
     def _add_entry(self, entry: Entry, content: Atoms | Record) -> None:
         if isinstance(content, Atoms):
-            self.add(content, entry.name)
+            record = self.record_of(content, entry.name)
         else:
-            self._add_record(content, entry)
-        self.records[-1].stem = entry.stem
-        self.records[-1].where = entry.where
+            record = self._meant(content, entry)
+        record.stem, record.where = entry.stem, entry.where
+        self.keep(record)
         self.orders.append(entry.order)
         self.assumed |= dict.fromkeys(entry.notes)
 
-    def _add_record(self, record: Record, entry: Entry) -> None:
-        """Take a record; labels of another key than the named one are not meant."""
+    def _meant(self, record: Record, entry: Entry) -> Record:
+        """Return a record without the labels of another key than the named one."""
         options = self.options
         self.present |= dict.fromkeys(entry.keys)
         self.found |= set(options.named.values()) & set(entry.keys)
@@ -91,23 +92,23 @@ class EntryReader(AtomsReader):
         if not _is_meant(options.charges_key, options.read_charges, entry):
             record.charges = None
         self.numeric.see(entry.values, len(record.numbers))
-        self.keep(record)
+        return record
 
     def sort(self) -> None:
         """Bring molecules into the order that their files name, where all of them name one."""
         orders = [order for order in self.orders if order is not None]
         if len(orders) == len(self.records):
-            self.records = [self.records[place] for place in np.argsort(orders, kind="stable")]
+            if (np.diff(orders) < 0).any():
+                self.records.take(np.argsort(orders, kind="stable"))
             # Bad records have no order: they go behind the others.
-            for index, record in enumerate(self.records):
-                record.index = index
+            self.records.rows = array("q", range(len(self.records)))
             self.bad = [
                 bad._replace(row=row) for row, bad in enumerate(self.bad, start=len(self.records))
             ]
 
     def join(self, table: LabelTable, subset: bool = False) -> None:
         """Take dipoles, and total charges where there are, from a table."""
-        names, stems = [r.name for r in self.records], [r.stem for r in self.records]
+        names, stems = list(self.records.names), list(self.records.stems)
         rows = match_rows(table, names, stems, subset or bool(self.bad))
         add_to_records(rows, self.records)
         with_charge = sum(row is not None and row.total_charge is not None for row in rows)
@@ -116,11 +117,6 @@ class EntryReader(AtomsReader):
         self.found |= set(self.options.named.values()) & set(table.columns)
         self.assumed |= dict.fromkeys(table.notes)
         self.units.dipole_units = dict.fromkeys(table.units)
-
-    @property
-    def has_dipoles(self) -> bool:
-        """Whether a molecule has a dipole beside its geometry."""
-        return any(r.magnitude is not None or r.vector is not None for r in self.records)
 
 
 def _title(entry: Entry, content: Atoms | Record) -> str:

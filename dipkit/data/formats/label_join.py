@@ -21,7 +21,7 @@ from ..naming import counted
 from ..total_charge import NO_KEY
 from .label_table import LabelTable, Row
 from .names import file_stem
-from .records import Record
+from .record_columns import RecordColumns
 
 _FILE_SUFFIXES = (".xyz", ".extxyz", ".sdf", ".sd", ".mol", ".log", ".out", ".gz", ".db", ".traj")
 _NAMED = 5  # names in messages
@@ -106,13 +106,15 @@ def _repeated(row: Row, other: Row) -> InputError:
     )
 
 
-def add_to_records(rows: Sequence[Row | None], records: Sequence[Record]) -> None:
+def add_to_records(rows: Sequence[Row | None], records: RecordColumns) -> None:
     """Put the labels of the rows into records; a record without a row has no dipole."""
-    for row, record in zip(rows, records, strict=True):
-        record.magnitude = None if row is None else row.magnitude
-        record.vector = None if row is None else row.vector
+    charges = records.total_charges()
+    for place, row in enumerate(rows):
         if row is not None and row.total_charge is not None:
-            record.total_charge = _agreed_charge(row, row.total_charge, record.total_charge)
+            charges[place] = _agreed_charge(row, row.total_charge, charges[place])
+    records.set_labels("total_charge", charges)
+    records.set_labels("magnitude", (None if row is None else row.magnitude for row in rows))
+    records.set_labels("vector", (None if row is None else row.vector for row in rows))
 
 
 def add_table(table: LabelTable, molecules: Molecules) -> Molecules:

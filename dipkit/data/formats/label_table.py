@@ -23,6 +23,7 @@ those of the coordinates. How a unit is read is in `column_units.py`, how rows f
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def _open(
             f"{path}, line 1: expected names of columns, got the values {first.strip()!r:.60}. Add "
             "a first line such as 'name,dipole_debye'."
         )
-    repeated = sorted({name for name in header if header.count(name) > 1 and name})
+    repeated = sorted(name for name, times in Counter(header).items() if times > 1 and name)
     if repeated:
         raise FileFormatError(f"{path}, line 1: several columns are called {repeated[0]!r}.")
     decimal = _comma_to_point if delimiter == ";" else str

@@ -16,7 +16,7 @@ from pathlib import Path
 from ase import Atoms
 
 from ...exceptions import FileFormatError, InputError
-from . import ase_files, program_outputs, sdf, xyz_files
+from . import program_outputs, sdf, xyz_files
 from .boundary import boundary
 from .entries import Context, Entry, with_errors
 from .names import file_stem, with_stem
@@ -55,7 +55,12 @@ def holds_many_files(path: Path) -> bool:
 
 def metadata_of(path: Path) -> dict[str, object]:
     """Return what a file says about all its molecules."""
-    return ase_files.read_metadata(path) if path.suffix.lower() in _DATABASES else {}
+    if path.suffix.lower() not in _DATABASES:
+        return {}
+    # Imports of ASE's databases take time, here and below.
+    from .ase_files import read_metadata
+
+    return read_metadata(path)
 
 
 def read_entries(path: Path, context: Context) -> Generator[Entry, None, None]:
@@ -73,9 +78,13 @@ def read_entries(path: Path, context: Context) -> Generator[Entry, None, None]:
     elif is_archive(path):
         yield from _archive(path, context)
     elif suffix in _DATABASES:
-        yield from _frames(ase_files.read_database(path), path)
+        from .ase_files import read_database
+
+        yield from _frames(read_database(path), path)
     elif suffix == _TRAJECTORY:
-        yield from _frames(ase_files.read_trajectory(path), path)
+        from .ase_files import read_trajectory
+
+        yield from _frames(read_trajectory(path), path)
     else:
         source = file_source(path, max_unpacked=context.options.most_unpacked)
         yield from _text(source, context)

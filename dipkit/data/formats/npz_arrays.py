@@ -1,6 +1,6 @@
 """Arrays of an npz file: headers are read at once, each array when it is asked for.
 
-What a header claims is held against the size of its member before memory is taken for it, and the
+What a header claims is compared with the size of its member before memory is taken for it, and the
 sum of all arrays that are read is bounded, see `unpacking.py`. Nothing is pickled. What the arrays
 mean is in `npz.py`.
 """

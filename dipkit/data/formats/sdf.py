@@ -10,7 +10,7 @@ Labels are looked for under the usual keys, then under those of QMugs (Isert et 
 273 (2022)): ``DFT:DIPOLE``, ``x|y|z|total`` in debye, and ``DFT:MULLIKEN_CHARGES``, one value for
 each atom. Only the total of the dipole is used: its components refer to axes of the program that
 computed them, which may differ from those of the coordinates. Molecules are made of the records in
-`records.py`.
+`assembly.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The standard library ends in silence where an archive is cut between two members or a header is
 damaged. Here the mark of the end is required, and nothing may follow it. Sizes that headers claim
-are held against what the archive may unpack to.
+are compared with what the archive may unpack to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trajectories of ASE: what their headers claim is held against the size of the file.
+"""Trajectories of ASE: what their headers claim is compared with the size of the file.
 
 A trajectory begins with 24 bytes of names, then the version, the number of items and the place of
 their places, 8 bytes each. Each item is its length, a text of JSON, and arrays at places that the

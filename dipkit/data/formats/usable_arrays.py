@@ -1,7 +1,7 @@
 """Molecules from flat arrays, without those that cannot be used.
 
 Symbols: N molecules, n atoms in all, offsets (N+1,). Records of other formats are put together in
-`records.py`.
+`assembly.py`.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def ready_for_ase(lines: Sequence[str], where: str, first: int) -> str:
     FileFormatError
         If a symbol is no element; the error names its line.
     """
-    comment = lines[1] if "=" in lines[1] else ""
+    comment = lines[1].rstrip("\r\n") if "=" in lines[1] else ""
     atoms = list(lines[2:])
     column = _symbol_column(comment)
     if column is not None:
