@@ -275,4 +275,4 @@ def _of_networks(rows: Sequence[Row]) -> str:
 
 def _words(row: Row) -> str:
     spread = "" if np.isnan(row["gain_se"]) else f" ± {row['gain_se']:.0f}"
-    return f"{row['gain']:.0f}{spread} %"
+    return f"{round(row['gain'])}{spread} %"
