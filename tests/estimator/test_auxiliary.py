@@ -19,7 +19,12 @@ from dipkit import (
     save_model,
 )
 from dipkit.data.datasets import load_organics
-from dipkit.estimator.auxiliary import make_auxiliary, read_auxiliary, resolve_errors
+from dipkit.estimator.auxiliary import (
+    make_auxiliary,
+    read_auxiliary,
+    resolve_errors,
+    warn_unrelated,
+)
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
 from dipkit.learning.multipoles import dipoles
@@ -258,3 +263,27 @@ def test_auxiliary_dipoles_of_held_out_molecules_do_not_count(described: Molecul
     # All folds share a preconditioner, so that the iterations differ, and the minimum does not.
     np.testing.assert_allclose(before[0], after[0], atol=1e-4)
     assert np.abs(before[1] - after[1]).max() > 1e-3
+
+
+# Dipoles that have nothing to do with the labels
+
+
+def test_charges_in_another_order_are_said(described: Molecules) -> None:
+    assert described.charges is not None
+    starts, ends = described.offsets[:-1], described.offsets[1:]
+    reversed_ = [described.charges[a:b][::-1] for a, b in zip(starts, ends, strict=True)]
+    bare = described.replace(dipole_vector=None)
+    ridge().fit(bare)
+    wrong = bare.replace(charges=np.concatenate(reversed_), features=described.features)
+    with pytest.warns(UserWarning, match=r"auxiliary: the dipoles of the reference charges have"):
+        ridge().fit(wrong)
+
+
+def test_dipoles_of_other_molecules_are_said(molecules: Molecules) -> None:
+    labels = np.asarray(molecules.dipole_magnitude)
+    with pytest.warns(UserWarning, match=r"auxiliary: the given dipoles have .* is -?0\.\d\d over"):
+        warn_unrelated("given", labels[::-1], labels)
+    warn_unrelated("given", 0.8 * labels + 0.1, labels)
+    # A few molecules, and labels that are all equal, say nothing.
+    warn_unrelated("given", labels[::-1][:19], labels[:19])
+    warn_unrelated("given", labels[::-1], np.ones_like(labels))
