@@ -266,7 +266,7 @@ def warn_unrelated(source: str, lengths: FloatArray, magnitudes: FloatArray) -> 
         f"the labels: the rank correlation of their lengths is {correlation:.2f} over "
         f"{pairs.shape[1]} molecules, and their directions would mislead the fit. The charges may "
         "be in another order than the atoms, or belong to other molecules. Check them, or use "
-        "auxiliary=None.",
+        'auxiliary="none" (--auxiliary none).',
         stacklevel=4,
     )
 
