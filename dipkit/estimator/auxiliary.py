@@ -257,7 +257,8 @@ def warn_unrelated(source: str, lengths: FloatArray, magnitudes: FloatArray) -> 
     if pairs.shape[1] < FEWEST_RELATED or min(np.ptp(pairs, axis=1)) == 0:
         return
     # Of ranks: a few labels that are far off do not count.
-    correlation = float(np.corrcoef(pairs.argsort(axis=1).argsort(axis=1))[0, 1])
+    one, other = pairs.argsort(axis=1).argsort(axis=1)
+    correlation = float(np.corrcoef(one, other)[0, 1])
     if correlation >= LEAST_CORRELATION:
         return
     what = {"charges": "the dipoles of the reference charges", "given": "the given dipoles"}
