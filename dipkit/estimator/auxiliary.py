@@ -242,7 +242,8 @@ def warn_unrelated(source: str, lengths: FloatArray, magnitudes: FloatArray) -> 
 
     Their directions would mislead the fit. The rank correlation of lengths was at least 0.77 for
     Mulliken charges in draws of 20 to 1,000 molecules of QM9. For charges shuffled among the atoms
-    of an element it was 0.26 on average, and 0.36 at most in draws of 200 or more.
+    of an element it was 0.26 on average, and 0.36 at most in draws of 200 or more (trial draws, no
+    script in the repository).
 
     Parameters
     ----------

@@ -69,8 +69,8 @@ def default_space(
     >>> del space["soaptransformer__scale0__sigma"]
     """
     space: dict[str, BaseDistribution] = {
-        of_ridge(DEGREE): float_range(1.6, 4.0, step=0.2),
-        of_scale(0, "r_cut"): float_range(2.0, 2.8, step=0.2),
+        of_ridge(DEGREE): float_range(1.6, 4.0, step=0.1),
+        of_scale(0, "r_cut"): float_range(1.6, 2.8, step=0.2),
         of_scale(0, "sigma"): float_range(0.13, 0.25, step=0.04),
         of_scale(1, "r_cut"): float_range(3.0, 5.0, step=0.5),
         of_scale(1, "weight"): float_range(2e-4, 5e-2, log=True),

@@ -17,6 +17,14 @@ def test_default_space_names_parameters_that_exist():
     assert (inducing.low, inducing.high) == (1000, 4000)
 
 
+@pytest.mark.parametrize("baseline", [None, "gfn2"])
+def test_the_usual_model_lies_in_the_usual_space(baseline):
+    """Else the first trial of a search is another model, without a word."""
+    usual = dipkit.default_model(baseline=baseline).get_params(deep=True)
+    for name, distribution in default_space().items():
+        assert contains(distribution, usual[name]), name
+
+
 @pytest.mark.parametrize(
     ("distribution", "inside", "outside"),
     [
