@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from ..support.files import remove_unfinished
 from ..support.processes import kill_children
+from .standard_output import name_errors
 
 __all__ = [
     "Terminated",
@@ -126,6 +127,7 @@ def open_streams() -> None:
             mode = "r" if number == 0 else "w"
             stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 (stays open)
             setattr(sys, name, stream)
+    name_errors()
 
 
 def end_output() -> None:

@@ -61,9 +61,7 @@ def far_atom(positions: FloatArray) -> tuple[int, float] | None:
         if near.all():
             return None
         others = np.flatnonzero(~near)
-        distances, _ = cKDTree(positions[newest]).query(
-            positions[others], distance_upper_bound=FAR
-        )
+        distances, _ = cKDTree(positions[newest]).query(positions[others], distance_upper_bound=FAR)
         newest = np.zeros(len(positions), dtype=bool)
         newest[others[np.isfinite(distances)]] = True
         near |= newest

@@ -139,10 +139,26 @@ def test_closed_streams(here: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("target", ["&-", pytest.param("/dev/full", marks=linux)])
-def test_output_that_is_lost_is_an_error(here: Path, target: str) -> None:
-    lost = run_in_shell(f"info data.xyz >{target}", here)
+@pytest.mark.parametrize(
+    ("line", "unbuffered"),
+    [
+        ("info data.xyz", ""),
+        ("info data.xyz", "1"),
+        ("convert data.xyz -", ""),
+        ("--version", "1"),
+        ("--help", ""),
+        ("fit --help", ""),
+    ],
+)
+def test_output_that_is_lost_is_an_error(
+    here: Path, line: str, unbuffered: str, target: str
+) -> None:
+    lost = run_in_shell(f"{line} >{target}", here, PYTHONUNBUFFERED=unbuffered)
     assert lost.returncode == 2
-    assert len(lost.stderr.splitlines()) == 1
+    what = "is closed. Send it" if target == "&-" else "cannot be written: No space left"
+    assert lost.stderr.splitlines()[-1].startswith(f"dipkit: standard output {what}")
+    assert "Traceback" not in lost.stderr
+    assert line == "convert data.xyz -" or len(lost.stderr.splitlines()) == 1
 
 
 @posix

@@ -90,7 +90,7 @@ def test_only_labelled_molecules_count(molecules: Molecules) -> None:
 def test_whole_weights_that_are_no_counts_are_named(molecules: Molecules) -> None:
     """The ridge penalty for so many copies would be lost in rounding."""
     weights = np.append(np.ones(11), 1e12)
-    with pytest.raises(FactorizationError, match=r"sample_weight: .*make 1e\+12 labels of 12\. .*or"):
+    with pytest.raises(FactorizationError, match=r"sample_weight: .*make 1e\+12 labels of 12"):
         quick(basis__eigenvalue_cut=1e-12).fit(molecules, sample_weight=weights)
     for remedy in (
         quick().fit(molecules, sample_weight=weights / weights.max()),
