@@ -308,6 +308,48 @@ def test_a_signal_that_becomes_another_error(number: int, code: int) -> None:
     assert (done.returncode, done.stderr) == (code, "")
 
 
+LOST_EXCEPTION = """
+import os, time
+from dipkit.cli.app import app, main
+from dipkit.cli.signals import be_patient
+
+class Interrupted:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), {number})
+        time.sleep(0.05)
+        raise KeyError("a slip")
+
+@app.command()
+def interrupted() -> None:
+    {patience}
+    Interrupted()
+    time.sleep(20)
+    print("went on")
+
+main()
+"""
+
+
+@posix
+@pytest.mark.parametrize("patience", ["be_patient()", "pass"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_destructor_is_not_lost(number: int, code: int, patience: str) -> None:
+    """Python drops the exceptions of destructors, and of callbacks of weak references."""
+    program = LOST_EXCEPTION.format(number=int(number), patience=patience)
+    words = [sys.executable, "-c", program, "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+@posix
+def test_other_errors_of_destructors_are_shown() -> None:
+    program = LOST_EXCEPTION.format(number=0, patience="pass").replace("sleep(20)", "sleep(0)")
+    words = [sys.executable, "-c", program, "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+    assert "KeyError: 'a slip'" in done.stderr
+
+
 @posix
 def test_an_error_without_a_signal_keeps_its_traceback() -> None:
     program = INTERRUPTED_IMPORT.format(number=0)  # which sends nothing
