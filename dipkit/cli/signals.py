@@ -111,7 +111,7 @@ def _repeat(number: int) -> None:
         # Other than interrupt_main, it wakes a main thread that sleeps or waits.
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def _watch(watched: socket.socket, _: socket.socket) -> None:
