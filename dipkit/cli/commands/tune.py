@@ -66,9 +66,7 @@ def tune(
     reading: Reading,
 ) -> None:
     """Search for the best parameters and fit a model; Ctrl-C or SIGTERM keeps the best so far."""
-    import skops.io  # noqa: F401 (to save after a signal, which leaves no time for imports)
-
-    from ...estimator.persistence import save_model
+    from ...estimator.persistence import import_writer, save_model
     from ...estimator.pipeline import default_model
     from ...report.plots import require_matplotlib
     from ...search.study_report import write_study_report
@@ -86,6 +84,7 @@ def tune(
     settings |= {"n_jobs": jobs, "random_state": seed}
     settings["estimator"] = default_model(baseline=baseline.value, auxiliary=auxiliary.value)
     settings |= {} if guard else {"guard": None}
+    import_writer()  # a signal leaves no time for imports
     start = time.perf_counter()
     search, model, summary = tune_model(read_molecules(data, reading), settings, holdout, busy)
     with busy("saving"):
