@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -79,7 +79,6 @@ def tune_model(
     settings: Mapping[str, Any],
     holdout: bool,
     busy: Callable[[str], AbstractContextManager[Any]],
-    save: Callable[[Any], None] | None = None,
 ) -> tuple[DipoleSearchCV, Any, dict[str, Any]]:
     """Search, measure on molecules kept out, and fit the best parameters to all molecules.
 
@@ -92,16 +91,13 @@ def tune_model(
         Whether to keep a fifth of the molecules out of the search.
     busy : callable
         Gives a context that shows the present step.
-    save : callable, default=None
-        Writes a model. It is called where a signal ended the search: there may be no time for what
-        follows.
 
     Returns
     -------
     search : DipoleSearchCV
         Fitted to the molecules that were not kept out.
     model : Pipeline
-        Fitted to all.
+        Fitted to all molecules; to those that were not kept out where a signal ended the search.
     summary : dict
     """
     if not molecules.has_magnitude.any():
@@ -112,30 +108,41 @@ def tune_model(
         callbacks = [table.update, _keep_best]
         search = DipoleSearchCV(**settings, callbacks=callbacks).fit(molecules[inside])
     model = search.best_estimator_
-    if save is not None and exit_code():
-        save(model)
     summary: dict[str, Any] = {
         "molecules": len(molecules),
         "trials": search.n_trials_,
         "best_parameters": plain(search.best_params_),
     }
     inner = -search.best_score_
-    if search.guard is not None:
+    if not np.isnan(search.gain_):
         summary["kept_untuned"] = search.kept_untuned_
         summary["gain_debye"] = plain([search.gain_, search.gain_error_])
         inner += search.gain_ if search.kept_untuned_ else 0.0
     summary["inner_mae_debye"] = inner
     if len(outside):
-        held_out = molecules[outside]
-        with busy("measuring on the molecules kept out"):
-            report = predicted_report(held_out.dipole_magnitude, model.predict(held_out))
-        summary["held_out"] = report
-        error = report["mae_debye"]
-        if error is not None:
-            summary["optimism_debye"] = error - inner
-        with busy("fitting to all molecules"):
-            model = clone(model).fit(molecules)
+        # A signal leaves no time for this, and the model of the search is there.
+        with suppress(KeyboardInterrupt):
+            if not exit_code():
+                model = _measure_and_fit(model, molecules, outside, summary, busy)
     return search, model, summary
+
+
+def _measure_and_fit(
+    model: Any,
+    molecules: Molecules,
+    outside: NDArray[np.intp],
+    summary: dict[str, Any],
+    busy: Callable[[str], AbstractContextManager[Any]],
+) -> Any:
+    """Measure the model on the molecules kept out, and return one that is fitted to all."""
+    held_out = molecules[outside]
+    with busy("measuring on the molecules kept out"):
+        report = predicted_report(held_out.dipole_magnitude, model.predict(held_out))
+    summary["held_out"] = report
+    if report["mae_debye"] is not None:
+        summary["optimism_debye"] = report["mae_debye"] - summary["inner_mae_debye"]
+    with busy("fitting to all molecules"):
+        return clone(model).fit(molecules)
 
 
 def _keep_best(study: Study, _: FrozenTrial) -> None:

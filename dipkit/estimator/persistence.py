@@ -41,7 +41,14 @@ from .model_archive import (
 from .model_state import check_loaded, without_machine
 from .model_tree import types_in
 
-__all__ = ["FORMAT_VERSION", "TRUSTED", "load_model", "read_metadata", "save_model"]
+__all__ = [
+    "FORMAT_VERSION",
+    "TRUSTED",
+    "import_writer",
+    "load_model",
+    "read_metadata",
+    "save_model",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -213,6 +220,11 @@ def _from_format1(path: Path) -> bytes:
                 content = json.dumps(with_new_paths(json.loads(content))).encode()
             new.writestr(name, content)
     return changed.getvalue()
+
+
+def import_writer() -> None:
+    """Import what `save_model` needs, so that it takes less time later."""
+    import skops.io  # noqa: F401
 
 
 def _dump(model: Any, path: Path, compression: int) -> None:

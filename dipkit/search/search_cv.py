@@ -24,6 +24,7 @@ from ..learning.labels import FitLabels, read_labels
 from ..support.parallel import progress
 from ..support.validation import check_jobs, check_number, check_whole
 from . import study
+from .best_so_far import BestSoFar, warn_interrupted
 from .grid import Grid, default_grid, grid_with
 from .guard import compare
 from .identity import identity_of
@@ -38,6 +39,7 @@ from .trial import SearchTask
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
 __all__ = ["DipoleSearchCV"]
 
@@ -197,16 +199,23 @@ class DipoleSearchCV(BaseEstimator):
         """
         task = self._task(X, y, groups, charges, sample_weight)
         self._open(task)
+        kept = BestSoFar(task, fits=self.refit)
         try:
-            self._run(task)
+            self._run(task, kept)
+            self._store(task, study.best(self.study_))
+            self._guard(task)
+            if self.refit:
+                same = kept.trial is not None and kept.params == self.best_params_
+                self.best_estimator_ = kept.model if same else task.fit_all(self.best_params_)
         except KeyboardInterrupt:
-            # The best model so far is better than none.
-            if not study.has_scores(self.study_):
+            # The best so far is better than nothing, and there may be no time for more.
+            if kept.trial is None:
                 raise
-        self._store(task)
-        self._guard(task)
-        if self.refit:
-            self.best_estimator_ = task.fit_all(self.best_params_)
+            self._store(task, kept.trial)
+            if self.refit:
+                self.best_estimator_ = kept.model
+            compares = self.guard is not None and is_mean(self.scoring)
+            warn_interrupted(self.n_trials_, compares)
         return self
 
     def predict(self, X: object) -> FloatArray:
@@ -281,28 +290,29 @@ class DipoleSearchCV(BaseEstimator):
             self.study_.sampler = default_sampler(seed, len(self.study_.trials))
         study.enqueue(self.study_, task.space, task.estimator.get_params(deep=True))
 
-    def _run(self, task: SearchTask) -> None:
+    def _run(self, task: SearchTask, kept: BestSoFar) -> None:
         """Run the trials, with a bar in a notebook."""
+        if study.has_scores(self.study_):
+            kept(self.study_, study.best(self.study_))  # of earlier runs
         with progress("trials of the search", self.n_trials, "notebook") as advance:
-            callbacks = [*self.callbacks, lambda *_: advance()]
+            callbacks: list[study.Callback] = [kept, *self.callbacks, lambda *_: advance()]
             study.run_trials(self.study_, task, self.n_trials, self.timeout, self.n_jobs, callbacks)
 
-    def _store(self, task: SearchTask) -> None:
-        """Store the results of the study."""
+    def _store(self, task: SearchTask, best: FrozenTrial) -> None:
+        """Store the results of the study, and one of its trials as the best, not compared yet."""
         trials = study.completed(self.study_)
-        best = max(trials, key=study.score_of)
         self.scorer_ = task.scorer
         self.n_splits_ = len(task.folds)
         self.n_trials_ = len(study.finished(self.study_))
         self.cv_results_ = cv_results(trials, task.params_of)
-        self.best_index_ = trials.index(best)
+        self.best_index_ = [trial.number for trial in trials].index(best.number)
         self.best_score_ = study.score_of(best)
         self.best_params_ = task.params_of(best)
+        self.gain_ = self.gain_error_ = np.nan
+        self.kept_untuned_ = False
 
     def _guard(self, task: SearchTask) -> None:
         """Compare the best trial with the untuned estimator, which is kept if in doubt."""
-        self.gain_ = self.gain_error_ = np.nan
-        self.kept_untuned_ = False
         if self.guard is None or not is_mean(self.scoring):
             return
         gain = compare(task, self.best_params_, task.splits.others(GUARD_SETS))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "TrialFailure",
+    "best",
     "completed",
     "enqueue",
     "fail_abandoned",
@@ -249,6 +250,11 @@ def completed(study: Study) -> list[FrozenTrial]:
     if reasons:
         raise InputError(f"space: all {len(reasons)} trials failed. The first: {reasons[0]}")
     raise InputError("n_trials, timeout: no trial was finished. Give more of both.")
+
+
+def best(study: Study) -> FrozenTrial:
+    """Trial of the highest score; the first one of equals."""
+    return max(completed(study), key=score_of)
 
 
 def score_of(trial: FrozenTrial) -> float:

@@ -364,13 +364,16 @@ def test_an_error_without_a_signal_keeps_its_traceback() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_tune_writes_the_best_model_so_far(here: Path, number: int, code: int) -> None:
-    options = "--space space.json --cv 3 --no-guard --no-holdout --trials 500 --storage study.db"
+    options = "--space space.json --cv 3 --trials 500 --storage study.db"
     line = f"tune data.xyz -o best.dipkit {options}".split()
     process = subprocess.Popen(command(*line), cwd=here, stderr=subprocess.PIPE, text=True)
     wait_for_trials(here, 2, process)
     process.send_signal(number)
     _, message = process.communicate(timeout=120)
     assert process.returncode == code, message
+    # Nothing more is computed: neither the comparison nor the error on molecules kept out.
+    assert "not compared with the untuned parameters" in message
+    assert "held_out" not in message
     assert dipkit.load_model(here / "best.dipkit").predict(load_organics()[:2]).shape == (2,)
     assert leftovers(here) == []
 

@@ -62,6 +62,19 @@ def test_command(folder):
     assert json.loads(tune(folder, "--trials", 3, *shared).stdout)["trials"] == 3
 
 
+def test_interrupt_after_the_search_keeps_its_model(folder, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dipkit.cli.tune.predicted_report", interrupt)
+    report = json.loads(
+        tune(folder, "--trials", 1, "--space", folder / "space.json", "--json").stdout
+    )
+    assert "held_out" not in report
+    model = dipkit.load_model(folder / "model")
+    assert model[-1].label_summary_["n_molecules"] == 29  # without the fifth that was kept out
+
+
 def test_command_says_what_was_won(folder):
     shared = ("--trials", 2, "--space", folder / "space.json", "--json")
     report = json.loads(tune(folder, *shared).stdout)

@@ -23,8 +23,8 @@ from dipkit.estimator.auxiliary import (
     make_auxiliary,
     read_auxiliary,
     resolve_errors,
-    warn_unrelated,
 )
+from dipkit.estimator.auxiliary_checks import warn_unrelated
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
 from dipkit.learning.multipoles import dipoles

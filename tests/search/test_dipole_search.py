@@ -134,14 +134,87 @@ def test_interrupt_before_any_score_is_an_interrupt(molecules, monkeypatch):
         small_search().fit(molecules)
 
 
-def test_interrupt_keeps_the_best(molecules):
+def stop_after(number):
+    """Callback that interrupts the search after this trial."""
+
     def interrupt(study, trial):
-        if trial.number == 1:
+        if trial.number == number:
             raise KeyboardInterrupt
 
-    search = small_search(n_trials=20, callbacks=[interrupt]).fit(molecules)
+    return interrupt
+
+
+def test_interrupt_keeps_the_best_without_further_work(molecules, monkeypatch):
+    def compared(*_):
+        raise AssertionError("no time for a comparison")
+
+    monkeypatch.setattr("dipkit.search.search_cv.compare", compared)
+    search = small_search(n_trials=20, callbacks=[stop_after(1)], guard=2.0)
+    fits = count_fits(monkeypatch)
+    with pytest.warns(UserWarning, match="after 2 finished.*not compared with the untuned"):
+        search.fit(molecules)
     assert search.n_trials_ == 2
+    improved = search.cv_results_["mean_test_score"][1] > search.cv_results_["mean_test_score"][0]
+    assert len(fits) == 1 + improved
+    assert np.isnan(search.gain_)
+    assert search.best_index_ == int(improved)
+    # The same model as a search of these two trials gives, had it the time.
+    whole = small_search(n_trials=2).fit(molecules)
+    assert search.best_params_ == whole.best_params_
+    np.testing.assert_array_equal(search.predict(molecules), whole.predict(molecules))
+
+
+def count_fits(monkeypatch):
+    """List that gets the parameters of each fit to all molecules."""
+    from dipkit.search.trial import SearchTask
+
+    fits, fit_all = [], SearchTask.fit_all
+
+    def counted(self, params):
+        fits.append(params)
+        return fit_all(self, params)
+
+    monkeypatch.setattr(SearchTask, "fit_all", counted)
+    return fits
+
+
+def test_best_model_is_fitted_once(molecules, monkeypatch):
+    fits = count_fits(monkeypatch)
+    search = small_search(n_trials=5).fit(molecules)
+    best = np.maximum.accumulate(search.cv_results_["mean_test_score"])
+    assert len(fits) == len(np.unique(best))
+    assert fits[-1] == search.best_params_
+
+
+def test_interrupt_of_the_comparison_keeps_the_best(molecules, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dipkit.search.search_cv.compare", interrupt)
+    with pytest.warns(UserWarning, match="after 2 finished"):
+        search = small_search(n_trials=2, guard=2.0).fit(molecules)
     assert search.predict(molecules[:2]).shape == (2,)
+
+
+def test_interrupt_without_refit_keeps_the_parameters(molecules):
+    search = small_search(n_trials=20, callbacks=[stop_after(1)], refit=False)
+    with pytest.warns(UserWarning, match="after 2 finished"):
+        search.fit(molecules)
+    assert search.best_params_
+    assert not hasattr(search, "best_estimator_")
+
+
+def test_interrupt_of_a_continued_search_keeps_the_best_of_before(molecules, tmp_path, monkeypatch):
+    storage = tmp_path / "study.db"
+    first = small_search(n_trials=2, storage=storage).fit(molecules)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dipkit.search.trial.FoldGrid", interrupt)
+    with pytest.warns(UserWarning, match="after 2 finished"):
+        second = small_search(n_trials=20, storage=storage).fit(molecules)
+    np.testing.assert_array_equal(second.predict(molecules), first.predict(molecules))
 
 
 def test_interrupt_while_a_result_is_stored_keeps_the_best(molecules, monkeypatch):
@@ -156,7 +229,8 @@ def test_interrupt_while_a_result_is_stored_keeps_the_best(molecules, monkeypatc
         return store(self, trial_id, state, values)
 
     monkeypatch.setattr(optuna.storages.InMemoryStorage, "set_trial_state_values", interrupt)
-    search = small_search(n_trials=20).fit(molecules)
+    with pytest.warns(UserWarning, match="after 1 finished"):
+        search = small_search(n_trials=20).fit(molecules)
     assert search.n_trials_ == 1
     assert search.predict(molecules[:2]).shape == (2,)
 

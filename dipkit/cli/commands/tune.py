@@ -66,10 +66,11 @@ def tune(
     reading: Reading,
 ) -> None:
     """Search for the best parameters and fit a model; Ctrl-C or SIGTERM keeps the best so far."""
-    from ...estimator.persistence import save_model
+    from ...estimator.persistence import import_writer, save_model
     from ...estimator.pipeline import default_model
     from ...report.plots import require_matplotlib
     from ...search.study_report import write_study_report
+    from ..signals import exit_code
     from ..tune import read_space, storage_file, tune_model
     from ..writers import check_model_output, check_output
 
@@ -83,17 +84,12 @@ def tune(
     settings |= {"n_jobs": jobs, "random_state": seed}
     settings["estimator"] = default_model(baseline=baseline.value, auxiliary=auxiliary.value)
     settings |= {} if guard else {"guard": None}
+    import_writer()  # a signal leaves no time for imports
     start = time.perf_counter()
-    search, model, summary = tune_model(
-        read_molecules(data, reading),
-        settings,
-        holdout,
-        busy,
-        save=lambda found: save_model(found, output),
-    )
+    search, model, summary = tune_model(read_molecules(data, reading), settings, holdout, busy)
     with busy("saving"):
         save_model(model, output)
-        if report is not None:
+        if report is not None and not exit_code():
             write_study_report(report, search.study_, summary)
     seconds = time.perf_counter() - start
     show({"model": str(output), **summary, "seconds": seconds}, as_json, err=True)
