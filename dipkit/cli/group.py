@@ -25,20 +25,21 @@ UsageError: type[Any] = typer.BadParameter.__mro__[1]
 class Commands(TyperGroup):
     """Turns errors into messages and exit codes."""
 
+    def make_context(self, *args: Any, **keywords: Any) -> Any:
+        """Read the arguments of ``dipkit`` itself; --version and --help print here."""
+        try:
+            return super().make_context(*args, **keywords)
+        except OSError as error:
+            raise _exit_after(error) from error
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = show_warning
                 return super().invoke(ctx)
-        except BrokenPipeError as error:  # ``dipkit info FILE | head -1``
-            drop_output()
-            raise typer.Exit(PIPE_CLOSED) from error
         except (DipkitError, OSError) as error:
-            if os.environ.get("DIPKIT_DEBUG"):
-                raise
-            typer.echo(f"dipkit: {_line(error)}", err=True)
-            raise typer.Exit(USER_ERROR) from error
+            raise _exit_after(error) from error
         except UsageError as error:
             command = error.ctx.command_path if error.ctx else "dipkit"
             typer.echo(f"dipkit: {error.format_message()}\nTry '{command} --help'.", err=True)
@@ -47,6 +48,17 @@ class Commands(TyperGroup):
             raise typer.Exit(TERMINATED) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
+
+
+def _exit_after(error: DipkitError | OSError) -> Exception:
+    """Say what went wrong; return what ends the command."""
+    if isinstance(error, BrokenPipeError):  # ``dipkit info FILE | head -1``
+        drop_output()
+        return typer.Exit(PIPE_CLOSED)
+    if os.environ.get("DIPKIT_DEBUG"):
+        return error
+    typer.echo(f"dipkit: {_line(error)}", err=True)
+    return typer.Exit(USER_ERROR)
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -8,6 +8,7 @@ signal. Errors of commands are in `group.py`.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from ..support.files import remove_unfinished
 from ..support.processes import kill_children
+from .standard_output import name_errors
 
 __all__ = [
     "Terminated",
@@ -33,6 +35,8 @@ __all__ = [
 
 # Seconds in which a command may clean up before its process is ended.
 GRACE = 1.5
+# Seconds after which a lost signal comes again: the destructor that lost it has ended by then.
+AGAIN = 0.02
 
 _ANSWERED = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,6 +48,8 @@ class Terminated(KeyboardInterrupt):
 class _State:
     received = 0
     patient = False
+    repeated = 0
+    """Signals of this process to itself, which do not count."""
 
 
 def exit_code() -> int:
@@ -69,7 +75,8 @@ def be_patient() -> None:
 
 def answer_signals() -> None:
     """Raise in the main thread on SIGINT and SIGTERM, and watch that the process ends."""
-    _State.received, _State.patient = 0, False
+    _State.received, _State.patient, _State.repeated = 0, False, 0
+    sys.unraisablehook = _raise_later
     watched, woken = socket.socketpair()
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
@@ -85,12 +92,37 @@ def _raise(number: int, _: FrameType | None) -> NoReturn:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
+def _raise_later(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal once more whose exception Python has dropped.
+
+    Exceptions of destructors and of callbacks of weak references go nowhere but here.
+    """
+    if _State.received and isinstance(lost.exc_value, KeyboardInterrupt):
+        timer = threading.Timer(AGAIN, _repeat, (_State.received,))
+        timer.daemon = True
+        timer.start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _repeat(number: int) -> None:
+    _State.repeated += 1
+    if hasattr(signal, "pthread_kill"):
+        # Other than interrupt_main, it wakes a main thread that sleeps or waits.
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
+
+
 def _watch(watched: socket.socket, _: socket.socket) -> None:
     """End the process some time after a signal; the sockets live as long as this thread."""
     numbers = {int(number) for number in _ANSWERED}
     n_received = 0
     while received := watched.recv(1):
         if received[0] not in numbers:
+            continue
+        if _State.repeated:
+            _State.repeated -= 1
             continue
         n_received += 1
         if not (_State.patient and n_received == 1):
@@ -126,6 +158,7 @@ def open_streams() -> None:
             mode = "r" if number == 0 else "w"
             stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 (stays open)
             setattr(sys, name, stream)
+    name_errors()
 
 
 def end_output() -> None:

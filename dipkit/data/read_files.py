@@ -15,6 +15,7 @@ from typing import Unpack
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, existing_file
 from .bad_records import BadRecord, refuse, warn_left_out
+from .far_atoms import FarAtoms, warn_far
 from .formats import champs, npz
 from .formats.boundary import boundary
 from .formats.entry_reader import EntryReader, companion_of, companion_table
@@ -102,6 +103,7 @@ def read(
     )
     molecules = read_quietly(path, options)
     warn_of_units(molecules)
+    warn_far(molecules)
     warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
     return molecules
 
@@ -150,9 +152,11 @@ def read_parts(
     if _array_reader(file) or holds_many_files(file):
         molecules = read_quietly(path, ReadOptions(**options))
         warn_of_units(molecules)
+        warn_far(molecules)
         yield from _parts_of(molecules, n_molecules)
         return
     start, present, n_good, all_bad = 0, dict[str, None](), 0, list[BadRecord]()
+    far = FarAtoms()
     context = EntryReader(ReadOptions(**options), metadata=metadata_of(file)).context
     entries = read_entries(file, context)
     while entry := next(entries, None):
@@ -163,6 +167,7 @@ def read_parts(
             molecules = part.molecules(may_be_empty=True)
         if not n_good and len(molecules):
             warn_of_units(molecules)
+        far.add(molecules)
         present |= part.present
         n_good += len(molecules)
         all_bad += molecules.notes.bad
@@ -171,6 +176,7 @@ def read_parts(
         raise FileFormatError(f"{file}: no molecules inside. Expected at least one.")
     if not n_good:
         raise refuse(all_bad, start)
+    far.warn()
     context.total_charges.sentences(present)
 
 

@@ -13,6 +13,7 @@ from typing import Unpack
 from ..exceptions import InputError
 from ..support.files import PathLike
 from .bad_records import warn_left_out
+from .far_atoms import warn_far
 from .molecules import Molecules
 from .read_files import read, read_quietly, with_table
 from .read_options import ReadKeywords, ReadOptions
@@ -73,6 +74,7 @@ def read_several(paths: Sequence[PathLike], **options: Unpack[ReadKeywords]) -> 
         raise errors[0]
     molecules = with_table(Molecules.concatenate(parts), said)
     warn_of_units(molecules)
+    warn_far(molecules)
     for left_out in errors:
         warnings.warn(f"{left_out} This file was left out.", stacklevel=2)
     warn_left_out(molecules.notes.bad, n_records)

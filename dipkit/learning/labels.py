@@ -31,6 +31,9 @@ from .objective import DipoleTarget
 
 FloatArray = NDArray[np.float64]
 
+# From here on every float64 is a whole number, so that whole weights need not be numbers of copies.
+_ALL_WHOLE = 2.0**53
+
 
 @dataclass(frozen=True)
 class FitLabels:
@@ -71,10 +74,11 @@ class FitLabels:
 
         Whole weights are numbers of copies, and the result is their sum. Other weights are
         relative, and the result is (sum s)^2 / sum s^2: the number of labels if all weights are
-        equal. A common factor of the weights changes nothing then.
+        equal. A common factor of the weights changes nothing then. So are weights with a sum of
+        2^53 or more.
         """
         weights = self._dipole_weights
-        if (weights == np.round(weights)).all():
+        if _are_copies(weights):
             return float(weights.sum())
         weights = weights / weights.max()  # squares of tiny weights would be zero
         return float(weights.sum() ** 2 / (weights @ weights))
@@ -87,7 +91,7 @@ class FitLabels:
         number of molecules, (sum s)^2 / sum s^2.
         """
         weights = self.target.weights
-        if (weights == np.round(weights)).all():
+        if _are_copies(weights):
             return weights
         relative = weights / weights.max()
         return relative * (relative.sum() / (relative @ relative))
@@ -185,6 +189,11 @@ def _warn_given(
     )
 
 
+def _are_copies(weights: FloatArray) -> bool:
+    """Whether weights are numbers of copies: whole, of sizes at which others exist."""
+    return bool((weights == np.round(weights)).all() and weights.sum() < _ALL_WHOLE)
+
+
 def _has_dipole(magnitudes: FloatArray, vectors: FloatArray) -> NDArray[np.bool_]:
     has_dipole: NDArray[np.bool_] = ~(np.isnan(magnitudes) & np.isnan(vectors[:, 0]))
     return has_dipole
@@ -228,6 +237,12 @@ def _sample_weight(sample_weight: ArrayLike | None, n: int) -> FloatArray:
             f"sample_weight: expected {n} finite numbers >= 0, got shape {weights.shape}"
             + (f" with minimum {weights.min():g}." if weights.size else ".")
         )
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum()):
+            raise InputError(
+                f"sample_weight: expected weights with a finite sum, got a maximum of "
+                f"{weights.max():g}. Divide the weights by it."
+            )
     return weights
 
 

@@ -46,6 +46,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 TRANSVERSE_SHARE = 0.05
 # Iterations after which the directions in P are renewed, because the dipoles have turned.
 RENEWAL = 20
+# Copies of a molecule, on average, that are no numbers of copies but a slip.
+MANY_COPIES = 1000
 
 
 class FactorizationError(DipkitError, np.linalg.LinAlgError):
@@ -108,10 +110,7 @@ class RenewedMatrix:
         try:
             self._factor = self._backend.factor(self.matrix(objective, here))
         except np.linalg.LinAlgError as error:
-            raise FactorizationError(
-                "alpha: the normal matrix is not positive definite with a ridge penalty of "
-                f"{objective.alpha:g} ({error}). Raise alpha, or eigenvalue_cut."
-            ) from error
+            raise FactorizationError(_explain(objective, error)) from error
         self.n_factorizations += 1
         return self.fixed
 
@@ -141,6 +140,22 @@ class RenewedMatrix:
         matrix = weighted_gram(objective.rows, weights, self._backend) if known is None else known
         objective.terms.add_to(matrix)
         return matrix
+
+
+def _explain(objective: JointObjective, error: Exception) -> str:
+    """Name the parameter behind a matrix that cannot be factored."""
+    weights = objective.target.weights[objective.target.labelled]
+    if weights.sum() > MANY_COPIES * np.count_nonzero(weights):
+        return (
+            "sample_weight: whole numbers are numbers of copies, and here they make "
+            f"{weights.sum():.3g} labels of {np.count_nonzero(weights)}. The ridge penalty alpha, "
+            f"which is lower for more labels, is {objective.alpha:.3g}, too low for floating "
+            "point. Divide the weights by the largest one, or set alpha."
+        )
+    return (
+        "alpha: the normal matrix is not positive definite with a ridge penalty of "
+        f"{objective.alpha:g} ({error}). Raise alpha, or eigenvalue_cut."
+    )
 
 
 def _known_gram(objective: JointObjective, weights: Array) -> Array | None:

@@ -139,10 +139,26 @@ def test_closed_streams(here: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("target", ["&-", pytest.param("/dev/full", marks=linux)])
-def test_output_that_is_lost_is_an_error(here: Path, target: str) -> None:
-    lost = run_in_shell(f"info data.xyz >{target}", here)
+@pytest.mark.parametrize(
+    ("line", "unbuffered"),
+    [
+        ("info data.xyz", ""),
+        ("info data.xyz", "1"),
+        ("convert data.xyz -", ""),
+        ("--version", "1"),
+        ("--help", ""),
+        ("fit --help", ""),
+    ],
+)
+def test_output_that_is_lost_is_an_error(
+    here: Path, line: str, unbuffered: str, target: str
+) -> None:
+    lost = run_in_shell(f"{line} >{target}", here, PYTHONUNBUFFERED=unbuffered)
     assert lost.returncode == 2
-    assert len(lost.stderr.splitlines()) == 1
+    what = "is closed. Send it" if target == "&-" else "cannot be written: No space left"
+    assert lost.stderr.splitlines()[-1].startswith(f"dipkit: standard output {what}")
+    assert "Traceback" not in lost.stderr
+    assert line == "convert data.xyz -" or len(lost.stderr.splitlines()) == 1
 
 
 @posix
@@ -290,6 +306,48 @@ def test_a_signal_that_becomes_another_error(number: int, code: int) -> None:
     words = [sys.executable, "-c", program, "interrupted"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, "")
+
+
+LOST_EXCEPTION = """
+import os, time
+from dipkit.cli.app import app, main
+from dipkit.cli.signals import be_patient
+
+class Interrupted:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), {number})
+        time.sleep(0.05)
+        raise KeyError("a slip")
+
+@app.command()
+def interrupted() -> None:
+    {patience}
+    Interrupted()
+    time.sleep(20)
+    print("went on")
+
+main()
+"""
+
+
+@posix
+@pytest.mark.parametrize("patience", ["be_patient()", "pass"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_destructor_is_not_lost(number: int, code: int, patience: str) -> None:
+    """Python drops the exceptions of destructors, and of callbacks of weak references."""
+    program = LOST_EXCEPTION.format(number=int(number), patience=patience)
+    words = [sys.executable, "-c", program, "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+@posix
+def test_other_errors_of_destructors_are_shown() -> None:
+    program = LOST_EXCEPTION.format(number=0, patience="pass").replace("sleep(20)", "sleep(0)")
+    words = [sys.executable, "-c", program, "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+    assert "KeyError: 'a slip'" in done.stderr
 
 
 @posix

@@ -11,10 +11,12 @@ from sklearn.metrics import r2_score
 import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge
 from dipkit.data.molecules import Molecules
+from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import conserve_charge
 from dipkit.learning.inducing import choose_environments
 from dipkit.learning.kernels import PowerKernel
 from dipkit.learning.labels import read_labels
+from dipkit.learning.normal_matrices import FactorizationError
 
 TIMES = np.array([1, 2, 3, 0, 1, 1, 2, 1, 0, 1, 1, 2])
 
@@ -83,6 +85,29 @@ def test_only_labelled_molecules_count(molecules: Molecules) -> None:
     some = np.where(np.arange(12) < 5, molecules.dipole_magnitude, np.nan)
     part = molecules.replace(dipole_magnitude=some)
     assert n_effective(part, TIMES) == TIMES[:5].sum()
+
+
+def test_whole_weights_that_are_no_counts_are_named(molecules: Molecules) -> None:
+    """The ridge penalty for so many copies would be lost in rounding."""
+    weights = np.append(np.ones(11), 1e12)
+    with pytest.raises(FactorizationError, match=r"sample_weight: .*make 1e\+12 labels of 12"):
+        quick(basis__eigenvalue_cut=1e-12).fit(molecules, sample_weight=weights)
+    for remedy in (
+        quick().fit(molecules, sample_weight=weights / weights.max()),
+        quick(alpha=1e-3).fit(molecules, sample_weight=weights),
+    ):
+        assert np.isfinite(remedy.predict(molecules)).all()
+
+
+@pytest.mark.parametrize("large", [2.0**53, 1e300])
+def test_numbers_that_are_all_whole_are_no_counts(molecules: Molecules, large: float) -> None:
+    assert n_effective(molecules, np.full(12, large)) == pytest.approx(12)
+    assert n_effective(molecules, np.append(np.ones(11), large)) == pytest.approx(1)
+
+
+def test_weights_without_a_finite_sum_are_refused(molecules: Molecules) -> None:
+    with pytest.raises(InputError, match=r"sample_weight: .* a finite sum"):
+        n_effective(molecules, np.full(12, 1.5e308))
 
 
 def test_alpha_does_not_depend_on_the_scale_of_relative_weights(molecules: Molecules) -> None:

@@ -14,12 +14,13 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "dipkit", *map(str, arguments)]
 
 
-def run_in_shell(line: str, folder: Path) -> subprocess.CompletedProcess:
+def run_in_shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
     """Run a command line of dipkit in a shell, with its redirections."""
     return subprocess.run(
         f"exec {sys.executable} -m dipkit {line}",
         shell=True,
         cwd=folder,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
     )

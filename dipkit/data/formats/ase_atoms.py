@@ -21,6 +21,7 @@ from ...exceptions import FileFormatError, InputError
 from ...units import DEBYE_PER_E_ANGSTROM
 from ..bad_records import BadRecord, warn_left_out
 from ..declared_units import DeclaredUnits
+from ..far_atoms import warn_far
 from ..label_hints import NumericKeys
 from ..label_keys import (
     MULTIPLICITY_KEYS,
@@ -209,6 +210,7 @@ def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Mole
     molecules = reader.molecules()
     warn_left_out(molecules.notes.bad, len(molecules) + len(molecules.notes.bad))
     warn_of_units(molecules)
+    warn_far(molecules)
     return molecules
 
 
