@@ -8,7 +8,6 @@ gases, are left out.
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 
 import numpy as np
 from ase.data import covalent_radii
@@ -32,6 +31,8 @@ UNITS = {
 TOLERANCE, SPREAD = np.log(1.2), np.log(1.4)
 FEWEST_ATOMS = 3
 MAX_ATOMS = 20_000
+# Between molecules, angstrom: no molecule is as large, see `geometry_checks.MAX_COORDINATE`.
+APART = 1e5
 
 
 def nearest_ratios(
@@ -46,20 +47,22 @@ def nearest_ratios(
     offsets : ndarray of shape (n_molecules + 1,)
         Atoms of molecule A are ``offsets[A]:offsets[A + 1]``.
     """
-    ratios: list[NDArray[np.float64]] = []
-    n_seen = 0
-    for start, stop in pairwise(offsets.tolist()):
-        if stop - start < 2 or n_seen > MAX_ATOMS:
-            continue
-        part, atoms = positions[start:stop], numbers[start:stop]
-        if not np.isfinite(part).all():
-            continue
-        distance, neighbour = cKDTree(part).query(part, k=2)
-        radii = covalent_radii[atoms]
-        ratio = distance[:, 1] / (radii + radii[neighbour[:, 1] % len(part)])
-        ratios.append(ratio[~np.isin(atoms, NOBLE_GASES)])
-        n_seen += stop - start
-    return np.concatenate(ratios) if ratios else np.zeros(0)
+    natoms = np.diff(offsets)
+    molecule = np.repeat(np.arange(len(natoms)), natoms)
+    unknown = np.bincount(molecule[~np.isfinite(positions).all(axis=1)], minlength=len(natoms)) > 0
+    usable = (natoms > 1) & ~unknown
+    # The molecule with which the limit is reached is the last one.
+    usable &= np.cumsum(natoms * usable) - natoms <= MAX_ATOMS
+    chosen = np.flatnonzero(usable[molecule])
+    if not len(chosen):
+        return np.zeros(0)
+    atoms, apart = numbers[chosen], molecule[chosen, None] * APART
+    # One tree for all: a fourth coordinate keeps the molecules apart.
+    points = np.hstack([positions[chosen], apart])
+    distance, neighbour = cKDTree(points).query(points, k=2)
+    radii = covalent_radii[atoms]
+    ratios: NDArray[np.float64] = distance[:, 1] / (radii + radii[neighbour[:, 1]])
+    return ratios[~np.isin(atoms, NOBLE_GASES)]
 
 
 def likely_length_unit(ratios: NDArray[np.float64]) -> str | None:
