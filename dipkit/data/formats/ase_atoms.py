@@ -85,9 +85,7 @@ class AtomsReader:
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
-    def record_of(
-        self, atoms: Atoms, untitled: str | None = None, as_read: bool = False
-    ) -> Record:
+    def record_of(self, atoms: Atoms, untitled: str | None = None, as_read: bool = False) -> Record:
         """Read one molecule.
 
         Parameters
