@@ -63,7 +63,10 @@ def _begin(path: Path, reading: ReadKeywords) -> ItemsAhead[Molecules] | None:
         return None
     if os.path.getsize(path) < _LARGE:
         return None
-    return ItemsAhead(f"reading {path}", _read, path, _of_geometries(reading))
+    try:
+        return ItemsAhead(f"reading {path}", _read, path, _of_geometries(reading))
+    except OSError:  # no more processes are allowed here
+        return None
 
 
 def _read(path: Path, geometries: ReadKeywords) -> Iterator[Molecules]:

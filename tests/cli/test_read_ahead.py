@@ -1,5 +1,6 @@
 """Large files are read by another process: outputs and messages are those of one process."""
 
+import errno
 import gc
 import gzip
 import os
@@ -89,6 +90,19 @@ def test_small_files_one_core_and_labels_need_no_process(
     monkeypatch.setattr(read_ahead, "count_cores", lambda: 1)
     run(*line)
     assert not processes
+
+
+def test_where_no_process_can_be_started(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: list[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        processes.append("refused")
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(read_ahead, "ItemsAhead", refuse)
+    run("predict", folder / "model.dipkit", folder / "data.xyz", "-o", tmp_path / "out.csv")
+    assert set(processes) == {"refused"}
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 25
 
 
 @posix
