@@ -8,40 +8,28 @@ elements used: an atom meets the environments of its own element only, and a sym
 costs half. Descriptors are computed once for `--described` molecules and repeated; computing them
 is no part of the accumulation. Processor seconds are shown beside seconds: where other programs
 share the machine, processor seconds are the better measure.
+
+`--only files` compares ``dipkit predict`` from file to file with the bare call, `--against` the
+fit with that of another checkout.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import scipy.linalg.blas
-from _common import draw, setting
-from ase.io import write as write_frames
-from sklearn.pipeline import Pipeline, make_pipeline
+from _common import draw, draw_indices, setting
+from _processes import file_to_file, fits_against
+from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
-from dipkit import (
-    DipoleKernelRidge,
-    Molecules,
-    SOAPTransformer,
-    load_model,
-    read,
-    save_model,
-    to_atoms,
-)
-from dipkit.cli.prediction_files import stream_predictions
-from dipkit.data.io import read_parts
-from dipkit.estimator.pipeline import PART_MOLECULES, predict_parts
+from dipkit import DipoleKernelRidge, Molecules, SOAPTransformer, read, to_atoms
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import Basis, build_basis
 from dipkit.learning.blocking import PIECE_ATOMS
@@ -53,6 +41,7 @@ from dipkit.learning.kernels import PowerKernel
 from dipkit.support.blas_threads import count_threads
 
 REPEAT = 4
+TABLES = ("sums", "prediction", "files", "fits")
 
 
 @dataclass
@@ -174,11 +163,10 @@ def by_dscribe(molecules: Molecules, soap: SOAPTransformer) -> None:
         SOAP(species=soap.species_.tolist(), **options).create(frames, n_jobs=1)
 
 
-def prediction(molecules: Molecules, n_train: int) -> Pipeline:
+def prediction(molecules: Molecules, n_train: int) -> None:
     """Compare predictions of new molecules with their descriptors alone, on one core each.
 
     Descriptors are held, all of them at once, or computed on demand as ``dipkit predict`` does.
-    Returns the model.
     """
     train, new = molecules[:n_train], molecules[n_train:].replace(features=None)
     soap, streaming = (
@@ -208,53 +196,6 @@ def prediction(molecules: Molecules, n_train: int) -> Pipeline:
         ratio = value / seconds["dscribe alone"]
         print(f"{name:<22} {1e6 * value / new.n_atoms:7.0f} us an atom  {ratio:5.2f}")
     print(f"alone against in a batch: {off:.1e} D at most, of {len(some)} molecules")
-    return make_pipeline(soap, ridge)
-
-
-def files(model: Pipeline, new: Molecules) -> None:
-    """Compare ``dipkit predict`` from file to file with the bare call, and say how large a file is.
-
-    Processor time. The bare call predicts the same molecules in a process that has the model and
-    the molecules in memory. What the command takes beside its parts is the start of Python, imports
-    and tables.
-    """
-    with TemporaryDirectory() as folder:
-        saved, geometries, table = (Path(folder) / name for name in ("m.dipkit", "x.xyz", "y.csv"))
-        save_model(model, saved)
-        write_frames(geometries, to_atoms(new), format="extxyz")
-        print(f"\nmodel file: {saved.stat().st_size / 1e6:.1f} MB; {len(new)} molecules")
-        ready = list(predict_parts(model, geometries, return_std=True))
-        parts: dict[str, Callable[[], Any]] = {
-            "load": lambda: load_model(saved),
-            "read": lambda: list(read_parts(geometries, PART_MOLECULES)),
-            "predict": lambda: model.predict(new),
-            "predict, std": lambda: model.predict(new, return_std=True),
-            "write": lambda: stream_predictions(table, ready, "a model"),
-        }
-        command = [sys.executable, "-m", "dipkit", "predict", saved, geometries, "-o", table]
-        # In turns: what slows the machine down for a while meets all of them.
-        turns = [
-            {name: once(function) for name, function in parts.items()}
-            | {kind: of_command([*map(str, command), kind]) for kind in ("--no-std", "--std")}
-            for _ in range(REPEAT)
-        ]
-    seconds = {name: min(turn[name] for turn in turns) for name in turns[0]}
-    print(", ".join(f"{name} {seconds[name]:.2f} s" for name in parts))
-    for kind, bare in (("--no-std", "predict"), ("--std", "predict, std")):
-        rest = seconds[kind] - sum(seconds[name] for name in ("load", "read", bare, "write"))
-        print(
-            f"dipkit predict {kind:<8} {seconds[kind]:6.2f} s: {seconds[kind] / seconds[bare]:.2f} "
-            f"of the same call, {seconds[kind] / seconds['predict']:.2f} of the bare call; start "
-            f"and imports {rest:.2f} s"
-        )
-
-
-def of_command(command: list[str]) -> float:
-    """Processor time of a command, of all its threads, s."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def fits(train: Molecules) -> None:
@@ -274,29 +215,16 @@ def fits(train: Molecules) -> None:
         )
 
 
-def main() -> None:
-    """Print all tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
-    parser.add_argument("--molecules", type=int, default=20_000)
-    parser.add_argument("--described", type=int, default=2000, help="described once, then repeated")
-    parser.add_argument("--inducing", type=int, default=2000)
-    parser.add_argument("--train", type=int, default=1000, help="molecules of the predicting model")
-    parser.add_argument("--files", type=int, nargs="*", default=[1000, 5000], help="file to file")
-    parser.add_argument("--fit", type=int, default=1000, help="molecules of the fits to compare")
-    args = parser.parse_args()
-    print(setting())
-    n = min(args.described, args.molecules)
-    molecules, _ = draw(read(args.data), n, 1, 0, tune=True)
-    described = SOAPTransformer(on_demand=False).fit_transform(molecules)
+def accumulation_table(described: Molecules, args: argparse.Namespace) -> None:
+    """Print the stages of the sums, and the sums themselves, against the fewest operations."""
     assert described.features is not None
     kernel, weights = PowerKernel(), described.features.weights
     chosen = choose_environments(described, args.inducing, kernel, np.random.default_rng(0))
     basis = build_basis(chosen, kernel, weights, 1e-8)
-    times = max(round(args.molecules / n), 1)
+    times = max(round(args.molecules / len(described)), 1)
     print(
-        f"{times} x {n} molecules, {times * described.n_atoms} atoms, {args.inducing} environments,"
-        f" {basis.n_columns} columns, {count_threads()} threads"
+        f"{times} x {len(described)} molecules, {times * described.n_atoms} atoms, {args.inducing} "
+        f"environments, {basis.n_columns} columns, {count_threads()} threads"
     )
     seconds, processor = accumulation(described, basis, times)
     found = stages(described, basis, times)
@@ -308,11 +236,44 @@ def main() -> None:
     print(
         f"accumulate took {seconds:.2f} s, and {floor / count_threads() / seconds:.2f} is the ratio"
     )
-    model = prediction(described, min(args.train, n - n // 4))
-    for count in args.files:
-        _, new = draw(read(args.data), 200, count, 1, tune=True)
-        files(model, new.replace(features=None))
-    fits(described[: args.fit])
+
+
+def main() -> None:
+    """Print all tables, or some of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
+    parser.add_argument("--only", nargs="*", choices=TABLES, default=TABLES, help="which tables")
+    parser.add_argument("--molecules", type=int, default=20_000)
+    parser.add_argument("--described", type=int, default=2000, help="described once, then repeated")
+    parser.add_argument("--inducing", type=int, default=2000)
+    parser.add_argument("--train", type=int, default=1000, help="molecules of the predicting model")
+    parser.add_argument("--files", type=int, nargs="*", default=[1000, 5000], help="file to file")
+    parser.add_argument("--fit", type=int, default=1000, help="molecules of the fits to compare")
+    parser.add_argument("--against", type=Path, help="another checkout, to compare its fit")
+    parser.add_argument("--turns", type=int, default=3, help="repeats of whole processes")
+    args = parser.parse_args()
+    print(setting())
+    n, molecules = min(args.described, args.molecules), read(args.data)
+    if {"sums", "prediction", "files", "fits"} & set(args.only):
+        drawn, _ = draw(molecules, n, 1, 0, tune=True)
+        described = SOAPTransformer(on_demand=False).fit_transform(drawn)
+        n_train = min(args.train, n - n // 4)
+    if "sums" in args.only:
+        accumulation_table(described, args)
+    if "prediction" in args.only:
+        prediction(described, n_train)
+    if "files" in args.only:
+        model = make_pipeline(SOAPTransformer(), DipoleKernelRidge())
+        model.fit(described[:n_train].replace(features=None))
+        for count in args.files:
+            _, new = draw(molecules, 200, count, 1, tune=True)
+            file_to_file(model, new.replace(features=None), args.turns)
+    if "fits" in args.only:
+        fits(described[: args.fit])
+    if args.against is not None:
+        train, _ = draw_indices(molecules, args.fit, 1, 0, tune=True)
+        here = Path(__file__).resolve().parents[1]
+        fits_against(args.data, train, [args.against.resolve(), here], args.turns)
 
 
 if __name__ == "__main__":

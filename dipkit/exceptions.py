@@ -29,4 +29,4 @@ class DownloadError(DipkitError, OSError):
 
 
 class WorkerError(DipkitError, RuntimeError):
-    """Workers of a cluster died or gave no result, so that the work cannot be finished."""
+    """Workers of a cluster, or another process, died or gave no result that the work needs."""

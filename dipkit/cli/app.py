@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from .collection import leave_all
 from .commands.convert import convert
 from .commands.demo import demo
 from .commands.doctor import doctor
@@ -53,6 +54,7 @@ def main() -> None:
         if not is_of_a_signal(error):
             raise
     end_output()
+    leave_all()
     # A signal may come while arguments are read, which typer turns into another code.
     sys.exit(exit_code() or code)  # type: ignore[arg-type]
 

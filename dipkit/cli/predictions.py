@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..data.label_keys import missing_labels_error
+from ..data.molecules import Molecules
 from ..data.read_options import ReadKeywords, ReadOptions
 from ..data.several_files import read_several, shifted
-from ..estimator.pipeline import predict_all, predict_parts
+from ..estimator.pipeline import predict_all, predict_each
 from ..estimator.predicted_molecules import Prediction
 from ..exceptions import InputError
+from ..support.ahead import ItemsAhead
 from ..support.files import PathLike
+from .read_ahead import read_file
 from .writers import PREDICTION_SUFFIXES, TABLE_SUFFIXES, check_output
 
 
@@ -66,11 +69,32 @@ def refuse_label_options(reading: ReadKeywords) -> None:
 
 
 def predict_file(
-    model: Any, data: Sequence[Path], with_std: bool, reading: ReadKeywords, reference: bool
+    model: Any,
+    data: Sequence[Path],
+    with_std: bool,
+    reading: ReadKeywords,
+    reference: bool,
+    begun: ItemsAhead[Molecules] | None = None,
 ) -> Iterator[Prediction]:
     """Predict part by part, or with labels all files at once.
 
     A file without any good record is no error here where bad records are left out.
+
+    Parameters
+    ----------
+    model : Pipeline
+    data : sequence of path
+    with_std : bool
+    reading : dict
+        Keywords of `dipkit.data.io.read`.
+    reference : bool
+        Whether labels are read.
+    begun : ItemsAhead, default=None
+        The first file, from `begin_reading`.
+
+    Yields
+    ------
+    Prediction
 
     Raises
     ------
@@ -78,15 +102,12 @@ def predict_file(
         If labels are wanted, and no molecule has a dipole label.
     """
     if not reference:
-        geometries = ReadKeywords(
-            length_unit=reading["length_unit"],
-            total_charge=reading["total_charge"],
-            ignore_pbc=reading["ignore_pbc"],
-            skip_invalid=reading["skip_invalid"],
-        )
         n_before = 0
         for path in data:
-            n_before += yield from _parts_of(model, path, n_before, with_std, geometries)
+            parts = read_file(path, reading, begun)
+            predictions = predict_each(model, parts, with_std, reading["skip_invalid"])
+            n_before += yield from _of_one_file(predictions, n_before)
+            begun = None
         return
     molecules = read_several(data, **reading)
     if not molecules.has_magnitude.any():
@@ -94,13 +115,13 @@ def predict_file(
     yield predict_all(model, molecules, with_std, reading["skip_invalid"])
 
 
-def _parts_of(
-    model: Any, path: Path, n_before: int, with_std: bool, geometries: ReadKeywords
+def _of_one_file(
+    predictions: Iterator[Prediction], n_before: int
 ) -> Generator[Prediction, None, int]:
-    """Predict one file, which has records of other files before it; return how many it has."""
+    """Pass on those of one file, with records of other files before it; return how many it has."""
     n_good = n_bad = 0
     try:
-        for part in predict_parts(model, path, with_std, **geometries):
+        for part in predictions:
             n_good += len(part.molecules)
             n_bad += len(part.molecules.notes.bad)
             yield replace(part, molecules=shifted(part.molecules, n_before))

@@ -8,7 +8,6 @@ gases, are left out.
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 
 import numpy as np
 from ase.data import covalent_radii
@@ -31,7 +30,9 @@ UNITS = {
 # ratios within a factor of 1.4 of the median (in molecules: 0.77 to 1.11).
 TOLERANCE, SPREAD = np.log(1.2), np.log(1.4)
 FEWEST_ATOMS = 3
-MAX_ATOMS = 20_000
+MAX_ATOMS, ATOMS_AT_ONCE = 20_000, 2000
+# Between molecules, angstrom: no molecule is as large, see `geometry_checks.MAX_COORDINATE`.
+APART = 1e5
 
 
 def nearest_ratios(
@@ -47,19 +48,35 @@ def nearest_ratios(
         Atoms of molecule A are ``offsets[A]:offsets[A + 1]``.
     """
     ratios: list[NDArray[np.float64]] = []
-    n_seen = 0
-    for start, stop in pairwise(offsets.tolist()):
-        if stop - start < 2 or n_seen > MAX_ATOMS:
-            continue
-        part, atoms = positions[start:stop], numbers[start:stop]
-        if not np.isfinite(part).all():
-            continue
-        distance, neighbour = cKDTree(part).query(part, k=2)
-        radii = covalent_radii[atoms]
-        ratio = distance[:, 1] / (radii + radii[neighbour[:, 1] % len(part)])
-        ratios.append(ratio[~np.isin(atoms, NOBLE_GASES)])
-        n_seen += stop - start
+    start = n_seen = 0
+    while start < len(offsets) - 1 and n_seen <= MAX_ATOMS:
+        # Some molecules at a time: the set may fill half of the memory.
+        most = offsets[start] + min(MAX_ATOMS - n_seen, ATOMS_AT_ONCE)
+        stop = max(start + 1, int(np.searchsorted(offsets, most, side="right")))
+        atoms = slice(int(offsets[start]), int(offsets[min(stop, len(offsets) - 1)]))
+        found, n_used = _ratios(
+            numbers[atoms], positions[atoms], np.diff(offsets[start : stop + 1])
+        )
+        ratios.append(found)
+        n_seen, start = n_seen + n_used, stop
     return np.concatenate(ratios) if ratios else np.zeros(0)
+
+
+def _ratios(
+    numbers: NDArray[np.int64], positions: NDArray[np.float64], natoms: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], int]:
+    """Return the ratios of molecules of these sizes, and how many atoms were usable."""
+    molecule = np.repeat(np.arange(len(natoms)), natoms)
+    broken = np.unique(molecule[~np.isfinite(positions).all(axis=1)])
+    chosen = np.flatnonzero((natoms[molecule] > 1) & ~np.isin(molecule, broken))
+    if not len(chosen):
+        return np.zeros(0), 0
+    atoms, radii = numbers[chosen], covalent_radii[numbers[chosen]]
+    # One tree for all: a fourth coordinate keeps the molecules apart.
+    points = np.hstack([positions[chosen], molecule[chosen, None] * APART])
+    distance, neighbour = cKDTree(points).query(points, k=2)
+    ratios: NDArray[np.float64] = distance[:, 1] / (radii + radii[neighbour[:, 1]])
+    return ratios[~np.isin(atoms, NOBLE_GASES)], len(chosen)
 
 
 def likely_length_unit(ratios: NDArray[np.float64]) -> str | None:

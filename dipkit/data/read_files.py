@@ -35,6 +35,8 @@ _READABLE = (
     "ORCA (.log, .out), archives (.tar, .zip) or folders of these, structures.csv"
 )
 
+# Molecules read, and predicted, at once where a file is streamed.
+PART_MOLECULES = 5000
 _LONGEST_MESSAGE = 1500
 
 

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ _LONGEST_NUMBER = 100
 Places = Mapping[str, Any]
 
 
+@lru_cache(maxsize=4096)  # a file has the same keys all through
 def same_key(key: str) -> str:
     """Return one spelling of a key: small letters, and one underscore between words.
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from ..exceptions import FileFormatError, InputError
 from ..support.files import PathLike, atomic_write, existing_file
+from ..support.imports import without_modules
 from ..support.json_values import plain
 from ..support.model_files import DESCRIPTION
 from ..support.nested_parameters import named_parameters
@@ -82,6 +83,7 @@ TRUSTED = tuple(
 )
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "ase", "dscribe", "skops")
+_ARRAY_LIBRARIES = ("cupy", "dask", "torch")
 _OTHER_LIBRARIES = (
     "The file is damaged, or was written with libraries that differ too much (`dipkit info` shows "
     "their versions)."
@@ -155,8 +157,6 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     InputError
         If there is no such file.
     """
-    import skops.io
-
     file, trusted = existing_file(path), tuple(trusted)
     described = _checked_description(file)
     check_archive(file, described)
@@ -164,8 +164,9 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     with refusing(file, UNREADABLE, _OTHER_LIBRARIES):
         data = _from_format1(file) if old else file.read_bytes()
     _refuse_unknown(str(path), types_in(io.BytesIO(data), file), trusted, "not loaded")
+    skops_io = _skops_io()
     with refusing(file, UNREADABLE, _OTHER_LIBRARIES):
-        model = skops.io.loads(data, trusted=[*TRUSTED, *trusted])
+        model = skops_io.loads(data, trusted=[*TRUSTED, *trusted])
         check_loaded(model)
         return without_machine(model)
 
@@ -228,12 +229,22 @@ def import_writer() -> None:
 
 
 def _dump(model: Any, path: Path, compression: int) -> None:
-    import skops.io
-
+    skops_io = _skops_io()
     try:
-        skops.io.dump(model, path, compression=compression)
-    except skops.io.exceptions.UnsupportedTypeException as error:
+        skops_io.dump(model, path, compression=compression)
+    except skops_io.exceptions.UnsupportedTypeException as error:
         raise InputError(f"model: cannot be saved without pickle: {error}") from error
+
+
+def _skops_io() -> Any:
+    """Import skops without the libraries that it would load for nothing.
+
+    skops looks for estimators in all packages of scikit-learn, also in those that load another
+    library of arrays, where that is installed, and that hold no estimators.
+    """
+    with without_modules(f"sklearn.externals.array_api_compat.{name}" for name in _ARRAY_LIBRARIES):
+        import skops.io
+    return skops.io
 
 
 def _refuse_unknown(name: str, types: set[str], trusted: Iterable[str], outcome: str) -> None:

@@ -7,13 +7,14 @@ molecules are in `prediction.py`; errors of predictions are in `metrics.py`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Unpack
 
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
 from ..data.molecules import Molecules
+from ..data.read_files import PART_MOLECULES
 from ..data.read_options import ReadKeywords
 from ..descriptors.scales import baseline_scales
 from ..descriptors.soap import SOAPTransformer
@@ -30,8 +31,6 @@ from .regression import DipoleKernelRidge
 
 # Degree of the kernel with a baseline: what remains to be learned varies less between environments.
 BASELINE_DEGREE = 1.7
-# Molecules read and predicted at once where a file is streamed.
-PART_MOLECULES = 5000
 
 
 def default_model(**parameters: Any) -> Pipeline:
@@ -84,9 +83,31 @@ def predict_parts(
     Prediction
         Of some thousand molecules each, in order.
     """
+    parts = read_parts(path, PART_MOLECULES, **options)
+    yield from predict_each(model, parts, return_std, options.get("skip_invalid", False))
+
+
+def predict_each(
+    model: Any, parts: Iterable[Molecules], return_std: bool = False, skip_invalid: bool = False
+) -> Iterator[Prediction]:
+    """Predict sets of molecules one after another, as they come.
+
+    Parameters
+    ----------
+    model : Pipeline
+        As in `predict_all`.
+    parts : iterable of Molecules
+    return_std, skip_invalid : bool, default=False
+        As in `predict_all`.
+
+    Yields
+    ------
+    Prediction
+        Of each set.
+    """
     on_demand = _on_demand(chosen_model(model))
-    for molecules in read_parts(path, PART_MOLECULES, **options):
-        yield predict_all(on_demand, molecules, return_std, options.get("skip_invalid", False))
+    for molecules in parts:
+        yield predict_all(on_demand, molecules, return_std, skip_invalid)
 
 
 def _on_demand(model: Any) -> Any:

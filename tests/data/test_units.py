@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dipkit.data.datasets import load_organics
 from dipkit.data.dipole_size import compare_size, warn_size
 from dipkit.data.io import as_molecules, read, read_parts
-from dipkit.data.length_units import warn_lengths
+from dipkit.data.length_units import MAX_ATOMS, nearest_ratios, warn_lengths
 from dipkit.data.molecules import Molecules
 from dipkit.data.unit_words import (
     ANGSTROM_PER,
@@ -354,3 +354,25 @@ def test_coulomb_metre_are_told_when_read() -> None:
         as_molecules(atoms)
     atoms.info = {"mu": 1e-9}  # a symmetric molecule
     assert as_molecules(atoms).dipole_magnitude == pytest.approx([1e-9])
+
+
+def test_nearest_atoms_of_molecules_together_are_those_of_each_alone() -> None:
+    organics = load_organics()[:40]
+    alone = [nearest_ratios(one.numbers, one.positions, one.offsets) for one in organics]
+    together = nearest_ratios(organics.numbers, organics.positions, organics.offsets)
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+    broken = organics.positions.copy()
+    broken[organics.offsets[3]] = np.nan  # one molecule is left out
+    rest = nearest_ratios(organics.numbers, broken, organics.offsets)
+    np.testing.assert_array_equal(rest, np.concatenate(alone[:3] + alone[4:]))
+
+
+def test_nearest_atoms_are_looked_for_in_the_first_molecules_of_a_large_set() -> None:
+    pair = np.tile([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]], (MAX_ATOMS, 1))
+    offsets = np.arange(0, 2 * MAX_ATOMS + 1, 2)
+    found = nearest_ratios(np.ones(2 * MAX_ATOMS, dtype=np.int64), pair, offsets)
+    assert len(found) == MAX_ATOMS + 2
+    helium = nearest_ratios(np.full(2, 2), pair[:2], offsets[:2])
+    assert (
+        helium.size == nearest_ratios(np.ones(1, dtype=np.int64), pair[:1], np.arange(2)).size == 0
+    )

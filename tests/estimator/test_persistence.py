@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.kills import run_python
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dipkit.data.datasets import load_organics
@@ -225,3 +226,18 @@ def test_wrong_model_inside(saved: Path, text: str | None) -> None:
 def test_unwritable_place(model: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         save_model(model, tmp_path / "no" / "such" / "folder.dipkit")
+
+
+LOADED = """
+import sys
+import dipkit
+model = dipkit.load_model(sys.argv[1])
+assert not {"cupy", "dask", "torch"} & set(sys.modules), "libraries that a model does not need"
+import sklearn.externals.array_api_compat.dask.array
+assert "dask" in sys.modules, "whoever needs it can import it afterwards"
+"""
+
+
+def test_a_model_is_loaded_without_other_libraries_of_arrays(saved: Path) -> None:
+    pytest.importorskip("dask.array")
+    run_python(LOADED, saved)

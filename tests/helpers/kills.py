@@ -56,12 +56,22 @@ main()
 
 
 def stop_when(
-    folder: Path, command: list[str], number: int, where: str, deaf: bool = False
+    folder: Path,
+    command: list[str],
+    number: int,
+    where: str,
+    deaf: bool = False,
+    **environment: str,
 ) -> subprocess.CompletedProcess:
     """Run a command that a signal stops when it calls a function; `deaf`: it ignores the signal."""
     code = STOPPED.format(
         where=where, deaf=deaf, number=int(number), arguments=command[command.index("dipkit") + 1 :]
     )
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
     )

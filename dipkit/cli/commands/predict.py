@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..collection import loading
 from ..console import busy, show
 from ..options import DataArgument, JsonOption, ModelArgument, StrictOption
+from ..read_ahead import begin_reading
 from ..reading import Reading, files_read, reads_references
 from ..streams import name_of, writes
 
 if TYPE_CHECKING:
+    from ...data.read_options import ReadKeywords
     from ...estimator.predicted_molecules import Prediction
 
 
@@ -67,41 +70,43 @@ def predict(
 
     A molecule that cannot be read or predicted becomes a row of NaN.
     """
-    from ...data.bad_records import BadRecord, describe, refuse
-    from ...data.odd_electrons import OddElectrons
-    from ...estimator.persistence import load_model
-    from ...estimator.pipeline import keeps_std
-    from ..prediction_files import model_origin, stream_predictions
-    from ..predictions import check_files, predict_file, refuse_label_options
+    skipping: ReadKeywords = {**reading, "skip_invalid": not strict}
+    with begin_reading(data, skipping, reference) as begun:
+        with loading():
+            from ...data.bad_records import BadRecord, describe, refuse
+            from ...data.odd_electrons import OddElectrons
+            from ...estimator.persistence import load_model
+            from ...estimator.pipeline import keeps_std
+            from ..prediction_files import model_origin, stream_predictions
+            from ..predictions import check_files, predict_file, refuse_label_options
 
-    inputs = [model, *files_read(data, reading)]
-    check_files(output, charges_output, reference, ase_results, inputs)
-    if not reference:
-        refuse_label_options(reading)
-    loaded = load_model(model)
-    with_std = keeps_std(loaded) if std is None else std
-    odd, failed, n_records = OddElectrons(), list[BadRecord](), 0
+            inputs = [model, *files_read(data, reading)]
+            check_files(output, charges_output, reference, ase_results, inputs)
+            if not reference:
+                refuse_label_options(reading)
+            loaded = load_model(model)
+        with_std = keeps_std(loaded) if std is None else std
+        odd, failed, n_records = OddElectrons(), list[BadRecord](), 0
 
-    def predictions() -> Iterator[Prediction]:
-        nonlocal n_records
-        skipping = reading | {"skip_invalid": not strict}
-        for part in predict_file(loaded, data, with_std, skipping, reference):
-            odd.add(part.molecules)
-            failed.extend(part.bad_records(n_records))
-            n_records += len(part.molecules) + len(part.molecules.notes.bad)
-            yield part
-        if len(failed) == n_records:
-            raise refuse(failed, n_records)
+        def predictions() -> Iterator[Prediction]:
+            nonlocal n_records
+            for part in predict_file(loaded, data, with_std, skipping, reference, begun):
+                odd.add(part.molecules)
+                failed.extend(part.bad_records(n_records))
+                n_records += len(part.molecules) + len(part.molecules.notes.bad)
+                yield part
+            if len(failed) == n_records:
+                raise refuse(failed, n_records)
 
-    with busy("predicting"):
-        n_molecules = stream_predictions(
-            output,
-            predictions(),
-            model_origin(model),
-            reference=reference,
-            charges=charges_output,
-            ase_results=ase_results,
-        )
+        with busy("predicting"):
+            n_molecules = stream_predictions(
+                output,
+                predictions(),
+                model_origin(model),
+                reference=reference,
+                charges=charges_output,
+                ase_results=ase_results,
+            )
     odd.warn()
     if failed:
         what = "records could not be predicted"

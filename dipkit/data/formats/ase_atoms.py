@@ -86,8 +86,17 @@ class AtomsReader:
         # Sentences for `ReadNotes`; a dictionary keeps each once, in order.
         self.assumed: dict[str, None] = {}
 
-    def record_of(self, atoms: Atoms, untitled: str | None = None) -> Record:
-        """Read one molecule; `untitled` is its name where it has none, else its number."""
+    def record_of(self, atoms: Atoms, untitled: str | None = None, as_read: bool = False) -> Record:
+        """Read one molecule.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        untitled : str, default=None
+            Name of a molecule that has none; None takes its number.
+        as_read : bool, default=False
+            Whether ASE has just read them from a file, so that its results are of these positions.
+        """
         index = self.next_index
         name = atoms.info.get("name")
         if name is None or _is_word(name):
@@ -95,7 +104,7 @@ class AtomsReader:
         name = str(name)
         where = f"molecule {index} ({name!r})"
         check_box(atoms, where, self.options.ignore_pbc)
-        values = self._values(atoms)
+        values = self._values(atoms, as_read)
         record = Record(atoms.numbers, self._positions(atoms, values, where), name)
         said = {key: values[key] for key in atoms.info if key in values}
         initial = {INITIAL: values[INITIAL]} if INITIAL in values else {}
@@ -148,10 +157,10 @@ class AtomsReader:
         skip = self.options.skip_invalid
         return assemble(self.records, self.present, notes, skip, self.bad, may_be_empty)
 
-    def _values(self, atoms: Atoms) -> dict[str, Any]:
+    def _values(self, atoms: Atoms, as_read: bool) -> dict[str, Any]:
         """Collect everything that may be a label, by key; info goes first."""
         arrays = {k: v for k, v in atoms.arrays.items() if k not in _GEOMETRY_ARRAYS}
-        values = arrays | _current_results(atoms) | atoms.info
+        values = arrays | _current_results(atoms, as_read) | atoms.info
         # ASE makes a word of a comment, without a value, true.
         values = {str(k): v for k, v in values.items() if v is not None and not _is_word(v)}
         self.present |= dict.fromkeys(values)
@@ -277,12 +286,12 @@ def _is_word(value: object) -> bool:
     return isinstance(value, bool | np.bool_) and bool(value)
 
 
-def _current_results(atoms: Atoms) -> dict[str, Any]:
+def _current_results(atoms: Atoms, as_read: bool) -> dict[str, Any]:
     """Results that belong to the present geometry, and are no predictions of dipkit."""
     if holds_predicted_results(atoms):
         return {}
     results = getattr(atoms.calc, "results", None) or {}
-    check_state = getattr(atoms.calc, "check_state", None)
+    check_state = None if as_read else getattr(atoms.calc, "check_state", None)
     if results and check_state is not None and check_state(atoms):
         return {}
     return dict(results)

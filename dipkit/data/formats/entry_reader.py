@@ -74,7 +74,7 @@ class EntryReader(AtomsReader):
 
     def _add_entry(self, entry: Entry, content: Atoms | Record) -> None:
         if isinstance(content, Atoms):
-            record = self.record_of(content, entry.name)
+            record = self.record_of(content, entry.name, as_read=True)
         else:
             record = self._meant(content, entry)
         record.stem, record.where = entry.stem, entry.where

@@ -113,12 +113,13 @@ def ready_for_ase(lines: Sequence[str], where: str, first: int) -> str:
     """
     comment = lines[1].rstrip("\r\n") if "=" in lines[1] else ""
     atoms = list(lines[2:])
-    column = _symbol_column(comment)
+    column, known = _symbol_column(comment), atomic_numbers()
     if column is not None:
         for place, line in enumerate(atoms):
-            fields = line.split()
-            if len(fields) > column and fields[column] not in atomic_numbers():
-                z = read_element(fields[column], f"{where}, line {first + 2 + place}")
+            word = line.split(maxsplit=column + 1)[column:][:1]
+            if word and word[0] not in known:
+                z = read_element(word[0], f"{where}, line {first + 2 + place}")
+                fields = line.split()
                 fields[column] = chemical_symbols()[z]
                 atoms[place] = " ".join(fields) + "\n"
     return "".join([lines[0], entries_of(comment), "\n", *atoms])
