@@ -30,9 +30,13 @@ import json, sys, time
 import numpy as np
 from dipkit import default_model, read
 molecules = read(sys.argv[1])[np.load(sys.argv[2])]
+new = read(sys.argv[1])[np.load(sys.argv[3])]
+model = default_model(**json.loads(sys.argv[4]))
 start = time.perf_counter(), time.process_time()
-default_model().fit(molecules)
-print(json.dumps([time.perf_counter() - start[0], time.process_time() - start[1]]))
+model.fit(molecules)
+seconds = time.perf_counter() - start[0], time.process_time() - start[1]
+error = float(np.abs(model.predict(new) - new.dipole_magnitude).mean())
+print(json.dumps([*seconds, error]))
 """
 
 
@@ -100,9 +104,9 @@ def _turn(bare: Callable[[], Any], line: list[str]) -> dict[str, Seconds]:
     }
 
 
-def _run(line: list[str], **environment: str) -> str:
+def _run(line: list[str], folder: Path | None = None, **environment: str) -> str:
     done = subprocess.run(
-        line, check=True, capture_output=True, text=True, env=os.environ | environment
+        line, check=True, capture_output=True, text=True, cwd=folder, env=os.environ | environment
     )
     return done.stdout
 
@@ -122,28 +126,62 @@ def _say(option: str, turns: list[dict[str, Seconds]]) -> None:
     )
 
 
-def fits_against(data: str, index: np.ndarray, checkouts: list[Path], n_turns: int) -> None:
-    """Compare fits of the default model to the same molecules by several checkouts, in turns.
+class Fitted(NamedTuple):
+    """Seconds of a fit by the wall and of the processor, and its error for other molecules."""
+
+    wall: float
+    processor: float
+    error: float
+
+
+def fits_against(
+    data: Path,
+    train: np.ndarray,
+    new: np.ndarray,
+    fits: list[tuple[Path, dict[str, Any]]],
+    n_turns: int,
+) -> None:
+    """Compare fits to the same molecules by several checkouts, in turns.
 
     Each fit is a process of its own, descriptors included, with the usual number of threads.
+
+    Parameters
+    ----------
+    data : Path
+        File of molecules.
+    train, new : ndarray of int
+        Molecules to fit, and others for the error.
+    fits : list of (Path, dict)
+        Checkouts, and parameters of their default model.
+    n_turns : int
     """
-    found: dict[Path, list[Seconds]] = {checkout: [] for checkout in checkouts}
+    found: list[list[Fitted]] = [[] for _ in fits]
     with TemporaryDirectory() as folder:
-        chosen = Path(folder) / "index.npy"
-        np.save(chosen, index)
+        files = [Path(folder) / name for name in ("train.npy", "new.npy")]
+        for file, index in zip(files, (train, new), strict=True):
+            np.save(file, index)
         for _ in range(n_turns):
-            for checkout, seconds in found.items():
-                line = [sys.executable, "-c", FIT, data, str(chosen)]
-                seconds.append(Seconds(*json.loads(_run(line, PYTHONPATH=str(checkout)))))
+            for (checkout, parameters), results in zip(fits, found, strict=True):
+                line = [
+                    sys.executable,
+                    "-c",
+                    FIT,
+                    str(data.resolve()),
+                    *map(str, files),
+                    json.dumps(parameters),
+                ]
+                # Its folder is the working one, since Python looks there first.
+                results.append(Fitted(*json.loads(_run(line, checkout))))
     print(
-        f"\nfit to {len(index)} molecules by each checkout, {count_threads()} threads, best of "
-        f"{n_turns}: seconds, processor seconds"
+        f"\nfit to {len(train)} molecules by each checkout, {count_threads()} threads, best of "
+        f"{n_turns}: seconds, processor seconds; MAE of {len(new)} others"
     )
-    first: Seconds | None = None
-    for checkout, seconds in found.items():
-        best = Seconds(min(s.wall for s in seconds), min(s.processor for s in seconds))
+    first: Fitted | None = None
+    for (checkout, parameters), results in zip(fits, found, strict=True):
+        best = Fitted(*(min(values) for values in zip(*results, strict=True)))
         first = first or best
         print(
-            f"{checkout.name:<22} {best.wall:7.1f} {best.processor:7.1f}  "
-            f"ratios {best.wall / first.wall:5.2f} {best.processor / first.processor:5.2f}"
+            f"{checkout.name} {parameters or ''}\n    {best.wall:7.1f} {best.processor:7.1f}  "
+            f"ratios {best.wall / first.wall:5.2f} {best.processor / first.processor:5.2f}; "
+            f"{best.error:.4f} D"
         )

@@ -16,6 +16,7 @@ fit with that of another checkout.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -250,6 +251,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="*", default=[1000, 5000], help="file to file")
     parser.add_argument("--fit", type=int, default=1000, help="molecules of the fits to compare")
     parser.add_argument("--against", type=Path, help="another checkout, to compare its fit")
+    parser.add_argument(
+        "--parameters", nargs="*", default=[], help="more rows of --against, as JSON objects"
+    )
     parser.add_argument("--turns", type=int, default=3, help="repeats of whole processes")
     args = parser.parse_args()
     print(setting())
@@ -271,9 +275,11 @@ def main() -> None:
     if "fits" in args.only:
         fits(described[: args.fit])
     if args.against is not None:
-        train, _ = draw_indices(molecules, args.fit, 1, 0, tune=True)
+        train, new = draw_indices(molecules, args.fit, 1000, 0, tune=True)
         here = Path(__file__).resolve().parents[1]
-        fits_against(args.data, train, [args.against.resolve(), here], args.turns)
+        compared = [(args.against.resolve(), {}), (here, {})]
+        compared += [(here, json.loads(parameters)) for parameters in args.parameters]
+        fits_against(Path(args.data), train, new, compared, args.turns)
 
 
 if __name__ == "__main__":
