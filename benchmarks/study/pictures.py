@@ -55,6 +55,8 @@ def error_curves(rows: Sequence[Row], title: str, cited: bool = False) -> Figure
         style: dict[str, Any] = {
             "color": COLOURS[place % len(COLOURS)],
             "marker": MARKERS[place % len(MARKERS)],
+            # Colours come again after the last one: their lines are dashed.
+            "linestyle": "-" if place < len(COLOURS) else "--",
             "markersize": 5,
         }
         if cited and len(mine) == 1:
@@ -69,7 +71,7 @@ def error_curves(rows: Sequence[Row], title: str, cited: bool = False) -> Figure
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.grid(alpha=0.3, which="both")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False, handlelength=4)
     return figure
 
 
