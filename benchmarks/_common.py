@@ -69,14 +69,20 @@ def _cover_elements(molecules: Molecules, chosen: np.ndarray) -> np.ndarray:
 
 
 class PeakMemory:
-    """Largest memory of this process and its children while a ``with`` block lasts, Linux only.
+    """Largest memory while a ``with`` block lasts.
 
-    Pages that processes share are counted once (proportional set size), looked at every half
-    second.
+    Parameters
+    ----------
+    measure : callable, default=None
+        Gives the memory now, GB. None takes that of this process and its children, in which pages
+        that processes share are counted once (proportional set size; Linux only).
+    seconds : float, default=0.5
+        Time between two looks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, measure: Callable[[], float] | None = None, seconds: float = 0.5) -> None:
         self.gb = 0.0
+        self._measure, self._seconds = measure or _of_family, seconds
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -89,8 +95,12 @@ class PeakMemory:
         self._watcher.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.5):
-            self.gb = max(self.gb, sum(map(_proportional_gb, _family(os.getpid()))))
+        while not self._over.wait(self._seconds):
+            self.gb = max(self.gb, self._measure())
+
+
+def _of_family() -> float:
+    return sum(map(_proportional_gb, _family(os.getpid())))
 
 
 def _family(process: int) -> list[int]:

@@ -7,13 +7,13 @@ interpreter, libraries and the pool of molecules are not counted.
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from _common import PeakMemory
 from threadpoolctl import threadpool_limits
 
 from dipkit.support.system_memory import process_memory
@@ -54,33 +54,16 @@ def _measure(data: Path, cache: Path, of: dict[str, Any]) -> dict[str, Any]:
     unit = Unit(of["experiment"], of["config"])
     function_of(unit, "prepare")(material, unit.config)
     material.test(unit.config["draw"], unit.config["n_test"])
-    with threadpool_limits(1), _Peak() as peak:
+    before = process_memory()
+    peak = PeakMemory(lambda: (process_memory() - before) / 1e9, SECONDS_A_LOOK)
+    with threadpool_limits(1), peak:
         start = time.process_time()
         figures, _ = function_of(unit, "run")(material, unit.config)
         everything = time.process_time() - start
     predicting = figures["predict_ms"] * unit.config["n_test"] / 1000
     kept = {name: figures[name] for name in ("mae", "fit_seconds", "predict_ms")}
     described = everything - figures["fit_seconds"] - predicting
-    return kept | {"described_seconds": described, "memory_gb": peak.bytes / 1e9}
-
-
-class _Peak:
-    """Largest memory of this process during a ``with`` block, less that at its begin."""
-
-    def __enter__(self) -> _Peak:
-        self.bytes, self._before = 0, process_memory()
-        self._over = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._watcher.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(SECONDS_A_LOOK):
-            self.bytes = max(self.bytes, process_memory() - self._before)
+    return kept | {"described_seconds": described, "memory_gb": peak.gb}
 
 
 def tables(results: Results, scope: Scope, models: list[tuple[str, Unit, Unit]]) -> list[Row]:

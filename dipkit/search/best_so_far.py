@@ -33,7 +33,7 @@ class BestSoFar:
     Attributes
     ----------
     trial : FrozenTrial or None
-        None before the first score, or while its model is being fitted.
+        None until the first trial has a score, and a model if `fits`.
     params : dict
         Parameters of the trial.
     model : estimator or None

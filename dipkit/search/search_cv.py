@@ -182,6 +182,8 @@ class DipoleSearchCV(BaseEstimator):
     ) -> Self:
         """Search, and fit the best model to all molecules.
 
+        After Ctrl-C the best trial so far and its model are kept, with a warning.
+
         Parameters
         ----------
         X : Molecules, list of ase.Atoms or path
