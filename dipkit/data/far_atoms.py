@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float64]
 # Angstrom between a part of a molecule and all its other atoms. Bonds are up to 3, contacts of van
 # der Waals complexes 3 to 5, ion pairs and parts of clusters 5 to 10 apart, and curves of
 # dissociation end at about 15. No part of a molecule of QM9 is more than 1.9 from its other atoms.
-# The usual descriptors end at 4.4.
+# The usual descriptors end at 5.
 FAR = 20.0
 # Steps of this length from the first atom to the last. A longer chain is no molecule, and the time
 # is bounded.
