@@ -1,7 +1,8 @@
-"""Python's search for unused objects, kept from the many that modules make and keep.
+"""What takes time at the start and at the end of a short command, and can be left out.
 
-The search looks through all objects again and again while modules are loaded, and once more at the
-end of the process: a fifth of the time of a short command.
+Python's search for unused objects looks through all objects again and again while modules are
+loaded, and once more at the end of the process: a fifth of the time. Other libraries import large
+modules of which a command uses nothing.
 """
 
 from __future__ import annotations
@@ -10,16 +11,25 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..support.imports import modules_when_used
+
 __all__ = ["leave_all", "loading"]
+
+# scikit-learn imports the first two, dscribe the third one, which loads a compiler (Numba).
+_SELDOM_USED = ("scipy.stats", "pandas", "sparse")
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Load modules and models without the search; what they made is left out of it from then on."""
+    """Load modules and models without the search, and some modules only when they are used.
+
+    What the modules made is left out of the search from then on.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with modules_when_used(_SELDOM_USED):
+            yield
     finally:
         gc.freeze()
         if was_enabled:

@@ -4,12 +4,14 @@ The member ``dipkit.json`` holds the format's name and version, the versions of 
 parameters, the units, a summary of the labels, and the checksums of the other members. The rest is
 skops: arrays as npy, objects as JSON. Loading builds only the types listed in `TRUSTED`, the
 `Pipeline` of scikit-learn, arrays and Python's plain types, and imports nothing else. No other
-module imports skops. The checks of a file are in `model_archive.py` and `model_tree.py`, what a
-file may set is in `model_state.py`; files of format 1 are converted in `format1.py`.
+module imports skops, and only trees of unusual objects need it for loading (`model_objects.py`).
+The checks of a file are in `model_archive.py` and `model_tree.py`, what a file may set is in
+`model_state.py`; files of format 1 are converted in `format1.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -39,6 +41,7 @@ from .model_archive import (
     seal,
     too_dense,
 )
+from .model_objects import UnusualTree, build
 from .model_state import check_loaded, without_machine
 from .model_tree import types_in
 
@@ -163,10 +166,10 @@ def load_model(path: PathLike, *, trusted: Iterable[str] = ()) -> Any:
     old = described["format_version"] == 1
     with refusing(file, UNREADABLE, _OTHER_LIBRARIES):
         data = _from_format1(file) if old else file.read_bytes()
-    _refuse_unknown(str(path), types_in(io.BytesIO(data), file), trusted, "not loaded")
-    skops_io = _skops_io()
+    types = types_in(io.BytesIO(data), file)
+    _refuse_unknown(str(path), types, trusted, "not loaded")
     with refusing(file, UNREADABLE, _OTHER_LIBRARIES):
-        model = skops_io.loads(data, trusted=[*TRUSTED, *trusted])
+        model = _build(data, types, trusted)
         check_loaded(model)
         return without_machine(model)
 
@@ -221,6 +224,14 @@ def _from_format1(path: Path) -> bytes:
                 content = json.dumps(with_new_paths(json.loads(content))).encode()
             new.writestr(name, content)
     return changed.getvalue()
+
+
+def _build(data: bytes, types: set[str], trusted: Iterable[str]) -> Any:
+    """Build the model of a file whose types are trusted, without skops where that is possible."""
+    if types <= {*TRUSTED}:
+        with contextlib.suppress(UnusualTree):
+            return build(data)
+    return _skops_io().loads(data, trusted=[*TRUSTED, *trusted])
 
 
 def import_writer() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
 from ..data.label_keys import missing_labels_error
 from ..data.molecules import Molecules
@@ -176,6 +175,8 @@ class DipolePredictor(RegressorMixin, NestedParameters):
         predicted = self.predict(molecules)
         done = ~np.isnan(predicted)
         weight = None if sample_weight is None else _weights(sample_weight)[done]
+        from sklearn.metrics import r2_score  # takes time, and predictions do not need it
+
         return float(r2_score(magnitudes[done], predicted[done], sample_weight=weight))
 
 
