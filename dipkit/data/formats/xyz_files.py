@@ -1,23 +1,23 @@
 """Files of XYZ frames: plain, extended, raw QM9, or several kinds in one file or folder.
 
 Frames are cut out here, one by one, so that errors name the line and no frame is lost. A frame
-whose second line begins with ``gdb`` is one of raw QM9 (`qm9.py`); all others go through ASE, with
-symbols and comments read in `xyz_text.py`.
+whose second line begins with ``gdb`` is one of raw QM9 (`qm9.py`). Others are read in
+`common_frames.py`, or go through ASE, with symbols and comments read in `xyz_text.py`.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
 from ase import Atoms
-from ase.io.extxyz import read_xyz
 
 from ...exceptions import FileFormatError, InputError
 from . import qm9
 from .boundary import boundary
+from .common_frames import common_frame
 from .entries import Context, Entry, with_errors
 from .names import with_stem
 from .numbered_lines import NumberedLines, count_in
@@ -141,8 +141,17 @@ def _frame(lines: NumberedLines) -> Atoms:
             f"{lines.where}, line {lines.number + 1}: the file ends within a frame of {n_atoms} "
             "atoms: it is cut."
         )
-    where = f"{lines.where}, line {first}"
-    text = ready_for_ase([header, *body], lines.where, first)
+    if (frame := common_frame(body[0], body[1:])) is not None:
+        return frame
+    return _by_ase(header, body, lines.where, first)
+
+
+def _by_ase(header: str, body: Sequence[str], file: str, first: int) -> Atoms:
+    """Read a frame of any form; `first` is the number of its first line in the file."""
+    from ase.io.extxyz import read_xyz  # its import takes time
+
+    where = f"{file}, line {first}"
+    text = ready_for_ase([header, *body], file, first)
     n_columns = len(body[1].split())
 
     def parse(comment: str) -> dict[str, object]:

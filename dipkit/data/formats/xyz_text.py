@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ase.io.extxyz import key_val_str_to_dict
-
 from ...exceptions import FileFormatError
 from ..elements import atomic_numbers, chemical_symbols, read_element
 from .nesting import check_nesting
@@ -30,7 +28,7 @@ _QUOTED = r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'"
 # What follows a blank behind = is the value, unless it is the next key.
 _NO_KEY = r"(?![^\s=]+\s*=)"
 # Quotes count where a word begins, so that an apostrophe within a word opens nothing.
-_ENTRY = re.compile(
+ENTRY = re.compile(
     rf"(?:^|(?<=[\s,;]))(?:(?P<key>{_QUOTED}|[^\s=,;\"'][^\s=]*)\s*=(?:\s+{_NO_KEY})?"
     rf"(?P<value>{_PART}+)"
     rf"|(?:{_QUOTED})(?!\S))"
@@ -47,7 +45,7 @@ def entries_of(comment: str) -> str:
     >>> entries_of("water, charge 0, it's from experiment, mu = 1.85 name='a b' dipole=")
     "mu=1.85 name='a b'"
     """
-    found = (entry for entry in _ENTRY.finditer(comment) if entry["key"])
+    found = (entry for entry in ENTRY.finditer(comment) if entry["key"])
     return " ".join(f"{entry['key']}={entry['value']}" for entry in found)
 
 
@@ -70,6 +68,8 @@ def checked_entries(comment: str, n_columns: int, where: str) -> dict[str, objec
     """
     check_nesting(comment, where)
     _check_words(comment, where)
+    from ase.io.extxyz import key_val_str_to_dict  # its import takes time
+
     entries: dict[str, object] = key_val_str_to_dict(comment)
     widths = str(entries.get("Properties", "")).split(":")[2::3]
     n_claimed = sum(count_in(width) or n_columns + 1 for width in widths)
