@@ -15,8 +15,12 @@ from ..support.imports import modules_when_used
 
 __all__ = ["leave_all", "loading"]
 
-# scikit-learn imports the first two, dscribe the third one, which loads a compiler (Numba).
-_SELDOM_USED = ("scipy.stats", "pandas", "sparse")
+# SciPy imports the first three, scikit-learn the next two, dscribe the last one, which loads a
+# compiler (Numba).
+_SELDOM_USED = (
+    *("numpy.f2py", "numpy.testing", "scipy.spatial.transform"),
+    *("scipy.stats", "pandas", "sparse"),
+)
 
 
 @contextmanager

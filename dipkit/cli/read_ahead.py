@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..support.ahead import ItemsAhead, count_cores
+from .collection import loading
 
 if TYPE_CHECKING:
     from ..data.molecules import Molecules
@@ -70,7 +71,8 @@ def _begin(path: Path, reading: ReadKeywords) -> ItemsAhead[Molecules] | None:
 
 
 def _read(path: Path, geometries: ReadKeywords) -> Iterator[Molecules]:
-    from ..data.read_files import PART_MOLECULES, read_parts
+    with loading():
+        from ..data.read_files import PART_MOLECULES, read_parts
 
     return read_parts(path, PART_MOLECULES, **geometries)
 

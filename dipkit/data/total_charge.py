@@ -270,12 +270,13 @@ def _whole_number(key: str, value: Any, where: str) -> float:
             f"{where}: {key!r} holds NaN or infinity. Correct it, or leave the key out where the "
             "molecule is neutral."
         )
-    if abs(charge - np.round(charge)) > _WHOLE:
+    whole = float(round(charge))
+    if abs(charge - whole) > _WHOLE:
         raise InputError(
             f"{where}: {key!r} holds {charge:g}: expected a whole number, the total charge in e. "
             "Correct it, or name another key or the charge: total_charge= (--total-charge KEY|N)."
         )
-    return float(np.round(charge)) + 0.0
+    return whole + 0.0  # no -0
 
 
 def _disagreement(said: Mapping[str, float], where: str) -> InputError:

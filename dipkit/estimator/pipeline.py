@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from typing import Any, Unpack
 
+import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data.io import as_molecules, read_parts
@@ -108,6 +109,27 @@ def predict_each(
     on_demand = _on_demand(chosen_model(model))
     for molecules in parts:
         yield predict_all(on_demand, molecules, return_std, skip_invalid)
+
+
+def warm_up(model: Any, return_std: bool = False) -> None:
+    """Predict one atom, so that tables and factors are there when molecules come.
+
+    They take some tenths of a second in the first prediction of a process. Nothing is done for a
+    model with a baseline, which may be a calculation by another program.
+
+    Parameters
+    ----------
+    model : Pipeline
+        As in `predict_all`.
+    return_std : bool, default=False
+        Whether standard deviations will be predicted too.
+    """
+    model = chosen_model(model)
+    estimator = model[-1] if isinstance(model, Pipeline) else model
+    if isinstance(estimator, DipoleKernelRidge) and make_baseline(estimator.baseline) is None:
+        number = estimator.elements_[:1]
+        atom = Molecules(numbers=number, positions=np.zeros((1, 3)), offsets=np.array([0, 1]))
+        predict_all(_on_demand(model), atom, return_std)
 
 
 def _on_demand(model: Any) -> Any:

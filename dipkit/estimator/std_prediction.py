@@ -21,6 +21,7 @@ from ..learning.charge_maps import molecule_sums
 from ..learning.compensation import Compensation
 from ..learning.whitening import is_triangular, triangular_whitening, whiten_triangular
 from ..support.backend import Array, Backend
+from ..support.blas_threads import threads_for
 from ..units import DEBYE_PER_E_ANGSTROM
 from .fitted_parts import compensations, has_atomic_dipoles
 from .linearised import unit_vectors
@@ -109,7 +110,9 @@ def whitenings(model: DipolePredictor) -> list[FloatArray]:
         for number in model.elements_.tolist():
             mine = model.inducing_numbers_ == number
             z = [scale[mine].astype(np.float64) for scale in model.inducing_features_]
-            stored.append(triangular_whitening(model.kernel_(z, z, weights), model.std_cut_))
+            with threads_for(len(z[0])):
+                matrix = model.kernel_(z, z, weights)
+                stored.append(triangular_whitening(matrix, model.std_cut_))
         model._std_whitening = stored
     return [part.astype(np.float64, copy=False) for part in stored]
 

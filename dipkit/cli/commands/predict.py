@@ -76,7 +76,7 @@ def predict(
             from ...data.bad_records import BadRecord, describe, refuse
             from ...data.odd_electrons import OddElectrons
             from ...estimator.persistence import load_model
-            from ...estimator.pipeline import keeps_std
+            from ...estimator.pipeline import keeps_std, warm_up
             from ..prediction_files import model_origin, stream_predictions
             from ..predictions import check_files, predict_file, refuse_label_options
 
@@ -86,6 +86,8 @@ def predict(
                 refuse_label_options(reading)
             loaded = load_model(model)
         with_std = keeps_std(loaded) if std is None else std
+        if begun is not None:  # molecules may not be there yet
+            warm_up(loaded, with_std)
         odd, failed, n_records = OddElectrons(), list[BadRecord](), 0
 
         def predictions() -> Iterator[Prediction]:
