@@ -101,7 +101,7 @@ class _Objects:
         pairs = zip(types, node["content"].items(), strict=False)
         return {make(key): self.of(value) for make, (key, value) in pairs}
 
-    def _object(self, node: Node, kind: type[Any]) -> Any:
+    def _object(self, node: Node, kind: Any) -> Any:
         """Make an object without a call of its class, and set its state, as pickle does."""
         made, content = kind.__new__(kind), node.get("content")
         state = None if content is None else self.of(content)

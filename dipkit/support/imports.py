@@ -71,7 +71,7 @@ class _AtFirstUse(Loader):
 
     def __init__(self, loader: Loader) -> None:
         self._loader, self._lock = loader, threading.RLock()
-        self._package: list[str] | None = None
+        self._waits, self._package = True, None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Let the loader of the module make it."""
@@ -85,8 +85,9 @@ class _AtFirstUse(Loader):
     def load(self, module: ModuleType) -> None:
         """Run the code of the module, once."""
         with self._lock:
-            if type(module) is not _Later:
+            if not self._waits:
                 return
+            self._waits = False
             # As after a usual import: the code may look at all of these.
             module.__class__ = ModuleType
             module.__loader__ = self._loader

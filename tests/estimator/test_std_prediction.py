@@ -8,6 +8,7 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
+import threadpoolctl
 from ase import Atoms
 from sklearn.pipeline import make_pipeline
 
@@ -280,3 +281,20 @@ def test_files(coarse_pipeline: Any, bare: Molecules, tmp_path: Path) -> None:
     stds = [frame.info["predicted_std_debye"] for frame in frames]
     np.testing.assert_allclose(stds, prediction.std, atol=1e-7)
     assert not read(tmp_path / "out.xyz").has_magnitude.any()
+
+
+def test_whitenings_have_the_same_bits_with_any_number_of_threads(
+    toy: Callable[..., Molecules],
+) -> None:
+    environments = toy(sizes=(6,) * 100, widths=(40,), elements=(1,))
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=500)).fit(
+        environments, np.ones(len(environments))
+    )
+    found = []
+    for n_threads in (1, 2, 4):
+        ridge._std_whitening = None
+        with threadpoolctl.threadpool_limits(n_threads):
+            found.append(std_prediction.whitenings(ridge))
+    assert len(found[0][0]) == 500
+    for other in found[1:]:
+        np.testing.assert_array_equal(other[0], found[0][0])

@@ -36,10 +36,12 @@ _NAMES = {"charge": "charges"}
 _MOST_COLUMNS = 1000
 
 _KEY = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-# A value without quotes, or within double ones; both without what ASE takes for brackets or escapes.
+# A value without quotes, brackets and escapes, or a text within double quotes, without escapes.
 _VALUE = re.compile(r"[^\s\"'{}\[\]\\=]+|\"[^\"\\]*[^\"\\\s][^\"\\]*\"")
 _WORD = re.compile(r"[^\s,]+")
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+# These may be too large for an integer, and are then real numbers.
+_LONG = re.compile(r"[+-]?\d{19,}", re.ASCII)
 _REAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 # A word that begins with a letter is no number, unless it is one of these.
 _TEXT = re.compile(r"[A-Za-z_][^\s,]*")
@@ -86,10 +88,11 @@ def common_frame(comment: str, atoms: Sequence[str]) -> Atoms | None:
         arrays = {
             column.name: _numbers(texts, column) for column in columns if column.name != "species"
         }
-    except (_Uncommon, KeyError, ValueError):
+        positions, pbc = arrays.pop("pos"), info.pop("pbc", None)
+        frame = Atoms(numbers, positions=positions, pbc=pbc, info=info)
+        _add(frame, arrays)
+    except (_Uncommon, KeyError, ValueError, TypeError):
         return None
-    frame = Atoms(numbers, positions=arrays.pop("pos"), pbc=info.pop("pbc", None), info=info)
-    _add(frame, arrays)
     return frame
 
 
@@ -117,6 +120,8 @@ def _value(text: str) -> Any:
         raise _Uncommon
     if all(map(_REAL.fullmatch, words)):
         whole = all(map(_INTEGER.fullmatch, words))
+        if any(map(_LONG.fullmatch, words)):
+            raise _Uncommon
         numbers = [np.int_(word) if whole else np.float64(word) for word in words]
         return numbers[0] if len(numbers) == 1 else np.array(numbers)
     if not _TEXT.fullmatch(words[0]) or words[0].lower() in _NO_NUMBERS or words[0] == "_JSON":
