@@ -18,6 +18,7 @@ from dipkit.cli import read_ahead
 from dipkit.cli.collection import loading
 from dipkit.data import read_files
 from dipkit.data.datasets import load_organics
+from dipkit.estimator import pipeline
 from dipkit.support.ahead import ItemsAhead
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -90,6 +91,20 @@ def test_small_files_one_core_and_labels_need_no_process(
     monkeypatch.setattr(read_ahead, "count_cores", lambda: 1)
     run(*line)
     assert not processes
+
+
+def test_the_model_is_prepared_while_the_first_molecules_are_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    prepared: list[bool] = []
+    monkeypatch.setattr(pipeline, "warm_up", lambda _, with_std: prepared.append(with_std))
+    line = ("predict", folder / "model.dipkit", folder / "data.xyz", "-o", tmp_path / "out.csv")
+    run(*line)
+    assert prepared == []
+    request.getfixturevalue("processes")
+    run(*line)
+    run(*line, "--no-std")
+    assert prepared == [True, False]
 
 
 def test_where_no_process_can_be_started(

@@ -1,5 +1,6 @@
 """`predict_all` gives what the estimator's methods give, whatever the molecules come as."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ from dipkit import (
 from dipkit.data.datasets import load_organics
 from dipkit.data.formats.ase_atoms import to_atoms
 from dipkit.data.molecules import Molecules
-from dipkit.estimator.pipeline import predict_parts
+from dipkit.estimator import pipeline
+from dipkit.estimator.pipeline import predict_each, predict_parts, warm_up
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import molecule_sums
 from dipkit.learning.multipoles import quadrupoles
@@ -201,6 +203,31 @@ def test_memory_does_not_grow_with_the_file(model: Pipeline, tmp_path: Path) -> 
         counted, found[n] = (int(word) for word in done.stdout.split())
         assert counted == n
     assert found[2400] < found[320] + 20_000  # KiB
+
+
+@pytest.mark.parametrize("return_std", [False, True])
+def test_a_warm_model_predicts_the_same_bits(
+    model: Pipeline, bare: Molecules, return_std: bool
+) -> None:
+    models = [copy.deepcopy(model) for _ in range(2)]
+    warm_up(models[1], return_std)
+    assert hasattr(models[1][-1], "_std_whitening") == return_std
+    one, two = [next(predict_each(each, [bare[:9]], return_std)) for each in models]
+    np.testing.assert_array_equal(one.dipole, two.dipole)
+    np.testing.assert_array_equal(one.charges, two.charges)
+    if return_std:
+        np.testing.assert_array_equal(one.std, two.std)
+
+
+def test_no_program_is_started_to_warm_up(model: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(pipeline, "predict_all", lambda *_: asked.append(1))
+    warm_up(model)
+    assert asked == [1]
+    with_baseline = copy.deepcopy(model)
+    with_baseline[-1].set_params(baseline="gfn2")
+    warm_up(with_baseline)
+    assert asked == [1]
 
 
 def test_a_notebook_shows_the_first_predictions(described):
