@@ -15,11 +15,11 @@ from ..support.imports import modules_when_used
 
 __all__ = ["leave_all", "loading"]
 
-# SciPy imports the first three, scikit-learn the next two, dscribe the last one, which loads a
-# compiler (Numba).
+# SciPy imports the first three, scikit-learn and joblib the next three, dscribe the last one, which
+# loads a compiler (Numba).
 _SELDOM_USED = (
     *("numpy.f2py", "numpy.testing", "scipy.spatial.transform"),
-    *("scipy.stats", "pandas", "sparse"),
+    *("scipy.stats", "pandas", "asyncio", "sparse"),
 )
 
 

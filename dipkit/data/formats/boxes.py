@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from ...exceptions import InputError
 
@@ -49,6 +48,8 @@ def check_box(atoms: Atoms, where: str, ignored: bool) -> None:
 
 
 def _check_inside(atoms: Atoms, where: str) -> None:
+    from ase.neighborlist import natural_cutoffs, neighbor_list  # the import takes time
+
     lengths = atoms.cell.lengths()
     periodic = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell)
     periodic.pbc = atoms.pbc & (lengths > _LEAST_LENGTH)
