@@ -43,13 +43,17 @@ def coerce(
         raise InputError(
             f"{name}: expected values of type {np.dtype(dtype).name}, got {value!r:.80}: {error}."
         ) from error
-    if len(shape) != array.ndim or any(
-        want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)
-    ):
+    if array.shape != shape and not _fits(array.shape, shape):
         expected = str(shape).replace("-1", "any")
         raise InputError(f"{name}: expected shape {expected}, got {array.shape}.")
     array.flags.writeable = False
     return array
+
+
+def _fits(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    return len(found) == len(expected) and all(
+        want in (-1, got) for want, got in zip(expected, found, strict=True)
+    )
 
 
 def whole_numbers(name: str, value: Any, copy: bool = True) -> NDArray[np.int64]:

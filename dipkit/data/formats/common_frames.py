@@ -165,7 +165,7 @@ def _at(columns: Sequence[_Column], name: str) -> _Column:
 
 def _columns_of_text(lines: Sequence[str], n_columns: int) -> list[tuple[str, ...]]:
     rows = [line.split() for line in lines]
-    if any(len(row) != n_columns for row in rows):
+    if {*map(len, rows)} != {n_columns}:
         raise _Uncommon
     return list(zip(*rows, strict=True))
 
