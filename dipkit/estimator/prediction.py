@@ -90,6 +90,7 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
         make_baseline(model.baseline),
         model.baseline_factor_,
         model.baseline_charges_,
+        getattr(model, "descriptor_charges_", False),
         model.n_jobs,
     )
     widths = [scale.shape[1] for scale in model.inducing_features_]

@@ -195,7 +195,7 @@ def test_reference_charges_become_what_is_left_of_them(ridge, molecules) -> None
 def test_charge_columns_keep_unit_length_and_follow_the_charge(toy) -> None:
     molecules = toy()
     charges = np.linspace(-0.5, 0.5, molecules.n_atoms)
-    joined = with_charge_columns(molecules.features, charges)
+    joined = with_charge_columns(molecules.features, charges[:, None])
     for plain, scale in zip(molecules.features.scales, joined.scales, strict=True):
         np.testing.assert_allclose(np.linalg.norm(scale, axis=1), 1, atol=1e-6)
         cosine = np.cos(4.0 * (charges[:, None] - charges))
@@ -205,7 +205,7 @@ def test_charge_columns_keep_unit_length_and_follow_the_charge(toy) -> None:
 
 def test_charge_features_take_and_join(toy) -> None:
     molecules = toy()
-    joined = with_charge_columns(molecules.features, np.arange(molecules.n_atoms) / 50)
+    joined = with_charge_columns(molecules.features, np.arange(molecules.n_atoms)[:, None] / 50)
     assert isinstance(joined, ChargeFeatures)
     assert joined.widths == tuple(width + 2 for width in molecules.features.widths)
     parts = [joined.take(slice(0, 5)), joined.take(np.arange(5, len(joined)))]
@@ -332,7 +332,11 @@ def test_shortcuts_stand_for_objects() -> None:
     own = GFN2Baseline(direction_weight=0.1, memory="folder")
     assert make_baseline(own) is own
     flat = DipoleKernelRidge(baseline=GFN2Baseline(direction_weight=0.2, memory="cache"))
-    assert baseline_of(flat).get_params() == {"direction_weight": 0.2, "memory": "cache"}
+    assert baseline_of(flat).get_params() == {
+        "direction_weight": 0.2,
+        "memory": "cache",
+        "second_method": "ipea1",
+    }
     assert clone(own).get_params() == own.get_params()
     with pytest.raises(InputError, match="direction_weight: expected a number >= 0"):
         GivenBaseline(direction_weight=-1).check()
@@ -468,7 +472,7 @@ def test_gfn2_from_geometries_to_dipoles(monkeypatch) -> None:
     bare = test.replace(dipole_magnitude=None, dipole_vector=None, charges=None)
     prediction = predict_all(model, bare)
     error = np.abs(prediction.magnitude - test.dipole_magnitude)
-    prepared, _ = prepare_molecules(bare, GFN2Baseline(), ridge.baseline_factor_, True)
+    prepared, _ = prepare_molecules(bare, GFN2Baseline(), ridge.baseline_factor_, True, True)
     scaled = prepared.baseline_dipole
     assert error.mean() < np.abs(np.linalg.norm(scaled, axis=1) - test.dipole_magnitude).mean()
     # Directions were never taught, and are right all the same.
