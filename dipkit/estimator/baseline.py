@@ -30,6 +30,7 @@ __all__ = [
     "GivenBaseline",
     "has_baseline_result",
     "make_baseline",
+    "mixed",
     "require_following",
 ]
 
@@ -171,8 +172,8 @@ class GFN2Baseline(Baseline):
         second_dipole[known] = second.dipole
         second_charges[known[molecules.molecule_index]] = second.charges
         return molecules.replace(
-            baseline_dipole=_mixed(dipole, second_dipole),
-            baseline_charges=_mixed(charges, second_charges),
+            baseline_dipole=mixed(dipole, second_dipole),
+            baseline_charges=mixed(charges, second_charges),
             descriptor_charges=second_charges,
         )
 
@@ -183,7 +184,7 @@ class GFN2Baseline(Baseline):
             sets, of_sets = first.charges[:, None], first.of_charges[:, None]
             return BaselineDerivatives(first.of_dipole, first.of_charges, sets, of_sets)
         second = differentiate(IPEA1(), one, n_jobs, self.memory)
-        charges, of_dipole, of_charges = map(_mixed, first, second)
+        charges, of_dipole, of_charges = map(mixed, first, second)
         return BaselineDerivatives(
             of_dipole,
             of_charges,
@@ -294,6 +295,6 @@ def has_baseline_result(molecules: Molecules) -> BoolArray:
     return has
 
 
-def _mixed(of_gfn2: FloatArray, of_second: FloatArray) -> FloatArray:
-    """Return dipoles, charges or derivatives of the baseline from those of its two methods."""
+def mixed(of_gfn2: FloatArray, of_second: FloatArray) -> FloatArray:
+    """Return dipoles, charges or derivatives of `GFN2Baseline` from those of its two methods."""
     return (1 - SECOND_SHARE) * of_gfn2 + SECOND_SHARE * of_second
