@@ -113,8 +113,8 @@ class GFN2Baseline(Baseline):
 
     A second calculation, IPEA1-xTB, lowers the error: its charges enter the descriptors beside
     those of the baseline, and dipoles and charges of the baseline are 0.8 times those of GFN2-xTB
-    plus 0.2 times its own. Together they take about 30 ms for a molecule of 18 atoms, GFN2-xTB
-    alone takes 10 ms. Needs tblite (extra ``labels``).
+    plus 0.2 times its own. Together they take about 20 ms for a molecule of 18 atoms, GFN2-xTB
+    alone takes 6 ms. Needs tblite (extra ``labels``).
 
     Parameters
     ----------

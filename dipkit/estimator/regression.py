@@ -61,7 +61,7 @@ class DipoleKernelRidge(DipolePredictor):
         Tolerance, iterations and annealing. None is ``Reweighted()``.
     baseline : {None, "none", "given", "gfn2"} or Baseline, default=None
         Cheap calculation that the model corrects (9). ``"gfn2"``: GFN2-xTB and IPEA1-xTB, run for
-        the training molecules and again for those to predict, about 30 ms each, see
+        the training molecules and again for those to predict, about 20 ms each, see
         `GFN2Baseline`. ``"given"``: what the molecules carry as ``baseline_dipole``,
         ``baseline_charges`` and ``descriptor_charges``, see `GivenBaseline`. Molecules without a
         result are left out of fit, and get NaN in prediction, with a warning.

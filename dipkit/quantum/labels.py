@@ -46,7 +46,7 @@ def gfn2(
     memory: MemoryLike | None = None,
     verbose: bool | str = "auto",
 ) -> Calculated:
-    """Calculate dipoles and charges by GFN2-xTB, about 10 ms for a molecule of 18 atoms.
+    """Calculate dipoles and charges by GFN2-xTB, about 6 ms for a molecule of 18 atoms.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def ipea1(
     memory: MemoryLike | None = None,
     verbose: bool | str = "auto",
 ) -> Calculated:
-    """Calculate dipoles and charges by IPEA1-xTB, about twice the time of GFN2-xTB.
+    """Calculate dipoles and charges by IPEA1-xTB, about 14 ms for a molecule of 18 atoms.
 
     Parameters, results and errors are those of `gfn2`.
     """
