@@ -28,6 +28,7 @@ __all__ = [
     "BaselineDerivatives",
     "GFN2Baseline",
     "GivenBaseline",
+    "baseline_of_fitted",
     "has_baseline_result",
     "make_baseline",
     "mixed",
@@ -135,7 +136,7 @@ class GFN2Baseline(Baseline):
     # A model from someone else must not choose the folder from which results are unpickled.
     _not_saved: ClassVar[tuple[str, ...]] = ("memory",)
 
-    # Saved models of earlier versions have no such parameter: they are of GFN2-xTB alone.
+    # Objects that were saved by versions without this parameter are of GFN2-xTB alone.
     second_method: str | None = None
 
     def __init__(
@@ -262,6 +263,27 @@ def make_baseline(baseline: Baseline | str | None) -> Baseline | None:
             f"{baseline!r}."
         )
     return _KINDS[baseline]()
+
+
+def baseline_of_fitted(
+    baseline: Baseline | str | None, with_descriptor_charges: bool
+) -> Baseline | None:
+    """Return the baseline of a fitted model.
+
+    Models that were saved by versions without a second method are of GFN2-xTB alone, although
+    ``"gfn2"`` stands for both methods now.
+
+    Parameters
+    ----------
+    baseline : {None, "none", "given", "gfn2"} or Baseline
+        Parameter of the model.
+    with_descriptor_charges : bool
+        Whether charges of a second method entered the descriptors in fit.
+    """
+    found = make_baseline(baseline)
+    if isinstance(found, GFN2Baseline) and not with_descriptor_charges:
+        return GFN2Baseline(found.direction_weight, found.memory, second_method=None)
+    return found
 
 
 def require_following(baseline: Baseline | None) -> None:

@@ -25,7 +25,12 @@ from ..data.molecules import Molecules
 from ..descriptors.charge_columns import with_charge_columns
 from ..descriptors.requirements import require_described, require_known
 from ..descriptors.soap import SOAPTransformer
-from ..estimator.baseline import BaselineDerivatives, make_baseline, require_following
+from ..estimator.baseline import (
+    BaselineDerivatives,
+    baseline_of_fitted,
+    make_baseline,
+    require_following,
+)
 from ..estimator.fitted_parts import compensations, has_atomic_dipoles
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
@@ -168,7 +173,7 @@ def _checked(soap: SOAPTransformer, ridge: DipoleKernelRidge, X: Geometries) -> 
 
 def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> BaselineDerivatives | None:
     """Differentiate the baseline of one molecule, where the model has one."""
-    baseline = make_baseline(ridge.baseline)
+    baseline = baseline_of_fitted(ridge.baseline, getattr(ridge, "descriptor_charges_", False))
     if baseline is None:
         return None
     found = baseline.derivatives(one, ridge.n_jobs)

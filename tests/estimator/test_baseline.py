@@ -44,6 +44,7 @@ from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
+from dipkit.response.derivatives import dipole_derivatives
 from dipkit.search.ridge_parameters import baseline_of
 from dipkit.support.backend import NUMPY
 
@@ -480,6 +481,24 @@ def test_gfn2_from_geometries_to_dipoles(monkeypatch) -> None:
     assert (cosine[test.dipole_magnitude > 0.5] > 0).all()
     sums = molecule_sums(prediction.charges, bare.offsets)
     np.testing.assert_allclose(sums, 0, atol=1e-8)
+
+
+def test_a_model_of_gfn2_alone_stays_what_it_is() -> None:
+    """Files of versions without a second method have no attribute for its charges."""
+    pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
+    molecules = load_organics()[:40].replace(dipole_vector=None, charges=None)
+    alone = GFN2Baseline(second_method=None)
+    model = default_model(baseline=alone, basis__n_inducing=100).fit(molecules[:30])
+    expected, new = model.predict(molecules[30:]), molecules[30:33]
+    derivatives = dipole_derivatives(model, new)
+    del model[-1].descriptor_charges_
+    model[-1].baseline = "gfn2"
+    np.testing.assert_array_equal(model.predict(molecules[30:]), expected)
+    np.testing.assert_array_equal(dipole_derivatives(model, new), derivatives)
+    del alone.second_method  # as in an object from such a file
+    assert clone(alone).get_params()["second_method"] is None
+    both = default_model(baseline="gfn2", basis__n_inducing=100).fit(molecules[:30])
+    assert np.abs(both.predict(molecules[30:]) - expected).max() > 1e-3
 
 
 def test_gfn2_goes_on_without_molecules_that_fail(monkeypatch) -> None:
