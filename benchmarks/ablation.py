@@ -118,13 +118,8 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
     names = list(dict.fromkeys(row["name"] for row in rows))
-    head = " | ".join(
-        f"N = {size}: MAE, D | against the defaults, D | median, D | iterations"
-        for size in args.sizes
-    )
-    lines = [f"| change | {head} |", "|---" * (1 + 4 * len(args.sizes)) + "|"]
-    lines += [
-        f"| {name} | {' | '.join(_cells(rows, name, size) for size in args.sizes)} |"
+    lines = [
+        f"| {name} | {' | '.join(cells(rows, name, size) for size in args.sizes)} |"
         for name in names
     ]
     return f"""# What each default is worth
@@ -138,11 +133,20 @@ error. Figures of this kind chose the defaults, so they are no test: that is the
 [study](../study.md). Training is on magnitudes, with the Mulliken charges of the training
 molecules unless a row says "{BARE}".
 
+{head(args.sizes)}
 {chr(10).join(lines)}
 """
 
 
-def _cells(rows: list[Row], name: str, size: int) -> str:
+def head(sizes: list[int]) -> str:
+    """Return the first two lines of a table."""
+    columns = " | ".join(
+        f"N = {size}: MAE, D | against the defaults, D | median, D | iterations" for size in sizes
+    )
+    return f"| change | {columns} |\n{'|---' * (1 + 4 * len(sizes))}|"
+
+
+def cells(rows: list[Row], name: str, size: int) -> str:
     """Four cells of one change at one size."""
     mine = {r["seed"]: r for r in rows if (r["name"], r["size"]) == (name, size)}
     usual = {r["seed"]: r for r in rows if (r["name"], r["size"]) == ("defaults", size)}

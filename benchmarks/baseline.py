@@ -1,11 +1,12 @@
-"""Test error of models that correct GFN2-xTB, over the number of training molecules.
+"""Test error of models that correct a cheap calculation, over the number of training molecules.
 
     python benchmarks/baseline.py --data qm9.npz --cache gfn2.npz --sizes 200,1000,5000 --seeds 3
 
 Draws are those of `learning_curve.py` for the same largest size, so that its rows are without the
 baseline what these are with it; `--largest` keeps to them where only smaller sizes are fitted.
-GFN2-xTB is run once for each molecule and kept in the file named by `--cache`; models get it from
-there (`baseline="given"`), which changes no number. With `--tune` the test molecules come from the
+The methods of the baseline are run once for each molecule and kept in the file named by `--cache`;
+models get them from there (`baseline="given"`), which changes no number. `--second none` leaves
+IPEA1-xTB out (another cache is needed). With `--tune` the test molecules come from the
 development part, for comparing settings.
 """
 
@@ -23,37 +24,34 @@ from typing import Any
 import numpy as np
 from _common import draw, setting
 
-from dipkit import Molecules, default_model, read, write
+from dipkit import GFN2Baseline, Molecules, default_model, read, write
 from dipkit.estimator.metrics import error_report
-from dipkit.quantum.labels import gfn2
 
-ALONE = "GFN2-xTB"
-SCALED = "GFN2-xTB times one fitted factor"
-CORRECTED = "dipkit, GFN2-xTB baseline"
+ALONE = "baseline"
+SCALED = "baseline times one fitted factor"
+CORRECTED = "dipkit, corrects the baseline"
 FIGURES = {"MAE": "mae_debye", "median": "median_debye", "95 %": "p95_debye", "RMSE": "rmse_debye"}
 
 Row = dict[str, Any]
 
 
-def with_gfn2(molecules: Molecules, cache: Path) -> Molecules:
-    """Put GFN2-xTB on the molecules, from the cache or calculated and kept there."""
+FIELDS = ("baseline_dipole", "baseline_charges", "descriptor_charges")
+
+
+def with_baseline(molecules: Molecules, cache: Path, baseline: GFN2Baseline) -> Molecules:
+    """Put the baseline on the molecules, from the cache or calculated and kept there."""
     known = read(cache) if cache.exists() else molecules[:0]
     place = {name: index for index, name in enumerate(known.names.tolist())}
     new = np.flatnonzero([name not in place for name in molecules.names.tolist()])
     if len(new):
         start = time.perf_counter()
-        result = gfn2(molecules[new])
-        print(f"GFN2-xTB for {len(new)} molecules in {time.perf_counter() - start:.0f} s")
-        added = molecules[new].replace(
-            baseline_dipole=result.dipole, baseline_charges=result.charges
-        )
+        added = baseline.attach(molecules[new])
+        print(f"xTB for {len(new)} molecules in {time.perf_counter() - start:.0f} s")
         known = Molecules.concatenate([known, added]) if len(known) else added
         write(cache, known)
         place = {name: index for index, name in enumerate(known.names.tolist())}
     found = known[[place[name] for name in molecules.names.tolist()]]
-    return molecules.replace(
-        baseline_dipole=found.baseline_dipole, baseline_charges=found.baseline_charges
-    )
+    return molecules.replace(**{name: getattr(found, name) for name in FIELDS})
 
 
 def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
@@ -61,7 +59,8 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
     train, test = draw(pool, args.largest, args.test, seed, args.tune)
     train = train[: max(args.sizes)]
     # The names of the pool are unique, so that one file serves all seeds.
-    everything = with_gfn2(Molecules.concatenate([train, test]), args.cache)
+    baseline = GFN2Baseline(second_method=None if args.second == "none" else args.second)
+    everything = with_baseline(Molecules.concatenate([train, test]), args.cache, baseline)
     everything = everything.replace(charges=None)
     soap, ridge = default_model(baseline="given", **args.settings)
     start = time.perf_counter()
@@ -109,7 +108,7 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
     part = "a validation part of the development molecules" if args.tune else "the test part"
     seeds = len({row["seed"] for row in rows})
     changed = f" Settings other than the defaults: `{args.settings}`." if args.settings else ""
-    return f"""# Correcting GFN2-xTB
+    return f"""# Correcting a cheap calculation
 
 Made by `benchmarks/baseline.py --data {Path(args.data).name} --cache {args.cache.name} --sizes \
 {",".join(map(str, args.sizes))} --seeds {args.seeds}` on {args.setting}.
@@ -117,7 +116,7 @@ Made by `benchmarks/baseline.py --data {Path(args.data).name} --cache {args.cach
 Means over {seeds} draws (± standard deviation of the MAE over the draws) of training molecules and
 of {args.test} test molecules from {part}. The [study](../study.md) has the same model with and
 without a baseline. Training is on scalar magnitudes alone, without charges. Seconds are those of
-fit and prediction, without descriptors and GFN2-xTB.{changed}
+fit and prediction, without descriptors and xTB. Second method: {args.second}.{changed}
 
 {table(rows, args.sizes)}
 """
@@ -127,7 +126,8 @@ def main() -> None:
     """Run all seeds and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
-    parser.add_argument("--cache", required=True, type=Path, help="file for GFN2-xTB, .npz")
+    parser.add_argument("--cache", required=True, type=Path, help="file for the baseline, .npz")
+    parser.add_argument("--second", default="ipea1", help="second method: ipea1 or none")
     parser.add_argument("--sizes", default="200,1000,5000")
     parser.add_argument("--largest", type=int, default=5000, help="training molecules drawn")
     parser.add_argument("--seeds", type=int, default=3)

@@ -66,3 +66,11 @@ def gfn2(molecules: Molecules) -> dict[str, np.ndarray]:
 
     found = calculate(molecules, n_jobs=1)
     return {"dipole": found.dipole, "charges": found.charges}
+
+
+def ipea1(molecules: Molecules) -> dict[str, np.ndarray]:
+    """Dipoles (k, 3), debye, and charges (n,), e, of IPEA1-xTB."""
+    from dipkit.quantum.labels import ipea1 as calculate
+
+    found = calculate(molecules, n_jobs=1)
+    return {"dipole": found.dipole, "charges": found.charges}

@@ -72,7 +72,9 @@ def prepare_kinds(material: Material, config: dict[str, Any]) -> None:
     if "vectors" in config["variant"] or "baseline" in config["variant"]:
         material.gfn2(chosen, config["draw"])
     if "baseline" in config["variant"]:
+        material.ipea1(chosen, config["draw"])
         material.gfn2(tested)
+        material.ipea1(tested)
 
 
 def _split(material: Material, config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, float]:

@@ -143,6 +143,11 @@ class Material:
         found = self._in_blocks("gfn2", indices, draw, cheap.gfn2, ("dipole", "charges"))
         return found["dipole"], found["charges"]
 
+    def ipea1(self, indices: Index, draw: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Dipoles (k, 3), debye, and charges (n,), e, of IPEA1-xTB; see `gfn2`."""
+        found = self._in_blocks("ipea1", indices, draw, cheap.ipea1, ("dipole", "charges"))
+        return found["dipole"], found["charges"]
+
     def gfn1(self, indices: Index, draw: int | None = None) -> dict[str, np.ndarray]:
         """``dipole`` (k, 3), debye, and ``charges`` (n,), e, of GFN1-xTB."""
         return self._in_blocks("gfn1", indices, draw, cheap.gfn1, ("dipole", "charges"))

@@ -16,16 +16,19 @@ import numpy as np
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel
 from dipkit.descriptors.scales import MANY_MOLECULES
 from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
+from dipkit.estimator.baseline import mixed
 from dipkit.estimator.metrics import error_report
 from dipkit.estimator.pipeline import BASELINE_DEGREE
 
-from . import equilibration
+from . import cheap, equilibration
 from .material import LABELLED, MOST_IN_MEMORY, Material
 from .runner import Unit
 
 Config = dict[str, Any]
 Arrays = dict[str, Any]
 N_TEST, N_VALIDATION = 1000, 500
+# The default baseline.
+BOTH = "gfn2 + ipea1"
 
 
 def qm9_unit(
@@ -35,7 +38,7 @@ def qm9_unit(
     charges: str = "none",
     vectors: str | None = None,
     more: int = 0,
-    baseline: bool = False,
+    baseline: str | None = None,
     ridge: Mapping[str, Any] | None = None,
     equilibrated: bool = False,
     also: tuple[str, ...] = (),
@@ -54,8 +57,8 @@ def qm9_unit(
         Cheap vectors of all training molecules.
     more : int, default=0
         Molecules without a label besides; they have the vectors, and no charges.
-    baseline : bool, default=False
-        Whether the model corrects GFN2-xTB.
+    baseline : {None, "gfn2", "gfn2 + ipea1"}, default=None
+        What the model corrects: GFN2-xTB alone, or with IPEA1-xTB as `GFN2Baseline` does.
     ridge : mapping, default=None
         Parameters of `DipoleKernelRidge` other than the defaults.
     equilibrated : bool, default=False
@@ -77,6 +80,8 @@ def qm9_unit(
         "also": sorted(also),
         "n_test": n_test,
     }
+    if baseline == BOTH:
+        config["second_method"] = "ipea1"
     return Unit("qm9", config, tier)
 
 
@@ -115,11 +120,16 @@ def prepare_qm9(material: Material, config: Config) -> None:
         material.gfn2(labelled, draw)
     if config["more"]:
         material.gfn2(material.unlabelled(draw, config["n"], config["more"]), draw)
+    second = "second_method" in config
+    if second:
+        material.ipea1(labelled, draw)
     if baseline:
         predicted = [material.test(draw, config["n_test"])]
         predicted += [material.probe()] if "probe" in config["also"] else []
         for indices in predicted:
             material.gfn2(indices)
+            if second:
+                material.ipea1(indices)
 
 
 def fit_and_test(
@@ -211,14 +221,37 @@ def predicted_molecules(
 def _with_gfn2(
     molecules: Molecules, indices: np.ndarray, material: Material, config: Config, draw: int | None
 ) -> Molecules:
-    """Put GFN2-xTB on molecules: as it is for a baseline, times its factor for vectors."""
-    dipole, charges = material.gfn2(indices, draw)
-    features = molecules.features
+    """Put the baseline on molecules, or vectors of GFN2-xTB times their factor."""
+    first, features = material.gfn2(indices, draw), molecules.features
+    if "second_method" in config:
+        return with_two_methods(molecules, first, material.ipea1(indices, draw))
     if config["scales"] == "baseline":
         return molecules.replace(
-            baseline_dipole=dipole, baseline_charges=charges, features=features
+            baseline_dipole=first[0], baseline_charges=first[1], features=features
         )
-    return molecules.replace(baseline_dipole=GFN2_FACTOR * dipole, features=features)
+    return molecules.replace(baseline_dipole=GFN2_FACTOR * first[0], features=features)
+
+
+def with_two_methods(
+    molecules: Molecules,
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+) -> Molecules:
+    """Put the baseline of `GFN2Baseline` on molecules, from results that are kept on disk.
+
+    Parameters
+    ----------
+    molecules : Molecules
+    first, second : tuple of (ndarray of shape (k, 3), debye; ndarray of shape (n,), e)
+        Dipoles and charges of GFN2-xTB and of IPEA1-xTB.
+    """
+    dipole, charges = map(mixed, first, second)
+    return molecules.replace(
+        baseline_dipole=dipole,
+        baseline_charges=charges,
+        descriptor_charges=second[1],
+        features=molecules.features,
+    )
 
 
 def _also(
@@ -227,9 +260,14 @@ def _also(
     """Predict other molecules than the test molecules."""
     if name == "organics":
         molecules = material.organics
+        first = np.asarray(molecules.baseline_dipole), np.asarray(molecules.baseline_charges)
         if config["scales"] != "baseline":
             molecules = molecules.replace(baseline_dipole=None, baseline_charges=None)
         molecules = material.described("organics", molecules, _scales(config))
+        if "second_method" in config:
+            second = material.of_molecules("ipea1-organics", molecules, cheap.ipea1)
+            both = second["dipole"], second["charges"]
+            molecules = with_two_methods(molecules, first, both)
         _, dipole, _ = model.predict_together(molecules)
         report = error_report(np.asarray(molecules.dipole_vector), dipole)
         return {f"organics_{key}": value for key, value in report.items()}, {}

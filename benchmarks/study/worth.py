@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import results as r
-from .models import qm9_unit
+from .models import BOTH, qm9_unit
 from .results import Results, Row
 from .runner import Unit
 from .scope import Scope
@@ -35,7 +35,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gfn2 alone": {"vectors": "gfn2"},
     "gfn2 + 1000": {"charges": "mulliken", "vectors": "gfn2", "more": 1000},
     "gfn2 + 5000": {"charges": "mulliken", "vectors": "gfn2", "more": 5000},
-    "baseline": {"baseline": True},
+    "baseline gfn2": {"baseline": "gfn2"},
+    "baseline": {"baseline": BOTH},
 }
 WORDS = {
     "random": "magnitudes alone, random start, no annealing",
@@ -48,7 +49,8 @@ WORDS = {
     "gfn2 alone": "GFN2-xTB vectors of the training molecules, no charges",
     "gfn2 + 1000": "charges, and GFN2-xTB vectors of these and 1,000 more molecules",
     "gfn2 + 5000": "charges, and GFN2-xTB vectors of these and 5,000 more molecules",
-    "baseline": "GFN2-xTB baseline, calculated for each prediction",
+    "baseline gfn2": "baseline of GFN2-xTB alone, calculated for each prediction",
+    "baseline": "baseline of GFN2-xTB and IPEA1-xTB, calculated for each prediction",
 }
 # Steps from one variant to the next; what each stands for.
 STEPS = (

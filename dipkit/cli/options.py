@@ -34,7 +34,8 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 BaselineOption = Annotated[
     BaselineName,
     typer.Option(
-        help="Cheap calculation to correct: GFN2-xTB, or results that are given with the molecules."
+        help="Cheap calculation to correct: GFN2-xTB (with IPEA1-xTB), or results that are given "
+        "with the molecules."
     ),
 ]
 AuxiliaryOption = Annotated[

@@ -7,6 +7,8 @@ are checked in `geometry_checks.py`; units that look wrong are in `label_units.p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,17 +53,18 @@ def check_labels(
 
 def check_baseline(
     dipole: FloatArray | None,
-    charges: FloatArray | None,
+    charge_sets: Mapping[str, FloatArray | None],
     total_charge: FloatArray,
     locate: Locator,
 ) -> None:
-    """Check a baseline, where there is one."""
+    """Check a baseline, where there is one: its dipoles, and sets of charges by name."""
     if dipole is not None:
         check_size("baseline_dipole", dipole, MAX_DIPOLE, "debye", locate)
         check_rows("baseline_dipole", dipole, locate)
-    if charges is not None:
-        check_size("baseline_charges", charges, MAX_CHARGE, "e", locate, per_atom=True)
-        check_charges("baseline_charges", charges, total_charge, locate)
+    for name, charges in charge_sets.items():
+        if charges is not None:
+            check_size(name, charges, MAX_CHARGE, "e", locate, per_atom=True)
+            check_charges(name, charges, total_charge, locate)
 
 
 def check_quadrupoles(quadrupole: FloatArray | None, locate: Locator) -> None:

@@ -66,6 +66,9 @@ class Molecules(LabelMasks, FrozenArrays):
         Dipole vectors of a cheap calculation of the same geometries.
     baseline_charges : array-like of shape (n_atoms,), e, default=None
         Charges of that calculation.
+    descriptor_charges : array-like of shape (n_atoms,), e, default=None
+        Charges of a second cheap calculation, which only enter the descriptors of a model with a
+        baseline.
     source_keys : tuple of str, default=()
         Keys found where the molecules were read, for messages about missing labels.
     quadrupole : array-like of shape (n_molecules, 3, 3), debye*angstrom, default=None
@@ -101,6 +104,7 @@ class Molecules(LabelMasks, FrozenArrays):
     quadrupole: FloatArray | None = None
     notes: ReadNotes = NO_NOTES
     multiplicity: FloatArray | None = None
+    descriptor_charges: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Copy and check every field."""
@@ -128,7 +132,10 @@ class Molecules(LabelMasks, FrozenArrays):
         )
         self._set(dipole_magnitude=magnitude)
         label_checks.check_baseline(
-            self.baseline_dipole, self.baseline_charges, self.total_charge, locate
+            self.baseline_dipole,
+            {name: getattr(self, name) for name in ("baseline_charges", "descriptor_charges")},
+            self.total_charge,
+            locate,
         )
         label_checks.check_quadrupoles(self.quadrupole, locate)
         label_checks.check_multiplicity(self.multiplicity, locate)
@@ -151,6 +158,7 @@ class Molecules(LabelMasks, FrozenArrays):
             ("charges", (n_atoms,), np.nan),
             ("baseline_dipole", (n, 3), None),
             ("baseline_charges", (n_atoms,), None),
+            ("descriptor_charges", (n_atoms,), None),
             ("quadrupole", (n, 3, 3), None),
             ("multiplicity", (n,), None),
         ):
@@ -336,4 +344,4 @@ _PER_MOLECULE = (
     "quadrupole",
     "multiplicity",
 )
-_PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")
+_PER_ATOM = ("numbers", "positions", "charges", "baseline_charges", "descriptor_charges")

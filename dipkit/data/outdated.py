@@ -41,7 +41,9 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
     """
     kept = dict(values)
     if not changes.keys().isdisjoint(GEOMETRY):
-        kept |= {"features": None, "baseline_dipole": None, "baseline_charges": None}
+        kept |= dict.fromkeys(
+            ("features", "baseline_dipole", "baseline_charges", "descriptor_charges")
+        )
         if not changes.keys().isdisjoint(("numbers", "offsets")):
             kept["multiplicity"] = None
         turned = _changed_shape(values, changes)
@@ -56,7 +58,8 @@ def without_outdated(values: Mapping[str, Any], changes: Mapping[str, Any]) -> d
         other: Mask = np.abs(now - before) > 0
         kept["baseline_dipole"] = _blank(kept["baseline_dipole"], other)
         of_atoms: Mask = np.repeat(other, np.diff(values["offsets"]))
-        kept["baseline_charges"] = _blank(kept["baseline_charges"], of_atoms)
+        for name in ("baseline_charges", "descriptor_charges"):
+            kept[name] = _blank(kept[name], of_atoms)
         kept["multiplicity"] = _blank(kept["multiplicity"], other)
     if changes.get("dipole_vector") is not None:
         shape = values["dipole_vector"].shape

@@ -1,13 +1,13 @@
-"""Descriptors with the baseline's charge of each atom appended.
+"""Descriptors with charges of cheap calculations of each atom appended.
 
-Symbols: n atoms, descriptors x (n, d_s) of unit length at scale s, charges q0 (n,) in e. Equation
-(10) of the theory page:
+Symbols: n atoms, descriptors x (n, d_s) of unit length at scale s, K sets of charges q_k (n,) in e.
+Equation (10) of the theory page:
 
-    x' = (sqrt(1 - g) x, sqrt(g) cos(omega q0), sqrt(g) sin(omega q0))
+    x' = (sqrt(1 - K g) x, sqrt(g) cos(omega_k q_k), sqrt(g) sin(omega_k q_k) for each k)
 
-has unit length again, and x' . z' = (1 - g) x . z + g cos(omega (q0 - q0')): environments are
-similar only where the cheap calculation gives similar charges. Descriptors themselves are computed
-elsewhere (`soap.py`).
+has unit length again, and x' . z' = (1 - K g) x . z + g sum_k cos(omega_k (q_k - q_k')):
+environments are similar only where the cheap calculations give similar charges. Descriptors
+themselves are computed elsewhere (`soap.py`).
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ from .features import Features
 from .provenance import with_more
 
 __all__ = [
-    "CHARGE_COLUMNS",
     "ChargeFeatures",
     "append_charges",
+    "charge_sets",
     "split_derivatives",
     "with_charge_columns",
 ]
 
-# omega, radian / e, and g: chosen on validation molecules; the error hardly changes around them.
-FREQUENCY = 4.0
+# omega_k, radian / e, of the charges of a baseline and of a second calculation, and g: chosen on
+# validation molecules; the error hardly changes around them.
+FREQUENCIES = (4.0, 5.5)
 SHARE = 0.2
-CHARGE_COLUMNS = 2
+# Names of the columns in messages; saved models contain the first.
+_NAMES = ("charge columns", "second charge columns")
 
 FloatArray = NDArray[np.float64]
 
@@ -47,19 +49,17 @@ class ChargeFeatures(Features):
     ----------
     inner : PerAtomData
         Descriptors, in memory or on demand.
-    columns : ndarray of shape (n_atoms, 2), float32
+    columns : ndarray of shape (n_atoms, 2 K), float32
         Columns that are appended to each scale.
     """
 
     def __init__(self, inner: PerAtomData, columns: NDArray[np.float32]) -> None:
-        charges = {"frequency": FREQUENCY, "share": SHARE}
+        made_by = inner.made_by
+        for index in range(columns.shape[1] // 2):
+            charges = {"frequency": FREQUENCIES[index], "share": SHARE}
+            made_by = with_more(made_by, _NAMES[index], charges)
         self.__setstate__(
-            {
-                "inner": inner,
-                "columns": columns,
-                "weights": inner.weights,
-                "made_by": with_more(inner.made_by, "charge columns", charges),
-            }
+            {"inner": inner, "columns": columns, "weights": inner.weights, "made_by": made_by}
         )
 
     inner: PerAtomData
@@ -81,7 +81,7 @@ class ChargeFeatures(Features):
     @property
     def widths(self) -> tuple[int, ...]:
         """Columns of each scale, the columns of the charge included."""
-        return tuple(width + CHARGE_COLUMNS for width in self.inner.widths)
+        return tuple(width + self.columns.shape[1] for width in self.inner.widths)
 
     @property
     def in_memory(self) -> bool:
@@ -98,7 +98,7 @@ class ChargeFeatures(Features):
         return self._joined(self.inner.on(backend), backend)
 
     def _joined(self, scales: Iterable[Array], backend: Backend) -> tuple[Array, ...]:
-        columns, shrink = backend.asarray(self.columns), float(np.sqrt(1 - SHARE))
+        columns, shrink = backend.asarray(self.columns), _shrink(self.columns.shape[1] // 2)
         return tuple(backend.xp.concat([shrink * scale, columns], axis=1) for scale in scales)
 
     def take(self, atoms: Index) -> ChargeFeatures:
@@ -112,19 +112,36 @@ class ChargeFeatures(Features):
 
 
 def with_charge_columns(
-    features: PerAtomData | None, charges: NDArray[np.float64] | None
+    features: PerAtomData | None, charges: FloatArray | None
 ) -> PerAtomData | None:
     """Append charges to descriptors, where there are both.
 
     Parameters
     ----------
     features : PerAtomData or None
-    charges : ndarray of shape (n_atoms,) or None, e
-        NaN counts as no charge.
+    charges : ndarray of shape (n_atoms, K) or None, e
+        From `charge_sets`. NaN counts as no charge.
     """
     if features is None or charges is None:
         return features
     return ChargeFeatures(features, _columns(np.nan_to_num(charges)).astype(np.float32))
+
+
+def charge_sets(first: FloatArray | None, second: FloatArray | None) -> FloatArray | None:
+    """Join the charges of a baseline and of a second calculation.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n_atoms,) or None, e
+
+    Returns
+    -------
+    ndarray of shape (n_atoms, K), e, or None
+        None without charges of the baseline, whose columns come first.
+    """
+    if first is None:
+        return None
+    return np.stack([first] if second is None else [first, second], axis=1)
 
 
 def append_charges(x: FloatArray, charges: FloatArray) -> FloatArray:
@@ -134,9 +151,9 @@ def append_charges(x: FloatArray, charges: FloatArray) -> FloatArray:
     ----------
     x : ndarray of shape (n, d)
         Of unit length.
-    charges : ndarray of shape (n,), e
+    charges : ndarray of shape (n, K), e
     """
-    return np.concatenate([np.sqrt(1 - SHARE) * x, _columns(charges)], axis=1)
+    return np.concatenate([_shrink(charges.shape[1]) * x, _columns(charges)], axis=1)
 
 
 def split_derivatives(
@@ -146,21 +163,30 @@ def split_derivatives(
 
     Parameters
     ----------
-    derivatives : ndarray of shape (..., n, d + 2)
+    derivatives : ndarray of shape (..., n, d + 2 K)
         With respect to x'.
-    charges : ndarray of shape (n,), e
+    charges : ndarray of shape (n, K), e
 
     Returns
     -------
     of_x : ndarray of shape (..., n, d)
-    of_charge : ndarray of shape (..., n), 1/e
+    of_charges : ndarray of shape (..., n, K), 1/e
     """
-    cosine, sine = _columns(charges).T
-    of_cosine, of_sine = derivatives[..., -2], derivatives[..., -1]
-    of_charge: FloatArray = FREQUENCY * (of_sine * cosine - of_cosine * sine)
-    return np.sqrt(1 - SHARE) * derivatives[..., :-CHARGE_COLUMNS], of_charge
+    n_sets, columns = charges.shape[1], _columns(charges)
+    appended = derivatives[..., -2 * n_sets :]
+    cosine, sine = columns[:, ::2], columns[:, 1::2]
+    turned: FloatArray = appended[..., 1::2] * cosine - appended[..., ::2] * sine
+    of_charges = np.asarray(FREQUENCIES[:n_sets]) * turned
+    return _shrink(n_sets) * derivatives[..., : -2 * n_sets], of_charges
+
+
+def _shrink(n_sets: int) -> float:
+    """Factor of the descriptors, so that the joined ones have unit length."""
+    return float(np.sqrt(1 - n_sets * SHARE))
 
 
 def _columns(charges: FloatArray) -> FloatArray:
-    angle = FREQUENCY * charges
-    return np.asarray(np.sqrt(SHARE) * np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    """Return cosine and sine of each set of charges, in turns (n, 2 K)."""
+    angles = charges * FREQUENCIES[: charges.shape[1]]
+    columns = np.stack([np.cos(angles), np.sin(angles)], axis=2)
+    return np.sqrt(SHARE) * columns.reshape(len(charges), -1)

@@ -85,7 +85,7 @@ class AuxiliaryDipoles(BaseEstimator):
     ----------
     source : {"auto", "charges", "gfn2", "given"}, default="auto"
         ``"charges"``: the dipoles of the reference charges. ``"gfn2"``: GFN2-xTB, calculated
-        for the training molecules (about 10 ms each), times 0.89. ``"given"``: the
+        for the training molecules (about 6 ms each), times 0.89. ``"given"``: the
         ``baseline_dipole`` of the molecules. ``"auto"``: charges where there are any; none with a
         baseline, which gives directions already.
     discrepancy : float or "auto", default="auto"

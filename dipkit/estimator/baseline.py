@@ -8,7 +8,7 @@ itself in `dipkit.quantum`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +17,51 @@ from sklearn.base import BaseEstimator
 from ..data.molecules import Molecules
 from ..exceptions import InputError
 from ..quantum.calculation import MemoryLike, warn_failures
-from ..quantum.finite_differences import CalculationDerivatives, differentiate
-from ..quantum.labels import gfn2
-from ..quantum.xtb import GFN2
+from ..quantum.finite_differences import differentiate
+from ..quantum.labels import gfn2, ipea1
+from ..quantum.xtb import GFN2, IPEA1
 from ..support.validation import check_number
 
 __all__ = [
     "BASELINES",
     "Baseline",
+    "BaselineDerivatives",
     "GFN2Baseline",
     "GivenBaseline",
+    "baseline_of_fitted",
     "has_baseline_result",
     "make_baseline",
+    "mixed",
     "require_following",
 ]
 
 BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+
+# Share of IPEA1-xTB in the dipoles and charges of `GFN2Baseline`: its error and that of GFN2-xTB
+# cancel in part. Chosen on validation molecules (docs/decisions/0008-baseline.md).
+SECOND_SHARE = 0.2
+SECOND_METHODS = (None, "ipea1")
+
+
+class BaselineDerivatives(NamedTuple):
+    """The baseline of one molecule of n atoms, differentiated with respect to the positions.
+
+    Parameters
+    ----------
+    of_dipole : ndarray of shape (n, 3, 3), debye / angstrom
+        ``[j, b, c]``: component c of the dipole with respect to coordinate b of atom j.
+    of_charges : ndarray of shape (n, n, 3), e / angstrom
+        ``[i, j, b]``: the charge of atom i with respect to coordinate b of atom j.
+    sets : ndarray of shape (n, K), e
+        The K sets of charges that enter the descriptors; NaN where they cannot be calculated.
+    of_sets : ndarray of shape (n, K, n, 3), e / angstrom
+    """
+
+    of_dipole: FloatArray
+    of_charges: FloatArray
+    sets: FloatArray
+    of_sets: FloatArray
 
 
 class Baseline(BaseEstimator):
@@ -72,7 +101,7 @@ class Baseline(BaseEstimator):
         """
         raise NotImplementedError
 
-    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
+    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> BaselineDerivatives:
         """Differentiate the baseline of one molecule with respect to the positions of its atoms."""
         raise NotImplementedError
 
@@ -83,7 +112,10 @@ class Baseline(BaseEstimator):
 class GFN2Baseline(Baseline):
     """GFN2-xTB, calculated for the training molecules and again for those to predict.
 
-    About 10 ms for a molecule of 18 atoms; needs tblite (extra ``labels``).
+    A second calculation, IPEA1-xTB, lowers the error: its charges enter the descriptors beside
+    those of the baseline, and dipoles and charges of the baseline are 0.8 times those of GFN2-xTB
+    plus 0.2 times its own. Together they take about 20 ms for a molecule of 18 atoms, GFN2-xTB
+    alone takes 6 ms. Needs tblite (extra ``labels``).
 
     Parameters
     ----------
@@ -92,34 +124,80 @@ class GFN2Baseline(Baseline):
     memory : joblib.Memory, str or path, default=None
         Keeps the results of the calculation on disk. A cache is read by pickle: name only a folder
         that nobody else writes to. Saved models do not contain this parameter.
+    second_method : {"ipea1", None}, default="ipea1"
+        None leaves IPEA1-xTB out.
     """
 
     __module__ = "dipkit"  # the path that saved models name
 
     name: ClassVar[str] = "gfn2"
-    failure: ClassVar[str] = "GFN2-xTB gave no result"
+    failure: ClassVar[str] = "xTB gave no result"
     follows_atoms: ClassVar[bool] = True
     # A model from someone else must not choose the folder from which results are unpickled.
     _not_saved: ClassVar[tuple[str, ...]] = ("memory",)
 
+    # Objects that were saved by versions without this parameter are of GFN2-xTB alone.
+    second_method: str | None = None
+
     def __init__(
-        self, direction_weight: float | str = "auto", memory: MemoryLike | None = None
+        self,
+        direction_weight: float | str = "auto",
+        memory: MemoryLike | None = None,
+        second_method: str | None = "ipea1",
     ) -> None:
         super().__init__(direction_weight)
         self.memory = memory
+        self.second_method = second_method
+
+    def check(self) -> None:
+        """Refuse parameters that cannot be used."""
+        super().check()
+        if self.second_method not in SECOND_METHODS:
+            raise InputError(
+                f"second_method: expected one of {SECOND_METHODS}, got {self.second_method!r}."
+            )
 
     def attach(self, molecules: Molecules, n_jobs: int | None = None) -> Molecules:
-        """Calculate dipoles and charges; one warning counts the molecules that failed."""
-        found = gfn2(molecules.replace(features=None), n_jobs, self.memory)
-        return molecules.replace(baseline_dipole=found.dipole, baseline_charges=found.charges)
+        """Calculate dipoles and charges; a warning counts the molecules that failed."""
+        bare = molecules.replace(features=None)
+        first = gfn2(bare, n_jobs, self.memory)
+        dipole, charges = first.dipole, first.charges
+        if self.second_method is None:
+            return molecules.replace(
+                baseline_dipole=dipole, baseline_charges=charges, descriptor_charges=None
+            )
+        # What has failed once is not tried, and not warned of, a second time.
+        known = ~np.isnan(dipole[:, 0])
+        second = ipea1(bare[np.flatnonzero(known)], n_jobs, self.memory)
+        second_dipole, second_charges = np.full_like(dipole, np.nan), np.full_like(charges, np.nan)
+        second_dipole[known] = second.dipole
+        second_charges[known[molecules.molecule_index]] = second.charges
+        return molecules.replace(
+            baseline_dipole=mixed(dipole, second_dipole),
+            baseline_charges=mixed(charges, second_charges),
+            descriptor_charges=second_charges,
+        )
 
-    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
-        """Differentiate by central differences: 6n calculations for n atoms."""
-        return differentiate(GFN2(), one, n_jobs, self.memory)
+    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> BaselineDerivatives:
+        """Differentiate by central differences: 6n calculations for n atoms with each method."""
+        first = differentiate(GFN2(), one, n_jobs, self.memory)
+        if self.second_method is None:
+            sets, of_sets = first.charges[:, None], first.of_charges[:, None]
+            return BaselineDerivatives(first.of_dipole, first.of_charges, sets, of_sets)
+        second = differentiate(IPEA1(), one, n_jobs, self.memory)
+        charges, of_dipole, of_charges = map(mixed, first, second)
+        return BaselineDerivatives(
+            of_dipole,
+            of_charges,
+            np.stack([charges, second.charges], axis=1),
+            np.stack([of_charges, second.of_charges], axis=1),
+        )
 
 
 class GivenBaseline(Baseline):
     """Results that the molecules carry: ``baseline_dipole`` (debye), ``baseline_charges`` (e).
+
+    Both charges and ``descriptor_charges`` (e), of another calculation, enter the descriptors.
 
     Parameters
     ----------
@@ -148,7 +226,7 @@ class GivenBaseline(Baseline):
             )
         return molecules
 
-    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> CalculationDerivatives:
+    def derivatives(self, one: Molecules, n_jobs: int | None = None) -> BaselineDerivatives:
         """Refuse: there is no calculation to differentiate."""
         raise _not_following()
 
@@ -187,6 +265,27 @@ def make_baseline(baseline: Baseline | str | None) -> Baseline | None:
     return _KINDS[baseline]()
 
 
+def baseline_of_fitted(
+    baseline: Baseline | str | None, with_descriptor_charges: bool
+) -> Baseline | None:
+    """Return the baseline of a fitted model.
+
+    Models that were saved by versions without a second method are of GFN2-xTB alone, although
+    ``"gfn2"`` stands for both methods now.
+
+    Parameters
+    ----------
+    baseline : {None, "none", "given", "gfn2"} or Baseline
+        Parameter of the model.
+    with_descriptor_charges : bool
+        Whether charges of a second method entered the descriptors in fit.
+    """
+    found = make_baseline(baseline)
+    if isinstance(found, GFN2Baseline) and not with_descriptor_charges:
+        return GFN2Baseline(found.direction_weight, found.memory, second_method=None)
+    return found
+
+
 def require_following(baseline: Baseline | None) -> None:
     """Refuse a baseline that does not follow when atoms move.
 
@@ -207,9 +306,17 @@ def _not_following() -> InputError:
 
 
 def has_baseline_result(molecules: Molecules) -> BoolArray:
-    """Molecules with a baseline dipole, and with its charges where any molecule has them."""
-    dipole, charges = molecules.baseline_dipole, molecules.baseline_charges
+    """Molecules with a baseline dipole, and with charges of each kind that any molecule has."""
+    dipole, first_atoms = molecules.baseline_dipole, molecules.offsets[:-1]
     if dipole is None:
         return np.zeros(len(molecules), dtype=bool)
     has = ~np.isnan(dipole[:, 0])
-    return has if charges is None else has & ~np.isnan(charges[molecules.offsets[:-1]])
+    for charges in (molecules.baseline_charges, molecules.descriptor_charges):
+        if charges is not None:
+            has &= ~np.isnan(charges[first_atoms])
+    return has
+
+
+def mixed(of_gfn2: FloatArray, of_second: FloatArray) -> FloatArray:
+    """Return dipoles, charges or derivatives of `GFN2Baseline` from those of its two methods."""
+    return (1 - SECOND_SHARE) * of_gfn2 + SECOND_SHARE * of_second

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.molecules import Molecules
-from ..descriptors.charge_columns import with_charge_columns
+from ..descriptors.charge_columns import charge_sets, with_charge_columns
 from ..exceptions import InputError
 from ..learning.charge_maps import even_charges
 from ..learning.labels import FitLabels
@@ -37,12 +37,16 @@ __all__ = [
 
 BoolArray = NDArray[np.bool_]
 
+# What molecules carry of a baseline.
+_FIELDS = ("baseline_dipole", "baseline_charges", "descriptor_charges")
+
 
 def prepare_molecules(
     molecules: Molecules,
     baseline: Baseline | None,
     factor: float,
     with_charges: bool,
+    with_descriptor_charges: bool,
     n_jobs: int | None = None,
 ) -> tuple[Molecules, BoolArray]:
     """Return molecules ready to predict, and which of them have a baseline.
@@ -55,6 +59,8 @@ def prepare_molecules(
         b, from `fit_baseline_factor`.
     with_charges : bool
         Whether the molecules of the fit had baseline charges.
+    with_descriptor_charges : bool
+        Whether they had charges of a second calculation.
     n_jobs : int, default=None
 
     Returns
@@ -71,13 +77,14 @@ def prepare_molecules(
     if baseline is None:
         return _without(molecules), np.ones(len(molecules), dtype=bool)
     attached = baseline.attach(molecules, n_jobs)
-    if not with_charges:
-        attached = attached.replace(baseline_charges=None)
-    elif attached.baseline_charges is None:
-        raise InputError(
-            "X: the molecules of fit had baseline_charges, these have none. Give them, or fit "
-            "without."
-        )
+    had = {"baseline_charges": with_charges, "descriptor_charges": with_descriptor_charges}
+    for name, wanted in had.items():
+        if not wanted:
+            attached = attached.replace(**{name: None})
+        elif getattr(attached, name) is None:
+            raise InputError(
+                f"X: the molecules of fit had {name}, these have none. Give them, or fit without."
+            )
     known = has_baseline_result(attached)
     baseline.warn_missing(molecules, known, "Their rows are NaN.")
     return _scaled(_filled(attached, known, np.nan, np.nan), factor), known
@@ -158,9 +165,9 @@ def require_same_baseline(before: Molecules, more: Molecules) -> None:
     Raises
     ------
     InputError
-        If one set has baseline dipoles, or charges, and the other has none.
+        If one set has baseline dipoles, or charges of one kind, and the other has none.
     """
-    for name in ("baseline_dipole", "baseline_charges"):
+    for name in _FIELDS:
         had, have = (getattr(part, name) is not None for part in (before, more))
         if had != have:
             raise InputError(
@@ -171,9 +178,9 @@ def require_same_baseline(before: Molecules, more: Molecules) -> None:
 
 
 def _without(molecules: Molecules) -> Molecules:
-    if molecules.baseline_dipole is None and molecules.baseline_charges is None:
+    if all(getattr(molecules, name) is None for name in _FIELDS):
         return molecules
-    return molecules.replace(baseline_dipole=None, baseline_charges=None)
+    return molecules.replace(**dict.fromkeys(_FIELDS))
 
 
 def _filled(
@@ -182,13 +189,14 @@ def _filled(
     """Put dipoles and charges in the rows of molecules whose baseline is not known."""
     if known.all():
         return molecules
-    mu0, q0 = molecules.baseline_dipole, molecules.baseline_charges
-    assert mu0 is not None
+    assert molecules.baseline_dipole is not None
     of_atoms = known[molecules.molecule_index]
-    return molecules.replace(
-        baseline_dipole=np.where(known[:, None], mu0, dipole),
-        baseline_charges=None if q0 is None else np.where(of_atoms, q0, charges),
-    )
+    filled = {"baseline_dipole": np.where(known[:, None], molecules.baseline_dipole, dipole)}
+    for name in _FIELDS[1:]:
+        values = getattr(molecules, name)
+        if values is not None:
+            filled[name] = np.where(of_atoms, values, charges)
+    return molecules.replace(**filled)
 
 
 def _unlabelled(labels: FitLabels, known: BoolArray) -> FitLabels:
@@ -211,7 +219,8 @@ def _scaled(molecules: Molecules, factor: float) -> Molecules:
     """Put b mu0 + (1 - b) mu_Q and b q0 + (1 - b) Q/n in place of the baseline."""
     dipole, charges = molecules.baseline_dipole, molecules.baseline_charges
     assert dipole is not None
-    features = with_charge_columns(molecules.features, charges)
+    sets = charge_sets(charges, molecules.descriptor_charges)
+    features = with_charge_columns(molecules.features, sets)
     dipole = factor * dipole + (1 - factor) * even_dipoles(molecules)
     if charges is not None:
         charges = factor * charges + (1 - factor) * even_charges(molecules)

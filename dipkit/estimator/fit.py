@@ -213,6 +213,7 @@ def learn(settings: Settings, statistics: FitStatistics) -> dict[str, Any]:
         "charge_weight_": charge_weight,
         "baseline_factor_": statistics.origin.baseline_factor,
         "baseline_charges_": labels.molecules.baseline_charges is not None,
+        "descriptor_charges_": labels.molecules.descriptor_charges is not None,
         "memory_plan_": statistics.origin.memory_plan,
         "features_made_by_": statistics.origin.features_made_by,
         "precision_": "double" if statistics.origin.precise else "single",

@@ -101,5 +101,7 @@ def _baseline(given: Mapping[str, Any]) -> Baseline | None:
     """Baseline of format 1, without its cache: a model must not choose which files are read."""
     if given["baseline"] in (None, "none"):
         return None
-    kind = GFN2Baseline if given["baseline"] == "gfn2" else GivenBaseline
-    return kind(direction_weight=given["direction_weight"])
+    weight = given["direction_weight"]
+    if given["baseline"] == "gfn2":
+        return GFN2Baseline(weight, second_method=None)
+    return GivenBaseline(weight)

@@ -21,7 +21,7 @@ from ..learning.multipoles import constant_dipoles, dipoles
 from ..support.backend import Array, Backend, get_backend
 from ..support.blas_threads import count_threads, in_order
 from ..support.ragged_index import cut
-from .baseline import make_baseline
+from .baseline import baseline_of_fitted
 from .baseline_molecules import prepare_molecules
 from .fitted_parts import compensations, has_atomic_dipoles, raw_coefficients
 from .prepared import element_rows, prepared_environments
@@ -85,11 +85,14 @@ def predict_blocks(model: DipolePredictor, X: Molecules, with_std: bool = False)
         requested and the model has none.
     """
     check_is_fitted(model)
+    # Models of earlier versions have no charges of a second method.
+    with_second = getattr(model, "descriptor_charges_", False)
     molecules, known = prepare_molecules(
         require_described(X),
-        make_baseline(model.baseline),
+        baseline_of_fitted(model.baseline, with_second),
         model.baseline_factor_,
         model.baseline_charges_,
+        with_second,
         model.n_jobs,
     )
     widths = [scale.shape[1] for scale in model.inducing_features_]

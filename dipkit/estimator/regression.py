@@ -60,11 +60,11 @@ class DipoleKernelRidge(DipolePredictor):
     solver : Reweighted, default=None
         Tolerance, iterations and annealing. None is ``Reweighted()``.
     baseline : {None, "none", "given", "gfn2"} or Baseline, default=None
-        Cheap calculation that the model corrects (9). ``"gfn2"``: GFN2-xTB, run for the training
-        molecules and again for those to predict, about 10 ms each, see `GFN2Baseline`.
-        ``"given"``: what the molecules carry as ``baseline_dipole`` and ``baseline_charges``, see
-        `GivenBaseline`. Molecules without a result are left out of fit, and get NaN in prediction,
-        with a warning.
+        Cheap calculation that the model corrects (9). ``"gfn2"``: GFN2-xTB and IPEA1-xTB, run for
+        the training molecules and again for those to predict, about 20 ms each, see
+        `GFN2Baseline`. ``"given"``: what the molecules carry as ``baseline_dipole``,
+        ``baseline_charges`` and ``descriptor_charges``, see `GivenBaseline`. Molecules without a
+        result are left out of fit, and get NaN in prediction, with a warning.
     auxiliary : {"auto", None, "none", "charges", "gfn2", "given"} or object, default="auto"
         Cheap dipole vectors of the training molecules, from which the fit learns directions.
         ``"auto"`` takes the dipoles of the reference charges where there are any and no baseline.
@@ -140,8 +140,9 @@ class DipoleKernelRidge(DipolePredictor):
         What standard deviations are computed from, see `dipkit.estimator.std_prediction.StdModel`.
     baseline_factor_ : float
         Factor b of the baseline's dipoles and charges, fitted to the labels; 1 without one.
-    baseline_charges_ : bool
-        Whether the baseline has charges.
+    baseline_charges_, descriptor_charges_ : bool
+        Whether the baseline has charges, and whether those of a second calculation enter the
+        descriptors as well.
 
     References
     ----------

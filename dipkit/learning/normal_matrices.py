@@ -46,6 +46,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 TRANSVERSE_SHARE = 0.05
 # Iterations after which the directions in P are renewed, because the dipoles have turned.
 RENEWAL = 20
+# Share of molecules for which a known Gram matrix is corrected; for more a new one is as fast.
+MOST_ODD = 0.2
 # Copies of a molecule, on average, that are no numbers of copies but a slip.
 MANY_COPIES = 1000
 
@@ -159,13 +161,30 @@ def _explain(objective: JointObjective, error: Exception) -> str:
 
 
 def _known_gram(objective: JointObjective, weights: Array) -> Array | None:
-    """Return the weighted Gram matrix from one that is known, if its weights are in proportion."""
+    """Return the weighted Gram matrix from one that is known, if most weights are in proportion.
+
+    The others are corrected one by one: molecules without a dipole, for example, whose weight in P
+    is larger (`transverse_shares`).
+    """
     if objective.gram is None:
         return None
     (before, gram), now = objective.gram, objective.backend.to_host(weights)
-    share = float(now.max()) / float(before.max()) if before.any() else 0.0
-    in_proportion = np.allclose(now, share * before, rtol=1e-12, atol=0.0)
-    return share * gram if in_proportion else None
+    if not before.any():
+        return None
+    share = float(np.median(now[before > 0] / before[before > 0]))
+    missing = now - share * before
+    odd = np.flatnonzero(np.abs(missing) > 1e-12 * np.maximum(now, share * before))
+    if len(odd) > MOST_ODD * len(now):
+        return None
+    matrix = share * gram
+    for sign in (1.0, -1.0):
+        mine = odd[sign * missing[odd] > 0]
+        if len(mine):
+            places = (3 * mine[:, None] + np.arange(3)).ravel()
+            rows = objective.backend.take(objective.rows, places)
+            added = objective.backend.asarray(np.abs(missing[mine]))
+            matrix += sign * weighted_gram(rows, added, objective.backend)
+    return matrix
 
 
 class SharedFactors(Generic[_Key]):

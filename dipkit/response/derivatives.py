@@ -25,13 +25,17 @@ from ..data.molecules import Molecules
 from ..descriptors.charge_columns import with_charge_columns
 from ..descriptors.requirements import require_described, require_known
 from ..descriptors.soap import SOAPTransformer
-from ..estimator.baseline import make_baseline, require_following
+from ..estimator.baseline import (
+    BaselineDerivatives,
+    baseline_of_fitted,
+    make_baseline,
+    require_following,
+)
 from ..estimator.fitted_parts import compensations, has_atomic_dipoles
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
 from ..learning.atomic_dipoles import neighbour_vectors, summed_derivatives
 from ..learning.charge_maps import even_charges
-from ..quantum.finite_differences import CalculationDerivatives
 from ..support.files import PathLike
 from ..units import DEBYE_PER_E_ANGSTROM
 from .expansions import differentiate_expansions
@@ -158,20 +162,22 @@ def _checked(soap: SOAPTransformer, ridge: DipoleKernelRidge, X: Geometries) -> 
     # The origin of the descriptors is compared; on demand, none is computed.
     described = require_described(copy.copy(soap).set_params(on_demand=True).transform(molecules))
     if make_baseline(ridge.baseline) is not None:
-        features = with_charge_columns(described.features, np.zeros(molecules.n_atoms))
+        n_sets = 2 if getattr(ridge, "descriptor_charges_", False) else 1
+        none = np.zeros((molecules.n_atoms, n_sets))
+        features = with_charge_columns(described.features, none)
         described = described.replace(features=features)
     widths = [scale.shape[1] for scale in ridge.inducing_features_]
     require_known(described, ridge.elements_, widths, getattr(ridge, "features_made_by_", None))
     return molecules
 
 
-def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> CalculationDerivatives | None:
+def _baseline(ridge: DipoleKernelRidge, one: Molecules) -> BaselineDerivatives | None:
     """Differentiate the baseline of one molecule, where the model has one."""
-    baseline = make_baseline(ridge.baseline)
+    baseline = baseline_of_fitted(ridge.baseline, getattr(ridge, "descriptor_charges_", False))
     if baseline is None:
         return None
     found = baseline.derivatives(one, ridge.n_jobs)
-    if np.isnan(found.charges).any():
+    if np.isnan(found.sets).any():
         raise InputError(
             f"baseline: {one.names[0]} could not be calculated. Correct its geometry or its total "
             "charge."

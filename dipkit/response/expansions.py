@@ -21,11 +21,11 @@ from ..data.molecules import Molecules
 from ..descriptors.charge_columns import append_charges, split_derivatives
 from ..descriptors.radial_tables import double_spectrum
 from ..descriptors.soap import SOAPTransformer
+from ..estimator.baseline import BaselineDerivatives
 from ..estimator.fitted_parts import has_atomic_dipoles, raw_coefficients
 from ..estimator.prepared import element_rows
 from ..estimator.regression import DipoleKernelRidge
 from ..exceptions import InputError
-from ..quantum.finite_differences import CalculationDerivatives
 from ..support.backend import NUMPY
 
 __all__ = ["Expansions", "differentiate_expansions"]
@@ -54,7 +54,7 @@ def differentiate_expansions(
     ridge: DipoleKernelRidge,
     one: Molecules,
     weights: FloatArray,
-    cheap: CalculationDerivatives | None,
+    cheap: BaselineDerivatives | None,
 ) -> Expansions:
     """Compute the expansions of one molecule, and differentiate combinations of them.
 
@@ -68,8 +68,8 @@ def differentiate_expansions(
         A single molecule of n atoms.
     weights : ndarray of shape (n, K, F)
         ``[i, k, f]``: of expansion k of atom i in combination f.
-    cheap : CalculationDerivatives or None
-        The baseline, whose charges are columns of the descriptors.
+    cheap : BaselineDerivatives or None
+        The baseline; some of its charges are columns of the descriptors.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def differentiate_expansions(
         _require_finite(spectrum.unit, one, index)
         x, runs = spectrum.unit, list(spectrum.runs)
         if cheap is not None:
-            x = append_charges(x, cheap.charges)
+            x = append_charges(x, cheap.sets)
             runs.append(slice(inducing.shape[1] - (x.shape[1] - spectrum.unit.shape[1]), None))
         pulls = np.empty((weights.shape[2], *x.shape))
         for number in one.elements.tolist():
@@ -104,8 +104,8 @@ def differentiate_expansions(
             pulled = mixed.reshape(len(mixed) * len(t), len(z)) @ z
             pulls[:, atoms] = pulled.reshape(len(mixed), len(t), x.shape[1])
         if cheap is not None:
-            pulls, by_charge = split_derivatives(pulls, cheap.charges)
-            found.derivatives[:] += by_charge[..., None, None] * cheap.of_charges
+            pulls, by_charge = split_derivatives(pulls, cheap.sets)
+            found.derivatives[:] += np.einsum("fik,ikjb->fijb", by_charge, cheap.of_sets)
         found.derivatives[:] += spectrum.pull_back(pulls)
     return found
 

@@ -79,6 +79,7 @@ def _of_data(labels: FitLabels) -> dict[str, str]:
         "quadrupole": m.quadrupole,
         "baseline_dipole": m.baseline_dipole,
         "baseline_charges": m.baseline_charges,
+        "descriptor_charges": m.descriptor_charges,
         "sample_weight": target.weights,
     }
     found = {

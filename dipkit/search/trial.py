@@ -199,10 +199,8 @@ class SearchTask:
         with self._lock:
             if self._calculated is None:
                 self._calculated = self._calculate(baseline, auxiliary, last.n_jobs)
-        given = molecules.replace(
-            baseline_dipole=self._calculated.baseline_dipole,
-            baseline_charges=self._calculated.baseline_charges,
-        )
+        names = ("baseline_dipole", "baseline_charges", "descriptor_charges")
+        given = molecules.replace(**{name: getattr(self._calculated, name) for name in names})
         return given, with_given_auxiliary(last) if by_gfn2 else with_given_baseline(last)
 
     def _calculate(

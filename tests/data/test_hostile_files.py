@@ -100,6 +100,7 @@ def test_keys_of_any_length_take_no_time(sign: str, xyz: Callable[[str], Path]) 
         ({"total_charge": [-1e300]}, "no molecule has -1e\\+300 e"),
         ({"charges": [-21.0, 10.5, 10.5]}, "charges: no molecule has more than 20 e"),
         ({"baseline_charges": [-21.0, 10.5, 10.5]}, "baseline_charges: no molecule has more"),
+        ({"descriptor_charges": [-21.0, 10.5, 10.5]}, "descriptor_charges: no molecule has"),
         ({"dipole_magnitude": [1.1e4]}, "dipole_magnitude: no molecule has more than 10000 debye"),
         ({"dipole_vector": [[0, 0, -1.1e4]]}, "dipole_vector: no molecule has more than 10000"),
         ({"baseline_dipole": [[0, 0, 1e200]]}, "baseline_dipole: no molecule has more than 10000"),

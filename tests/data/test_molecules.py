@@ -56,6 +56,7 @@ def random_molecules(sizes: list[int], seed: int = 0, described: bool = True) ->
         features=Features(scales, (1.0, 0.1)) if described else None,
         baseline_dipole=rng.normal(size=(n, 3)),
         baseline_charges=charges,
+        descriptor_charges=charges,
         source_keys=("mu",),
     )
 

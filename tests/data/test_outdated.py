@@ -23,6 +23,7 @@ def pair() -> Molecules:
         charges=[0.4, -0.4, 0.1, 0.1, -0.2],
         baseline_dipole=[[0, 0, 2.0], [0.5, 0, 0]],
         baseline_charges=[0.3, -0.3, 0, 0.1, -0.1],
+        descriptor_charges=[0.2, -0.2, 0, 0, 0],
         quadrupole=[np.diag([1.0, 1.0, -2.0])] * 2,
         features=Features((np.ones((5, 3), np.float32),), (1.0,)),
     )
@@ -53,6 +54,7 @@ def test_another_geometry_drops_what_belonged_to_the_old_one(pair: Molecules) ->
     positions = pair.positions + np.array([1.0, -2.0, 0.5])
     shifted = pair.replace(positions=positions)
     assert shifted.features is shifted.baseline_dipole is shifted.baseline_charges is None
+    assert shifted.descriptor_charges is None
     for name in ("dipole_vector", "dipole_magnitude", "charges", "quadrupole"):
         np.testing.assert_array_equal(getattr(shifted, name), getattr(pair, name))
     assert pair.replace(names=["a", "b"]).features is pair.features
@@ -93,6 +95,7 @@ def test_another_total_charge_drops_the_baseline(pair: Molecules) -> None:
     ion = pair.replace(total_charge=[0, 1.0], charges=None)
     np.testing.assert_array_equal(ion.baseline_dipole, [[0, 0, 2.0], [NAN] * 3])
     np.testing.assert_array_equal(ion.baseline_charges, [0.3, -0.3, NAN, NAN, NAN])
+    np.testing.assert_array_equal(ion.descriptor_charges, [0.2, -0.2, NAN, NAN, NAN])
     assert ion.features is pair.features
     same = pair.replace(total_charge=None)
     np.testing.assert_array_equal(same.baseline_dipole, pair.baseline_dipole)

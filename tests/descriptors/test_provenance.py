@@ -140,7 +140,7 @@ def test_all_kinds_of_features_keep_it(
     assert features is not None
     assert features.made_by == soap.made_by_
     if charged:
-        features = with_charge_columns(features, np.zeros(molecules.n_atoms))
+        features = with_charge_columns(features, np.zeros((molecules.n_atoms, 1)))
         assert features is not None
         assert features.made_by != soap.made_by_
     expected = features.made_by

@@ -281,7 +281,7 @@ def test_features_come_to_the_device(
     small: Molecules, no_host_spectra: Callable[[], Any], on_demand: bool, charged: bool
 ) -> None:
     features = SOAPTransformer(SCALES, on_demand=on_demand).fit_transform(small).features
-    charges = np.linspace(-0.5, 0.5, small.n_atoms) if charged else None
+    charges = np.linspace(-0.5, 0.5, small.n_atoms)[:, None] if charged else None
     features = with_charge_columns(features, charges)
     some = features.take(np.array([20, 3, 4, 3]))
     expected, of_some = features.compute().scales, some.compute().scales

@@ -44,6 +44,7 @@ from dipkit.learning.direction_term import accumulate_direction
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
+from dipkit.response.derivatives import dipole_derivatives
 from dipkit.search.ridge_parameters import baseline_of
 from dipkit.support.backend import NUMPY
 
@@ -195,7 +196,7 @@ def test_reference_charges_become_what_is_left_of_them(ridge, molecules) -> None
 def test_charge_columns_keep_unit_length_and_follow_the_charge(toy) -> None:
     molecules = toy()
     charges = np.linspace(-0.5, 0.5, molecules.n_atoms)
-    joined = with_charge_columns(molecules.features, charges)
+    joined = with_charge_columns(molecules.features, charges[:, None])
     for plain, scale in zip(molecules.features.scales, joined.scales, strict=True):
         np.testing.assert_allclose(np.linalg.norm(scale, axis=1), 1, atol=1e-6)
         cosine = np.cos(4.0 * (charges[:, None] - charges))
@@ -205,7 +206,7 @@ def test_charge_columns_keep_unit_length_and_follow_the_charge(toy) -> None:
 
 def test_charge_features_take_and_join(toy) -> None:
     molecules = toy()
-    joined = with_charge_columns(molecules.features, np.arange(molecules.n_atoms) / 50)
+    joined = with_charge_columns(molecules.features, np.arange(molecules.n_atoms)[:, None] / 50)
     assert isinstance(joined, ChargeFeatures)
     assert joined.widths == tuple(width + 2 for width in molecules.features.widths)
     parts = [joined.take(slice(0, 5)), joined.take(np.arange(5, len(joined)))]
@@ -332,7 +333,11 @@ def test_shortcuts_stand_for_objects() -> None:
     own = GFN2Baseline(direction_weight=0.1, memory="folder")
     assert make_baseline(own) is own
     flat = DipoleKernelRidge(baseline=GFN2Baseline(direction_weight=0.2, memory="cache"))
-    assert baseline_of(flat).get_params() == {"direction_weight": 0.2, "memory": "cache"}
+    assert baseline_of(flat).get_params() == {
+        "direction_weight": 0.2,
+        "memory": "cache",
+        "second_method": "ipea1",
+    }
     assert clone(own).get_params() == own.get_params()
     with pytest.raises(InputError, match="direction_weight: expected a number >= 0"):
         GivenBaseline(direction_weight=-1).check()
@@ -468,7 +473,7 @@ def test_gfn2_from_geometries_to_dipoles(monkeypatch) -> None:
     bare = test.replace(dipole_magnitude=None, dipole_vector=None, charges=None)
     prediction = predict_all(model, bare)
     error = np.abs(prediction.magnitude - test.dipole_magnitude)
-    prepared, _ = prepare_molecules(bare, GFN2Baseline(), ridge.baseline_factor_, True)
+    prepared, _ = prepare_molecules(bare, GFN2Baseline(), ridge.baseline_factor_, True, True)
     scaled = prepared.baseline_dipole
     assert error.mean() < np.abs(np.linalg.norm(scaled, axis=1) - test.dipole_magnitude).mean()
     # Directions were never taught, and are right all the same.
@@ -476,6 +481,24 @@ def test_gfn2_from_geometries_to_dipoles(monkeypatch) -> None:
     assert (cosine[test.dipole_magnitude > 0.5] > 0).all()
     sums = molecule_sums(prediction.charges, bare.offsets)
     np.testing.assert_allclose(sums, 0, atol=1e-8)
+
+
+def test_a_model_of_gfn2_alone_stays_what_it_is() -> None:
+    """Files of versions without a second method have no attribute for its charges."""
+    pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
+    molecules = load_organics()[:40].replace(dipole_vector=None, charges=None)
+    alone = GFN2Baseline(second_method=None)
+    model = default_model(baseline=alone, basis__n_inducing=100).fit(molecules[:30])
+    expected, new = model.predict(molecules[30:]), molecules[30:33]
+    derivatives = dipole_derivatives(model, new)
+    del model[-1].descriptor_charges_
+    model[-1].baseline = "gfn2"
+    np.testing.assert_array_equal(model.predict(molecules[30:]), expected)
+    np.testing.assert_array_equal(dipole_derivatives(model, new), derivatives)
+    del alone.second_method  # as in an object from such a file
+    assert clone(alone).get_params()["second_method"] is None
+    both = default_model(baseline="gfn2", basis__n_inducing=100).fit(molecules[:30])
+    assert np.abs(both.predict(molecules[30:]) - expected).max() > 1e-3
 
 
 def test_gfn2_goes_on_without_molecules_that_fail(monkeypatch) -> None:

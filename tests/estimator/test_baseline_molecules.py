@@ -9,20 +9,23 @@ import pytest
 
 import dipkit.estimator.baseline
 from dipkit import Molecules
-from dipkit.descriptors.charge_columns import CHARGE_COLUMNS
-from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline
+from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline, make_baseline
 from dipkit.estimator.baseline_factor import fit_baseline_factor
 from dipkit.estimator.baseline_molecules import (
     attach_labels,
     prepare_labels,
     prepare_molecules,
+    require_same_baseline,
     scale_labels,
 )
-from dipkit.learning.charge_maps import even_charges
+from dipkit.exceptions import InputError
+from dipkit.learning.charge_maps import even_charges, project
 from dipkit.learning.labels import FitLabels, read_labels
 from dipkit.learning.multipoles import dipoles, even_dipoles
 from dipkit.learning.objective import DipoleTarget
 from dipkit.quantum.calculation import Calculated
+from dipkit.quantum.finite_differences import CalculationDerivatives
+from dipkit.quantum.xtb import GFN2
 
 
 @pytest.fixture
@@ -132,13 +135,45 @@ def test_steps_of_preparing_labels_are_the_whole(molecules: Molecules) -> None:
 
 
 def test_descriptors_gain_the_charge_of_the_baseline(molecules: Molecules) -> None:
-    expected = tuple(width + CHARGE_COLUMNS for width in molecules.features.widths)
+    expected = tuple(width + 2 for width in molecules.features.widths)
     prepared, _ = prepare_labels(read_labels(molecules, None, None, None), GivenBaseline())
     assert prepared.molecules.features.widths == expected
-    new, _ = prepare_molecules(molecules, GivenBaseline(), 0.9, with_charges=True)
+    new, _ = prepare_molecules(molecules, GivenBaseline(), 0.9, True, False)
     assert new.features.widths == expected
-    new, _ = prepare_molecules(molecules, GivenBaseline(), 0.9, with_charges=False)
+    new, _ = prepare_molecules(molecules, GivenBaseline(), 0.9, False, False)
     assert new.features.widths == molecules.features.widths
+
+
+def test_descriptors_gain_the_charges_of_a_second_calculation(molecules: Molecules) -> None:
+    second = molecules.replace(
+        descriptor_charges=even_charges(molecules), features=molecules.features
+    )
+    expected = tuple(width + 4 for width in molecules.features.widths)
+    prepared, _ = prepare_labels(read_labels(second, None, None, None), GivenBaseline())
+    assert prepared.molecules.features.widths == expected
+    new, _ = prepare_molecules(second, GivenBaseline(), 0.9, True, True)
+    assert new.features.widths == expected
+    # The factor multiplies charges of the baseline, not those of the second calculation.
+    np.testing.assert_array_equal(new.descriptor_charges, second.descriptor_charges)
+    # A model whose training molecules had none does not read them.
+    new, _ = prepare_molecules(second, GivenBaseline(), 0.9, True, False)
+    assert new.descriptor_charges is None
+    with pytest.raises(InputError, match="had descriptor_charges, these have none"):
+        prepare_molecules(molecules, GivenBaseline(), 0.9, True, True)
+    with pytest.raises(InputError, match="had no descriptor_charges, these have some"):
+        require_same_baseline(molecules, second)
+
+
+def test_a_molecule_without_charges_of_the_second_calculation_is_not_known(
+    molecules: Molecules,
+) -> None:
+    charges = molecules.baseline_charges.copy()
+    charges[: molecules.natoms[0]] = np.nan
+    some = molecules.replace(descriptor_charges=charges, features=molecules.features)
+    with pytest.warns(UserWarning, match="no baseline"):
+        prepared, known = prepare_molecules(some, GivenBaseline(), 0.9, True, True)
+    assert known.tolist() == [False] + [True] * (len(molecules) - 1)
+    assert np.isnan(prepared.baseline_dipole[0]).all()
 
 
 # The calculation
@@ -148,24 +183,50 @@ def test_gfn2_runs_with_its_memory_and_processes(
     molecules: Molecules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    charges = even_charges(molecules)
+    even = even_charges(molecules)
+    uneven = project(np.arange(float(molecules.n_atoms)) / 1000, molecules)
 
-    def calculated(bare: Molecules, n_jobs: Any, memory: Any) -> Calculated:
-        asked.append((bare.features, n_jobs, memory))
-        found = dipoles(charges, molecules)
-        return Calculated(found, charges, {}, np.full((12, 3, 3), np.nan))
+    def method(factor: float) -> Callable[[Molecules, Any, Any], Calculated]:
+        def calculated(bare: Molecules, n_jobs: Any, memory: Any) -> Calculated:
+            asked.append((bare.features, n_jobs, memory))
+            charges = even + factor * uneven
+            found = dipoles(charges, molecules)
+            return Calculated(found, charges, {}, np.full((12, 3, 3), np.nan))
 
-    def differentiated(method: Any, one: Molecules, n_jobs: Any, memory: Any) -> str:
-        asked.append((method, n_jobs, memory))
-        return "derivatives"
+        return calculated
 
-    monkeypatch.setattr(dipkit.estimator.baseline, "gfn2", calculated)
+    def differentiated(
+        method: Any, one: Molecules, n_jobs: Any, memory: Any
+    ) -> CalculationDerivatives:
+        asked.append((n_jobs, memory))
+        n, value = one.n_atoms, 1.0 if isinstance(method, GFN2) else 3.0
+        shapes = (n,), (n, 3, 3), (n, n, 3)
+        return CalculationDerivatives(*(np.full(shape, value) for shape in shapes))
+
+    monkeypatch.setattr(dipkit.estimator.baseline, "gfn2", method(1.0))
+    monkeypatch.setattr(dipkit.estimator.baseline, "ipea1", method(3.0))
     monkeypatch.setattr(dipkit.estimator.baseline, "differentiate", differentiated)
-    baseline = GFN2Baseline(memory=tmp_path)
+    baseline, n = GFN2Baseline(memory=tmp_path), molecules.natoms[0]
     attached = baseline.attach(molecules, 3)
-    np.testing.assert_array_equal(attached.baseline_charges, charges)
+    np.testing.assert_allclose(attached.baseline_charges, even + 1.4 * uneven)
+    expected = dipoles(even + 1.4 * uneven, molecules)
+    np.testing.assert_allclose(attached.baseline_dipole, expected, atol=1e-12)
+    np.testing.assert_allclose(attached.descriptor_charges, even + 3 * uneven)
     assert attached.features is molecules.features
-    assert baseline.derivatives(molecules[:1], 2) == "derivatives"
-    assert asked[0] == (None, 3, tmp_path)
-    assert asked[1][1:] == (2, tmp_path)
+    found = baseline.derivatives(molecules[:1], 2)
+    np.testing.assert_allclose(found.of_dipole, np.full((n, 3, 3), 1.4))
+    np.testing.assert_allclose(found.of_charges, np.full((n, n, 3), 1.4))
+    np.testing.assert_allclose(found.sets, np.tile([1.4, 3.0], (n, 1)))
+    np.testing.assert_allclose(found.of_sets[2, :, 1, 0], [1.4, 3.0])
+    assert asked == [(None, 3, tmp_path)] * 2 + [(2, tmp_path)] * 2
     assert baseline._not_saved == ("memory",)
+    alone = GFN2Baseline(second_method=None)
+    attached = alone.attach(molecules, 3)
+    np.testing.assert_array_equal(attached.baseline_charges, even + uneven)
+    assert attached.descriptor_charges is None
+    assert alone.derivatives(molecules[:1], 2).sets.shape == (n, 1)
+
+
+def test_second_method_is_checked() -> None:
+    with pytest.raises(InputError, match="second_method: expected one of"):
+        make_baseline(GFN2Baseline(second_method="pm3"))

@@ -18,7 +18,7 @@ from dipkit.learning.atomic_dipoles import neighbour_vectors
 from dipkit.learning.charge_maps import even_charges
 from dipkit.learning.compensation import Compensation
 from dipkit.learning.multipoles import dipoles, even_dipoles
-from dipkit.quantum.labels import gfn2
+from dipkit.quantum.labels import gfn2, ipea1
 from dipkit.response.derivatives import charge_derivatives, dipole_derivatives
 from dipkit.units import DEBYE_PER_E_ANGSTROM
 
@@ -45,22 +45,27 @@ def stretched(name: str, atom: int, factor: float) -> Atoms:
 def in_double(model: Pipeline, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     """Charges (e) and dipole (debye) as `predict` gives them, with descriptors in double precision.
 
-    With all that a model may have: GFN2-xTB, bond charges, atomic dipoles.
+    With all that a model may have: GFN2-xTB and IPEA1-xTB, bond charges, atomic dipoles.
     """
     ridge, one = model[-1], as_molecules(atoms, labels=False)
-    cheap = gfn2(one, n_jobs=1) if ridge.baseline == "gfn2" else None
-    spectra = dscribe_spectra(model[0], one, None if cheap is None else cheap.charges)
+    sets = cheap_charges = cheap_dipole = None
+    if ridge.baseline == "gfn2":
+        first, second = gfn2(one, n_jobs=1), ipea1(one, n_jobs=1)
+        cheap_charges = 0.8 * first.charges + 0.2 * second.charges
+        cheap_dipole = 0.8 * first.dipole[0] + 0.2 * second.dipole[0]
+        sets = np.stack([cheap_charges, second.charges], axis=1)
+    spectra = dscribe_spectra(model[0], one, sets)
     charges = np.zeros(len(atoms))
     parts = (ridge.dual_coef_, ridge.intercept_), (ridge.bond_coef_, 0 * ridge.intercept_)
     for (coefficients, constants), stiffness in zip(parts, ridge.stiffness_, strict=True):
         if coefficients is not None:
             raw = _expansion(ridge, one, spectra, coefficients, constants)
             charges += Compensation(stiffness).apply(raw, one)
-    b = 0.0 if cheap is None else ridge.baseline_factor_
+    b = 0.0 if sets is None else ridge.baseline_factor_
     dipole = (dipoles(charges, one) + (1 - b) * even_dipoles(one))[0]
     charges = charges + (1 - b) * even_charges(one)
-    if cheap is not None:
-        charges, dipole = charges + b * cheap.charges, dipole + b * cheap.dipole[0]
+    if cheap_charges is not None:
+        charges, dipole = charges + b * cheap_charges, dipole + b * cheap_dipole
     if ridge.atomic_dipole_coef_ is not None:
         constants = ridge.atomic_dipole_intercept_
         y = _expansion(ridge, one, spectra, ridge.atomic_dipole_coef_, constants)

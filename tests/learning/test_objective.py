@@ -1,6 +1,7 @@
 """The joint objective: derivatives by finite differences, and a majoriser that lies above."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import scipy.linalg
 from helpers.objectives import gradient, normal_matrix, slope, value
 
 import dipkit.learning.dipole_gram
+import dipkit.learning.normal_matrices
+from dipkit.learning.dipole_gram import weighted_gram
 from dipkit.learning.losses import AbsoluteLoss, HuberLoss, Loss, SquaredLoss
 from dipkit.learning.normal_matrices import TRANSVERSE_SHARE, RenewedMatrix
 from dipkit.learning.objective import DipoleTarget, JointObjective
@@ -236,3 +239,30 @@ def test_a_molecule_without_dipole_gets_a_direction(loss: Loss) -> None:
     pulled = J.target_vectors(np.zeros((N, 3)))
     np.testing.assert_allclose(np.linalg.norm(pulled, axis=1), 1.0)
     assert np.isfinite(gradient(J, np.zeros(R))).all()
+
+
+@pytest.mark.parametrize("n_odd", [0, 1, 3, 12])
+def test_a_known_gram_matrix_is_corrected(n_odd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of molecules whose weight is another one, among them those without a dipole."""
+    n, rng = 20, np.random.default_rng(n_odd)
+    rows, weights = rng.standard_normal((3 * n, R)), rng.uniform(1, 2, n)
+    magnitudes, before = rng.uniform(1, 3, n), weights.copy()
+    magnitudes[: n_odd // 2] = 0.0
+    before[n_odd // 2 : n_odd] *= 3.0
+    target = DipoleTarget(magnitudes, np.full((n, 3), np.nan), weights)
+    known = before, weighted_gram(rows, before)
+    plain, informed = (
+        JointObjective(rows, np.zeros((n, 3)), target, [], 0.5, SquaredLoss(), gram=gram)
+        for gram in (None, known)
+    )
+    w, used = rng.standard_normal(R), []
+
+    def counted(rows: np.ndarray, *args: Any) -> np.ndarray:
+        used.append(len(rows) // 3)
+        return weighted_gram(rows, *args)
+
+    monkeypatch.setattr(dipkit.learning.normal_matrices, "weighted_gram", counted)
+    expected = normal_matrix(plain, w, directed=True)
+    assert used == [n]
+    np.testing.assert_allclose(normal_matrix(informed, w, directed=True), expected, rtol=1e-10)
+    assert sum(used[1:]) == (n_odd if n_odd <= 4 else n)

@@ -10,9 +10,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer
 from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
+from dipkit.estimator.baseline import GFN2Baseline
 from dipkit.exceptions import InputError
-from dipkit.quantum.finite_differences import STEP, differentiate, displaced
-from dipkit.quantum.xtb import GFN2
+from dipkit.quantum.finite_differences import STEP, displaced
 from dipkit.response.derivatives import dipole_derivatives
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -45,7 +45,7 @@ def test_moving_and_turning_all_atoms(model: Pipeline, charge: float) -> None:
 def test_the_learned_part_is_not_left_out(model: Pipeline) -> None:
     """The correction changes the derivatives far beyond the tolerances above."""
     atoms = turned("CH3OH")
-    cheap = differentiate(GFN2(), as_molecules(atoms, labels=False), n_jobs=1).of_dipole
+    cheap = GFN2Baseline().derivatives(as_molecules(atoms, labels=False), n_jobs=1).of_dipole
     learned = dipole_derivatives(model, atoms) - model[-1].baseline_factor_ * cheap
     assert np.abs(learned).max() > 0.05
 
@@ -64,4 +64,4 @@ def test_displaced_geometries() -> None:
 def test_a_geometry_that_cannot_be_calculated(model: Pipeline) -> None:
     one = as_molecules(turned("H2O"), labels=False).replace(total_charge=[0.5])
     with pytest.raises(InputError, match="baseline: 18 of the 18 geometries"):
-        differentiate(GFN2(), one, n_jobs=1)
+        GFN2Baseline().derivatives(one, n_jobs=1)

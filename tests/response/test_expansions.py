@@ -11,11 +11,11 @@ from dipkit.data.datasets import load_organics
 from dipkit.data.io import as_molecules
 from dipkit.descriptors.radial_tables import double_spectrum
 from dipkit.descriptors.scales import SOAPScale
+from dipkit.estimator.baseline import BaselineDerivatives
 from dipkit.estimator.prediction import predict_blocks
 from dipkit.exceptions import InputError
 from dipkit.learning.charge_maps import project
 from dipkit.learning.kernels import EnvironmentKernel
-from dipkit.quantum.finite_differences import CalculationDerivatives
 from dipkit.response.expansions import differentiate_expansions
 
 FloatArray = np.ndarray
@@ -42,6 +42,7 @@ def fitted(kernel: EnvironmentKernel, soap: SOAPTransformer, baseline: bool) -> 
         molecules = molecules.replace(
             baseline_dipole=0.5 * rng.standard_normal((30, 3)),
             baseline_charges=project(0.5 * rng.standard_normal(molecules.n_atoms), molecules),
+            descriptor_charges=project(0.5 * rng.standard_normal(molecules.n_atoms), molecules),
         )
     basis = InducingBasis(n_inducing=80, kernel=kernel, atomic_dipoles=0.3, bond_charges=0.2)
     name = "given" if baseline else "none"
@@ -61,7 +62,8 @@ def test_differences(kernel: EnvironmentKernel, soap: SOAPTransformer, baseline:
         cheap = None
         if baseline:
             charges, moved = toy_charges(positions)
-            cheap = CalculationDerivatives(charges, np.zeros((6, 3, 3)), moved)
+            sets, of_sets = np.stack([charges, charges[::-1]], 1), np.stack([moved, moved[::-1]], 1)
+            cheap = BaselineDerivatives(np.zeros((6, 3, 3)), moved, sets, of_sets)
         one = as_molecules(Atoms(atoms.numbers, positions), labels=False)
         return differentiate_expansions(soap, ridge, one, weights, cheap)
 

@@ -36,6 +36,7 @@ def quadrupole(molecules):
         lambda m: m.replace(charges=None),
         lambda m: m.replace(baseline_dipole=0.9 * m.dipole_vector),
         lambda m: m.replace(baseline_charges=m.charges),
+        lambda m: m.replace(descriptor_charges=m.charges),
         lambda m: m[::-1],
     ],
     ids=[
@@ -45,6 +46,7 @@ def quadrupole(molecules):
         "charges",
         "baseline",
         "baseline_charges",
+        "descriptor_charges",
         "order",
     ],
 )

@@ -97,14 +97,15 @@ def test_a_baseline_is_calculated_once(molecules, monkeypatch):
         return types.SimpleNamespace(dipole=0.9 * given.dipole_vector, charges=given.charges)
 
     monkeypatch.setattr("dipkit.estimator.baseline.gfn2", calculate)
+    monkeypatch.setattr("dipkit.estimator.baseline.ipea1", calculate)
     search = small_search(grid=True, refit=False)
     search.estimator.set_params(dipolekernelridge__baseline="gfn2")
     search.fit(molecules)
-    assert calls == [36]
+    assert calls == [36] * 2  # by each of the two methods
     usual = usual_alpha(36, with_baseline=True)
     assert usual in search.study_.best_trial.user_attrs["grid"]["alpha"]
     search.set_params(refit=True).fit(molecules[:30])
-    assert calls == [36, 30, 30]
+    assert calls == [36] * 2 + [30] * 4
     assert search.best_estimator_[-1].baseline == "gfn2"
 
 
@@ -157,7 +158,8 @@ def test_a_calculated_baseline_keeps_its_direction_weight(molecules, monkeypatch
     directions = types.SimpleNamespace(
         dipole=0.9 * molecules.dipole_vector, charges=molecules.charges
     )
-    monkeypatch.setattr("dipkit.estimator.baseline.gfn2", lambda *_: directions)
+    for name in ("gfn2", "ipea1"):
+        monkeypatch.setattr(f"dipkit.estimator.baseline.{name}", lambda *_: directions)
     search = small_search()
     search.estimator.set_params(dipolekernelridge__baseline=GFN2Baseline(0.5))
     _, _, last = search._task(bare, None, None, None, None).prepare({})

@@ -45,7 +45,7 @@ _GEOMETRY_ARRAYS = ("numbers", "positions")
 _BASELINE_DIPOLE = "baseline_dipole_debye"
 # Molecules whose keys are looked at for hints: a file has the same keys all through.
 _MOST_LOOKED_AT = 50
-_BASELINE_CHARGES = "baseline_charges"
+_BASELINE_CHARGES, _DESCRIPTOR_CHARGES = "baseline_charges", "descriptor_charges"
 
 FloatArray = NDArray[np.float64]
 
@@ -187,10 +187,10 @@ class AtomsReader:
         if _BASELINE_DIPOLE in values:
             value = values[_BASELINE_DIPOLE]
             record.baseline_dipole = _numbers(value, (3,), _BASELINE_DIPOLE, where)
-        if _BASELINE_CHARGES in values:
-            shape = (len(record.numbers),)
-            value = values[_BASELINE_CHARGES]
-            record.baseline_charges = _numbers(value, shape, _BASELINE_CHARGES, where)
+        shape = (len(record.numbers),)
+        for name in (_BASELINE_CHARGES, _DESCRIPTOR_CHARGES):
+            if name in values:
+                setattr(record, name, _numbers(values[name], shape, name, where))
 
 
 def from_atoms(frames: Iterable[Atoms], **options: Unpack[ReadKeywords]) -> Molecules:
@@ -273,13 +273,13 @@ def _attach(frame: Atoms, vector: FloatArray | None, charges: FloatArray | None)
 
 
 def _attach_baseline(frame: Atoms, molecules: Molecules, index: int) -> None:
-    dipole, charges = molecules.baseline_dipole, molecules.baseline_charges
+    dipole = molecules.baseline_dipole
     if dipole is not None and not np.isnan(dipole[index]).any():
         frame.info[_BASELINE_DIPOLE] = dipole[index].copy()
-    if charges is not None:
-        part = charges[_atoms(molecules, index)]
-        if not np.isnan(part).any():
-            frame.new_array(_BASELINE_CHARGES, part)
+    for name in (_BASELINE_CHARGES, _DESCRIPTOR_CHARGES):
+        charges = getattr(molecules, name)
+        if charges is not None and not np.isnan(part := charges[_atoms(molecules, index)]).any():
+            frame.new_array(name, part)
 
 
 def _is_word(value: object) -> bool:

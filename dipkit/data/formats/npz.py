@@ -14,6 +14,7 @@ multiplicity                (N,)           spin multiplicities; NaN where unknow
 name or gdb                 (N,)           names, or QM9 indices; else from the file's name
 baseline_dipole             (N, 3)         dipole vectors of a cheap calculation, e*angstrom
 baseline_charges            (n,)           charges of that calculation, e
+descriptor_charges          (n,)           charges of a second cheap calculation, e
 quadrupole_debye_angstrom   (N, 3, 3)      traceless quadrupoles, debye*angstrom
 has_magnitude               (N,)           which molecules have a magnitude
 has_vector                  (N,)           which have a vector
@@ -91,6 +92,7 @@ def _read(path: Path, arrays: NpzArrays, options: ReadOptions) -> Molecules:
         "multiplicity": _first(arrays, MULTIPLICITY_KEYS),
         "baseline_dipole": _in_debye(arrays.get("baseline_dipole")),
         "baseline_charges": arrays.get("baseline_charges"),
+        "descriptor_charges": arrays.get("descriptor_charges"),
         "source_keys": source_keys,
     }
     notes = units.notes(_numeric_keys(arrays)).also(totals.sentences(source_keys))
@@ -114,6 +116,7 @@ def write_npz(path: Path, molecules: Molecules, info: Mapping[str, str] | None =
         "charge": molecules.total_charge,
         "name": molecules.names,
         "baseline_charges": molecules.baseline_charges,
+        "descriptor_charges": molecules.descriptor_charges,
         "multiplicity": molecules.multiplicity,
     }
     if molecules.baseline_dipole is not None:

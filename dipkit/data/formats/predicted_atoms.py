@@ -105,4 +105,5 @@ def _without_labels(molecules: Molecules) -> Molecules:
         quadrupole=None,
         baseline_dipole=None,
         baseline_charges=None,
+        descriptor_charges=None,
     )

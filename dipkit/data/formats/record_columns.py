@@ -35,7 +35,11 @@ _PER_MOLECULE: dict[str, tuple[int, ...]] = {
     "quadrupole": (3, 3),
     "multiplicity": (),
 }
-_PER_ATOM: dict[str, tuple[int, ...]] = {"charges": (), "baseline_charges": ()}
+_PER_ATOM: dict[str, tuple[int, ...]] = {
+    "charges": (),
+    "baseline_charges": (),
+    "descriptor_charges": (),
+}
 _NAMES_OF_MOLECULES = {"magnitude": "dipole_magnitude", "vector": "dipole_vector"}
 
 AnyTexts = TypeVar("AnyTexts", Texts, Runs, Places)

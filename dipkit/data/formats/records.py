@@ -36,6 +36,7 @@ class Record:
     charges: Sequence[float] | FloatArray | None = None
     baseline_dipole: FloatArray | None = None
     baseline_charges: FloatArray | None = None
+    descriptor_charges: FloatArray | None = None
     quadrupole: FloatArray | None = None
     multiplicity: float | None = None
     where: str = ""

@@ -19,7 +19,7 @@ from ..bad_records import BadRecord, describe, find_refused, refuse
 from ..molecules import Molecules
 from ..read_notes import NO_NOTES, ReadNotes
 
-_PER_ATOM = ("numbers", "positions", "charges", "baseline_charges")
+_PER_ATOM = ("numbers", "positions", "charges", "baseline_charges", "descriptor_charges")
 _WHOLE = ("source_keys", "notes")
 
 
