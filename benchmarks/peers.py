@@ -46,8 +46,8 @@ def charges(train: Molecules, test: Molecules, args: argparse.Namespace) -> str:
 
 Made by `benchmarks/peers.py --data {Path(args.data).name}` on {args.setting}. Threads: \
 {args.threads}, on all sides. Training molecules are of the development part of QM9, test molecules
-of {"that part as well" if args.tune else "the test part"}; one draw. Dipoles beside other programs \
-are in [the study](../study.md#beside-peers).
+of {"that part as well" if args.tune else "the test part"}; one draw. Dipoles beside other \
+programs are in [the study](../study.md#beside-peers).
 
 {len(train)} training and {len(test)} test molecules ({train.n_atoms} and {test.n_atoms} atoms),
 Mulliken charges, descriptors of the first default scale computed before and not counted, kernel

@@ -44,8 +44,10 @@ def main() -> None:
         "| N | inducing environments | single fit, s | grid, s | ratio |",
         "|---|---|---|---|---|",
     ]
-    for size in map(int, arguments.molecules.split(",")):
-        lines.append(row(molecules[:size], arguments.n_inducing, arguments.magnitudes))
+    lines += [
+        row(molecules[: int(size)], arguments.n_inducing, arguments.magnitudes)
+        for size in arguments.molecules.split(",")
+    ]
     page = "\n".join(lines) + "\n"
     print(page)
     if arguments.output is not None:

@@ -4,7 +4,8 @@
 
 Every result is kept in the cache: a second run does only what is missing, and several processes or
 machines may share the folder. Figures: worth, labels, consistency, transfer, kinds, peers, curve,
-limits, pages (those of docs/benchmarks, each the report of a script). With `--page-only` nothing is calculated but the page of what there is.
+limits, pages. The last are those of docs/benchmarks, each the report of a script. With
+`--page-only` nothing is calculated but the page of what there is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ from _common import commit
 
 from dipkit.support.backend import get_backend
 
-from . import consistency, curve, kinds, labels, limits, pages, peers, pictures, transfer, travel, worth
+from . import (
+    consistency,
+    curve,
+    kinds,
+    labels,
+    limits,
+    pages,
+    peers,
+    pictures,
+    transfer,
+    travel,
+    worth,
+)
 from .material import Material
 from .page import fill
 from .results import Results, Row, read_csv, write_csv

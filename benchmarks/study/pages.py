@@ -55,6 +55,8 @@ class Report:
         Files that stand beside the page: the name that the script gives, ":", the name there.
     gpu : bool, default=False
         Whether a GPU is needed.
+    needs : str, default=None
+        A package without which the script is left out.
     """
 
     page: str
@@ -65,11 +67,12 @@ class Report:
     report: str | None = None
     figures: tuple[str, ...] = ()
     gpu: bool = False
+    needs: str | None = None
 
     def config(self, is_full: bool) -> dict[str, Any]:
         """Return what the key is made of."""
         content = asdict(self) | {"arguments": self.arguments if is_full else self.quick}
-        del content["quick"]
+        del content["quick"], content["needs"]
         return {"n": 0, "draw": 0} | content
 
 
@@ -83,14 +86,15 @@ DISTORTED = "--cache {out}/distorted.npz --output {out}/distorted.md "
 REPORTS = (
     Report("quadrupoles", "quadrupoles", "--output {out} --sizes 100 --seeds 3",
            "--output {out} --sizes 20 --seeds 1"),
-    Report("water", "water", WATER, WATER + " --geometries 30 --sizes 10 --method hf/sto-3g"),
+    Report("water", "water", WATER, WATER + " --geometries 30 --sizes 10 --method hf/sto-3g",
+           needs="pyscf"),
     Report("peers", "peers", DATA, DATA + "--train 20 --test 20 --inducing 50"),
     Report("iterations", "iterations", DATA + "--size 1000 --seeds 6",
            DATA + "--size 20 --seeds 1 --most 20"),
     Report("uncertainty", "uncertainty", DATA + "--sizes 200,1000 --seeds 3 --test 1000", DRAWS,
            figures=("uncertainty.json:uncertainty.json",)),
     Report("distorted", "distorted", DISTORTED + "--molecules 120 --train 90 --seeds 3",
-           DISTORTED + "--molecules 12 --train 8 --seeds 1"),
+           DISTORTED + "--molecules 12 --train 8 --seeds 1", needs="tblite"),
     Report("ablation", "ablation", DATA + "--sizes 200,1000 --seeds 5 --test 1000", DRAWS),
     Report("ablation_baseline", "ablation_baseline",
            DATA + "--sizes 200,1000 --seeds 5 --test 1000", DRAWS),
@@ -118,7 +122,7 @@ REPORTS = (
            DATA + "--molecules 20 --magnitudes", "cost"),
     Report("mutants", "mutants", "--output {out} --number 3 --seed 0 --seconds 30 --processes 1",
            "--output {out} --number 1 --seed 0 --seconds 5 --processes 1 "
-           "--tests tests/learning -- dipkit/learning/losses.py", "score"),
+           "--tests tests/learning -- dipkit/learning/losses.py", "score", needs="cosmic_ray"),
     Report("unlabelled", "auxiliary", DATA + "--sizes 100,200,500 --unlabelled 0,1000,5000,20000 "
            + UNLABELLED, FEW_UNLABELLED, "fewer", None, ("auxiliary.json:unlabelled.json",), True),
     Report("unlabelled", "auxiliary", DATA + "--sizes 1000,5000 --unlabelled 0,5000 " + UNLABELLED,
@@ -130,7 +134,7 @@ REPORTS = (
 
 def units(scope: Scope) -> list[Unit]:
     """Return a unit for each report."""
-    return [Unit("page", report.config(scope.is_full), TIER) for report in REPORTS]
+    return [Unit("page", report.config(scope.is_full), TIER, report.needs) for report in REPORTS]
 
 
 def folder_of(cache: Path, config: Mapping[str, Any]) -> Path:
@@ -173,7 +177,8 @@ def run_page(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any]
     shown = config["arguments"].replace("{data}", Path(material.data).name)
     text = file.read_text(encoding="utf-8")
     if "Made by" not in text:
-        text = f"Made by `benchmarks/{config['script']}.py {shown}` on {about}.\n\n{text}"
+        title, rest = _split(text)
+        text = f"{title}Made by `benchmarks/{config['script']}.py {shown}` on {about}.\n\n{rest}"
     return {"report": text, "minutes": round((time.perf_counter() - start) / 60, 1)}, {}
 
 
@@ -211,7 +216,7 @@ def write_pages(units: dict[str, Unit], records: dict[str, Record], cache: Path,
         page, text = to / f"{config['page']}.md", result["report"]
         if config["passage"]:
             old = page if page.exists() else COMMITTED / page.name
-            passages = {config["passage"]: _without_title(text)}
+            passages = {config["passage"]: _split(text)[1]}
             text = filled(old.read_text(encoding="utf-8"), passages, keep_others=True)
         _replace(page, text.encode())
         for pair in config["figures"]:
@@ -221,9 +226,10 @@ def write_pages(units: dict[str, Unit], records: dict[str, Record], cache: Path,
                 _replace(to / name, file.read_bytes())
 
 
-def _without_title(text: str) -> str:
+def _split(text: str) -> tuple[str, str]:
+    """Return the title, which may be empty, and the rest."""
     first, _, rest = text.partition("\n")
-    return rest.lstrip("\n") if first.startswith("# ") else text
+    return (f"{first}\n\n", rest.lstrip("\n")) if first.startswith("# ") else ("", text)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -239,5 +245,3 @@ def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
 def page(tables: dict[str, list[Row]]) -> dict[str, str]:
     """Return no passages of the page of the study."""
     return {}
-
-
