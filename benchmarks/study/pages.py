@@ -6,7 +6,9 @@ a script writes is kept in the cache: the report in the result, its figures in `
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,7 +79,7 @@ class Report:
 
 
 DATA = "--data {data} --output {out} "
-DRAWS = DATA + "--sizes 20 --seeds 1 --test 20"
+DRAWS = DATA + "--sizes 200 --seeds 1 --test 20"
 UNLABELLED = "--device cuda --seeds 3 --test 1000"
 FEW_UNLABELLED = DRAWS + " --device cuda --unlabelled 0,20"
 CASES = "--scales 0.03 --test 1000 --final"
@@ -170,6 +172,7 @@ def run_page(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any]
         code = subprocess.run(
             [sys.executable, str(BENCHMARKS / f"{config['script']}.py"), *words],
             stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=BENCHMARKS.parent,
+            preexec_fn=_killed_with_parent if sys.platform == "linux" else None,
         ).returncode  # fmt: skip
     if code or not file.exists():
         end = log.read_text(encoding="utf-8", errors="replace")[-LOG_END:]
@@ -180,6 +183,12 @@ def run_page(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any]
         title, rest = _split(text)
         text = f"{title}Made by `benchmarks/{config['script']}.py {shown}` on {about}.\n\n{rest}"
     return {"report": text, "minutes": round((time.perf_counter() - start) / 60, 1)}, {}
+
+
+def _killed_with_parent() -> None:
+    """Let the system end a script with the study, whose next start runs the script again."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def without_gpu(units: dict[str, Unit], has_gpu: bool) -> dict[str, Unit]:

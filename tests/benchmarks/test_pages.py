@@ -2,9 +2,7 @@
 
 import argparse
 import dataclasses
-import os
 import runpy
-import signal
 import subprocess
 import sys
 import textwrap
@@ -12,6 +10,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,9 +112,18 @@ def test_failure_has_the_end_of_the_log_and_the_rest_goes_on(pages, run, tmp_pat
     assert all("result" in record for record in run(bad, retry=True)[1].values())
 
 
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_kill_loses_only_the_page_at_work(pages, run, tmp_path):
     (tmp_path / "slow.py").write_text(
-        f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(60)"
+        "import os, pathlib, time\nhere = pathlib.Path(__file__).parent\n"
+        "(here / 'part').write_text(str(os.getpid()))\n"
+        "os.replace(here / 'part', here / 'begun')\ntime.sleep(300)"
     )
     code = textwrap.dedent(f"""
         import pathlib, sys
@@ -130,16 +138,20 @@ def test_kill_loses_only_the_page_at_work(pages, run, tmp_path):
         units = runner.sort_units(units, {{"data": "x"}})
         runner.work(units, store.Store(Material.cache), Material(), {{}})
     """)
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", code])
     try:
         end = time.monotonic() + 120
         while not (tmp_path / "begun").exists() and time.monotonic() < end:
             assert process.poll() is None
             time.sleep(0.05)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     assert (tmp_path / "begun").exists()
+    script = int((tmp_path / "begun").read_text())
+    while sys.platform == "linux" and is_running(script):
+        assert time.monotonic() < end
+        time.sleep(0.05)
     (tmp_path / "slow.py").write_text(SCRIPT.replace("fake.md", "slow.md"))
     slow = dataclasses.replace(report_of(pages), script="slow", quick="")
     fake = dataclasses.replace(report_of(pages), quick="")
