@@ -118,7 +118,7 @@ REPORTS = (
            "curves", "tuning-curves.table.md",
            ("tuning-curves.json:tuning-curves.json", "tuning-curves.png:tuning-curves.png")),
     Report("tuning", "tuning", "search " + DATA + "--studies {out} --workers 1",
-           "search " + DATA + "--studies {out} --workers 1 --sizes 20 --seeds 1 --trials 2",
+           "search " + DATA + "--studies {out} --workers 1 --sizes 200 --seeds 1 --trials 1",
            "search", "tuning-search.table.md"),
     Report("tuning", "search_cost", DATA + "--molecules 200,500,1000 --magnitudes",
            DATA + "--molecules 20 --magnitudes", "cost"),
