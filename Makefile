@@ -74,7 +74,7 @@ bench: $(DEV)/.ready ## learning curve on QM9: make bench DATA=qm9.npz [SIZES=10
 	$(DEV)/bin/python benchmarks/learning_curve.py --data "$(DATA)" \
 	  --sizes $(SIZES) --seeds $(SEEDS) $(BENCH_ARGS)
 
-study: $(STUDY)/.ready ## docs/study.md, hours: make study DATA=qm9.npz CACHE=folder [ARGS="--quick"]; continues after a kill
+study: $(STUDY)/.ready ## docs/study.md and docs/benchmarks, hours: make study DATA=qm9.npz CACHE=folder [ARGS="--quick"]; continues after a kill
 	@test -n "$(DATA)" -a -n "$(CACHE)" || { \
 	  echo "make study needs DATA=FILE.npz, QM9 in the flat layout of docs/data-formats.md, and" >&2; \
 	  echo "CACHE=FOLDER, where results are kept. ARGS=--plan says what there is to do." >&2; exit 2; }

@@ -83,7 +83,7 @@ class Draw:
         basis = InducingBasis(n_inducing=args.n_inducing)
         self.settings = Settings.of(DipoleKernelRidge(basis=basis, device="cpu"))
         labels = read_labels(self.train, None, None, None)
-        self.shared = first_statistics(self.settings, labels, 1.0, keep=True)
+        self.shared = first_statistics(self.settings, labels, 1.0, for_partial_fit=True)
         self.rows = [accumulate(part, self.shared.basis)[0] for part in self.measured]
         self.start = charge_start(self.shared.charges, self.shared.basis.backend)
         self._absorbed: dict[tuple[float, float | None], Any] = {}

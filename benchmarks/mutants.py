@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of tests for one mutant")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--tests", nargs="+", default=["tests"], help="tests to choose from")
+    parser.add_argument("--output", type=Path, help="folder for mutants.md")
     parser.add_argument("--json", type=Path, help="file for all results")
     args = parser.parse_args()
     found = sorted({p for glob in args.modules or CORE for p in REPOSITORY.glob(glob)})
@@ -167,7 +168,11 @@ def main() -> None:
                     "survived" if fate else "killed  ", f"{mutant.module}:{mutant.line}", flush=True
                 )
     options = f"--number {args.number} --seed {args.seed} --seconds {args.seconds:g}"
-    print(f"\nMade by `benchmarks/mutants.py {options}` on {where}.\n\n{table(rows)}")
+    options += f" {' '.join(args.modules)}" if args.modules else ""
+    page = f"Made by `benchmarks/mutants.py {options}` on {where}.\n\n{table(rows)}\n"
+    print(f"\n{page}")
+    if args.output is not None:
+        (args.output / "mutants.md").write_text(page)
     if json_file:
         facts = {"setting": where, "options": options, "mutants": rows}
         json_file.write_text(json.dumps(facts, indent=1) + "\n")

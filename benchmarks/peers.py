@@ -44,15 +44,21 @@ def charges(train: Molecules, test: Molecules, args: argparse.Namespace) -> str:
         lines.append(f"| {row.name} | {' | '.join(cells)} |")
     return f"""# Charges, beside scikit-learn
 
-Made by `benchmarks/peers.py --data {Path(args.data).name}` on {setting()}.
+Made by `benchmarks/peers.py --data {Path(args.data).name}` on {args.setting}. Threads: \
+{args.threads}, on all sides. Training molecules are of the development part of QM9, test molecules
+of {"that part as well" if args.tune else "the test part"}; one draw. Dipoles beside other \
+programs are in [the study](../study.md#beside-peers).
 
 {len(train)} training and {len(test)} test molecules ({train.n_atoms} and {test.n_atoms} atoms),
 Mulliken charges, descriptors of the first default scale computed before and not counted, kernel
-$(x \\cdot z)^2$, ridge penalty {args.alpha:g} e², {args.inducing} inducing environments. One model
-for each element of scikit-learn's, whose predictions have the mean of each molecule taken out.
-Processor time.
+$(x \\cdot z)^2$, ridge penalty {args.alpha:g} e², {args.inducing} inducing environments:
+dipkit's are the farthest points, Nystroem's are drawn at random, as many of each element.
+scikit-learn has one model for each element, in double precision, and the mean over each molecule is
+subtracted from its predictions. Processor time.
 
 {chr(10).join(lines)}
+
+dipkit's fit also makes the dipole rows, which charges alone do not need.
 """
 
 
@@ -69,6 +75,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="leave the test part alone")
     parser.add_argument("--output", type=Path, help="folder for what is printed, as peers.md")
     args = parser.parse_args()
+    args.setting = setting()  # now: the tree may change while this runs
     train, test = draw(read(args.data), args.train, args.test, args.seed, args.tune)
     with threadpool_limits(args.threads):
         page = charges(train, test, args)

@@ -9,13 +9,15 @@ times are of one process; descriptors are computed before and not counted.
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 from _common import setting
 from sklearn.model_selection import KFold
 
-from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer, read
+from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
 from dipkit.data.datasets import load_organics
 from dipkit.search.fold_grid import cross_validate_grid
 
@@ -24,22 +26,45 @@ def main() -> None:
     """Print both times and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="molecules with labels; default the bundled ones")
-    parser.add_argument("--molecules", type=int, default=500)
+    parser.add_argument("--molecules", default="500", help="numbers, separated by commas")
     parser.add_argument("--n-inducing", type=int, default=None)
     parser.add_argument("--magnitudes", action="store_true", help="leave dipole vectors out")
+    parser.add_argument("--output", type=Path, help="folder for search_cost.md")
     arguments = parser.parse_args()
+    about = setting()  # now: the tree may change while this runs
     molecules = read(arguments.data) if arguments.data else load_organics()
-    molecules = molecules[: arguments.molecules]
-    if arguments.magnitudes:
+    command = f"--data {Path(arguments.data).name} " if arguments.data else ""
+    command += f"--molecules {arguments.molecules}"
+    command += f" --n-inducing {arguments.n_inducing}" if arguments.n_inducing else ""
+    command += " --magnitudes" if arguments.magnitudes else ""
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    lines = [
+        f"Made by `benchmarks/search_cost.py {command}` on {about}. Threads: {threads}.",
+        "",
+        "| N | inducing environments | single fit, s | grid, s | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        row(molecules[: int(size)], arguments.n_inducing, arguments.magnitudes)
+        for size in arguments.molecules.split(",")
+    ]
+    page = "\n".join(lines) + "\n"
+    print(page)
+    if arguments.output is not None:
+        (arguments.output / "search_cost.md").write_text(page)
+
+
+def row(molecules: Molecules, n_inducing: int | None, magnitudes: bool) -> str:
+    """Time a fit and a grid; return a row of the table."""
+    if magnitudes:
         molecules = molecules.replace(dipole_vector=np.full((len(molecules), 3), np.nan))
     described = SOAPTransformer().fit_transform(molecules)
-    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=arguments.n_inducing))
-
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=n_inducing))
     start = time.perf_counter()
     ridge.fit(described)
     single = time.perf_counter() - start
     start = time.perf_counter()
-    errors = cross_validate_grid(
+    cross_validate_grid(
         described,
         alphas=np.logspace(-3, -5.5, 6),
         charge_weights=(1e-1, 1e-2, 1e-3, 1e-4, 0.0),
@@ -47,12 +72,8 @@ def main() -> None:
         ridge=ridge,
     )
     grid = time.perf_counter() - start
-    print(setting())
-    print(f"{len(described)} molecules, {len(ridge.inducing_numbers_)} inducing environments")
-    print(
-        f"single fit {single:.2f} s, grid of {errors.size} {grid:.2f} s, ratio {grid / single:.1f}"
-    )
-    print(np.array2string(errors.mean(axis=0), precision=4))
+    m = len(ridge.inducing_numbers_)
+    return f"| {len(described):,} | {m:,} | {single:.2f} | {grid:.2f} | {grid / single:.1f} |"
 
 
 if __name__ == "__main__":

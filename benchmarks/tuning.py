@@ -236,7 +236,12 @@ def main() -> None:
         arguments.studies.mkdir(parents=True, exist_ok=True)
         result = search(arguments)
         lines = [*table_of_searches(result["searches"]), "", *table_of_best(result["searches"])]
-    lines = [*lines, "", about]
+    command = f"{arguments.part} --data {Path(arguments.data).name} --sizes {sizes}"
+    command += f" --seeds {arguments.seeds}"
+    if arguments.part == "search":
+        command += f" --trials {arguments.trials} --workers {arguments.workers}"
+    command += " --tune" if arguments.tune else ""
+    lines = [f"Made by `benchmarks/tuning.py {command}` on {about}.", "", *lines]
     print("\n".join(lines))
     if arguments.output:
         stem = arguments.output / f"tuning-{arguments.part}"

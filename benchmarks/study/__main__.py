@@ -4,7 +4,8 @@
 
 Every result is kept in the cache: a second run does only what is missing, and several processes or
 machines may share the folder. Figures: worth, labels, consistency, transfer, kinds, peers, curve,
-limits. With `--page-only` nothing is calculated but the page of what there is.
+limits, pages. The last are those of docs/benchmarks, each the report of a script. With
+`--page-only` nothing is calculated but the page of what there is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,21 @@ from typing import TYPE_CHECKING
 
 from _common import commit
 
-from . import consistency, curve, kinds, labels, limits, peers, pictures, transfer, travel, worth
+from dipkit.support.backend import get_backend
+
+from . import (
+    consistency,
+    curve,
+    kinds,
+    labels,
+    limits,
+    pages,
+    peers,
+    pictures,
+    transfer,
+    travel,
+    worth,
+)
 from .material import Material
 from .page import fill
 from .results import Results, Row, read_csv, write_csv
@@ -37,6 +52,7 @@ FIGURES: dict[str, ModuleType] = {
     "peers": peers,
     "curve": curve,
     "limits": limits,
+    "pages": pages,
 }
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Molecules up to which processes beside those on a GPU take a unit.
@@ -64,16 +80,32 @@ def main() -> None:
         print(f"{travel.pack(args.pack, units.values(), material)} files in {args.pack}")
         return
     if args.plan:
-        _plan(units, store)
+        _plan(_of_figures(units), store)
+        pages.plan(_of_pages(units), store.records())
         return
     if not args.page_only:
+        units = pages.without_gpu(units, not get_backend("auto").on_host)
         run_all(units, store, material, _workers(args), until, args.retry)
     if args.collect:
         print(f"{travel.collect(args.collect, args.cache)} files in {args.collect}")
     if args.no_page:
         return
-    results = Results(store, store.records(), ground)
-    write_page(results, scope, material, names, args.output, _made(results, every))
+    records = store.records()
+    # What was run with the smallest sizes must not take the place of the committed pages.
+    folder = args.cache / "quick" if args.quick and args.output == DOCS else args.output
+    pages.write_pages(_of_pages(units), records, args.cache, folder / "benchmarks")
+    if names == ["pages"]:
+        return
+    results = Results(store, records, ground)
+    write_page(results, scope, material, names, args.output, _made(results, _of_figures(every)))
+
+
+def _of_figures(units: dict[str, Unit]) -> dict[str, Unit]:
+    return {key: unit for key, unit in units.items() if unit.experiment != "page"}
+
+
+def _of_pages(units: dict[str, Unit]) -> dict[str, Unit]:
+    return {key: unit for key, unit in units.items() if unit.experiment == "page"}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ _PASSAGE = re.compile(
 )
 
 
-def filled(text: str, passages: dict[str, str]) -> str:
+def filled(text: str, passages: dict[str, str], keep_others: bool = False) -> str:
     """Put passages into a page.
 
     Parameters
@@ -24,9 +24,13 @@ def filled(text: str, passages: dict[str, str]) -> str:
         The page.
     passages : dict
         Text by name. A name without a place in the page is left out.
+    keep_others : bool, default=False
+        Whether places without a passage keep what they have.
     """
 
     def put(match: re.Match[str]) -> str:
+        if keep_others and match["name"] not in passages:
+            return match[0]
         passage = passages.get(match["name"], MISSING).strip("\n")
         return f"{match['begin']}\n{passage}\n\n{match['end']}"
 

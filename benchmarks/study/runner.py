@@ -46,6 +46,7 @@ EXPERIMENTS = {
     "kinds": "study.kinds",
     "bundled": "study.limits",
     "cost": "study.cost",
+    "page": "study.pages",
 }
 # Training molecules up to which all workers on a GPU take a unit.
 ORDINARY_SIZE = 8000
@@ -201,9 +202,14 @@ def function_of(unit: Unit, verb: str) -> Callable[[Material, dict[str, Any]], A
     return found
 
 
+def _processor_time() -> float:
+    """Return the processor seconds of this process and of those that it started."""
+    return sum(os.times()[:4])
+
+
 def run_unit(unit: Unit, material: Material) -> tuple[Record, dict[str, Any]]:
     """Run one unit; what goes wrong becomes a record with the reason."""
-    start = time.process_time(), time.perf_counter()
+    start = _processor_time(), time.perf_counter()
     record: Record = {"experiment": unit.experiment, "config": unit.config}
     arrays: dict[str, Any] = {}
     try:
@@ -217,7 +223,7 @@ def run_unit(unit: Unit, material: Material) -> tuple[Record, dict[str, Any]]:
         record["error"] = f"{type(error).__name__}: {error}"[:500]
         traceback.print_exc()
     record["seconds"] = {
-        "processor": round(time.process_time() - start[0], 2),
+        "processor": round(_processor_time() - start[0], 2),
         "wall": round(time.perf_counter() - start[1], 2),
     }
     return record, arrays
@@ -272,7 +278,9 @@ def work(
 
 def _outcome(record: Record, unit: Unit) -> str:
     """Return one line for a terminal."""
-    found = record["error"] if "error" in record else f"{record['result'].get('mae', 0):.4f} D"
+    found = record.get("error", "done")
+    if "mae" in record.get("result", {}):
+        found = f"{record['result']['mae']:.4f} D"
     return f"{record['seconds']['wall']:8.1f} s  {found}  {unit}"
 
 
