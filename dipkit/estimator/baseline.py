@@ -217,12 +217,18 @@ class GivenBaseline(Baseline):
         Raises
         ------
         InputError
-            If no molecule has a baseline.
+            If no molecule has a baseline, or if there are charges of a second calculation but none
+            of the baseline.
         """
         if not has_baseline_result(molecules).any():
             raise InputError(
                 'baseline: "given" takes baseline_dipole from the molecules, and none of them has '
                 'one. Set Molecules.baseline_dipole (debye), or use baseline="gfn2" or "none".'
+            )
+        if molecules.baseline_charges is None and molecules.descriptor_charges is not None:
+            raise InputError(
+                "descriptor_charges: they enter the descriptors beside baseline_charges, and there "
+                "are none. Set Molecules.baseline_charges (e) too, or drop descriptor_charges."
             )
         return molecules
 

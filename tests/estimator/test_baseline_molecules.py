@@ -9,6 +9,7 @@ import pytest
 
 import dipkit.estimator.baseline
 from dipkit import Molecules
+from dipkit.data.datasets import load_organics
 from dipkit.estimator.baseline import GFN2Baseline, GivenBaseline, make_baseline
 from dipkit.estimator.baseline_factor import fit_baseline_factor
 from dipkit.estimator.baseline_molecules import (
@@ -162,6 +163,22 @@ def test_descriptors_gain_the_charges_of_a_second_calculation(molecules: Molecul
         prepare_molecules(molecules, GivenBaseline(), 0.9, True, True)
     with pytest.raises(InputError, match="had no descriptor_charges, these have some"):
         require_same_baseline(molecules, second)
+
+
+def test_charges_of_a_second_calculation_need_those_of_the_first(molecules: Molecules) -> None:
+    alone = molecules.replace(baseline_charges=None, descriptor_charges=molecules.baseline_charges)
+    with pytest.raises(InputError, match=r"descriptor_charges: they enter .* beside baseline_ch"):
+        GivenBaseline().attach(alone)
+
+
+def test_molecules_that_all_fail_have_no_second_calculation() -> None:
+    pytest.importorskip("tblite", reason="tblite is not installed (extra labels)")
+    ion = load_organics()[:2].replace(total_charge=[0.5, 0.5], charges=None)
+    with pytest.warns(UserWarning, match="GFN2-xTB gave no result for 2 of 2 molecules") as caught:
+        attached = GFN2Baseline().attach(ion)
+    assert len(caught) == 1
+    assert np.isnan(attached.baseline_dipole).all()
+    assert np.isnan(attached.descriptor_charges).all()
 
 
 def test_a_molecule_without_charges_of_the_second_calculation_is_not_known(
