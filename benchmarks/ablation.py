@@ -117,11 +117,6 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[dict[
 
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    lines = [
-        f"| {name} | {' | '.join(cells(rows, name, size) for size in args.sizes)} |"
-        for name in names
-    ]
     return f"""# What each default is worth
 
 {made_by("ablation", args)}
@@ -133,20 +128,28 @@ error. Figures of this kind chose the defaults, so they are no test: that is the
 [study](../study.md). Training is on magnitudes, with the Mulliken charges of the training
 molecules unless a row says "{BARE}".
 
-{head(args.sizes)}
-{chr(10).join(lines)}
+{table(rows, args.sizes)}
 """
 
 
-def head(sizes: list[int]) -> str:
-    """Return the first two lines of a table."""
+def table(rows: list[Row], sizes: list[int]) -> str:
+    """Return the table of all changes, a line for each."""
     columns = " | ".join(
         f"N = {size}: MAE, D | against the defaults, D | median, D | iterations" for size in sizes
     )
-    return f"| change | {columns} |\n{'|---' * (1 + 4 * len(sizes))}|"
+    names = dict.fromkeys(row["name"] for row in rows)
+    lines = [
+        f"| change | {columns} |",
+        "|---" * (1 + 4 * len(sizes)) + "|",
+        *(
+            f"| {name} | {' | '.join(_cells(rows, name, size) for size in sizes)} |"
+            for name in names
+        ),
+    ]
+    return "\n".join(lines)
 
 
-def cells(rows: list[Row], name: str, size: int) -> str:
+def _cells(rows: list[Row], name: str, size: int) -> str:
     """Four cells of one change at one size."""
     mine = {r["seed"]: r for r in rows if (r["name"], r["size"]) == (name, size)}
     usual = {r["seed"]: r for r in rows if (r["name"], r["size"]) == ("defaults", size)}

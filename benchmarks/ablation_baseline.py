@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from _common import draw
 from _draws import Row, arguments, made_by, run_seeds
-from ablation import LARGE_DRAWS, SMALL, cells, head
+from ablation import LARGE_DRAWS, SMALL, table
 
 from dipkit import GFN2Baseline, Molecules, default_model
 from dipkit.estimator.defaults import usual_alpha
@@ -85,11 +85,6 @@ def run_seed(pool: Molecules, args: argparse.Namespace, seed: int) -> list[Row]:
 
 def report(rows: list[Row], args: argparse.Namespace) -> str:
     """Write the page of the documentation."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    lines = [
-        f"| {name} | {' | '.join(cells(rows, name, size) for size in args.sizes)} |"
-        for name in names
-    ]
     return f"""# What each default of a model with a baseline is worth
 
 {made_by("ablation_baseline", args)}
@@ -98,8 +93,7 @@ One thing changed at a time in a model with `baseline="gfn2"`; means over {args.
 N = {SMALL} over {LARGE_DRAWS}) of training molecules and {args.test} *validation* molecules, as on
 the [page of models without a baseline](ablation.md). Training is on magnitudes alone.
 
-{head(args.sizes)}
-{chr(10).join(lines)}
+{table(rows, args.sizes)}
 """
 
 
