@@ -48,11 +48,11 @@ N_SEARCH = 200
 # The local kernel compares all pairs of atoms: above this N it takes more time than all others.
 FCHL19_MOST = 1000
 NETWORKS = {"hipnn": "HIP-NN (hippynn)", "painn": "PaiNN (SchNetPack)"}
-# Weights of the charges beside magnitudes, sizes, draws (each with its own seed), and seconds of
-# training at most.
-WEIGHTS = (0.0, 0.01, 0.1, 1.0)
+# Weights of the charges beside magnitudes by N, the number of draws (each with its own seed), and
+# seconds of training at most.
+WEIGHTS = {200: (0.0, 0.01, 0.1, 1.0), 1000: (0.0, 0.1)}
 NETWORK_DRAWS = 2
-NETWORK_SECONDS = {200: 400.0, 1000: 240.0}
+NETWORK_SECONDS = {200: 400.0, 1000: 900.0}
 # What must be installed for some peers.
 NEEDS = {"fchl19": "qmllib", "hipnn": "hippynn", "painn": "schnetpack"}
 # Peers that use nothing of dipkit: their results outlive its defaults.
@@ -98,7 +98,7 @@ def _groups(n: int, scope: Scope) -> list[tuple[str, list[Unit]]]:
                 [peer_unit(name, n, draw, scope, weight) for draw in draws[:NETWORK_DRAWS]],
             )
             for name in NETWORKS
-            for weight in WEIGHTS
+            for weight in WEIGHTS[n]
         ]
     return groups + [
         (f"dipkit: {WORDS[name]}", [unit_of(name, n, draw, scope) for draw in draws])
@@ -126,10 +126,9 @@ def _costs(scope: Scope) -> list[tuple[str, Unit, Unit]]:
         whole = peer_unit(name, cost.N, cost.DRAW, scope)
         found.append((PEERS[name], whole, whole))
     for name in NETWORKS:
-        for weight in WEIGHTS[:1]:
-            whole = peer_unit(name, cost.N, cost.DRAW, scope, weight)
-            short = replace(whole, config=whole.config | {"epochs": cost.EPOCHS})
-            found.append((_network_words(name, weight), whole, short))
+        whole = peer_unit(name, cost.N, cost.DRAW, scope, 0.0)
+        short = replace(whole, config=whole.config | {"epochs": cost.EPOCHS})
+        found.append((_network_words(name, 0.0), whole, short))
     for name, words in EQUILIBRATED.items():
         if name == "magnitudes":
             whole = equilibrated_unit(name, cost.N, cost.DRAW, scope)
