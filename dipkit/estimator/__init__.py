@@ -1,9 +1,9 @@
 """`DipoleKernelRidge`: parameters, fit, predictions, standard deviations, saved models.
 
-Begin with `regression.py`, then `fit.py` (fitting), `predictor.py` and `prediction.py` (methods
-that predict, and their computation). Groups of parameters are in `parameters.py`, baselines in
-`baseline.py`, standard deviations in `std_calibration.py` and `std_prediction.py`, files of models
-in `persistence.py`.
+Begin with `regression.py`, then `fit.py` and `minimum.py` (fitting), `predictor.py` and
+`prediction.py` (methods that predict, and their computation). Groups of parameters are in
+`parameters.py`, baselines in `baseline.py`, standard deviations in `std_calibration.py` and
+`std_prediction.py`, files of models in `persistence.py`.
 
 Not here: the equations that a fit solves (`dipkit.learning`), and the choice of parameters by
 cross-validation (`dipkit.search`).

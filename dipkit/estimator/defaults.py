@@ -7,6 +7,7 @@ Values of parameters are checked elsewhere (`parameters.py`, `settings.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
 from ..exceptions import InputError
@@ -21,8 +22,14 @@ from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 AUTO_ALPHA, FASTER_ABOVE = 0.02, 1000
 # With a baseline alpha="auto" is this over N^2.5: less remains to be learned.
 BASELINE_ALPHA = 1265.0
-# atomic_dipoles="auto" with a baseline; 0 without one.
-BASELINE_DIPOLES = 0.06
+# atomic_dipoles="auto" with a baseline: the mean of two models, one of them with atomic dipoles of
+# this scale. 0 without a baseline.
+BASELINE_DIPOLES = 0.3
+# The penalties of the two, as multiples of alpha: with atomic dipoles, and without.
+DIPOLES_ALPHA, CHARGES_ALPHA = 16.0, 0.125
+# Standard deviations of the mean are those of the model with atomic dipoles, with this multiple of
+# alpha: it gives the right shares of validation molecules.
+MEAN_STD_ALPHA = 4.0
 # eigenvalue_cut="auto" in double and in single precision, whose rounding must stay below.
 DOUBLE_CUT, SINGLE_CUT = 1e-10, 1e-8
 # direction_weight="auto" is this over the effective number of dipole labels.
@@ -56,10 +63,32 @@ def usual_alpha(n_labels: float, with_baseline: bool = False) -> float:
 
 
 def resolve_atomic_dipoles(scale: float | str, labels: FitLabels) -> float:
-    """Scale of atomic dipoles to use; 0 for none."""
+    """Scale of atomic dipoles to use; 0 for none.
+
+    The largest one, where a model is the mean of several (`averaged_models`).
+    """
     if scale == "auto":
         return BASELINE_DIPOLES if has_baseline(labels) else 0.0
     return float(scale)
+
+
+class AveragedModel(NamedTuple):
+    """One of the models whose mean is fitted: its scale of atomic dipoles, and its penalty."""
+
+    atomic_dipoles: float
+    alpha_factor: float
+    """Its ridge penalty is this times alpha."""
+
+
+def averaged_models(scale: float | str, labels: FitLabels) -> tuple[AveragedModel, ...]:
+    """Return the models whose coefficients are averaged; the first has the largest scale.
+
+    One model, except for ``atomic_dipoles="auto"`` with a baseline.
+    """
+    largest = resolve_atomic_dipoles(scale, labels)
+    if scale == "auto" and has_baseline(labels):
+        return AveragedModel(largest, DIPOLES_ALPHA), AveragedModel(0.0, CHARGES_ALPHA)
+    return (AveragedModel(largest, 1.0),)
 
 
 def resolve_cut(eigenvalue_cut: float | str, precise: bool) -> float:

@@ -53,8 +53,9 @@ class InducingBasis(NestedParameters):
         are always in single precision.
     atomic_dipoles : float or "auto", default="auto"
         Scale s of dipoles of single atoms in addition to charges (21), along the vectors to the
-        neighbours of each element; 0 for none. ``"auto"`` is 0.06 with a baseline and 0
-        without one, because with few labels they overfit.
+        neighbours of each element; 0 for none. ``"auto"`` is 0 without a baseline, because with
+        few labels they overfit. With a baseline the model is then the mean of two: of one with
+        scale 0.3 and 16 times alpha, and of one without atomic dipoles and an eighth of alpha.
     bond_charges : float, default=0.2
         Scale of bond charges: a second function of the environment whose opposite charge stays a
         few bonds away (24). It uses only the eigenvectors with the largest eigenvalues. 0 for

@@ -2,8 +2,8 @@
 
 Symbols: N described molecules with n atoms, magnitudes m (N,) in debye, charges (n,) in e,
 M inducing environments, r basis functions. The equations are on the theory page. Here: parameters,
-`fit` and `partial_fit`, whose work is in `fit.py`. Not here: the methods that predict
-(`predictor.py`), and groups of parameters (`parameters.py`).
+`fit` and `partial_fit`, whose work is in `fit.py` and `minimum.py`. Not here: the methods that
+predict (`predictor.py`), and groups of parameters (`parameters.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ..learning.losses import Loss, make_loss
 from .auxiliary import AuxiliaryDipoles, make_auxiliary, read_auxiliary
 from .baseline import Baseline, make_baseline
 from .baseline_molecules import prepare_labels
-from .fit import first_statistics, learn, more_statistics
+from .fit import first_statistics, more_statistics
 from .format1 import is_flat, nested_state
+from .minimum import learn
 from .parameters import InducingBasis, Reweighted, Start, make_basis, make_solver, make_start
 from .predictor import DipolePredictor
 from .settings import Settings
@@ -121,12 +122,14 @@ class DipoleKernelRidge(DipolePredictor):
         Constant amplitudes of each element.
     kernel_ : EnvironmentKernel
     alpha_, charge_weight_ : float
-        Ridge penalty and lambda as used.
+        Ridge penalty and lambda as used. Two models whose mean is taken have multiples of it, see
+        ``atomic_dipoles`` of `InducingBasis`.
     objective_ : float, debye^2
+        Of two models whose mean is taken: of the one with atomic dipoles, as the history.
     history_ : ndarray of shape (n_iterations + 1,), debye^2
         Objective at the start and after each iteration of the last stage, at alpha itself.
     n_iter_, n_factorizations_ : int
-        Linear solves and factorisations of all stages.
+        Linear solves and factorisations of all stages, and of both models of a mean.
     converged_ : bool
     status_ : str
         Why the iterations ended.

@@ -107,6 +107,20 @@ class FitStatistics:
     sample: CalibrationSample
     origin: Origin
 
+    def without_dipoles(self) -> FitStatistics:
+        """Return the statistics without the columns of atomic dipoles, as views."""
+        # Columns of atomic dipoles are the last ones, after those of charges and bond charges.
+        n = self.basis.coupled_columns.stop
+        auxiliary = self.auxiliary
+        return replace(
+            self,
+            rows=self.rows[:, :n],
+            charges=_leading(self.charges, n),
+            guess=_leading(self.guess, n),
+            quadrupoles=_leading(self.quadrupoles, n),
+            auxiliary=auxiliary and auxiliary._replace(term=auxiliary.term.leading(n)),
+        )
+
     def joined(self, other: FitStatistics, on_disk: bool) -> FitStatistics:
         """Return the statistics of the molecules of both; neither of them is changed."""
         n, more = self.rows.shape[0], other.rows.shape[0]
@@ -230,6 +244,10 @@ def join_labels(one: FitLabels, two: FitLabels) -> FitLabels:
         [part.molecules.replace(features=None) for part in (one, two)]
     )
     return FitLabels(target, np.concatenate([one.charges, two.charges]), molecules)
+
+
+def _leading(term: QuadraticTerm | None, n_columns: int) -> QuadraticTerm | None:
+    return None if term is None else term.leading(n_columns)
 
 
 def _joined(one: QuadraticTerm | None, two: QuadraticTerm | None) -> QuadraticTerm | None:

@@ -74,6 +74,11 @@ class QuadraticTerm:
             self.weight - other.weight,
         )
 
+    def leading(self, n_columns: int) -> QuadraticTerm:
+        """Return the term of the first weights, the others being zero; a view."""
+        gram = self.gram[:n_columns, :n_columns]
+        return QuadraticTerm(gram, self.rhs[:n_columns], self.constant, self.weight)
+
     def value(self, w: Array) -> float:
         """Return w^T G w - 2 w^T b + c at weights w (r,)."""
         return float(w @ self.gram @ w - 2 * (self.rhs @ w)) + self.constant

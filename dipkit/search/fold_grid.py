@@ -10,12 +10,15 @@ Symbols: N molecules, k folds, grid of n_alphas x n_weights, problems b = 1..B, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 
 from ..data.molecules import Molecules
-from ..estimator.defaults import has_prior
+from ..estimator.auxiliary import read_auxiliary
+from ..estimator.defaults import AveragedModel, averaged_models, has_prior
 from ..estimator.parameters import RandomStart
 from ..estimator.regression import DipoleKernelRidge
 from ..estimator.settings import Settings
@@ -27,7 +30,7 @@ from ..learning.reweighted import STAGE_ITERATIONS, STAGE_TOL, minimise
 from ..support.backend import Array
 from ..support.blas_threads import count_threads
 from ..support.validation import check_number
-from .fold_labels import Fold
+from .fold_labels import Fold, FoldLabels
 from .fold_matrices import Key
 from .fold_problem import FoldedProblem
 
@@ -124,12 +127,18 @@ class FoldGrid:
         self.settings = Settings.of(ridge)
         _check(labels, self.settings, alphas, charge_weights)
         self.alphas, self.charge_weights = np.array(alphas), np.array(charge_weights)
-        self.problem = FoldedProblem(labels, self.settings, folds, len(charge_weights))
+        baseline, n_jobs = self.settings.baseline, self.settings.n_jobs
+        self._auxiliary = read_auxiliary(self.settings.auxiliary, baseline, labels, n_jobs)
+        self.labels, self.folds = FoldLabels.of(labels, baseline, folds, n_jobs), list(folds)
+        scale = self.settings.basis.atomic_dipoles
+        #: The models whose dipoles are averaged, and the problem of the first.
+        self.models = averaged_models(scale, self.labels.whole)
+        self.problem = self._problem_of(self.models[0])
 
     def scored(self) -> list[Indices]:
         """Molecules held out of each fold that have a label, and a baseline where there is one."""
-        known = ~np.isnan(self.problem.magnitudes)
-        return [test[known[test]] for _, test in self.problem.folds]
+        known = ~np.isnan(self.labels.magnitudes)
+        return [test[known[test]] for _, test in self.folds]
 
     def held_out_errors(
         self, tol: float = GRID_TOL, max_iter: int | None = None
@@ -149,16 +158,51 @@ class FoldGrid:
             One for each fold, of its held-out molecules with a label (and a baseline, where the
             model has one). NaN where the normal matrix could not be factored.
         """
-        shape = len(self.alphas), len(self.charge_weights)
-        scored = self.scored()
-        errors = [np.full((*shape, len(test)), np.nan) for test in scored]
         if max_iter is None:
             squared = self.settings.loss.constant_weight
             max_iter = GRID_ITERATIONS if squared else SLOW_ITERATIONS
-        for i, points, lengths in self._follow(tol, max_iter):
-            for length, (j, k) in zip(lengths, points, strict=True):
-                errors[k][i, j] = (length - self.problem.magnitudes)[scored[k]]
-        return errors
+        scored, magnitudes = self.scored(), self.labels.magnitudes
+        shape = len(self.alphas), len(self.charge_weights)
+        dipoles = [np.zeros((*shape, len(test), 3)) for test in scored]
+        for model in self.models:
+            problem = self.problem if model is self.models[0] else self._problem_of(model)
+            path = _Path(problem, model.alpha_factor * self.alphas, self.charge_weights)
+            for sums, found in zip(dipoles, path.held_out(scored, tol, max_iter), strict=True):
+                sums += found / len(self.models)
+        lengths = (np.linalg.norm(mu, axis=-1) for mu in dipoles)
+        return [mu - magnitudes[test] for mu, test in zip(lengths, scored, strict=True)]
+
+    def _problem_of(self, model: AveragedModel) -> FoldedProblem:
+        basis = clone(self.settings.basis).set_params(atomic_dipoles=model.atomic_dipoles)
+        settings = replace(self.settings, basis=basis)
+        n_weights = len(self.charge_weights)
+        return FoldedProblem(self.labels, settings, self.folds, self._auxiliary, n_weights)
+
+
+class _Path:
+    """The minima of one model, in all folds, along the grid.
+
+    Parameters
+    ----------
+    problem : FoldedProblem
+    alphas, charge_weights : ndarray
+    """
+
+    def __init__(self, problem: FoldedProblem, alphas: FloatArray, charge_weights: FloatArray):
+        self.problem, self.settings = problem, problem.settings
+        self.alphas, self.charge_weights = alphas, charge_weights
+
+    def held_out(self, scored: Sequence[Indices], tol: float, max_iter: int) -> list[FloatArray]:
+        """Return dipoles (n_alphas, n_weights, n_scored, 3) of some molecules of each fold, debye.
+
+        NaN where the normal matrix could not be factored.
+        """
+        shape = len(self.alphas), len(self.charge_weights)
+        dipoles = [np.full((*shape, len(test), 3), np.nan) for test in scored]
+        for i, points, mu in self._follow(tol, max_iter):
+            for each, (j, k) in zip(mu, points, strict=True):
+                dipoles[k][i, j] = each[scored[k]]
+        return dipoles
 
     def _follow(
         self, tol: float, max_iter: int
@@ -171,8 +215,7 @@ class FoldGrid:
             Of the alpha.
         points : ndarray of shape (B, 2)
             Index of lambda, and fold, of each problem.
-        lengths : ndarray of shape (B, n_molecules), debye
-            |mu|.
+        dipoles : ndarray of shape (B, n_molecules, 3), debye
         """
         problem, take = self.problem, self.problem.backend.take
         n_folds, n_weights = len(problem.folds), len(self.charge_weights)
@@ -195,8 +238,8 @@ class FoldGrid:
             for i in order[shared]:
                 at_alpha = objective.with_alpha(float(self.alphas[i]))
                 W = self._minimise(at_alpha, factors, W, tol, max_iter)
-                mu = problem.backend.to_host(at_alpha.dipoles(at_alpha.at(W)))
-                yield int(i), points, np.linalg.norm(mu, axis=-1)
+                mu = at_alpha.dipoles(at_alpha.at(W))
+                yield int(i), points, problem.backend.to_host(mu)
 
     def _annealed(self, objective: JointObjective, points: NDArray[np.intp], W: Array) -> Array:
         """Follow the minimum of each fold (k, r) down to the strongest alpha of the grid.

@@ -77,6 +77,13 @@ class FoldLabels:
         return cls(raw, scale_labels(raw, factor), factor, np.array(factors))
 
     @property
+    def magnitudes(self) -> FloatArray:
+        """Lengths of the dipole labels (N,), debye; NaN where there is none."""
+        target = self.whole.target
+        lengths = np.linalg.norm(target.vectors, axis=1)
+        return np.where(np.isnan(lengths), target.magnitudes, lengths)
+
+    @property
     def has_baseline(self) -> bool:
         """Whether there is a baseline, so that the labels of folds differ."""
         return self.raw.molecules.baseline_dipole is not None

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimator.auxiliary import read_auxiliary, resolve_errors
+from ..estimator.auxiliary import SourcedDipoles, resolve_errors
 from ..estimator.defaults import (
     is_double,
     resolve_atomic_dipoles,
@@ -58,32 +58,32 @@ class FoldedProblem:
 
     Parameters
     ----------
-    labels : FitLabels
+    fold_labels : FoldLabels
         Of molecules with descriptors.
     settings : Settings
         Its alpha and charge weight are not read.
     folds : sequence of (train, test)
+    auxiliary : SourcedDipoles or None
     n_weights : int
         Charge weights lambda of the grid: the number of matrices in memory for each fold.
     """
 
     def __init__(
-        self, labels: FitLabels, settings: Settings, folds: Sequence[Fold], n_weights: int = 1
+        self,
+        fold_labels: FoldLabels,
+        settings: Settings,
+        folds: Sequence[Fold],
+        auxiliary: SourcedDipoles | None,
+        n_weights: int = 1,
     ):
-        self.settings, self.folds = settings, list(folds)
-        self.fold_labels = FoldLabels.of(labels, settings.baseline, self.folds, settings.n_jobs)
+        self.settings, self.folds, self.fold_labels = settings, list(folds), fold_labels
         self.labels = self.fold_labels.whole
         self.start = resolve_start(settings.start, self.labels)
         self.direction_weight = resolve_direction_weight(settings.baseline, self.labels)
         self.quadrupole_weight = resolve_quadrupole_weight(settings.quadrupole_weight, self.labels)
-        self.auxiliary = read_auxiliary(
-            settings.auxiliary, settings.baseline, labels, settings.n_jobs
-        )
-        target = self.labels.target
-        lengths = np.linalg.norm(target.vectors, axis=1)
-        #: Lengths of the dipole labels (N,), debye; NaN where there is none.
-        self.magnitudes = np.where(np.isnan(lengths), target.magnitudes, lengths)
-        self.labelled = np.where(np.isnan(self.magnitudes), 0.0, target.weights)
+        self.auxiliary = auxiliary
+        self.magnitudes = fold_labels.magnitudes
+        self.labelled = np.where(np.isnan(self.magnitudes), 0.0, self.labels.target.weights)
         self.weights = self._training_weights()
         self.basis, self.owners = _choose_basis(self.labels, settings)
         self.backend = self.basis.backend

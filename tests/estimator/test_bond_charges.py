@@ -13,8 +13,8 @@ from helpers.parts import all_at_once, in_parts
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-import dipkit.estimator.fit
 import dipkit.estimator.fitted_parts
+import dipkit.estimator.minimum
 import dipkit.learning.compensation
 from dipkit import DipoleKernelRidge, InducingBasis, load_model, predict_all, save_model
 from dipkit.data.molecules import Molecules
@@ -69,11 +69,13 @@ def ridge(**parameters: Any) -> DipoleKernelRidge:
 
 
 def caught(function: str, molecules: Molecules, **parameters: Any) -> tuple[Any, ...]:
-    """Fit a model; return it and the arguments that a function of `fit.py` was called with."""
+    """Fit a model; return it and the arguments that a function of `minimum.py` was called with."""
     seen: list[Any] = []
-    original = getattr(dipkit.estimator.fit, function)
+    original = getattr(dipkit.estimator.minimum, function)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dipkit.estimator.fit, function, lambda *a: (seen.extend(a), original(*a))[1])
+        patch.setattr(
+            dipkit.estimator.minimum, function, lambda *a: (seen.extend(a), original(*a))[1]
+        )
         model = ridge(**parameters).fit(molecules)
     return model, *seen
 

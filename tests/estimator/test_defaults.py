@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
-import dipkit.estimator.fit
+import dipkit.estimator.minimum
 from dipkit import DipoleKernelRidge, GivenBaseline, InducingBasis
 from dipkit.estimator.defaults import (
+    averaged_models,
     is_double,
     resolve_alpha,
     resolve_atomic_dipoles,
@@ -90,9 +91,15 @@ def test_double_is_the_default_where_a_card_is_fast(ratio: int | None, expected:
 
 def test_atomic_dipoles_correct_a_baseline_alone(plain, with_baseline):
     assert resolve_atomic_dipoles("auto", plain) == 0.0
-    assert resolve_atomic_dipoles("auto", with_baseline) == 0.06
+    assert resolve_atomic_dipoles("auto", with_baseline) == 0.3
     assert resolve_atomic_dipoles(0.0, with_baseline) == 0.0
     assert resolve_atomic_dipoles(0.3, plain) == 0.3
+
+
+def test_one_model_unless_there_is_a_baseline_and_no_scale(plain, with_baseline):
+    assert averaged_models("auto", plain) == ((0.0, 1.0),)
+    assert averaged_models(0.06, with_baseline) == ((0.06, 1.0),)
+    assert averaged_models("auto", with_baseline) == ((0.3, 16.0), (0.0, 0.125))
 
 
 def test_direction_weight_is_four_over_the_labels(with_baseline):
@@ -107,10 +114,10 @@ def test_charges_count_little_unless_a_discrepancy_takes_their_errors(plain, wit
 
 def basis_of(monkeypatch, model, molecules):
     """Basis of a fit."""
-    seen, attributes = [], dipkit.estimator.fit._basis_attributes
+    seen, attributes = [], dipkit.estimator.minimum._basis_attributes
     with monkeypatch.context() as patch:
         patch.setattr(
-            dipkit.estimator.fit,
+            dipkit.estimator.minimum,
             "_basis_attributes",
             lambda *a: (seen.append(a[0]), attributes(*a))[1],
         )
@@ -128,7 +135,7 @@ def test_a_fit_uses_them(molecules, monkeypatch):
 def test_a_fit_with_a_baseline_uses_them(molecules, monkeypatch):
     rough = molecules.replace(baseline_dipole=np.ones((N, 3)), charges=None)
     model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10), baseline="given", device="cpu")
-    assert basis_of(monkeypatch, model, rough).dipole_scale == 0.06
+    assert basis_of(monkeypatch, model, rough).dipole_scale == 0.3
     assert (model.alpha_, model.charge_weight_) == (pytest.approx(1265 / N**2.5), 0.0)
     assert model.atomic_dipole_coef_ is not None
     # A baseline that the molecules carry and the model does not use changes nothing.
@@ -137,7 +144,7 @@ def test_a_fit_with_a_baseline_uses_them(molecules, monkeypatch):
     assert model.alpha_ == pytest.approx(0.02 / N)
 
 
-@pytest.mark.parametrize(("baseline", "expected"), [("given", 0.06), (None, 0.0)])
+@pytest.mark.parametrize(("baseline", "expected"), [("given", 0.3), (None, 0.0)])
 def test_a_grid_has_atomic_dipoles_as_a_fit_has(molecules, baseline, expected):
     rough = molecules.replace(baseline_dipole=np.ones((N, 3)))
     model = DipoleKernelRidge(basis=InducingBasis(n_inducing=10), baseline=baseline, device="cpu")

@@ -18,13 +18,13 @@ from sklearn.utils import estimator_checks
 
 import dipkit.estimator.fit
 import dipkit.estimator.memory_plan
+import dipkit.estimator.minimum
 import dipkit.learning.kernels
 import dipkit.support.backend
 from dipkit import DipoleKernelRidge, InducingBasis, SOAPTransformer, default_model
 from dipkit.data.formats.ase_atoms import to_atoms
 from dipkit.data.molecules import Molecules
 from dipkit.descriptors.scales import SOAPScale
-from dipkit.estimator import fit as fit_module
 from dipkit.estimator.defaults import DEFAULT_CHARGE_WEIGHT, DOUBLE_MOLECULES, is_double
 from dipkit.estimator.memory_plan import default_n_inducing
 from dipkit.exceptions import DeviceError, InputError
@@ -395,14 +395,14 @@ def test_random_starts_keep_the_lowest(
     described: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few, found = described[:15], []
-    solve = fit_module._solve
+    solve = dipkit.estimator.minimum._solve
 
     def record(*args: Any) -> Any:
         result = solve(*args)
         found.append(result.objective)
         return result
 
-    monkeypatch.setattr(fit_module, "_solve", record)
+    monkeypatch.setattr(dipkit.estimator.minimum, "_solve", record)
     random = {"start": "random", "solver__tol": 1e-3, "charge_weight": 0.0, "random_state": 1}
     y = few.dipole_magnitude
     objectives = [ridge(start__n_restarts=n, **random).fit(few, y).objective_ for n in (1, 2, 4)]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import dipkit.estimator.fit
+import dipkit.estimator.minimum
 from dipkit import DipoleKernelRidge, InducingBasis, Reweighted
 from dipkit.data.molecules import Molecules
 from dipkit.estimator import std_calibration
@@ -55,7 +55,7 @@ def fit(molecules: Molecules, n_samples: int = 128, **settings: Any) -> Fit:
         return original(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dipkit.estimator.fit, "calibrate_std", catch)
+        patch.setattr(dipkit.estimator.minimum, "calibrate_std", catch)
         patch.setattr(std_calibration, "N_SAMPLES", n_samples)
         settings = {
             "basis__n_inducing": 40,

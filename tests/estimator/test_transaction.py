@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import dipkit.estimator.fit
+import dipkit.estimator.minimum
 import dipkit.estimator.regression
 from dipkit import DipoleKernelRidge, Molecules, PowerKernel, load_model, save_model
 from dipkit.estimator.parameters import InducingBasis
@@ -29,7 +30,8 @@ def break_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def fail(*_: object, **__: object) -> None:
         raise Broken
 
-    monkeypatch.setattr(dipkit.estimator.fit, name, fail)
+    fit, minimum = dipkit.estimator.fit, dipkit.estimator.minimum
+    monkeypatch.setattr(fit if hasattr(fit, name) else minimum, name, fail)
 
 
 STEPS = ["choose_environments", "basis_of", "gather", "_solve", "calibrate_std"]

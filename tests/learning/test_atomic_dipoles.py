@@ -12,7 +12,7 @@ from helpers.parts import all_at_once, in_parts
 from scipy.spatial.transform import Rotation
 from sklearn.model_selection import KFold
 
-import dipkit.estimator.fit
+import dipkit.estimator.minimum
 from dipkit import DipoleKernelRidge, InducingBasis
 from dipkit.data.molecules import Molecules
 from dipkit.estimator.fit import first_statistics
@@ -272,9 +272,11 @@ def test_dual_coefficients_are_the_weights(molecules: Molecules, basis: Basis) -
 def test_predictions_are_the_rows_times_the_weights(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, attributes = [], dipkit.estimator.fit._basis_attributes
+    seen, attributes = [], dipkit.estimator.minimum._basis_attributes
     monkeypatch.setattr(
-        dipkit.estimator.fit, "_basis_attributes", lambda *a: (seen.extend(a), attributes(*a))[1]
+        dipkit.estimator.minimum,
+        "_basis_attributes",
+        lambda *a: (seen.extend(a), attributes(*a))[1],
     )
     model = ridge().fit(molecules)
     basis, weights = seen
@@ -377,9 +379,9 @@ def test_standard_deviations_hold_the_draws(
     molecules: Molecules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variance within the basis is g^T H^-1 g / N, up to the finite number of draws."""
-    seen, fit = [], dipkit.estimator.fit.calibrate_std
+    seen, fit = [], dipkit.estimator.minimum.calibrate_std
     monkeypatch.setattr(
-        dipkit.estimator.fit, "calibrate_std", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
+        dipkit.estimator.minimum, "calibrate_std", lambda *a: (seen.extend(a[:3]), fit(*a))[1]
     )
     model = ridge(quadrupole_weight=0.0).fit(molecules)
     objective, weights, basis = seen
