@@ -31,7 +31,8 @@ CARRIED: dict[str, tuple[str, bool]] = {
 }
 # Parameters of the model; "alpha" and "direction_weight" are factors of the usual values.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "no atomic dipoles": {"basis__atomic_dipoles": 0.0},
+    "one model, atomic dipoles of scale 0.06": {"basis__atomic_dipoles": 0.06},
+    "one model, no atomic dipoles": {"basis__atomic_dipoles": 0.0},
     "no bond charges": {"basis__bond_charges": 0.0},
     "no weight on directions": {"direction_weight": 0.0},
     "weight on directions over 4": {"direction_weight": 0.25},

@@ -73,7 +73,8 @@ def fit(
         float | None,
         typer.Option(
             metavar="S",
-            help="Scale of the dipoles of single atoms; 0 leaves them out.",
+            help="Scale of the dipoles of single atoms; 0 leaves them out. auto: 0; with a "
+            "baseline the mean of two models, with and without.",
             show_default="auto",
         ),
     ] = None,
