@@ -276,6 +276,9 @@ def test_held_out_labels_do_not_change_a_fold(
     molecules = baseline_molecules(described)
     folds = list(KFold(3).split(np.arange(len(molecules))))
     ridge = small_ridge(baseline="given", start=ChargeStart(source), solver__max_iter=2000)
+    if source != "auto":
+        # One model: under the weak penalty of the second, a path from charges may end elsewhere.
+        ridge.set_params(basis__atomic_dipoles=0.06)
     for k, (_, test) in enumerate(folds):
         changed = molecules.dipole_magnitude.copy()
         changed[test] *= 3.0
