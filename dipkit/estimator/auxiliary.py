@@ -247,7 +247,8 @@ def _vectors(
     memory: MemoryLike | None,
 ) -> FloatArray:
     """Auxiliary dipoles of some molecules, debye."""
-    molecules = labels.molecules[wanted]
+    # Descriptors are large, and no source needs them.
+    molecules = labels.molecules.replace(features=None)[wanted]
     if source == "charges":
         return dipoles(labels.charges[labels.molecules.atom_index(wanted)], molecules)
     if source == "gfn2":

@@ -18,7 +18,7 @@ from .baseline import Baseline
 from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
 # alpha="auto" is this over the effective number N of dipole labels, debye^2, and falls faster above
-# this number of labels: by the root of their ratio.
+# this number of labels: as N^-2 to half of N^-1.5, and then as N^-1.5.
 AUTO_ALPHA, FASTER_ABOVE = 0.02, 1000
 # With a baseline alpha="auto" is this over N^2.5: less remains to be learned.
 BASELINE_ALPHA = 1265.0
@@ -32,6 +32,9 @@ DIPOLES_ALPHA, CHARGES_ALPHA = 16.0, 0.125
 MEAN_STD_ALPHA = 4.0
 # eigenvalue_cut="auto" in double and in single precision, whose rounding must stay below.
 DOUBLE_CUT, SINGLE_CUT = 1e-10, 1e-8
+# annealing="auto", as multiples of alpha. From charges and with so many labels, more stages lead
+# to the same minimum.
+ANNEALING, SHORT_ANNEALING, MANY_LABELS = (1e5, 1e4, 1000.0, 100.0, 10.0), (1000.0,), 1000
 # direction_weight="auto" is this over the effective number of dipole labels.
 BASELINE_DIRECTION = 4.0
 # lambda where charge_weight="auto" and there are charges, debye^2 / e^2.
@@ -59,7 +62,8 @@ def usual_alpha(n_labels: float, with_baseline: bool = False) -> float:
     """Return the ridge penalty of ``alpha="auto"`` for so many dipole labels, debye^2."""
     if with_baseline:
         return float(BASELINE_ALPHA / n_labels**2.5)
-    return float(AUTO_ALPHA / n_labels * min(1.0, FASTER_ABOVE / n_labels) ** 0.5)
+    root = min(1.0, FASTER_ABOVE / n_labels) ** 0.5
+    return float(AUTO_ALPHA / n_labels * root * max(root, 0.5))
 
 
 def resolve_atomic_dipoles(scale: float | str, labels: FitLabels) -> float:
@@ -96,6 +100,27 @@ def resolve_cut(eigenvalue_cut: float | str, precise: bool) -> float:
     if eigenvalue_cut == "auto":
         return DOUBLE_CUT if precise else SINGLE_CUT
     return float(eigenvalue_cut)
+
+
+def resolve_annealing(
+    annealing: Sequence[float] | str, start: str, n_labels: float
+) -> Sequence[float]:
+    """Multiples of alpha under which the iterations begin.
+
+    Parameters
+    ----------
+    annealing : sequence of float or "auto"
+    start : str
+        From `resolve_start`. Under a strong penalty the minimum with a baseline is a correction of
+        zero, and the start "zero" is that already.
+    n_labels : float
+        Effective number of dipole labels.
+    """
+    if start == "zero":
+        return ()
+    if not isinstance(annealing, str):
+        return annealing
+    return SHORT_ANNEALING if start == "charges" and n_labels >= MANY_LABELS else ANNEALING
 
 
 def resolve_charge_weight(

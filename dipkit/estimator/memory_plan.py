@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 MEMORY_SHARE = 0.5
 # Share of the free memory that a fit may take where no budget is given.
 BUDGET_SHARE = 0.8
+# Usual inducing environments: so many times the root of the number of molecules, and above that
+# number of molecules times its sixth root. More of them cost more than they gain.
+PER_ROOT, SLOWER_ABOVE = 100, 400
 # Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two temporary ones.
 N_MATRICES = 6
 # Blocks of a grid over folds.
@@ -192,6 +195,15 @@ def plan_more(
     return found
 
 
+def usual_n_inducing(n_molecules: int) -> int:
+    """Return how many environments a fit to so many molecules has, if they have enough atoms.
+
+    100 times the root of their number, and above 400 molecules more slowly, with the sixth root.
+    """
+    slower = min(1.0, SLOWER_ABOVE / n_molecules) ** (1 / 3)
+    return int(PER_ROOT * np.sqrt(n_molecules) * slower)
+
+
 def default_n_inducing(
     molecules: Molecules,
     backend: Backend = NUMPY,
@@ -201,12 +213,12 @@ def default_n_inducing(
     precise: bool = False,
     with_bonds: bool = False,
 ) -> int:
-    """Inducing environments for data of this size: 100 times the root of the number of molecules.
+    """Inducing environments for data of this size, `usual_n_inducing`.
 
-    At most all atoms, at most 6,000, and at most what fits into a budget or into `MEMORY_SHARE` of
-    the free memory, with dipole rows in memory.
+    At most all atoms, and at most what fits into a budget or into `MEMORY_SHARE` of the free
+    memory, with dipole rows in memory.
     """
-    usual = int(min(molecules.n_atoms, 100 * np.sqrt(len(molecules)), 6000))
+    usual = min(molecules.n_atoms, usual_n_inducing(len(molecules)))
     plan = _planner(
         molecules, backend, budget, MEMORY_SHARE, n_matrices, with_dipoles, precise, with_bonds
     )

@@ -38,6 +38,7 @@ from .defaults import (
     averaged_models,
     has_prior,
     resolve_alpha,
+    resolve_annealing,
     resolve_charge_weight,
     resolve_direction_weight,
     resolve_quadrupole_weight,
@@ -106,7 +107,8 @@ def _minimum(
     start = resolve_start(settings.start, statistics.labels)
     known = {"charges": statistics.charges, "electronegativity": statistics.guess}
     objective = _objective(settings, statistics, alpha)
-    return objective, _solve(settings, objective, known.get(start), start)
+    n_labels = statistics.labels.n_effective
+    return objective, _solve(settings, objective, known.get(start), start, n_labels)
 
 
 def _mean(first: SolveResult, second: SolveResult, n_columns: int, backend: Backend) -> SolveResult:
@@ -180,12 +182,15 @@ def _penalty(settings: Settings, statistics: FitStatistics) -> SingleTerms | Non
 
 
 def _solve(
-    settings: Settings, objective: JointObjective, charges: QuadraticTerm | None, start: str
+    settings: Settings,
+    objective: JointObjective,
+    charges: QuadraticTerm | None,
+    start: str,
+    n_labels: float,
 ) -> SolveResult:
     """Iterate from one start, or from random ones and keep the lowest objective."""
     solver = settings.solver
-    # Under a strong penalty the minimum is a correction of zero, and this start is zero already.
-    factors = () if start == "zero" else solver.annealing
+    factors = resolve_annealing(solver.annealing, start, n_labels)
     if start == "zero":
         weights = [objective.prior]
     elif charges is None:

@@ -40,7 +40,8 @@ class InducingBasis(NestedParameters):
         Kernel between environments; None is ``PowerKernel()``.
     n_inducing : int, default=None
         Inducing environments of all elements together. None chooses by the size of the data and
-        the free memory: 100 times the square root of the number of molecules, at most 6,000.
+        the free memory: 100 times the square root of the number of molecules up to 400, which are
+        2,000; then they grow with its sixth root, to 2,330 for 1,000 and 3,047 for 5,000.
     eigenvalue_cut : float or "auto", default="auto"
         Eigenvectors of the kernel matrix are left out if their eigenvalue is below this share of
         the largest one.
@@ -223,10 +224,11 @@ class Reweighted(BaseEstimator):
         Iterations end where the next one would lower the objective by less than this share.
     memory : int, default=8
         Number of earlier iterations that the acceleration uses; 0 for plain reweighting.
-    annealing : sequence of float, default=(1e5, 1e4, 1000, 100, 10)
+    annealing : sequence of float or "auto", default="auto"
         Multiples of alpha under which iterations run first: the minimum is followed while the
-        ridge penalty decreases. This makes the result nearly independent of the start. Use ``()``
-        to switch annealing off.
+        ridge penalty decreases. This makes the result nearly independent of the start. ``"auto"``
+        is ``(1e5, 1e4, 1000, 100, 10)``, and ``(1000,)`` where the iterations start from charges
+        and there are 1,000 dipole labels or more. Use ``()`` to switch annealing off.
     """
 
     __module__ = "dipkit"  # the path that saved models name
@@ -236,7 +238,7 @@ class Reweighted(BaseEstimator):
         max_iter: int = 500,
         tol: float = 1e-6,
         memory: int = 8,
-        annealing: Sequence[float] = (1e5, 1e4, 1000.0, 100.0, 10.0),
+        annealing: Sequence[float] | str = "auto",
     ):
         self.max_iter = max_iter
         self.tol = tol
@@ -254,9 +256,11 @@ class Reweighted(BaseEstimator):
         check_number("tol", self.tol, above=0.0)
         check_whole("memory", self.memory, least=0)
         factors: Any = self.annealing
+        if isinstance(factors, str) and factors == "auto":
+            return
         if not isinstance(factors, Sequence | np.ndarray) or isinstance(factors, str):
             raise InputError(
-                f"annealing: expected a sequence of multiples of alpha, got {factors!r}."
+                f'annealing: expected "auto" or a sequence of multiples of alpha, got {factors!r}.'
             )
         for factor in factors:
             check_number("annealing", factor, above=0.0)

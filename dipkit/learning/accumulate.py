@@ -15,7 +15,7 @@ the threads. The terms themselves are explained in `quadratic_term.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from joblib import delayed
@@ -30,7 +30,7 @@ from .basis import Basis, ElementBasis
 from .blocking import BLOCK_ATOMS, piece_atoms
 from .charge_labels import ChargeLabels
 from .columns import fill_columns
-from .coupled_charges import ChargeSums, CoupledCharges
+from .coupled_charges import ChargeSums, CoupledCharges, GramBlock
 from .pieces import Piece, prepare
 from .quadratic_term import QuadraticTerm, TermSum
 
@@ -218,19 +218,33 @@ def _add_block(
         return _accumulate_piece(part, basis, parts, piece_rows, piece_sums)
 
     pieces = cut(molecules.offsets, piece_atoms(basis.backend))
+    grams: list[dict[tuple[int, int], GramBlock]] = [{} for _ in labels]
     for found in in_order(compute, pieces, n_threads):
-        for total, (grams, rhs) in zip(totals, found, strict=True):
-            for one, two, gram in grams:
-                total.gram[one, two] += gram
+        for total, known, (new, rhs) in zip(totals, grams, found, strict=True):
+            _add_grams(known, new)
             for columns, part in rhs:
                 total.rhs[columns] += part
-    for label, total in zip(labels, totals, strict=True):
+    for label, total, known in zip(labels, totals, grams, strict=True):
+        for one, two, gram in known.values():
+            total.gram[one, two] += gram
+            if one != two:
+                total.gram[two, one] += gram.T
         if sums is not None:
             # C^T C = Phi^T Phi - sum_A s_A s_A^T / n_A with s_A the column sums of molecule A.
             scaled = sums * backend.asarray(np.sqrt(label.weights / molecules.natoms))[:, None]
             _subtract_gram(total.gram[:n_charges, :n_charges], scaled, n_threads)
         total.constant += float(label.weights[molecules.molecule_index] @ label.charges**2)
         total.weight += float(label.weights @ molecules.natoms)
+
+
+def _add_grams(known: dict[tuple[int, int], GramBlock], new: Iterable[GramBlock]) -> None:
+    """Add blocks of a piece to those of the pieces before: faster than adding to parts of rows."""
+    for block in new:
+        place = block.one.start, block.two.start
+        if place in known:
+            known[place].values[...] += block.values
+        else:
+            known[place] = block
 
 
 def _subtract_gram(gram: Array, scaled: Array, n_threads: int) -> None:
@@ -276,7 +290,7 @@ def _accumulate_piece(
             of_molecules.write(phi, sums[:, element.columns], backend)
             for (grams, rhs), label in zip(found, labels, strict=True):
                 gram, part = _sums(phi, label.weights[owners], label.charges[atoms], basis)
-                grams.append((element.columns, element.columns, gram))
+                grams.append(GramBlock(element.columns, element.columns, gram))
                 rhs.append((element.columns, part))
         if coupled is not None:
             coupled.put(phi, element, atoms)
@@ -304,9 +318,8 @@ def _sums(
     phi: Array, weights: FloatArray, charges: FloatArray, basis: Basis
 ) -> tuple[Array, Array]:
     """Return Phi^T c Phi and Phi^T c p of the atoms of one element."""
-    backend, empty = basis.backend, basis.backend.zeros((phi.shape[1],) * 2)
+    backend = basis.backend
     rhs = backend.asarray(weights * charges) @ phi
-    if len(weights) and (weights == weights[0]).all():  # no copy of phi
-        return float(weights[0]) * backend.sum_of_grams([phi], empty), rhs
-    scaled = phi * backend.asarray(np.sqrt(weights))[:, None]
-    return backend.sum_of_grams([scaled], empty), rhs
+    if not (weights == 1).all():  # else no copy of phi
+        phi = phi * backend.asarray(np.sqrt(weights))[:, None]
+    return backend.gram(phi), rhs

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..data.molecules import Molecules
-from ..support.backend import Array, Backend, SparseRows
+from ..support.backend import Array, Backend
 from ..support.ragged_index import of_one_size
+from ..support.sparse_rows import SparseRows
 from .charge_maps import project
 
 __all__ = [

@@ -12,6 +12,8 @@ e. `accumulate.py` adds these sums to the term of the charges.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +22,18 @@ from .basis import Basis, ElementBasis
 from .charge_labels import ChargeLabels
 from .pieces import Piece
 
-__all__ = ["ChargeSums", "CoupledCharges"]
+__all__ = ["ChargeSums", "CoupledCharges", "GramBlock"]
 
-# Two sets of columns and their block of the Gram matrix; columns and their part of the rhs.
-GramBlock = tuple[slice, slice, Array]
+
+class GramBlock(NamedTuple):
+    """Two sets of columns, equal or disjoint, and their block of a symmetric Gram matrix."""
+
+    one: slice
+    two: slice
+    values: Array
+
+
+# Columns and their part of the right-hand side.
 RhsBlock = tuple[slice, Array]
 # What some molecules add to the term of one set of labels.
 ChargeSums = tuple[list[GramBlock], list[RhsBlock]]
@@ -75,11 +85,8 @@ class CoupledCharges:
         backend, (grams, rhs) = self.basis.backend, sums
         of_atoms = label.weights[self.piece.molecules.molecule_index]
         scaled = backend.asarray(np.sqrt(of_atoms))[:, None] * rows
-        square = backend.sum_of_grams([scaled], backend.zeros((scaled.shape[1],) * 2))
-        grams.append((self.columns, self.columns, square))
+        grams.append(GramBlock(self.columns, self.columns, backend.gram(scaled)))
         rhs.append((self.columns, backend.asarray(of_atoms * label.charges) @ rows))
         for columns, atoms, phi in self._even:
             weighted = backend.asarray(of_atoms[atoms])[:, None] * backend.take(rows, atoms)
-            mixed = phi.T @ weighted
-            grams.append((columns, self.columns, mixed))
-            grams.append((self.columns, columns, mixed.T))
+            grams.append(GramBlock(columns, self.columns, phi.T @ weighted))

@@ -10,11 +10,13 @@ from __future__ import annotations
 from ..support.backend import NUMPY, Array, Backend
 
 # Dipole rows in one product: the limit of the size of their weighted copy.
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 3072
 
 
-def weighted_gram(rows: Array, weights: Array, backend: Backend = NUMPY) -> Array:
-    """Return sum_A w_A D_A^T D_A.
+def weighted_gram(
+    rows: Array, weights: Array, backend: Backend = NUMPY, out: Array | None = None
+) -> Array:
+    """Return sum_A w_A D_A^T D_A, or add the sum to a matrix.
 
     Parameters
     ----------
@@ -23,18 +25,23 @@ def weighted_gram(rows: Array, weights: Array, backend: Backend = NUMPY) -> Arra
     weights : array of shape (n_molecules,)
         Not negative.
     backend : Backend
+    out : array of shape (r, r), default=None
+        Symmetric matrix to add to; None for zeros.
 
     Returns
     -------
     array of shape (r, r)
     """
     xp, n_rows = backend.xp, rows.shape[0]
-    roots = xp.repeat(xp.sqrt(backend.asarray(weights)), 3)[:, None]
+    weights = backend.asarray(weights)
+    roots = xp.repeat(xp.sqrt(weights), 3)[:, None]
     runs = (
         slice(start, min(start + ROWS_AT_ONCE, n_rows)) for start in range(0, n_rows, ROWS_AT_ONCE)
     )
-    scaled = (roots[run, :] * rows[run, :] for run in runs)
-    return backend.sum_of_grams(scaled, backend.zeros((rows.shape[1],) * 2))
+    plain = bool(xp.all(weights == 1))  # no copy of the rows
+    scaled = (rows[run, :] if plain else roots[run, :] * rows[run, :] for run in runs)
+    total = backend.zeros((rows.shape[1],) * 2) if out is None else out
+    return backend.sum_of_grams(scaled, total)
 
 
 def directed_gram(
@@ -69,8 +76,7 @@ def directed_gram(
     def directed(start: int) -> Array:
         stop = min(start + n_at_once, n_rows // 3)
         block = xp.reshape(rows[3 * start : 3 * stop, :], (-1, 3, r))
-        # One component after the other: the product of all three would be as large as the block.
-        return sum(arms[start:stop, c, None] * block[:, c, :] for c in range(3))
+        return xp.matmul(arms[start:stop, None, :], block)[:, 0, :]
 
     parts = (directed(start) for start in range(0, n_rows // 3, n_at_once))
     return backend.sum_of_grams(parts, backend.zeros((r, r)) if out is None else out)

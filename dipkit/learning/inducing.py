@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
 from ..support.backend import NUMPY, Array, Backend
+from ..support.blas_threads import count_threads, in_order
 from .basis import Environments
 from .kernels import EnvironmentKernel
 
 # Candidates for each environment to choose. More candidates were slower and not more accurate.
-CANDIDATES_PER_ENVIRONMENT = 4
+CANDIDATES_PER_ENVIRONMENT = 3
+# Hydrogen atoms outnumber all others, and their surroundings differ less: in place of 1.
+HYDROGEN_SHARE = 0.5
 # Similarities are rounded to multiples of 1 / STEPS: of two candidates that are equally far but for
 # rounding, the first is chosen, on every device.
-STEPS, ROWS_AT_ONCE = 2.0**18, 512
+STEPS = 2.0**18
+# Rows of a matrix of similarities that are computed at a time.
+ROWS_AT_ONCE = 256
 # Candidates more similar than this to a chosen one are duplicates of it.
 DUPLICATE = 1 - 1e-6
 
@@ -29,7 +34,8 @@ DUPLICATE = 1 - 1e-6
 def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:
     """Divide the inducing environments among the elements, by the square root of their counts.
 
-    No element gets more than it has atoms; the other elements get the rest.
+    Hydrogen gets half of that. No element gets more than it has atoms; the other elements get the
+    rest.
 
     Parameters
     ----------
@@ -45,17 +51,20 @@ def share_out(counts: Mapping[int, int], n_inducing: int) -> dict[int, int]:
 
     Examples
     --------
-    >>> share_out({1: 900, 6: 400, 9: 4}, 504)
-    {1: 300, 6: 200, 9: 4}
+    >>> share_out({1: 900, 6: 400, 9: 4}, 354)
+    {1: 150, 6: 200, 9: 4}
     """
     quota: dict[int, int] = {}
     left = n_inducing
-    roots = {number: np.sqrt(count) for number, count in counts.items()}
-    # The rarest element first: what it cannot use is left for the others.
-    for number in sorted(counts, key=lambda z: (counts[z], z)):
-        rest = sum(root for other, root in roots.items() if other not in quota)
-        share = round(left * roots[number] / rest)
-        quota[number] = int(np.clip(share, 1, counts[number]))
+    shares = {
+        number: (HYDROGEN_SHARE if number == 1 else 1.0) * np.sqrt(count)
+        for number, count in counts.items()
+    }
+    # The element with the fewest atoms for its share first: what it cannot use is left for others.
+    for number in sorted(counts, key=lambda z: (counts[z] / shares[z], z)):
+        rest = sum(share for other, share in shares.items() if other not in quota)
+        wanted = round(left * shares[number] / rest)
+        quota[number] = int(np.clip(wanted, 1, counts[number]))
         left = max(left - quota[number], 0)
     return dict(sorted(quota.items()))
 
@@ -80,10 +89,13 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
         In the order of the choice. Fewer than `n_points` where all others are duplicates.
     """
     xp = backend.xp
-    # Some rows at a time: no second matrix is needed.
-    for start in range(0, similarity.shape[0], ROWS_AT_ONCE):
-        run = slice(start, min(start + ROWS_AT_ONCE, similarity.shape[0]))
+
+    def round_rows(run: slice) -> None:
         similarity[run, :] = xp.round(similarity[run, :] * STEPS) / STEPS
+
+    # Some rows at a time: no second matrix is needed.
+    for _ in in_order(round_rows, _runs(similarity.shape[0]), _count_threads(backend)):
+        pass
     chosen = backend.asarray(np.zeros(n_points, dtype=np.int64))
     point = xp.argmax(xp.sum(similarity, axis=1))
     nearest = xp.zeros_like(similarity[0, :])
@@ -98,6 +110,46 @@ def farthest_points(similarity: Array, n_points: int, backend: Backend = NUMPY) 
     duplicate = np.tril(among > DUPLICATE, -1).any(axis=1)
     n_distinct = int(duplicate.argmax()) if duplicate.any() else n_points
     return backend.to_host(chosen)[:n_distinct].astype(np.intp)
+
+
+def similarities(x: Array, kernel: EnvironmentKernel, backend: Backend = NUMPY) -> Array:
+    """Compute the kernel matrix of one set of descriptors.
+
+    On the host one triangle is computed, some rows at a time on threads, and copied to the other.
+
+    Parameters
+    ----------
+    x : array of shape (n, d)
+    kernel : EnvironmentKernel
+    backend : Backend
+
+    Returns
+    -------
+    array of shape (n, n)
+        Of the type of x.
+    """
+    if not backend.on_host:
+        return kernel([x], [x], [1.0], backend)
+    matrix = backend.empty((len(x), len(x)), x.dtype)
+
+    def fill(run: slice) -> None:
+        values = kernel([x[run]], [x[run.start :]], [1.0], backend)
+        matrix[run, run.start :] = values
+        matrix[run.stop :, run] = values[:, run.stop - run.start :].T
+
+    for _ in in_order(fill, _runs(len(x)), _count_threads(backend)):
+        pass
+    return matrix
+
+
+def _runs(n_rows: int) -> list[slice]:
+    """Cut rows into runs."""
+    starts = range(0, n_rows, ROWS_AT_ONCE)
+    return [slice(start, min(start + ROWS_AT_ONCE, n_rows)) for start in starts]
+
+
+def _count_threads(backend: Backend) -> int:
+    return count_threads() if backend.on_host else 1
 
 
 def choose_environments(
@@ -168,7 +220,7 @@ def choose_atoms(
         scales = molecules.features.take(atoms).on(backend)
         if m < len(atoms):
             x = backend.xp.astype(scales[heaviest], dtype, copy=False)
-            points = np.sort(farthest_points(kernel([x], [x], [1.0], backend), m, backend))
+            points = np.sort(farthest_points(similarities(x, kernel, backend), m, backend))
             atoms, scales = atoms[points], tuple(backend.take(scale, points) for scale in scales)
         chosen[number] = atoms, tuple(_as_stored(backend.to_host(scale)) for scale in scales)
     return chosen

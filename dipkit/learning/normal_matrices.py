@@ -183,7 +183,10 @@ def _known_gram(objective: JointObjective, weights: Array) -> Array | None:
             places = (3 * mine[:, None] + np.arange(3)).ravel()
             rows = objective.backend.take(objective.rows, places)
             added = objective.backend.asarray(np.abs(missing[mine]))
-            matrix += sign * weighted_gram(rows, added, objective.backend)
+            if sign > 0:
+                weighted_gram(rows, added, objective.backend, out=matrix)
+            else:
+                matrix -= weighted_gram(rows, added, objective.backend)
     return matrix
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.molecules import Molecules
-from ..support.backend import SparseRows
+from ..support.sparse_rows import SparseRows
 from .basis import Basis
 from .charge_maps import sum_map
 from .columns import RowMaps, arms_of_dipoles

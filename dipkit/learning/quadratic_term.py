@@ -31,6 +31,9 @@ __all__ = [
     "weighted_sum",
 ]
 
+# Rows of a matrix that are added at a time: a scaled copy of these fits in the cache.
+ROWS_AT_ONCE = 128
+
 
 @dataclass(frozen=True)
 class QuadraticTerm:
@@ -206,8 +209,12 @@ class SingleTerms:
 
     def add_to(self, matrix: Array, scale: float = 1.0) -> None:
         """Add G, times a scale, to a matrix (r, r)."""
-        if self._gram is not None:
-            matrix += (scale * self._factor) * self._gram
+        if self._gram is None:
+            return
+        factor, n_rows = scale * self._factor, matrix.shape[0]
+        for start in range(0, n_rows, ROWS_AT_ONCE):
+            run = slice(start, min(start + ROWS_AT_ONCE, n_rows))
+            matrix[run, :] += factor * self._gram[run, :]
 
     def take(self, problems: NDArray[np.intp]) -> SingleTerms:
         """Return the terms of the one problem."""

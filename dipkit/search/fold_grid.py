@@ -18,7 +18,12 @@ from sklearn.base import clone
 
 from ..data.molecules import Molecules
 from ..estimator.auxiliary import read_auxiliary
-from ..estimator.defaults import AveragedModel, averaged_models, has_prior
+from ..estimator.defaults import (
+    AveragedModel,
+    averaged_models,
+    has_prior,
+    resolve_annealing,
+)
 from ..estimator.parameters import RandomStart
 from ..estimator.regression import DipoleKernelRidge
 from ..estimator.settings import Settings
@@ -248,7 +253,11 @@ class _Path:
         """
         largest = np.flatnonzero(points[:, 0] == self.charge_weights.argmax())
         objective, points = objective.take(largest), points[largest]
-        factors = () if self.problem.start == "zero" else self.settings.solver.annealing
+        factors = resolve_annealing(
+            self.settings.solver.annealing,
+            self.problem.start,
+            self.problem.labels.n_effective,
+        )
         for factor in factors:
             at_stage = objective.with_alpha(factor * float(self.alphas.max()))
             matrices = self._factors(at_stage, points, W)

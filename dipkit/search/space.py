@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..estimator.memory_plan import usual_n_inducing
 from ..exceptions import InputError
 from .optuna_objects import (
     distribution_of,
@@ -54,7 +55,7 @@ def default_space(
         Whether there are reference charges.
     n_molecules : int, default=None
         Number of molecules. If given, the number of inducing environments is drawn as well, from
-        50 to 200 times its square root; otherwise the model's default stays, 100 times the root.
+        half to twice the default of a fit to so many molecules.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def default_space(
         of_scale(1, "weight"): float_range(2e-4, 5e-2, log=True),
     }
     if n_molecules is not None:
-        low, high = (max(round(factor * n_molecules**0.5), 1) for factor in (50, 200))
+        low, high = (max(round(x * usual_n_inducing(n_molecules)), 1) for x in (0.5, 2))
         space[of_ridge(N_INDUCING)] = int_range(low, high)
     if penalties:
         space[of_ridge(ALPHA)] = float_range(1e-6, 1e-2, log=True)

@@ -4,7 +4,8 @@ Everything that differs between the two is here, so that other modules work with
 `Backend.xp` other modules use only functions that the array API standard, NumPy and CuPy share. The
 rest are methods here: transfers (`asarray`, `to_host`), new arrays (`zeros`, `empty`), results
 written in place (`into`), rows at positions that are on the host (`take`, `put`), the diagonal, and
-factorisations, which raise on failure with both. Threads are in `blas_threads.py`.
+factorisations, which raise on failure with both. Threads are in `blas_threads.py`, triangles of
+matrices on the host in `triangles.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import scipy.sparse
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..exceptions import DeviceError
+from . import triangles
 from .system_memory import host_memory
 
 # An array of NumPy or of CuPy. CuPy has no types, so that a type checker sees only the name.
@@ -31,29 +33,6 @@ DeviceFunction: TypeAlias = Callable[..., None]
 DEVICES = ("auto", "cpu", "cuda")
 # Modules with functions outside the standard: `out=`, rows to write to by number, einsum.
 WRITES_IN_PLACE = ("numpy", "cupy")
-
-
-@dataclass(frozen=True)
-class SparseRows:
-    """A sparse matrix of compressed rows, on the host, to be brought to a device later.
-
-    Parameters
-    ----------
-    values : ndarray of shape (k,)
-    columns : ndarray of shape (k,), int32
-    pointer : ndarray of shape (n + 1,), int32
-        Values of row i are those from ``pointer[i]`` to ``pointer[i + 1]``.
-    shape : tuple of int
-    """
-
-    values: NDArray[np.float64]
-    columns: NDArray[np.int32]
-    pointer: NDArray[np.int32]
-    shape: tuple[int, int]
-
-    def on(self, backend: Backend) -> Array:
-        """Return the sparse matrix on a device."""
-        return backend.csr(self.values, self.columns, self.pointer, self.shape)
 
 
 @dataclass(frozen=True)
@@ -142,11 +121,17 @@ class Backend:
             return self.xp.einsum("ii->i", matrix)
         return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
 
+    def gram(self, part: Array) -> Array:
+        """Compute A^T A of an array A (n, r); NumPy and CuPy compute one triangle."""
+        if self.name == "cupy":
+            return self.sum_of_grams([part], self.zeros((part.shape[1],) * 2))
+        return part.T @ part
+
     def sum_of_grams(self, parts: Iterable[Array], total: Array) -> Array:
         """Add A^T A of some arrays A (n, r) to a symmetric matrix (r, r), in place, and return it.
 
-        The arrays are read one after the other: a generator holds one at a time. NumPy and CuPy
-        compute one triangle of each product.
+        The arrays are read one after the other: a generator holds one at a time. On the host and
+        with CuPy the products are added to one triangle, which is copied to the other at the end.
 
         Parameters
         ----------
@@ -154,6 +139,8 @@ class Backend:
         total : array of shape (r, r)
             Contiguous.
         """
+        if self.name == "numpy":
+            return triangles.add_grams(parts, total)
         if self.name != "cupy":
             for part in parts:
                 total += part.T @ part
@@ -166,6 +153,10 @@ class Backend:
         above = self.xp.triu(total, 1)
         self.xp.add(self.xp.triu(total), above.T, out=total)
         return total
+
+    def symmetrise(self, matrix: Array) -> Array:
+        """Return the mean of a matrix (r, r) and its transpose, which may overwrite the matrix."""
+        return triangles.symmetrise(matrix) if self.on_host else (matrix + matrix.T) / 2
 
     def csr(
         self, values: Array, columns: Array, row_pointer: Array, shape: tuple[int, int]
@@ -214,11 +205,20 @@ class Backend:
     def solve(self, factor: Array, right: Array) -> Array:
         """Solve with a factor from `factor`."""
         if self.name == "numpy":
-            return scipy.linalg.cho_solve((factor, True), right, check_finite=False)
+            return triangles.solve(factor, right)
         from cupyx.scipy.linalg import solve_triangular
 
         half = solve_triangular(factor, right, lower=True)
         return solve_triangular(factor, half, trans="T", lower=True)
+
+    def inverse(self, factor: Array) -> Array:
+        """Inverse of a matrix from its factor, symmetric to the last bit; may overwrite it."""
+        if self.name == "numpy":
+            return triangles.inverse(factor)
+        identity = self.zeros(factor.shape)
+        self.diagonal(identity)[...] = 1.0
+        inverse = self.solve(factor, identity)
+        return (inverse + inverse.T) / 2
 
     def solve_transposed(self, factor: Array, right: Array) -> Array:
         """Solve L^T x = right with a factor L from `factor`."""

@@ -10,9 +10,12 @@ from sklearn.model_selection import KFold
 import dipkit.estimator.minimum
 from dipkit import DipoleKernelRidge, GivenBaseline, InducingBasis
 from dipkit.estimator.defaults import (
+    ANNEALING,
+    SHORT_ANNEALING,
     averaged_models,
     is_double,
     resolve_alpha,
+    resolve_annealing,
     resolve_atomic_dipoles,
     resolve_charge_weight,
     resolve_cut,
@@ -45,15 +48,32 @@ def with_baseline(molecules):
 
 
 @pytest.mark.parametrize(
-    ("n", "expected"), [(200, 1e-4), (1000, 2e-5), (4000, 2.5e-6), (5000, 0.02 / 5000 * 0.2**0.5)]
+    ("n", "expected"),
+    [(200, 1e-4), (1000, 2e-5), (2000, 5e-6), (4000, 1.25e-6), (16_000, 1.5625e-7)],
 )
 def test_alpha_falls_faster_above_a_thousand_labels(n, expected):
     assert usual_alpha(n) == pytest.approx(expected)
 
 
-def test_alpha_has_no_step_at_a_thousand_labels():
-    below, above = usual_alpha(999.999), usual_alpha(1000.001)
+@pytest.mark.parametrize("n", [1000, 4000])
+def test_alpha_has_no_step(n):
+    below, above = usual_alpha(n - 0.001), usual_alpha(n + 0.001)
     assert below > above == pytest.approx(below, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("start", "n", "expected"),
+    [
+        ("charges", 999, ANNEALING),
+        ("charges", 1000, SHORT_ANNEALING),
+        ("electronegativity", 5000, ANNEALING),
+        ("random", 5000, ANNEALING),
+        ("zero", 100, ()),
+    ],
+)
+def test_one_stage_is_enough_from_charges_with_many_labels(start, n, expected):
+    assert resolve_annealing("auto", start, n) == expected
+    assert resolve_annealing((7.0, 3.0), start, n) == (() if start == "zero" else (7.0, 3.0))
 
 
 @pytest.mark.parametrize(("n", "expected"), [(100, 0.01265), (1000, 1265 / 1000**2.5)])

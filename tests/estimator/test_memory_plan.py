@@ -13,7 +13,12 @@ import dipkit.estimator.memory_forecast
 import dipkit.estimator.memory_plan
 from dipkit import DipoleKernelRidge, InducingBasis, Reweighted
 from dipkit.data.molecules import Molecules
-from dipkit.estimator.memory_plan import default_n_inducing, plan_fit, plan_more
+from dipkit.estimator.memory_plan import (
+    default_n_inducing,
+    plan_fit,
+    plan_more,
+    usual_n_inducing,
+)
 from dipkit.exceptions import InputError
 from dipkit.support.backend import NUMPY
 from dipkit.support.system_memory import process_memory
@@ -48,14 +53,21 @@ def test_a_card_has_no_file(toy: Callable[..., Molecules], monkeypatch: pytest.M
         plan_fit(molecules, 500, NUMPY, needed.matrices + needed.blocks + needed.rows // 2)
 
 
+@pytest.mark.parametrize(
+    ("n", "expected"), [(1, 100), (100, 1000), (400, 2000), (1000, 2330), (25_600, 4000)]
+)
+def test_the_usual_number_grows_more_slowly_above_400_molecules(n: int, expected: int) -> None:
+    assert usual_n_inducing(n) == pytest.approx(expected, abs=1)
+
+
 def test_the_usual_number_respects_the_budget(toy: Callable[..., Molecules]) -> None:
     molecules = toy(sizes=(4,) * 3000)
-    assert default_n_inducing(molecules) == 5477
-    plan = plan_fit(molecules, 5477)
+    assert default_n_inducing(molecules) == 2798
+    plan = plan_fit(molecules, 2798)
     budget = plan.peak - plan.rows // 2
-    with pytest.warns(UserWarning, match=r"the memory budget allows \d+ .* usual 5477"):
+    with pytest.warns(UserWarning, match=r"the memory budget allows \d+ .* usual 2798"):
         few = default_n_inducing(molecules, NUMPY, budget)
-    assert 100 < few < 5477
+    assert 100 < few < 2798
     assert not plan_fit(molecules, few - 1, NUMPY, budget).rows_on_disk
 
 
@@ -75,13 +87,13 @@ def test_the_default_size_takes_half_of_what_is_free(
 ) -> None:
     molecules = toy(sizes=(4,) * 3000)
     free(10**12)
-    needed = plan_fit(molecules, 5477).peak
+    needed = plan_fit(molecules, 2798).peak
     free(2 * needed + 2)
-    assert default_n_inducing(molecules) == 5477
+    assert default_n_inducing(molecules) == 2798
     free(2 * needed - 2 * 10**6)
-    with pytest.warns(UserWarning, match=r"the free memory allows 54\d\d .* usual 5477"):
+    with pytest.warns(UserWarning, match=r"the free memory allows 27\d\d .* usual 2798"):
         few = default_n_inducing(molecules)
-    assert 5400 < few < 5477
+    assert 2700 < few < 2798
 
 
 def test_a_fit_takes_four_fifths_of_what_is_free(

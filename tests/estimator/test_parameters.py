@@ -117,7 +117,7 @@ def test_repr_shows_only_what_differs() -> None:
         ({"solver": Reweighted(tol=0.0)}, "tol"),
         ({"solver": Reweighted(memory=-1)}, "memory"),
         ({"solver": Reweighted(annealing=(10.0, -1.0))}, "annealing"),
-        ({"solver": Reweighted(annealing="fast")}, "annealing: expected a sequence"),
+        ({"solver": Reweighted(annealing="fast")}, "annealing: expected .auto. or a sequence"),
         ({"baseline": "am1"}, "baseline: expected one of"),
         ({"baseline": GivenBaseline(-1.0)}, "direction_weight"),
         ({"charge_discrepancy": -1e-3}, "charge_discrepancy: expected a number > 0"),

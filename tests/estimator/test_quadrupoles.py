@@ -77,7 +77,7 @@ def basis(molecules: Molecules) -> Basis:
 
 
 def ridge(**parameters: Any) -> DipoleKernelRidge:
-    settings = {"basis__n_inducing": 12, "alpha": 1e-4, "device": "cpu", "solver__max_iter": 3000}
+    settings = {"basis__n_inducing": 16, "alpha": 1e-4, "device": "cpu", "solver__max_iter": 3000}
     return DipoleKernelRidge().set_params(**settings | parameters)
 
 

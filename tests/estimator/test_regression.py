@@ -627,9 +627,9 @@ def test_charges_and_weights_are_routed(described: Molecules, frames: list[Atoms
         ({"charge_weight": "none"}, "charge_weight: expected a number >= 0, got 'none'"),
         (
             {"solver__annealing": 10.0},
-            "annealing: expected a sequence of multiples of alpha, got 10.0",
+            'annealing: expected "auto" or a sequence of multiples of alpha, got 10.0',
         ),
-        ({"solver__annealing": None}, "annealing: expected a sequence"),
+        ({"solver__annealing": None}, "annealing: expected .auto. or a sequence"),
         ({"solver__annealing": (10.0, -1.0)}, "annealing: expected a number > 0, got -1.0"),
         ({"start": "mulliken"}, "start: expected one of .*electronegativity.*, got 'mulliken'"),
         (

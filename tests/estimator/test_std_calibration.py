@@ -129,8 +129,10 @@ def test_draws_have_the_covariance_of_the_posterior(
     model.std_novelty_ = model.std_floor_ = 0.0
     std = model.predict(described[:N], return_std=True)[1]
     # Each of 20,000 draws: 1 % in the variance.
-    np.testing.assert_allclose(std**2, expected, rtol=0.05)
-    assert np.mean(std**2 / expected) == pytest.approx(1.0, rel=0.01)
+    # One dipole hardly depends on any weight; its variance is that of rounding.
+    np.testing.assert_allclose(std**2, expected, rtol=0.05, atol=1e-5 * expected.max())
+    shares = (std**2 / expected)[expected > 1e-5 * expected.max()]
+    assert np.mean(shares) == pytest.approx(1.0, rel=0.01)
 
 
 def test_labels_in_another_unit(described: Molecules) -> None:
@@ -172,7 +174,7 @@ def test_every_loss_and_vectors(described: Molecules, loss: str) -> None:
     train, test = described[:25], described[25:]
     for y in (train.dipole_magnitude, train.dipole_vector):
         model = DipoleKernelRidge(
-            basis=InducingBasis(n_inducing=60), loss=loss, solver=Reweighted(max_iter=2000)
+            basis=InducingBasis(n_inducing=80), loss=loss, solver=Reweighted(max_iter=2000)
         ).fit(train, y)
         magnitudes, std = model.predict(test, return_std=True)
         error = np.abs(magnitudes - test.dipole_magnitude)

@@ -459,11 +459,11 @@ def test_the_forecast_counts_all_columns(described: Molecules, n_inducing: int) 
 
 def test_fewer_environments_where_memory_is_short(toy: Callable[..., Molecules]) -> None:
     molecules = toy(sizes=(4,) * 3000)
-    plan = plan_fit(molecules, 5477)
+    plan = plan_fit(molecules, 2798)
     with pytest.warns(UserWarning, match="the memory budget allows"):
         few = default_n_inducing(molecules, budget=plan.peak, with_dipoles=True)
-    assert few < 5477 == default_n_inducing(molecules)
-    assert default_n_inducing(molecules, with_dipoles=True) == 5477
+    assert few < 2798 == default_n_inducing(molecules)
+    assert default_n_inducing(molecules, with_dipoles=True) == 2798
 
 
 def test_folds_by_difference_equal_fits_in_the_same_basis(

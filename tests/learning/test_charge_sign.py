@@ -24,7 +24,7 @@ def test_correlation_changes_sign_with_the_charges(organics):
 
 def test_fit_with_reversed_charges_warns_and_says_what_to_do(organics):
     described = SOAPTransformer(verbose=False).fit_transform(organics)
-    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=60))
+    ridge = DipoleKernelRidge(basis=InducingBasis(n_inducing=80))
     with pytest.warns(UserWarning, match=r"sign of the reference charges.*multiply.*by -1"):
         wrong = ridge.fit(described, charges=-organics.charges).predict_charges(described)
     # What the warning says: magnitudes do not show it, charges and dipoles are reversed.

@@ -39,7 +39,8 @@ def test_share_out_gives_all_that_was_asked_for() -> None:
     assert sum(share_out({1: 900, 6: 400, 9: 4}, 54).values()) == 54
     assert share_out({1: 900, 6: 400, 9: 4}, 1) == {1: 1, 6: 1, 9: 1}
     # By square roots: 30 to 20, and the four atoms of fluorine.
-    assert share_out({1: 900, 6: 400, 9: 4}, 504) == {1: 300, 6: 200, 9: 4}
+    assert share_out({1: 900, 6: 400, 9: 4}, 354) == {1: 150, 6: 200, 9: 4}
+    assert share_out({1: 50, 6: 100}, 150) == {1: 50, 6: 100}
 
 
 def points(n: int = 30, seed: int = 0) -> np.ndarray:
@@ -151,7 +152,7 @@ def test_atoms_and_descriptors_belong_together(toy: Callable[..., Molecules]) ->
 def test_chosen_atoms_are_the_farthest_points(toy: Callable[..., Molecules]) -> None:
     molecules = toy(sizes=(5,) * 8)
     assert molecules.features is not None
-    for number, atoms in choose(molecules, 20).items():
+    for number, atoms in choose(molecules, 24).items():
         own = np.flatnonzero(molecules.numbers == number)
         assert len(atoms) < len(own) <= CANDIDATES_PER_ENVIRONMENT * len(atoms)
         x = molecules.features.scales[0][own]
@@ -174,7 +175,7 @@ def test_few_candidates_are_compared(
         choose(toy(sizes=(6,) * 60), 12, seed)
     assert sum(n for _, n in compared) == 5 * 12
     for shape, n_points in compared:
-        assert shape == (4 * n_points, 4 * n_points)
+        assert shape == (CANDIDATES_PER_ENVIRONMENT * n_points,) * 2
 
 
 def test_the_first_point_is_the_most_central() -> None:

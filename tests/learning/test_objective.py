@@ -257,9 +257,9 @@ def test_a_known_gram_matrix_is_corrected(n_odd: int, monkeypatch: pytest.Monkey
     )
     w, used = rng.standard_normal(R), []
 
-    def counted(rows: np.ndarray, *args: Any) -> np.ndarray:
+    def counted(rows: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
         used.append(len(rows) // 3)
-        return weighted_gram(rows, *args)
+        return weighted_gram(rows, *args, **options)
 
     monkeypatch.setattr(dipkit.learning.normal_matrices, "weighted_gram", counted)
     expected = normal_matrix(plain, w, directed=True)

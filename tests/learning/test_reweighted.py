@@ -351,7 +351,7 @@ def test_noiseless_charges_are_recovered(
     """Magnitudes of a model of our own: its predictions for other molecules are recovered."""
     molecules = toy(sizes=(3, 4, 5, 6, 2) * 24, widths=(4,), elements=(1, 8))
     assert molecules.features is not None
-    chosen = choose_environments(molecules, 40, PowerKernel(1), np.random.default_rng(0))
+    chosen = choose_environments(molecules, 60, PowerKernel(1), np.random.default_rng(0))
     basis = build_basis(chosen, PowerKernel(1), (1.0,), 1e-6)
     # From a start so far away, about half of all truths are recovered: the problem is not convex.
     truth = np.random.default_rng(1).standard_normal(basis.n_columns)

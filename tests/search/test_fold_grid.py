@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 
 import dipkit.search.fold_grid
 from dipkit import ChargeStart, DipoleKernelRidge, Molecules
-from dipkit.estimator.defaults import has_prior, resolve_cut, resolve_start
+from dipkit.estimator.defaults import ANNEALING, has_prior, resolve_cut, resolve_start
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import build_basis
@@ -74,7 +74,7 @@ def refit_magnitudes(
     w = charge_start(start_term, objective.backend)
     if has_prior(settings.start):
         objective = objective.with_prior(w)
-    result = solve_annealed(objective, w, settings.solver.annealing, tol=1e-14)
+    result = solve_annealed(objective, w, ANNEALING, tol=1e-14)
     rest = problem.labels.molecules[test]
     held_out, _ = accumulate(rest, basis)
     mu = constant_dipoles(rest) + (held_out @ result.weights).reshape(-1, 3)
