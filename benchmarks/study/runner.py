@@ -30,6 +30,7 @@ from dipkit.descriptors.scales import default_scales
 from dipkit.descriptors.soap import SOAPTransformer
 from dipkit.estimator import auxiliary, defaults
 from dipkit.estimator.regression import DipoleKernelRidge
+from dipkit.learning import inducing
 from dipkit.support.backend import get_backend
 from dipkit.support.json_values import plain
 
@@ -126,6 +127,7 @@ def ground_of(data: str) -> dict[str, Any]:
         for name, value in vars(module).items()
         if name.isupper() and not name.startswith("_") and isinstance(value, float | int | dict)
     }
+    numbers["environments"] = [inducing.HYDROGEN_SHARE, inducing.CANDIDATES_PER_ENVIRONMENT]
     scales = [scale.get_params() for scale in default_scales()]
     return {"data": data, "defaults": plain([scales, soap, ridge, numbers])}
 

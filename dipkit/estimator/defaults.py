@@ -17,6 +17,9 @@ from ..support.backend import Backend
 from .baseline import Baseline
 from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 
+# Usual inducing environments: so many times the root of the number of molecules, and above that
+# number of molecules times its sixth root. More of them cost more than they gain.
+PER_ROOT, SLOWER_ABOVE = 100, 400
 # alpha="auto" is this over the effective number N of dipole labels, debye^2, and falls faster above
 # this number of labels: as N^-2 to half of N^-1.5, and then as N^-1.5.
 AUTO_ALPHA, FASTER_ABOVE = 0.02, 1000
@@ -49,6 +52,15 @@ DOUBLE_MOLECULES = 10_000
 def has_baseline(labels: FitLabels) -> bool:
     """Whether these labels were prepared for a model with a baseline."""
     return labels.molecules.baseline_dipole is not None
+
+
+def usual_n_inducing(n_molecules: int) -> int:
+    """Return how many environments a fit to so many molecules has, if they have enough atoms.
+
+    100 times the root of their number, and above 400 molecules more slowly, with the sixth root.
+    """
+    slower = min(1.0, SLOWER_ABOVE / n_molecules) ** (1 / 3)
+    return int(PER_ROOT * n_molecules**0.5 * slower)
 
 
 def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:

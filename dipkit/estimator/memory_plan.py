@@ -16,8 +16,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..data.molecules import Molecules
 from ..descriptors.spectra_device import BATCH_BYTES
 from ..exceptions import InputError
@@ -25,6 +23,7 @@ from ..learning.atomic_dipoles import count_leading
 from ..learning.compensation import count_bond_directions
 from ..support.backend import NUMPY, Backend
 from ..support.system_memory import process_memory
+from .defaults import usual_n_inducing
 from .memory_forecast import FitSizes
 
 logger = logging.getLogger(__name__)
@@ -33,9 +32,6 @@ logger = logging.getLogger(__name__)
 MEMORY_SHARE = 0.5
 # Share of the free memory that a fit may take where no budget is given.
 BUDGET_SHARE = 0.8
-# Usual inducing environments: so many times the root of the number of molecules, and above that
-# number of molecules times its sixth root. More of them cost more than they gain.
-PER_ROOT, SLOWER_ABOVE = 100, 400
 # Matrices of shape (r, r): two sets of charges, the normal matrix, its factor, two temporary ones.
 N_MATRICES = 6
 # Blocks of a grid over folds.
@@ -193,15 +189,6 @@ def plan_more(
         raise _too_much(found, which, n_inducing, "Allow a larger budget, or add fewer at a time.")
     logger.info("%s", found)
     return found
-
-
-def usual_n_inducing(n_molecules: int) -> int:
-    """Return how many environments a fit to so many molecules has, if they have enough atoms.
-
-    100 times the root of their number, and above 400 molecules more slowly, with the sixth root.
-    """
-    slower = min(1.0, SLOWER_ABOVE / n_molecules) ** (1 / 3)
-    return int(PER_ROOT * np.sqrt(n_molecules) * slower)
 
 
 def default_n_inducing(

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..estimator.memory_plan import usual_n_inducing
+from ..estimator.defaults import usual_n_inducing
 from ..exceptions import InputError
 from .optuna_objects import (
     distribution_of,

@@ -21,6 +21,7 @@ from dipkit.estimator.defaults import (
     resolve_cut,
     resolve_direction_weight,
     usual_alpha,
+    usual_n_inducing,
 )
 from dipkit.exceptions import InputError
 from dipkit.learning.labels import read_labels
@@ -59,6 +60,13 @@ def test_alpha_falls_faster_above_a_thousand_labels(n, expected):
 def test_alpha_has_no_step(n):
     below, above = usual_alpha(n - 0.001), usual_alpha(n + 0.001)
     assert below > above == pytest.approx(below, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(1, 100), (100, 1000), (400, 2000), (1000, 2330), (25_600, 4000)]
+)
+def test_environments_grow_more_slowly_above_400_molecules(n, expected):
+    assert usual_n_inducing(n) == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize(

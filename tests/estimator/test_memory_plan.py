@@ -13,12 +13,7 @@ import dipkit.estimator.memory_forecast
 import dipkit.estimator.memory_plan
 from dipkit import DipoleKernelRidge, InducingBasis, Reweighted
 from dipkit.data.molecules import Molecules
-from dipkit.estimator.memory_plan import (
-    default_n_inducing,
-    plan_fit,
-    plan_more,
-    usual_n_inducing,
-)
+from dipkit.estimator.memory_plan import default_n_inducing, plan_fit, plan_more
 from dipkit.exceptions import InputError
 from dipkit.support.backend import NUMPY
 from dipkit.support.system_memory import process_memory
@@ -51,13 +46,6 @@ def test_a_card_has_no_file(toy: Callable[..., Molecules], monkeypatch: pytest.M
     monkeypatch.setattr(type(NUMPY), "on_host", False)
     with pytest.raises(InputError, match="n_inducing <= "):
         plan_fit(molecules, 500, NUMPY, needed.matrices + needed.blocks + needed.rows // 2)
-
-
-@pytest.mark.parametrize(
-    ("n", "expected"), [(1, 100), (100, 1000), (400, 2000), (1000, 2330), (25_600, 4000)]
-)
-def test_the_usual_number_grows_more_slowly_above_400_molecules(n: int, expected: int) -> None:
-    assert usual_n_inducing(n) == pytest.approx(expected, abs=1)
 
 
 def test_the_usual_number_respects_the_budget(toy: Callable[..., Molecules]) -> None:
