@@ -190,7 +190,7 @@ def test_nothing_moves_between_devices_behind_the_door(
     off = 0.02 if loss == "absolute" else 1e-8
     np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=off)
     std = model.predict(molecules, return_std=True)[1]
-    np.testing.assert_allclose(std, expected_std, rtol=0.05 if loss == "absolute" else 1e-3)
+    np.testing.assert_allclose(std, expected_std, rtol=0.2 if loss == "absolute" else 1e-3)
 
 
 @pytest.mark.parametrize(
