@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..exceptions import InputError
 from ..support.backend import Array, Backend
 from ..support.blas_threads import one_blas_thread
+from ..support.imports import modules_when_used
 from . import spectra_device, spectrum_columns
 from .radial_channels import channel_counts
 from .radial_integrals import RadialTable, tabulate
@@ -161,7 +162,9 @@ def double_spectrum(
 
 @functools.lru_cache(maxsize=32)
 def _dscribe_soap(species: tuple[int, ...], key: ScaleKey) -> SOAP:
-    from dscribe.descriptors import SOAP
+    # dscribe imports a package of sparse arrays, and with that a compiler: 0.2 s, not used here.
+    with modules_when_used(["sparse"]):
+        from dscribe.descriptors import SOAP
 
     return SOAP(species=list(species), periodic=False, **key.parameters())
 
