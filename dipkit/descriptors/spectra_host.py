@@ -179,20 +179,19 @@ def _lay_out(
     out: NDArray[np.float32],
 ) -> None:
     """Write the columns of the elements that are present, and zeros for other pairs."""
-    # Whole rows first, then all of them to their places at once: several times faster than
-    # scattering the columns of each pair.
-    rows = np.zeros((len(atoms), out.shape[1]), np.float32)
     start = column = 0
     for a in range(n_species):
         for b in range(a, n_species):
             size = widths[a != b]
+            there = slice(column, column + size)
             if a in present and b in present:
-                rows[:, column : column + size] = spectrum[:, start : start + size]
+                out[atoms, there] = spectrum[:, start : start + size]
                 start += size
+            else:
+                out[atoms, there] = 0.0
             column += size
     # Rows without a descriptor are NaN in all columns, zeros of other elements included.
-    rows[np.isnan(spectrum[:, 0])] = np.nan
-    out[atoms] = rows
+    out[atoms[np.isnan(spectrum[:, 0])]] = np.nan
 
 
 def _spectrum_of(

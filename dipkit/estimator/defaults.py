@@ -117,7 +117,7 @@ def resolve_cut(eigenvalue_cut: float | str, precise: bool) -> float:
 def resolve_annealing(
     annealing: Sequence[float] | str, start: str, n_labels: float
 ) -> Sequence[float]:
-    """Multiples of alpha under which the iterations begin.
+    """Return the multiples of alpha under which the iterations begin.
 
     Parameters
     ----------
