@@ -20,7 +20,7 @@ import numpy as np
 from _common import draw, setting
 
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
-from dipkit.estimator.defaults import usual_alpha
+from dipkit.estimator.defaults import ANNEALING, usual_alpha
 from dipkit.estimator.fit import first_statistics
 from dipkit.estimator.settings import Settings
 from dipkit.learning.accumulate import accumulate
@@ -115,7 +115,7 @@ class Draw:
         )  # fmt: skip
         if prior == "start":
             objective = objective.with_prior(self.start)
-        return solve_annealed(objective, self.start, self.settings.solver.annealing).weights
+        return solve_annealed(objective, self.start, ANNEALING).weights
 
     def _charges(self, weight: float, beta: float | None) -> Any:
         """Statistics of the charge term: the same for all sizes."""

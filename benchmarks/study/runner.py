@@ -121,11 +121,14 @@ def ground_of(data: str) -> dict[str, Any]:
         for name, value in DipoleKernelRidge().get_params(deep=True).items()
         if name not in OF_MACHINE
     }
+    kinds = float | int | dict | tuple
     numbers = {
         name: value
         for module in (defaults, auxiliary)
         for name, value in vars(module).items()
-        if name.isupper() and not name.startswith("_") and isinstance(value, float | int | dict)
+        if name.isupper()
+        and not name.startswith("_")
+        and isinstance(value, kinds)
     }
     numbers["environments"] = [inducing.HYDROGEN_SHARE, inducing.CANDIDATES_PER_ENVIRONMENT]
     scales = [scale.get_params() for scale in default_scales()]

@@ -35,8 +35,8 @@ DIPOLES_ALPHA, CHARGES_ALPHA = 16.0, 0.125
 MEAN_STD_ALPHA = 4.0
 # eigenvalue_cut="auto" in double and in single precision, whose rounding must stay below.
 DOUBLE_CUT, SINGLE_CUT = 1e-10, 1e-8
-# annealing="auto", as multiples of alpha. From charges and with so many labels, more stages lead
-# to the same minimum.
+# annealing="auto", as multiples of alpha. From charges, and with so many dipole labels and
+# molecules with charges, more stages lead to the same minimum.
 ANNEALING, SHORT_ANNEALING, MANY_LABELS = (1e5, 1e4, 1000.0, 100.0, 10.0), (1000.0,), 1000
 # direction_weight="auto" is this over the effective number of dipole labels.
 BASELINE_DIRECTION = 4.0
@@ -115,7 +115,7 @@ def resolve_cut(eigenvalue_cut: float | str, precise: bool) -> float:
 
 
 def resolve_annealing(
-    annealing: Sequence[float] | str, start: str, n_labels: float
+    annealing: Sequence[float] | str, start: str, labels: FitLabels, share: float = 1.0
 ) -> Sequence[float]:
     """Return the multiples of alpha under which the iterations begin.
 
@@ -125,13 +125,15 @@ def resolve_annealing(
     start : str
         From `resolve_start`. Under a strong penalty the minimum with a baseline is a correction of
         zero, and the start "zero" is that already.
-    n_labels : float
-        Effective number of dipole labels.
+    labels : FitLabels
+    share : float, default=1.0
+        Share of the labels that a fit has, as in a fold.
     """
     if start == "zero":
         return ()
     if not isinstance(annealing, str):
         return annealing
+    n_labels = share * min(labels.n_effective, labels.n_charges)
     return SHORT_ANNEALING if start == "charges" and n_labels >= MANY_LABELS else ANNEALING
 
 

@@ -85,7 +85,7 @@ class FitSizes:
         """Bytes of the choice of environments, one element at a time, and of those chosen."""
         quota = share_out(self.atoms, n_inducing)
         most = max(min(CANDIDATES_PER_ENVIRONMENT * m, self.atoms[z]) for z, m in quota.items())
-        # Descriptors of one scale and two kernel matrices, once the candidates are described.
+        # Descriptors of one scale and at most two kernel matrices, once candidates are described.
         comparing = most * self.itemsize * (max(self.widths) + 2 * most)
         describing = 4 * min(DESCRIBED_AT_ONCE, self.n_atoms) * sum(self.widths) * self.on_demand
         chosen = 4 * (n_inducing + most) * sum(self.widths)

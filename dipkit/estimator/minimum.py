@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -107,8 +108,8 @@ def _minimum(
     start = resolve_start(settings.start, statistics.labels)
     known = {"charges": statistics.charges, "electronegativity": statistics.guess}
     objective = _objective(settings, statistics, alpha)
-    n_labels = statistics.labels.n_effective
-    return objective, _solve(settings, objective, known.get(start), start, n_labels)
+    factors = resolve_annealing(settings.solver.annealing, start, statistics.labels)
+    return objective, _solve(settings, objective, known.get(start), start, factors)
 
 
 def _mean(first: SolveResult, second: SolveResult, n_columns: int, backend: Backend) -> SolveResult:
@@ -186,11 +187,10 @@ def _solve(
     objective: JointObjective,
     charges: QuadraticTerm | None,
     start: str,
-    n_labels: float,
+    factors: Sequence[float],
 ) -> SolveResult:
     """Iterate from one start, or from random ones and keep the lowest objective."""
     solver = settings.solver
-    factors = resolve_annealing(solver.annealing, start, n_labels)
     if start == "zero":
         weights = [objective.prior]
     elif charges is None:

@@ -41,7 +41,7 @@ class InducingBasis(NestedParameters):
     n_inducing : int, default=None
         Inducing environments of all elements together. None chooses by the size of the data and
         the free memory: 100 times the square root of the number of molecules up to 400, which are
-        2,000; then they grow with its sixth root, to 2,330 for 1,000 and 3,047 for 5,000.
+        2,000; then they grow with its sixth root, to 2,329 for 1,000 and 3,046 for 5,000.
     eigenvalue_cut : float or "auto", default="auto"
         Eigenvectors of the kernel matrix are left out if their eigenvalue is below this share of
         the largest one.
@@ -228,7 +228,7 @@ class Reweighted(BaseEstimator):
         Multiples of alpha under which iterations run first: the minimum is followed while the
         ridge penalty decreases. This makes the result nearly independent of the start. ``"auto"``
         is ``(1e5, 1e4, 1000, 100, 10)``, and ``(1000,)`` where the iterations start from charges
-        and there are 1,000 dipole labels or more. Use ``()`` to switch annealing off.
+        and 1,000 molecules or more have labels and charges. Use ``()`` to switch annealing off.
     """
 
     __module__ = "dipkit"  # the path that saved models name

@@ -43,9 +43,9 @@ class DipoleKernelRidge(DipolePredictor):
     Parameters
     ----------
     alpha : float or "auto", default="auto"
-        Ridge penalty, debye^2. ``"auto"`` is 0.02 / N with N dipole labels, times
-        sqrt(1000 / N) above 1,000 of them; with a baseline it is 1265 / N^2.5. Alpha decreases
-        with the number of labels, because the mean over more labels is more certain.
+        Ridge penalty, debye^2. ``"auto"`` is 0.02 / N with N dipole labels; above 1,000 of them
+        it falls as N^-2, and above 4,000 as N^-1.5. With a baseline it is 1265 / N^2.5. Alpha
+        decreases with the number of labels, because the mean over more labels is more certain.
     charge_weight : float or "auto", default="auto"
         Weight lambda of the reference charges, debye^2 / e^2. ``"auto"`` is 1e-3 where there are
         charges, else 0; with a baseline it is 0, and with a charge discrepancy 100. With 0, charges

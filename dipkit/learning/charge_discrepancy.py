@@ -61,9 +61,10 @@ def absorb(
     per_atom_weight = charge_weight / term.weight
     factor = factor_discrepancy(term.gram, per_atom_weight, discrepancy, backend)
     solved = backend.solve(factor, term.rhs)
-    if discrepancy <= per_atom_weight * float(backend.xp.max(backend.diagonal(term.gram))):
-        # beta B G = (beta / t) (1 - beta B) takes a third of the time. Its rounding error is that
-        # of beta, no larger here than that of t G.
+    largest = per_atom_weight * float(backend.xp.max(backend.diagonal(term.gram)))
+    if backend.on_host and discrepancy <= largest:
+        # beta B G = (beta / t) (1 - beta B) takes a third of the time of LAPACK. Its rounding error
+        # is that of beta, no larger here than that of t G.
         gram = backend.inverse(factor)
         gram *= -discrepancy
         backend.diagonal(gram)[...] += 1.0

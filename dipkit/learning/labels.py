@@ -59,6 +59,11 @@ class FitLabels:
         return bool(self._with_charges.any())
 
     @property
+    def n_charges(self) -> int:
+        """Number of molecules of positive weight with charges."""
+        return int(self._with_charges.sum())
+
+    @property
     def has_quadrupoles(self) -> bool:
         """Whether any molecule of positive weight has a quadrupole."""
         return bool((self._used & self.molecules.has_quadrupole).any())
@@ -111,7 +116,7 @@ class FitLabels:
             "n_atoms": int(self.molecules.natoms[used].sum()),
             "n_magnitudes": int((used & has_magnitude).sum()),
             "n_vectors": int((used & has_vector).sum()),
-            "n_charges": int(self._with_charges.sum()),
+            "n_charges": self.n_charges,
             "n_quadrupoles": int((used & self.molecules.has_quadrupole).sum()),
         }
 

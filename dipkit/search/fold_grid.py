@@ -253,11 +253,9 @@ class _Path:
         """
         largest = np.flatnonzero(points[:, 0] == self.charge_weights.argmax())
         objective, points = objective.take(largest), points[largest]
-        factors = resolve_annealing(
-            self.settings.solver.annealing,
-            self.problem.start,
-            self.problem.labels.n_effective,
-        )
+        annealing, problem = self.settings.solver.annealing, self.problem
+        share = 1 - 1 / max(len(problem.folds), 2)
+        factors = resolve_annealing(annealing, problem.start, problem.labels, share)
         for factor in factors:
             at_stage = objective.with_alpha(factor * float(self.alphas.max()))
             matrices = self._factors(at_stage, points, W)

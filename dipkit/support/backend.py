@@ -122,7 +122,7 @@ class Backend:
         return self.xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1]
 
     def gram(self, part: Array) -> Array:
-        """Compute A^T A of an array A (n, r); NumPy and CuPy compute one triangle."""
+        """Compute A^T A of an array A (n, r) on any thread; NumPy and CuPy compute one triangle."""
         if self.name == "cupy":
             return self.sum_of_grams([part], self.zeros((part.shape[1],) * 2))
         return part.T @ part
@@ -137,7 +137,7 @@ class Backend:
         ----------
         parts : iterable of array of shape (n, r)
         total : array of shape (r, r)
-            Contiguous.
+            C-contiguous.
         """
         if self.name == "numpy":
             return triangles.add_grams(parts, total)

@@ -1,8 +1,9 @@
 """Triangles of symmetric matrices on the host: sums of products and solutions with a factor.
 
 BLAS computes one triangle of A^T A, at half the cost of the whole, and can add it to a matrix.
-NumPy makes a new matrix of both triangles for each product instead. Other devices are in
-`backend.py`.
+NumPy makes a new matrix of both triangles for each product instead, but lets other threads of
+Python run meanwhile, as BLAS called by SciPy does not: on threads use `Backend.gram`. Other devices
+are in `backend.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ def add_gram(part: Real, total: Real, scale: float = 1.0) -> None:
     total : ndarray of shape (r, r)
         C-contiguous. What is below its diagonal is not changed.
     scale : float, default=1.0
+
+    Raises
+    ------
+    ValueError
+        If the total is not C-contiguous: BLAS would add to a copy of it.
     """
+    if not total.flags.c_contiguous:
+        raise ValueError("total: expected a C-contiguous matrix")
     syrk = blas.dsyrk if total.dtype == np.float64 else blas.ssyrk
     part = np.ascontiguousarray(part, dtype=total.dtype)
     # BLAS needs Fortran order: the transposes are such arrays, without a copy.

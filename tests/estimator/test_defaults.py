@@ -70,18 +70,22 @@ def test_environments_grow_more_slowly_above_400_molecules(n, expected):
 
 
 @pytest.mark.parametrize(
-    ("start", "n", "expected"),
+    ("start", "n", "n_charges", "share", "expected"),
     [
-        ("charges", 999, ANNEALING),
-        ("charges", 1000, SHORT_ANNEALING),
-        ("electronegativity", 5000, ANNEALING),
-        ("random", 5000, ANNEALING),
-        ("zero", 100, ()),
+        ("charges", 999, 5000, 1, ANNEALING),
+        ("charges", 1000, 1000, 1, SHORT_ANNEALING),
+        ("charges", 5000, 10, 1, ANNEALING),
+        ("charges", 1200, 1200, 0.8, ANNEALING),
+        ("electronegativity", 5000, 0, 1, ANNEALING),
+        ("random", 5000, 5000, 1, ANNEALING),
+        ("zero", 100, 100, 1, ()),
     ],
 )
-def test_one_stage_is_enough_from_charges_with_many_labels(start, n, expected):
-    assert resolve_annealing("auto", start, n) == expected
-    assert resolve_annealing((7.0, 3.0), start, n) == (() if start == "zero" else (7.0, 3.0))
+def test_one_stage_is_enough_from_charges_with_many_labels(start, n, n_charges, share, expected):
+    labels = SimpleNamespace(n_effective=n, n_charges=n_charges)
+    assert resolve_annealing("auto", start, labels, share) == expected
+    given = () if start == "zero" else (7.0, 3.0)
+    assert resolve_annealing((7.0, 3.0), start, labels, share) == given
 
 
 @pytest.mark.parametrize(("n", "expected"), [(100, 0.01265), (1000, 1265 / 1000**2.5)])

@@ -31,6 +31,12 @@ def test_sums_of_grams_are_added_to_what_is_there(
     np.testing.assert_array_equal(total, total.T)
 
 
+def test_a_total_that_blas_would_copy_is_refused(matrix: np.ndarray) -> None:
+    if len(matrix) > 1:
+        with pytest.raises(ValueError, match="C-contiguous"):
+            triangles.add_grams([np.ones((2, len(matrix)))], np.asfortranarray(matrix))
+
+
 def test_rows_that_are_not_contiguous_are_summed(matrix: np.ndarray) -> None:
     rows = np.random.default_rng(1).standard_normal((8, 2 * len(matrix)))[:, ::2]
     found = triangles.add_grams([rows], matrix.copy())
