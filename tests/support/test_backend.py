@@ -228,7 +228,6 @@ def test_every_term_stays_on_the_device(
     expected = model.fit(molecules).predict_dipole(molecules)
     expected_charges = model.predict_charges(molecules)
     expected_std = model.predict(molecules, return_std=True)[1]
-    objective = model.objective_
     use_strict_device(monkeypatch)
     model.fit(molecules)
     assert type(model.dual_coef_) is np.ndarray
