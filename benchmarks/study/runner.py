@@ -126,9 +126,7 @@ def ground_of(data: str) -> dict[str, Any]:
         name: value
         for module in (defaults, auxiliary)
         for name, value in vars(module).items()
-        if name.isupper()
-        and not name.startswith("_")
-        and isinstance(value, kinds)
+        if name.isupper() and not name.startswith("_") and isinstance(value, kinds)
     }
     numbers["environments"] = [inducing.HYDROGEN_SHARE, inducing.CANDIDATES_PER_ENVIRONMENT]
     scales = [scale.get_params() for scale in default_scales()]
