@@ -21,7 +21,7 @@ from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 # number of molecules times its sixth root. More of them cost more than they gain.
 PER_ROOT, SLOWER_ABOVE = 100, 400
 # alpha="auto" is this over the effective number N of dipole labels, debye^2, and falls faster above
-# this number of labels: as N^-2 to half of N^-1.5, and then as N^-1.5.
+# this number of labels: as N^-2 up to four times this number, and then as N^-1.5.
 AUTO_ALPHA, FASTER_ABOVE = 0.02, 1000
 # With a baseline alpha="auto" is this over N^2.5: less remains to be learned.
 BASELINE_ALPHA = 1265.0
@@ -59,7 +59,7 @@ def usual_n_inducing(n_molecules: int) -> int:
 
     100 times the root of their number, and above 400 molecules more slowly, with the sixth root.
     """
-    slower = min(1.0, SLOWER_ABOVE / n_molecules) ** (1 / 3)
+    slower = min(1.0, SLOWER_ABOVE / max(n_molecules, 1)) ** (1 / 3)
     return int(PER_ROOT * n_molecules**0.5 * slower)
 
 

@@ -22,8 +22,8 @@ Real = NDArray[np.floating]
 TILE = 256
 
 
-def add_gram(part: Real, total: Real, scale: float = 1.0) -> None:
-    """Add scale A^T A to the upper triangle of a matrix, in place.
+def add_gram(part: Real, total: Real) -> None:
+    """Add A^T A to the upper triangle of a matrix, in place.
 
     Parameters
     ----------
@@ -31,7 +31,6 @@ def add_gram(part: Real, total: Real, scale: float = 1.0) -> None:
         A.
     total : ndarray of shape (r, r)
         C-contiguous. What is below its diagonal is not changed.
-    scale : float, default=1.0
 
     Raises
     ------
@@ -43,7 +42,7 @@ def add_gram(part: Real, total: Real, scale: float = 1.0) -> None:
     syrk = blas.dsyrk if total.dtype == np.float64 else blas.ssyrk
     part = np.ascontiguousarray(part, dtype=total.dtype)
     # BLAS needs Fortran order: the transposes are such arrays, without a copy.
-    syrk(scale, part.T, beta=1.0, c=total.T, trans=0, lower=1, overwrite_c=1)
+    syrk(1.0, part.T, beta=1.0, c=total.T, trans=0, lower=1, overwrite_c=1)
 
 
 def add_grams(parts: Iterable[Real], total: Real) -> Real:
