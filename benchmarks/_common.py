@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import platform
 import subprocess
 import threading
@@ -11,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -185,16 +185,20 @@ class Stopwatch:
 
 @contextmanager
 def clocked(
-    module: ModuleType | type, *names: str, wait: Callable[[], object] = lambda: None
+    *places: str, wait: Callable[[], object] = lambda: None
 ) -> Iterator[dict[str, Stopwatch]]:
-    """Time functions of a module or class, by name, wherever the module calls them meanwhile.
+    """Time functions meanwhile; return a watch for each, by the name of the function alone.
 
-    `wait` is called before and after each: a device computes while the host goes on.
+    A place is the module, and the class where there is one, that calls the function by its own
+    name: "dipkit.estimator.fit.gather" times what `fit` calls, wherever it is defined. A test
+    looks for each place in the package. `wait` is called before and after each: a device computes
+    while the host goes on.
     """
-    watches = {name: Stopwatch() for name in names}
+    names = {place: place.rpartition(".")[2] for place in places}
+    watches = {name: Stopwatch() for name in names.values()}
 
-    def timed(name: str) -> Any:
-        function = getattr(module, name)
+    def timed(place: str, name: str) -> Any:
+        function = pkgutil.resolve_name(place)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             wait()
@@ -206,6 +210,6 @@ def clocked(
         return run
 
     with ExitStack() as stack:
-        for name in names:
-            stack.enter_context(mock.patch.object(module, name, timed(name)))
+        for place, name in names.items():
+            stack.enter_context(mock.patch(place, timed(place, name)))
         yield watches

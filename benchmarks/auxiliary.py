@@ -76,7 +76,7 @@ def report(rows: list[Row], args: argparse.Namespace) -> str:
     more = ",".join(map(str, args.unlabelled))
     where = "" if args.device == "cpu" else f" --device {args.device}"
     lines = [
-        "# Auxiliary dipoles",
+        "# Unlabelled molecules",
         "",
         made_by("auxiliary", args).replace(" --seeds", f"{where} --unlabelled {more} --seeds"),
         "",

@@ -19,20 +19,30 @@ import numpy as np
 from _common import clocked, draw, parts, setting
 
 import dipkit.descriptors.spectra_device as spectra_device
-import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
-from dipkit.descriptors.describer import SOAPDescriber
 from dipkit.descriptors.radial_tables import device_tables
 from dipkit.descriptors.scales import ScaleKey
 from dipkit.descriptors.spectra_device import DeviceTables
-from dipkit.learning import accumulate
-from dipkit.learning.basis import Basis
 from dipkit.learning.blocking import DEVICE_PIECE_ATOMS
-from dipkit.learning.coupled_charges import CoupledCharges
 from dipkit.support.backend import Backend, get_backend
 from dipkit.support.ragged_index import cut
 
-STEPS = ("choose_environments", "basis_of", "gather", "_solve", "calibrate_std")
+STEPS = (
+    "dipkit.estimator.fit.choose_environments",
+    "dipkit.estimator.fit.basis_of",
+    "dipkit.estimator.fit.gather",
+    "dipkit.estimator.minimum._solve",
+    "dipkit.estimator.minimum.calibrate_std",
+)
+# Parts of the step "gather".
+INNER = (
+    "dipkit.descriptors.describer.SOAPDescriber.describe_on",
+    "dipkit.learning.basis.Basis.basis_functions",
+    "dipkit.learning.accumulate.fill_columns",
+    "dipkit.learning.accumulate._sums",
+    "dipkit.learning.coupled_charges.CoupledCharges.rows",
+    "dipkit.learning.coupled_charges.CoupledCharges.add",
+)
 PARTS = ("descriptors", "steps", "small", "large", "hosts")
 
 
@@ -158,11 +168,8 @@ def time_steps(card: Card, pool: Molecules, device: str, n: int) -> None:
     model_on(device, 500).fit(train[:500])  # compiles what cupy compiles
     wait = card.wait
     with (
-        clocked(dipkit.estimator.fit, *STEPS, wait=wait) as steps,
-        clocked(SOAPDescriber, "describe_on", wait=wait) as descriptors,
-        clocked(Basis, "basis_functions", wait=wait) as functions,
-        clocked(accumulate, "fill_columns", "_sums", wait=wait) as sums,
-        clocked(CoupledCharges, "rows", "add", wait=wait) as coupled,
+        clocked(*STEPS, wait=wait) as steps,
+        clocked(*INNER, wait=wait) as inner,
     ):
         total = card.seconds(lambda: model_on(device, 2000).fit(train))
     card.say(
@@ -170,7 +177,7 @@ def time_steps(card: Card, pool: Molecules, device: str, n: int) -> None:
         "the host waits for the card after each step:\n"
     )
     card.say("| step | s |\n|---|---|")
-    for watches in (steps, descriptors, functions, sums, coupled):
+    for watches in (steps, inner):
         for name, watch in watches.items():
             card.say(f"| {name.removeprefix('_')} | {watch.wall:.2f} |")
     card.say(f"| all | {total:.2f} |")
@@ -190,7 +197,7 @@ def time_fits(
         train, test = _training(pool, n, n_test)
         train, test = described(train, test)
         model = model_on(device, n_inducing, precision=precision)
-        with clocked(dipkit.estimator.fit, *STEPS, wait=card.wait) as steps:
+        with clocked(*STEPS, wait=card.wait) as steps:
             seconds = card.seconds(lambda m=model, t=train: m.fit(t))
         model.predict(test[:100])
         predicting = card.seconds(lambda m=model, t=test: m.predict(t))
@@ -199,7 +206,8 @@ def time_fits(
             f"| {n} | {len(model.inducing_numbers_)} | {model.precision_} | {seconds:.1f} | "
             f"{by_step} | {mae(model, test):.4f} | {1e6 * predicting / test.n_atoms:.1f} |"
         )
-    card.say(f"\nSteps: {', '.join(name.removeprefix('_') for name in STEPS)}.")
+    names = (place.rpartition(".")[2].removeprefix("_") for place in STEPS)
+    card.say(f"\nSteps: {', '.join(names)}.")
 
 
 def _training(pool: Molecules, n: int, n_test: int) -> tuple[Molecules, Molecules]:

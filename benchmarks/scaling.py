@@ -20,15 +20,14 @@ import numpy as np
 from _common import Stopwatch, clocked, draw, setting
 from sklearn.exceptions import ConvergenceWarning
 
-import dipkit.estimator.fit
 from dipkit import DipoleKernelRidge, InducingBasis, Molecules, SOAPTransformer, read
 from dipkit.estimator.defaults import usual_alpha
 
 STEPS = {
-    "choose environments": "choose_environments",
-    "describe and sum": "gather",
-    "solves": "solve_annealed",
-    "calibrate deviations": "calibrate_std",
+    "choose environments": "dipkit.estimator.fit.choose_environments",
+    "describe and sum": "dipkit.estimator.fit.gather",
+    "solves": "dipkit.estimator.minimum.solve_annealed",
+    "calibrate deviations": "dipkit.estimator.minimum.calibrate_std",
 }
 WHOLE = "whole fit"
 Row = dict[str, Any]
@@ -41,9 +40,9 @@ def run(train: Molecules, args: argparse.Namespace) -> Row:
     ridge = DipoleKernelRidge(
         alpha, basis=InducingBasis(n_inducing=args.inducing), memory_budget=args.memory_budget
     )
-    with clocked(dipkit.estimator.fit, *STEPS.values()) as watches, Stopwatch() as whole:
+    with clocked(*STEPS.values()) as watches, Stopwatch() as whole:
         ridge.fit(described)
-    found = {step: watches[name] for step, name in STEPS.items()} | {WHOLE: whole}
+    found = dict(zip(STEPS, watches.values(), strict=True)) | {WHOLE: whole}
     print(f"  {len(train)} molecules, {train.n_atoms} atoms: ", end="")
     print(", ".join(f"{step} {watch.processor:.1f} s" for step, watch in found.items()), flush=True)
     return {"size": len(train), "atoms": train.n_atoms, "iterations": ridge.n_iter_, **found}

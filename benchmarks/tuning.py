@@ -1,13 +1,11 @@
-"""What a search finds on QM9: tuned against untuned, the optimism of its score, the lambda curve.
+"""What a search finds on QM9: tuned against untuned, and the optimism of its score.
 
     python benchmarks/tuning.py search --data qm9.npz --sizes 200,1000 --output docs/benchmarks
-    python benchmarks/tuning.py curves --data qm9.npz --output docs/benchmarks
 
 `search` runs a study for each size and seed, with `--workers` processes of one thread each on one
 SQLite file; an interrupted run goes on where it was. Training molecules come from the development
 part of the data. Test molecules come from its test part and are looked at once, after the
-search; `--tune` takes them from the development part as well. `curves` scores a grid of (alpha,
-lambda) in 5 folds with everything else at its default; no test molecule is needed.
+search; `--tune` takes them from the development part as well.
 """
 
 from __future__ import annotations
@@ -23,14 +21,10 @@ from typing import Any
 
 import numpy as np
 from _common import draw, setting
-from sklearn.model_selection import KFold
 
-from dipkit import DipoleSearchCV, Molecules, SOAPTransformer, default_model, read
-from dipkit.search.fold_grid import cross_validate_grid
+from dipkit import DipoleSearchCV, Molecules, default_model, read
 
 N_TEST = 1000
-ALPHAS = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6]
-LAMBDAS = [0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
 
 def searched(
@@ -113,26 +107,10 @@ def one_search(arguments: argparse.Namespace, n: int, seed: int) -> dict[str, An
     }
 
 
-def curves(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Cross-validated error over lambda, alpha at its best, for each size and seed."""
-    found = []
-    for n in arguments.sizes:
-        for seed in range(arguments.seeds):
-            train, _ = draw(arguments.molecules, n, N_TEST, seed, tune=True)
-            described = SOAPTransformer().fit_transform(train)
-            folds = list(KFold(5, shuffle=True, random_state=0).split(np.arange(n)))
-            errors = cross_validate_grid(
-                described, alphas=ALPHAS, charge_weights=LAMBDAS, folds=folds
-            ).mean(axis=0)
-            found.append({"n": n, "seed": seed, "errors": errors.tolist()})
-            print(n, seed, np.nanmin(errors, axis=0).round(4).tolist(), flush=True)
-    return {"curves": found}
-
-
 def table_of_searches(results: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: one row a study, and means over seeds."""
     lines = [
-        "| N | seed | trials | minutes | inner, untuned | inner, best trial | test, untuned | "
+        "| N | seed | trials | minutes | inner, first | inner, best trial | test, untuned | "
         "test, best trial | optimism | gain in other folds | taken | test, search |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -168,51 +146,12 @@ def table_of_best(results: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def table_of_curves(found: list[dict[str, Any]]) -> list[str]:
-    """Markdown lines: mean over seeds of the error at the best alpha, by lambda."""
-    lines = [
-        "| N | " + " | ".join(f"λ = {value:g}" for value in LAMBDAS) + " | best α |",
-        "|---" * (len(LAMBDAS) + 2) + "|",
-    ]
-    for n in dict.fromkeys(c["n"] for c in found):
-        errors = np.array([c["errors"] for c in found if c["n"] == n])
-        mean = errors.mean(axis=0)  # (alpha, lambda)
-        spread = errors.min(axis=1).std(axis=0, ddof=1) if len(errors) > 1 else None
-        best = errors.min(axis=1).mean(axis=0)
-        cells = [
-            f"{value:.3f}" + ("" if spread is None else f" ± {spread[j]:.3f}")
-            for j, value in enumerate(best)
-        ]
-        alpha = ALPHAS[int(np.unravel_index(mean.argmin(), mean.shape)[0])]
-        lines.append(f"| {n:,} | {' | '.join(cells)} | {alpha:g} |")
-    return lines
-
-
-def picture(found: list[dict[str, Any]], path: Path) -> None:
-    """Draw the lambda curves."""
-    from dipkit.report.plots import new_figure, save_figure
-
-    figure = new_figure(6.6, 4.4)
-    axes = figure.subplots()
-    for n in dict.fromkeys(c["n"] for c in found):
-        best = np.array([c["errors"] for c in found if c["n"] == n]).min(axis=1)
-        axes.errorbar(
-            LAMBDAS, best.mean(axis=0), best.std(axis=0, ddof=min(1, len(best) - 1)),
-            marker="o", capsize=3, label=f"{n:,} molecules",
-        )  # fmt: skip
-    axes.set_xscale("symlog", linthresh=1e-4)
-    axes.set(xlabel="charge weight λ (D²/e²)", ylabel="cross-validated MAE (D)", ylim=(0, None))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
-    save_figure(figure, path)
-
-
 def main() -> None:
     """Run one part, print its tables, write them beside the numbers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["search", "curves", "work"])
+    parser.add_argument("part", choices=["search", "work"])
     parser.add_argument("--data", required=True, help="QM9 in the flat npz layout")
-    parser.add_argument("--sizes", default=None)
+    parser.add_argument("--sizes", default="200,1000")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--workers", type=int, default=2)
@@ -222,33 +161,26 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    sizes = arguments.sizes or ("100,200,500,1000" if arguments.part == "curves" else "200,1000")
+    sizes = arguments.sizes
     arguments.sizes = [int(size) for size in sizes.split(",")]
     arguments.molecules = read(arguments.data)
     if arguments.part == "work":
         work(arguments)
         return
     about = setting()
-    if arguments.part == "curves":
-        result = curves(arguments)
-        lines = table_of_curves(result["curves"])
-    else:
-        arguments.studies.mkdir(parents=True, exist_ok=True)
-        result = search(arguments)
-        lines = [*table_of_searches(result["searches"]), "", *table_of_best(result["searches"])]
-    command = f"{arguments.part} --data {Path(arguments.data).name} --sizes {sizes}"
+    arguments.studies.mkdir(parents=True, exist_ok=True)
+    result = search(arguments)
+    lines = [*table_of_searches(result["searches"]), "", *table_of_best(result["searches"])]
+    command = f"search --data {Path(arguments.data).name} --sizes {sizes}"
     command += f" --seeds {arguments.seeds}"
-    if arguments.part == "search":
-        command += f" --trials {arguments.trials} --workers {arguments.workers}"
+    command += f" --trials {arguments.trials} --workers {arguments.workers}"
     command += " --tune" if arguments.tune else ""
     lines = [f"Made by `benchmarks/tuning.py {command}` on {about}.", "", *lines]
     print("\n".join(lines))
     if arguments.output:
-        stem = arguments.output / f"tuning-{arguments.part}"
+        stem = arguments.output / "tuning-search"
         stem.with_suffix(".json").write_text(json.dumps(result | {"setting": about}, indent=1))
         stem.with_suffix(".table.md").write_text("\n".join(lines) + "\n")
-        if arguments.part == "curves":
-            picture(result["curves"], stem.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -80,9 +80,8 @@ class Report:
 
 DATA = "--data {data} --output {out} "
 DRAWS = DATA + "--sizes 200 --seeds 1 --test 20"
-UNLABELLED = "--device cuda --seeds 3 --test 1000"
-FEW_UNLABELLED = DRAWS + " --device cuda --unlabelled 0,20"
-CASES = "--scales 0.03 --test 1000 --final"
+SEARCH = "search --data {data} --studies {out} --output {out} --workers 1 "
+ONE_TRIAL = SEARCH + "--sizes 200 --seeds 1 --trials 1"
 WATER = "--cache {out}/water.npz --output {out}/water.md"
 DISTORTED = "--cache {out}/distorted.npz --output {out}/distorted.md "
 REPORTS = (
@@ -107,28 +106,20 @@ REPORTS = (
     Report("suggest", "suggest", DATA + "--sizes 100,200,500,1000 --seeds 5 --pool 4100 "
            "--ways random,suggested --test 700",
            DATA + "--sizes 20,30 --seeds 1 --pool 100 --ways random,suggested --test 20"),
-    Report("atomic_dipoles", "atomic_dipoles", DATA + CASES + " --seeds 5 --cases "
-           "1000:auto:none,1000:auto:gfn2,200:auto:none",
-           DATA + "--scales 0.03 --test 20 --seeds 1 --cases 20:auto:none", "fewer"),
-    Report("atomic_dipoles", "atomic_dipoles", DATA + CASES + " --seeds 2 --cases 5000:auto:none",
-           DATA + "--scales 0.03 --test 20 --seeds 1 --cases 30:auto:none", "more"),
     Report("scaling", "scaling", DATA + "--sizes 10000,20000,40000,80000 --inducing 500",
            DATA + "--sizes 20,40 --inducing 50"),
-    Report("tuning", "tuning", "curves " + DATA, "curves " + DATA + "--sizes 20 --seeds 1",
-           "curves", "tuning-curves.table.md",
-           ("tuning-curves.json:tuning-curves.json", "tuning-curves.png:tuning-curves.png")),
-    Report("tuning", "tuning", "search " + DATA + "--studies {out} --workers 1",
-           "search " + DATA + "--studies {out} --workers 1 --sizes 200 --seeds 1 --trials 1",
-           "search", "tuning-search.table.md"),
+    Report("tuning", "tuning", SEARCH + "--sizes 200 --seeds 3", ONE_TRIAL, "search",
+           "tuning-search.table.md"),
+    Report("tuning", "tuning", SEARCH + "--sizes 1000 --seeds 1", ONE_TRIAL,
+           "search-more", "tuning-search.table.md"),
     Report("tuning", "search_cost", DATA + "--molecules 200,500,1000 --magnitudes",
            DATA + "--molecules 20 --magnitudes", "cost"),
     Report("mutants", "mutants", "--output {out} --number 3 --seed 0 --seconds 30 --processes 1",
            "--output {out} --number 1 --seed 0 --seconds 5 --processes 1 "
            "--tests tests/learning -- dipkit/learning/losses.py", "score", needs="cosmic_ray"),
-    Report("unlabelled", "auxiliary", DATA + "--sizes 100,200,500 --unlabelled 0,1000,5000,20000 "
-           + UNLABELLED, FEW_UNLABELLED, "fewer", None, ("auxiliary.json:unlabelled.json",), True),
-    Report("unlabelled", "auxiliary", DATA + "--sizes 1000,5000 --unlabelled 0,5000 " + UNLABELLED,
-           FEW_UNLABELLED, "more", gpu=True),
+    Report("unlabelled", "auxiliary", DATA + "--sizes 200,1000 --unlabelled 0,1000,5000 --seeds 3 "
+           "--test 1000 --jobs 1", DRAWS + " --unlabelled 0,20 --jobs 1",
+           figures=("auxiliary.json:unlabelled.json",)),
     Report("gpu", "gpu", "--data {data} --output {out}/gpu.md",
            "--data {data} --output {out}/gpu.md --quick", gpu=True),
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import pkgutil
+import re
 import runpy
 import subprocess
 import sys
@@ -166,8 +168,8 @@ def test_pages_that_need_a_gpu_are_left_out_with_a_sentence(pages, capsys):
 
     units = runner.sort_units(pages.units(scope.Scope()), {"data": "x"})
     left = pages.without_gpu(units, has_gpu=False)
-    assert {"gpu", "unlabelled"} == {u.config["page"] for k, u in units.items() if k not in left}
-    assert "gpu, unlabelled" in capsys.readouterr().out
+    assert {"gpu"} == {u.config["page"] for k, u in units.items() if k not in left}
+    assert "left out, since there is none: gpu." in capsys.readouterr().out
     assert pages.without_gpu(units, has_gpu=True) == units
 
 
@@ -178,6 +180,17 @@ def test_every_page_is_in_the_list_and_has_its_places(pages):
         text = (DOCS / f"{report.page}.md").read_text(encoding="utf-8")
         alone = "<!-- study:" not in text
         assert alone if report.passage is None else f"<!-- study: {report.passage} -->" in text
+
+
+def test_functions_that_scripts_time_exist(pages):
+    places = {
+        place
+        for script in BENCHMARKS.glob("*.py")
+        for place in re.findall(r'"(dipkit\.[\w.]+)"', script.read_text(encoding="utf-8"))
+    }
+    assert len(places) > 8
+    for place in places:
+        assert callable(pkgutil.resolve_name(place)), place
 
 
 class _Accepted(BaseException):
