@@ -23,6 +23,7 @@ from dipkit.support.backend import get_backend
 from . import (
     consistency,
     curve,
+    headline,
     kinds,
     labels,
     limits,
@@ -31,8 +32,10 @@ from . import (
     pictures,
     transfer,
     travel,
+    worst,
     worth,
 )
+from . import results as results_
 from .material import Material
 from .page import fill
 from .results import Results, Row, read_csv, write_csv
@@ -219,11 +222,13 @@ def write_page(
                 if rows:
                     write_csv(folder / f"{table}.csv", rows)
     tables = {file.stem: read_csv(file) for file in sorted(folder.glob("*.csv"))}
-    for module in FIGURES.values():
-        passages |= module.page(tables)
+    for figure, module in FIGURES.items():
+        for name, text in module.page(tables).items():
+            said = results_.origin(tables.get(name, []), figure)
+            passages[name] = "\n\n".join(filter(None, (text, said)))
     passages |= _draw(tables, folder, material)
-    if (docs / "study.md").exists():
-        fill(docs / "study.md", passages)
+    fill(docs / "study.md", passages)
+    fill(docs.parent / "README.md", headline.page(tables), keep_others=True)
 
 
 def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> dict[str, str]:
@@ -239,7 +244,10 @@ def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> dic
         ("curve", "Learning curve, with and without each lever"),
         ("peers", "Error of peers over the number of labels"),
     ):
-        if rows := tables.get(name):
+        rows = tables.get(name, [])
+        if name == "peers":
+            rows = [row for row in rows if peers.is_drawn(row["words"])]
+        if rows:
             keep(name, pictures.error_curves(rows, words, cited=name == "curve"), words)
     for by, name in (("group", "groups"), ("magnitude, D", "polarity")):
         if rows := [row for row in tables.get("groups", []) if row["by"] == by]:
@@ -247,7 +255,7 @@ def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> dic
             keep(name, pictures.bars(rows, "group", "words", "mae", words, "MAE, D"), words)
     if rows := tables.get("worst"):
         words = "The molecules with the largest errors"
-        keep("worst", pictures.molecules_drawn(limits.worst_frames(rows, material)), words)
+        keep("worst", pictures.molecules_drawn(worst.frames(rows, material)), words)
     return drawn
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from dipkit import Molecules
@@ -34,22 +36,42 @@ def gasteiger(molecules: Molecules) -> dict[str, np.ndarray]:
 
 
 def _of_one(one: Molecules) -> np.ndarray:
+    from rdkit.Chem import rdPartialCharges
+
+    try:
+        molecule = _with_bonds(one)
+        rdPartialCharges.ComputeGasteigerCharges(molecule)
+        charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in molecule.GetAtoms()])
+    except (ValueError, RuntimeError, KeyError):
+        return np.full(len(one.numbers), np.nan)
+    return charges if np.isfinite(charges).all() else np.full(len(one.numbers), np.nan)
+
+
+def _with_bonds(one: Molecules) -> Any:
+    """Return the molecule of RDKit, with the bonds that RDKit finds in the geometry."""
     from ase.data import chemical_symbols
     from rdkit import Chem
-    from rdkit.Chem import rdDetermineBonds, rdPartialCharges
+    from rdkit.Chem import rdDetermineBonds
 
     lines = [
         f"{chemical_symbols[number]} {x:.6f} {y:.6f} {z:.6f}"
         for number, (x, y, z) in zip(one.numbers.tolist(), one.positions.tolist(), strict=True)
     ]
+    molecule = Chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
+    rdDetermineBonds.DetermineBonds(molecule, charge=0)
+    return molecule
+
+
+def smiles(one: Molecules) -> str:
+    """SMILES of a neutral molecule without its hydrogens; empty where RDKit finds no bonds."""
     try:
-        molecule = Chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
-        rdDetermineBonds.DetermineBonds(molecule, charge=0)
-        rdPartialCharges.ComputeGasteigerCharges(molecule)
-        charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in molecule.GetAtoms()])
-    except (ValueError, RuntimeError, KeyError):
-        return np.full(len(lines), np.nan)
-    return charges if np.isfinite(charges).all() else np.full(len(lines), np.nan)
+        from rdkit import Chem
+    except ImportError:
+        return ""
+    try:
+        return str(Chem.MolToSmiles(Chem.RemoveHs(_with_bonds(one))))
+    except (ValueError, RuntimeError):
+        return ""
 
 
 def gfn1(molecules: Molecules) -> dict[str, np.ndarray]:

@@ -17,42 +17,58 @@ from dipkit import Molecules
 
 from . import results as r
 from .labels import KINDS
-from .labels import unit as label_unit
 from .material import Material
 from .models import qm9_unit
 from .results import Results, Row
 from .runner import Unit
 from .scope import Scope
-from .worth import ALSO, MARKED, VARIANTS, WORDS, unit_of
+from .worth import ALSO, MARKED, VARIANTS, WORDS
 
-OVER_DRAWS = ("random", "joint", "magnitudes", "start", "term", "hint", "gfn2", "baseline")
-OVER_SEEDS = ("random", "joint", "magnitudes", "hint", "gfn2")
+NAMES = ("random", "joint", "magnitudes", "start", "term", "hint", "gfn2", "baseline")
 KINDS_SHOWN = ("gfn2", "gasteiger", "shuffled", "reversed")
-# Without random starts the seed only draws candidates of inducing environments; at these N all
-# environments are candidates, which two seeds show.
-N_SEEDS, RANDOM = {True: 5, False: 2}, ("random", "joint")
+# Each as the arguments of `qm9_unit`, by its words: variants of figure 1, kinds of charges of 2.
+MODELS: dict[str, dict[str, Any]] = {WORDS[name]: VARIANTS[name] for name in NAMES} | {
+    f"charges: {KINDS[kind]}": {"charges": kind} for kind in KINDS_SHOWN
+}
+# Without random starts the seed only draws candidates of inducing environments; at these N most
+# environments are candidates, so that three seeds must do.
+N_SEEDS, RANDOM = {True: 5, False: 3}, (WORDS["random"], WORDS["joint"])
 # A shorter vector has no direction worth comparing, debye.
 DIRECTED = 0.1
 SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F"}
 
 
-def seed_unit(name: str, n: int, seed: int, scope: Scope) -> Unit:
-    """Return a model of the first draw with another seed of inducing environments and starts."""
-    variant = VARIANTS[name]
-    ridge = variant.get("ridge", {}) | {"random_state": seed}
-    return qm9_unit(n, 0, **variant | {"ridge": ridge}, also=ALSO, n_test=scope.n_test, tier=3)
+def draw_units(words: str, n: int, scope: Scope) -> list[Unit]:
+    """Return a model on all draws, a unit of figure 1 or 2."""
+    also = ALSO if n in MARKED and scope.is_full else ()
+    return [
+        qm9_unit(n, draw, **MODELS[words], also=also, n_test=scope.n_test)
+        for draw in range(scope.draws)
+    ]
+
+
+def seed_units(words: str, n: int, scope: Scope) -> list[Unit]:
+    """Return a model of the first draw with several seeds of inducing environments and starts."""
+    model = MODELS[words]
+    return [
+        qm9_unit(
+            n,
+            0,
+            **model | {"ridge": model.get("ridge", {}) | {"random_state": seed}},
+            also=ALSO,
+            n_test=scope.n_test,
+            tier=3,
+        )
+        for seed in range(N_SEEDS[words in RANDOM])
+    ]
 
 
 def units(scope: Scope) -> list[Unit]:
     """Return the units over seeds; those over draws belong to figures 1 and 2."""
     if not scope.is_full:
         return []
-    return [
-        seed_unit(name, n, seed, scope)
-        for n in scope.marked(MARKED)
-        for name in OVER_SEEDS
-        for seed in range(N_SEEDS[name in RANDOM])
-    ]
+    sizes = scope.marked(MARKED)
+    return [unit for n in sizes for words in MODELS for unit in seed_units(words, n, scope)]
 
 
 def tables(results: Results, scope: Scope, material: Material) -> dict[str, list[Row]]:
@@ -61,27 +77,9 @@ def tables(results: Results, scope: Scope, material: Material) -> dict[str, list
     probe = None
     for n in scope.marked(MARKED):
         groups: list[tuple[str, str, Sequence[Unit]]] = [
-            ("draws", WORDS[name], [unit_of(name, n, draw, scope) for draw in range(scope.draws)])
-            for name in OVER_DRAWS
-        ]
-        groups += [
-            (
-                "draws",
-                f"{KINDS[kind]} charges",
-                [
-                    label_unit(kind, "start, prior, term, direction", n, draw, scope)
-                    for draw in range(scope.draws)
-                ],
-            )
-            for kind in KINDS_SHOWN
-        ]
-        groups += [
-            (
-                "seeds",
-                WORDS[name],
-                [seed_unit(name, n, seed, scope) for seed in range(N_SEEDS[name in RANDOM])],
-            )
-            for name in OVER_SEEDS
+            (over, words, units_of(words, n, scope))
+            for over, units_of in (("draws", draw_units), ("seeds", seed_units))
+            for words in MODELS
         ]
         for over, words, mine in groups:
             done = [unit for unit in mine if results.of(unit)]
@@ -133,8 +131,8 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("consistency", [])
     if not rows:
         return {}
-    head = ["N", "over", "learned from", "models", "charges, e", "dipoles, D", "reversed, %"]
-    head += ["angle, °", *SYMBOLS.values()]
+    head = ["N", "over", "learned from", "models", "charges, e", "dipoles, D", "magnitudes, D"]
+    head += ["reversed, %", "angle, °", "reversed (bundled), %", *SYMBOLS.values()]
     body = (
         [
             f"{row['n']:,}",
@@ -143,8 +141,10 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
             row["models"],
             f"{row['charge_spread']:.3f}",
             f"{row['dipole_spread']:.3f}",
+            f"{row['magnitude_spread']:.3f}",
             f"{100 * row['reversed']:.1f}",
             f"{row['organics_vector_angle_deg']:.1f}",
+            f"{100 * row['organics_vector_reversed']:.1f}",
             *(f"{row[f'correlation_{symbol}']:.2f}" for symbol in SYMBOLS.values()),
         ]
         for row in rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from dipkit.support.system_memory import process_memory
 
+from . import cheap
 from .material import Material
 from .results import Results, Row, markdown
 from .runner import Unit, function_of
@@ -27,6 +29,54 @@ N, DRAW = 1000, 0
 # Epochs of a network: enough for its memory and for the time of a prediction.
 EPOCHS = 2
 SECONDS_A_LOOK = 0.02
+# Molecules by which the time of a cheap method is measured.
+N_XTB = 200
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose cost is measured.
+
+    Parameters
+    ----------
+    words : str
+    whole : Unit
+        What was fitted to the end.
+    measured : Unit
+        What is run again for its cost.
+    methods : tuple of {"gfn2", "ipea1"}
+        Cheap methods that training molecules need, read from the cache in these runs.
+    predicts_with : bool
+        Whether a prediction needs the methods as well.
+    """
+
+    words: str
+    whole: Unit
+    measured: Unit
+    methods: tuple[str, ...] = ()
+    predicts_with: bool = False
+
+
+def xtb_unit(method: str) -> Unit:
+    """Return the unit that measures a cheap method."""
+    config = {"n": N_XTB, "draw": DRAW, "method": method}
+    return Unit("xtb", config, 5, "tblite", of_dipkit=False)
+
+
+def run_xtb(material: Material, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a cheap method on molecules, whatever the cache holds."""
+    molecules = material.pool[material.labelled(config["draw"], config["n"])]
+    calculate = {"gfn2": cheap.gfn2, "ipea1": cheap.ipea1}[config["method"]]
+    calculate(molecules[:1])  # imports what it needs
+    with threadpool_limits(1):
+        start = time.process_time()
+        calculate(molecules)
+        seconds = time.process_time() - start
+    return {"ms": 1000 * seconds / len(molecules)}, {}
+
+
+def prepare_xtb(material: Material, config: dict[str, Any]) -> None:
+    """Calculate nothing: the calculation is what is measured."""
 
 
 def cost_unit(of: Unit) -> Unit:
@@ -66,20 +116,16 @@ def _measure(data: Path, cache: Path, of: dict[str, Any]) -> dict[str, Any]:
     return kept | {"described_seconds": described, "memory_gb": peak.gb}
 
 
-def tables(results: Results, scope: Scope, models: list[tuple[str, Unit, Unit]]) -> list[Row]:
-    """Return time and memory of models.
-
-    Parameters
-    ----------
-    results : Results
-    scope : Scope
-    models : list of (str, Unit, Unit)
-        Words, the unit that was fitted to the end, and that whose cost was measured.
-    """
+def tables(results: Results, scope: Scope, models: list[Model]) -> list[Row]:
+    """Return time and memory of models, with the time of the cheap methods that they need."""
     rows: list[Row] = []
     shared = scope.n_test + N
-    for words, whole, measured in models:
+    for model in models:
+        words, whole, measured = model.words, model.whole, model.measured
         record, full = results.of(cost_unit(measured)), results.of(whole)
+        cheap_ms = _milliseconds(results, model.methods)
+        if cheap_ms is None:
+            continue
         if record is None and not (full is not None and _is_short(measured)):
             continue
         row: Row = {"n": N, "words": words}
@@ -87,16 +133,27 @@ def tables(results: Results, scope: Scope, models: list[tuple[str, Unit, Unit]])
             found = record["result"]
             # Descriptors of training and test molecules were made together: so much for each.
             each = found["described_seconds"] / shared
-            row |= {"predict_ms": found["predict_ms"] + 1000 * each}
+            predicting = found["predict_ms"] + 1000 * each
+            row |= {"predict_ms": predicting + cheap_ms * model.predicts_with}
             row |= {"memory_gb": found["memory_gb"], "device": record["made"]["machine"]}
+            row["commits"] = record["made"]["commit"]
             if not _is_short(measured):
-                row["fit_seconds"] = found["fit_seconds"] + N * each
+                row["fit_seconds"] = found["fit_seconds"] + N * (each + cheap_ms / 1000)
+                row["xtb_ms"] = cheap_ms
         if full is not None and _is_short(measured):
             row["fit_seconds"] = full["result"]["fit_seconds"]
             on_card = full["made"]["device"] != "cpu" and _is_short(measured)
             row["clock"] = f"wall, {full['made']['device']}" if on_card else "processor"
         rows.append(row)
     return rows
+
+
+def _milliseconds(results: Results, methods: tuple[str, ...]) -> float | None:
+    """Return the processor time of cheap methods for one molecule; None if one was not run."""
+    records = [results.of(xtb_unit(method)) for method in methods]
+    if not all(records):
+        return None
+    return float(sum(record["result"]["ms"] for record in records if record))
 
 
 def _is_short(measured: Unit) -> bool:

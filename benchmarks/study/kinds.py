@@ -150,8 +150,13 @@ def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
                 row = r.error_row(results, mine)
                 if row is None:
                     continue
-                better, spread, _ = r.gain(results.by_draw(mine), alone)
-                more = {"gain": better, "gain_se": spread}
+                errors = results.by_draw(mine)
+                better, spread, _ = r.gain(errors, alone)
+                each = r.paired(errors, alone, lambda e, other: 100 * (1 - e / other))
+                shares = results.by_draw(mine, "held_out_share").values()
+                more = {"gain": better, "gain_se": spread, "share": r.mean_of([*shares])[0]}
+                more["gains"] = " ".join(f"{value:+.0f}" for value in each)
+                more["errors"] = " ".join(f"{errors[draw]:.3f}" for draw in sorted(errors))
                 row = {"n": n, "training": words, "words": WORDS[name]} | row | more
                 rows.append(row)
     return {"kinds": rows}
@@ -162,16 +167,18 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("kinds", [])
     if not rows:
         return {}
-    head = ("N", "training molecules", "learned from", "draws", "MAE, D", "gain, %")
+    head = ("N", "training molecules", "learned from", "MAE, D", "of each draw", "gain, %",
+            "of each draw")  # fmt: skip
     alone = WORDS["magnitudes"]
     body = (
         (
             f"{row['n']:,}",
             row["training"],
             row["words"],
-            row["draws"],
             r.plus_minus(row["mae"], row["mae_se"], 3),
+            row["errors"],
             "" if row["words"] == alone else r.percent(row["gain"], row["gain_se"]),
+            "" if row["words"] == alone else row["gains"],
         )
         for row in rows
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from . import results as r
@@ -19,6 +20,8 @@ KINDS = {
     "shuffled": "Mulliken, shuffled within each element",
     "reversed": "Mulliken, wrong sign",
 }
+# Warnings that are about charges begin with the name of one of these.
+ABOUT_CHARGES = ("charges:", "auxiliary:")
 # How charges are used, each as parameters of the model.
 USES: dict[str, dict[str, Any]] = {
     "start and prior": VARIANTS["start"]["ridge"],
@@ -70,18 +73,28 @@ def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
                 if row is None:
                     continue
                 better, spread, _ = r.gain(results.by_draw(mine), alone)
-                said = _said(results, mine)
-                more = {"gain": better, "gain_se": spread, "warning": said}
+                more: Row = {"gain": better, "gain_se": spread}
+                if kind not in ("none", "mulliken"):
+                    usual = [unit("mulliken", use, n, draw, scope) for draw in draws]
+                    than = r.gain(results.by_draw(mine), results.by_draw(usual))
+                    more |= {"over_mulliken": than[0], "over_mulliken_se": than[1]}
+                more |= {"warning": _said(results, mine)}
                 rows.append({"n": n, "charges": words, "use": use} | row | more)
     return {"labels": rows}
 
 
 def _said(results: Results, units_: list[Unit]) -> str:
-    """Return what the software said about the charges, in its own words."""
-    records = [results.of(unit_) for unit_ in units_]
-    texts = {text for record in records if record for text in record.get("warnings", [])}
-    about = sorted(text for text in texts if "charge" in text and "sign" in text)
-    return about[0].split(". ")[0] if about else ""
+    """Return what the software said about the charges, in its own words, and in how many draws."""
+    records = [record for unit_ in units_ if (record := results.of(unit_))]
+    about = [
+        ": ".join(text.split(". ")[0].split(": ")[:2])
+        for record in records
+        for text in record.get("warnings", [])
+        if text.startswith(ABOUT_CHARGES)
+    ]
+    return "; ".join(
+        f"{text} ({count} of {len(records)})" for text, count in Counter(about).items()
+    )
 
 
 def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
@@ -89,7 +102,8 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("labels", [])
     if not rows:
         return {}
-    head = ("N", "charges", "use", "draws", "MAE, D", "gain over none, %", "warning")
+    head = ("N", "charges", "use", "draws", "MAE, D", "gain over none, %", "over Mulliken, %",
+            "what dipkit warns of (draws)")  # fmt: skip
     body = (
         (
             f"{row['n']:,}",
@@ -98,6 +112,7 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
             row["draws"],
             r.plus_minus(row["mae"], row["mae_se"], 4),
             r.percent(row["gain"], row["gain_se"]) if row["charges"] != "none" else "",
+            r.percent(row["over_mulliken"], row["over_mulliken_se"]),
             row["warning"] if isinstance(row["warning"], str) else "",
         )
         for row in rows

@@ -6,14 +6,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.data import covalent_radii
 
 from dipkit import DipoleKernelRidge, Molecules
 from dipkit.estimator.auxiliary import AUTO_ERRORS, GFN2_FACTOR
 from dipkit.estimator.metrics import error_report
 
 from . import results as r
+from . import worst
 from .consistency import SYMBOLS
 from .material import Material
 from .results import Results, Row
@@ -22,8 +21,6 @@ from .scope import Scope
 from .worth import WORDS, unit_of
 
 NAMES = ("magnitudes", "hint", "gfn2", "baseline")
-N_WORST = 20
-BONDED = 1.25
 # Models of the bundled molecules: what is known of the training molecules besides magnitudes.
 ORACLE = {
     "none": "magnitudes alone",
@@ -84,7 +81,8 @@ def tables(results: Results, scope: Scope, material: Material) -> dict[str, list
     n = _largest(results, scope)
     if n is not None:
         found["groups"] = _groups(results, scope, material, n)
-        found["worst"] = _worst(results, scope, material, n)
+        draws = [draw for draw in range(scope.draws) if results.of(unit_of("hint", n, draw, scope))]
+        found["worst"] = worst.rows(results, scope, material, n, draws)
     return found
 
 
@@ -135,6 +133,7 @@ def _groups(results: Results, scope: Scope, material: Material, n: int) -> list[
             continue
         molecules, predicted = tested
         error = np.abs(predicted - molecules.dipole_magnitude)
+        made = r.commits(results, [unit_of(name, n, draw, scope) for draw in range(scope.draws)])
         for kind, members in _kinds_of(molecules).items():
             if members.sum() < 20:
                 continue
@@ -150,6 +149,7 @@ def _groups(results: Results, scope: Scope, material: Material, n: int) -> list[
                     "relative": float(
                         error[members].sum() / molecules.dipole_magnitude[members].sum()
                     ),
+                    "commits": made,
                 }
             )
     return rows
@@ -170,94 +170,10 @@ def _kinds_of(molecules: Molecules) -> dict[tuple[str, str], np.ndarray]:
     for low, high in pairwise(edges):
         within = (molecules.dipole_magnitude >= low) & (molecules.dipole_magnitude < high)
         found["magnitude, D", f"{low} to {high}" if np.isfinite(high) else f"above {low}"] = within
-    groups = [functional_groups(one) for one in molecules]
+    groups = [worst.functional_groups(one) for one in molecules]
     for name in sorted(set().union(*groups)):
         found["group", name] = np.array([name in each for each in groups])
     return found
-
-
-def functional_groups(one: Molecules) -> set[str]:
-    """Name the groups of a molecule by elements and numbers of neighbours, without bond orders."""
-    numbers, positions = one.numbers, one.positions
-    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
-    radii = covalent_radii[numbers]
-    bonded = (distance < BONDED * (radii[:, None] + radii[None])) & (distance > 0)
-    found: set[str] = set()
-    for atom, number in enumerate(numbers.tolist()):
-        near = sorted(numbers[bonded[atom]].tolist())
-        heavy = [z for z in near if z > 1]
-        hydrogens = len(near) - len(heavy)
-        if number == 8:
-            found.add(
-                {(1, 0): "=O", (1, 1): "OH", (2, 0): "O between two"}.get(
-                    (len(heavy), hydrogens), "other O"
-                )
-            )
-        if number == 7:
-            if len(near) == 1:
-                found.add("≡N")
-            elif hydrogens == 2:
-                found.add("NH2")
-            elif hydrogens == 1:
-                found.add("NH")
-            elif hydrogens == 3 or len(near) == 4:
-                found.add("ammonium")
-            else:
-                found.add(f"N with {len(near)} heavy neighbours")
-        if number == 9:
-            found.add("F")
-    return found or {"hydrocarbon"}
-
-
-def _worst(results: Results, scope: Scope, material: Material, n: int) -> list[Row]:
-    tested = _tested(results, scope, material, "hint", n)
-    if tested is None:
-        return []
-    molecules, predicted = tested
-    off = predicted - molecules.dipole_magnitude
-    unique = np.unique(molecules.names, return_index=True)[1]
-    order = unique[np.argsort(-np.abs(off[unique]))][:N_WORST]
-    chosen = molecules[order]
-    place = {name: index for index, name in enumerate(material.pool.names.tolist())}
-    dipole, charges = material.gfn2(np.array([place[name] for name in chosen.names.tolist()]))
-    rows: list[Row] = []
-    for rank, (one, index) in enumerate(zip(chosen, order, strict=True), 1):
-        atoms = chosen.atom_index([rank - 1])
-        rows.append(
-            {
-                "rank": rank,
-                "name": str(one.names[0]),
-                "formula": str(one.formulas()[0]),
-                "reference": float(one.dipole_magnitude[0]),
-                "predicted": float(predicted[index]),
-                "gfn2": float(np.linalg.norm(dipole[rank - 1])),
-                "mulliken": float(np.linalg.norm(_dipole(one))),
-                "largest_charge": float(np.abs(charges[atoms]).max()),
-                "groups": "; ".join(sorted(functional_groups(one))),
-                "n": n,
-            }
-        )
-    return rows
-
-
-def _dipole(one: Molecules) -> np.ndarray:
-    from dipkit.estimator.reference_models import charge_dipoles
-
-    return np.asarray(charge_dipoles(one)[0])
-
-
-def worst_frames(rows: list[Row], material: Material) -> list[tuple[Any, str]]:
-    """Return the worst molecules with captions, for a picture."""
-    place = {name: index for index, name in enumerate(material.pool.names.tolist())}
-    frames = []
-    for row in rows:
-        one = material.pool[[place[row["name"]]]]
-        caption = (
-            f"{row['rank']}. {row['formula']}\n"
-            f"{row['reference']:.2f} D, predicted {row['predicted']:.2f} D"
-        )
-        frames.append((Atoms(one.numbers, one.positions), caption))
-    return frames
 
 
 def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
@@ -286,23 +202,5 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
         head = f"MAE, D (N = {rows[0]['n']:,})"
         passages["groups"] = r.pivot(kinds, "kind", "words", lambda row: f"{row['mae']:.3f}", head)
     if rows := tables_.get("worst"):
-        head = ("", "molecule", "formula", "reference, D", "predicted", "GFN2-xTB", "Mulliken",
-                "largest GFN2 charge, e", "groups")  # fmt: skip
-        passages["worst"] = r.markdown(
-            head,
-            (
-                (
-                    row["rank"],
-                    row["name"],
-                    row["formula"],
-                    f"{row['reference']:.2f}",
-                    f"{row['predicted']:.2f}",
-                    f"{row['gfn2']:.2f}",
-                    f"{row['mulliken']:.2f}",
-                    f"{row['largest_charge']:.2f}",
-                    row["groups"],
-                )
-                for row in rows
-            ),
-        )
+        passages["worst"] = worst.page(rows)
     return passages

@@ -37,6 +37,8 @@ def filled(text: str, passages: dict[str, str], keep_others: bool = False) -> st
     return _PASSAGE.sub(put, text)
 
 
-def fill(path: Path, passages: dict[str, str]) -> None:
-    """Put passages into the file of a page."""
-    path.write_text(filled(path.read_text(encoding="utf-8"), passages), encoding="utf-8")
+def fill(path: Path, passages: dict[str, str], keep_others: bool = False) -> None:
+    """Put passages into the file of a page, if there is one."""
+    if path.exists():
+        text = filled(path.read_text(encoding="utf-8"), passages, keep_others)
+        path.write_text(text, encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from .models import qm9_unit
 from .results import Results, Row
 from .runner import Unit
 from .scope import Scope
-from .worth import VARIANTS, WORDS, unit_of
+from .worth import JOINT_WEIGHT, VARIANTS, WORDS, unit_of
 
 PEERS = {
     "mean": "mean of the training molecules",
@@ -41,6 +42,8 @@ EQUILIBRATED = {
     "gfn2": "charge equilibration (kQEq's map), GFN2-xTB vectors",
 }
 OURS = ("magnitudes", "hint", "gfn2", "baseline")
+# Cheap methods of training molecules, of a baseline also for predictions.
+METHODS = {"gfn2": ("gfn2",), "baseline": ("gfn2", "ipea1")}
 SIZES = (100, 200, 500, 1000, 2000)
 # Kernel widths and ridge penalties of FCHL19 that a validation part chooses from.
 WIDTHS, PENALTIES = (1.0, 2.0, 4.0, 8.0, 16.0), (1e-7, 1e-5, 1e-3, 1e-1)
@@ -106,6 +109,12 @@ def _groups(n: int, scope: Scope) -> list[tuple[str, list[Unit]]]:
     ]
 
 
+def is_drawn(words: str) -> bool:
+    """Whether the picture shows a line: of the networks with charges one weight alone."""
+    weights = (_network_words(name, JOINT_WEIGHT) for name in NETWORKS)
+    return "charges first" not in words or words in weights
+
+
 def sizes_of(scope: Scope) -> tuple[int, ...]:
     """Sizes at which peers are run."""
     return tuple(n for n in SIZES if n in scope.sizes)
@@ -115,29 +124,31 @@ def units(scope: Scope) -> list[Unit]:
     """Return all units of this figure."""
     found = [unit for n in sizes_of(scope) for _, mine in _groups(n, scope) for unit in mine]
     if scope.is_full:
-        found += [cost.cost_unit(measured) for _, _, measured in _costs(scope)]
+        found += [cost.cost_unit(model.measured) for model in _costs(scope)]
+        found += [cost.xtb_unit(method) for method in ("gfn2", "ipea1")]
     return found
 
 
-def _costs(scope: Scope) -> list[tuple[str, Unit, Unit]]:
-    """Return models whose cost is measured: words, the whole unit, and the one to measure."""
-    found: list[tuple[str, Unit, Unit]] = []
+def _costs(scope: Scope) -> list[cost.Model]:
+    """Return models whose cost is measured."""
+    found: list[cost.Model] = []
     for name in ("averaged", "fchl19"):
         whole = peer_unit(name, cost.N, cost.DRAW, scope)
-        found.append((PEERS[name], whole, whole))
+        found.append(cost.Model(PEERS[name], whole, whole))
     for name in NETWORKS:
         whole = peer_unit(name, cost.N, cost.DRAW, scope, 0.0)
         short = replace(whole, config=whole.config | {"epochs": cost.EPOCHS})
-        found.append((_network_words(name, 0.0), whole, short))
+        found.append(cost.Model(_network_words(name, 0.0), whole, short))
     for name, words in EQUILIBRATED.items():
         if name == "magnitudes":
             whole = equilibrated_unit(name, cost.N, cost.DRAW, scope)
-            found.append((words, whole, whole))
+            found.append(cost.Model(words, whole, whole))
     for name in OURS:
         whole = unit_of(name, cost.N, cost.DRAW, scope)
         # Predictions of other molecules than the test molecules are not counted.
         bare = replace(whole, config=whole.config | {"also": []})
-        found.append((f"dipkit: {WORDS[name]}", whole, bare))
+        words, methods = f"dipkit: {WORDS[name]}", METHODS.get(name, ())
+        found.append(cost.Model(words, whole, bare, methods, "baseline" in VARIANTS[name]))
     return found
 
 
@@ -305,7 +316,40 @@ def tables(results: Results, scope: Scope) -> dict[str, list[Row]]:
             row = r.error_row(results, mine)
             if row is not None:
                 rows.append({"n": n, "words": words} | row)
-    return {"peers": rows, "peers-cost": cost.tables(results, scope, _costs(scope))}
+    return {
+        "peers": rows,
+        "peers-networks": _network_rows(results, scope),
+        "peers-cost": cost.tables(results, scope, _costs(scope)),
+    }
+
+
+def _network_rows(results: Results, scope: Scope) -> list[Row]:
+    """Return what charges gain in networks, paired by draw; dipkit on the same draws beside."""
+    rows: list[Row] = []
+    for n in sorted(set(NETWORK_SECONDS) & set(sizes_of(scope))):
+        draws = range(min(scope.draws, NETWORK_DRAWS))
+
+        def units(name: str, weight: float, n: int = n, draws: range = draws) -> list[Unit]:
+            return [peer_unit(name, n, draw, scope, weight) for draw in draws]
+
+        ours = {name: [unit_of(name, n, draw, scope) for draw in draws] for name in OURS[:2]}
+        alone, default = map(results.by_draw, ours.values())
+        if alone and default:
+            gain = dict(zip(("gain", "gain_se", "draws"), r.gain(default, alone), strict=True))
+            row = {"network": "dipkit", "n": n, "mae": r.mean_of(default)[0]}
+            rows.append(row | gain | {"commits": r.commits(results, chain(*ours.values()))})
+        for name in NETWORKS:
+            alone = results.by_draw(units(name, 0.0))
+            for weight in WEIGHTS[n][1:]:
+                mine = results.by_draw(units(name, weight))
+                gain = dict(zip(("gain", "gain_se", "draws"), r.gain(mine, alone), strict=True))
+                if gain["draws"]:
+                    row = {"network": name, "n": n, "weight": weight, "mae": r.mean_of(mine)[0]}
+                    kept = results.by_draw(units(name, weight), "validation_mae")
+                    made = r.commits(results, units(name, 0.0) + units(name, weight))
+                    row |= {"validation_mae": r.mean_of(kept)[0], "commits": made}
+                    rows.append(row | gain)
+    return rows
 
 
 def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
@@ -313,9 +357,33 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("peers", [])
     if not rows:
         return {}
-    passages = {
-        "peers": r.pivot(rows, "words", "n", lambda row: f"{row['mae']:.3f}", "MAE, D", "N = ")
-    }
+    passages = {"peers": r.pivot(rows, "words", "n", _cell, "MAE, D (draws)", "N = ")}
+    if networks := tables_.get("peers-networks"):
+        passages["peers-networks"] = r.markdown(
+            ("N", "model", "weight", "draws", "MAE, D", "gain over magnitudes alone, %",
+             "error of its validation molecules, D"),
+            (
+                (
+                    f"{row['n']:,}",
+                    NETWORKS.get(row["network"], row["network"]),
+                    _number(row.get("weight"), "g"),
+                    row["draws"],
+                    f"{row['mae']:.3f}",
+                    r.percent(row["gain"], row["gain_se"]),
+                    _number(row.get("validation_mae"), ".3f"),
+                )
+                for row in networks
+            ),
+        )  # fmt: skip
     if costs := tables_.get("peers-cost"):
         passages["peers-cost"] = cost.page(costs)
     return passages
+
+
+def _cell(row: Row) -> str:
+    return f"{r.plus_minus(row['mae'], row['mae_se'], 3)} ({row['draws']})"
+
+
+def _number(value: Any, form: str) -> str:
+    """Write a number; nothing where the row has none."""
+    return format(value, form) if isinstance(value, int | float) and value == value else ""

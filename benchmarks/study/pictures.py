@@ -44,9 +44,10 @@ def error_curves(rows: Sequence[Row], title: str, cited: bool = False) -> Figure
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    figure = Figure(figsize=(8.5, 5.5), layout="constrained")
-    axes = figure.add_subplot()
     names = list(dict.fromkeys(row["words"] for row in rows))
+    # One column: two of the longest names are wider than the picture.
+    figure = Figure(figsize=(8.5, 4.8 + 0.19 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
     for place, name in enumerate(names):
         mine = sorted((row for row in rows if row["words"] == name), key=lambda row: row["n"])
         n = [row["n"] for row in mine]
@@ -71,7 +72,7 @@ def error_curves(rows: Sequence[Row], title: str, cited: bool = False) -> Figure
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.grid(alpha=0.3, which="both")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False, handlelength=4)
+    figure.legend(loc="outside lower center", fontsize=8, frameon=False, handlelength=4)
     return figure
 
 

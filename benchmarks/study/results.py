@@ -112,7 +112,16 @@ def commits(results: Results, units: Iterable[Unit]) -> str:
             made = record["made"]
             where = "" if made["device"] == "cpu" else f" ({made['device']})"
             found.add(made["commit"] + where)
-    return " ".join(sorted(found))
+    return ", ".join(sorted(found))
+
+
+def origin(rows: Sequence[Row], figure: str) -> str:
+    """Say by what command and at what commits the results of a table were made."""
+    texts = [row["commits"] for row in rows if isinstance(row.get("commits"), str)]
+    found = sorted({commit for text in texts for commit in text.split(", ")})
+    if not found:
+        return ""
+    return f'`make study ARGS="{figure}"`; commit{"s" * (len(found) > 1)} {", ".join(found)}.'
 
 
 def plus_minus(mean: float, spread: float, digits: int) -> str:
@@ -120,7 +129,11 @@ def plus_minus(mean: float, spread: float, digits: int) -> str:
     if not np.isfinite(mean):
         return ""
     text = f"{mean:.{digits}f}"
-    return text if not np.isfinite(spread) else f"{text} ± {spread:.{digits}f}"
+    if not np.isfinite(spread):
+        return text
+    short = f"{spread:.{digits}f}"
+    # A spread is not zero because it is small.
+    return f"{text} ± {short if float(short) or not spread else f'{spread:.{digits + 1}f}'}"
 
 
 def percent(mean: float, spread: float) -> str:

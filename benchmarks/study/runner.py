@@ -47,6 +47,7 @@ EXPERIMENTS = {
     "kinds": "study.kinds",
     "bundled": "study.limits",
     "cost": "study.cost",
+    "xtb": "study.cost",
     "page": "study.pages",
 }
 # Training molecules up to which all workers on a GPU take a unit.

@@ -263,4 +263,4 @@ def _cell(row: Row) -> str:
     text = f"{row['mae']:.3f}"
     alone = row["variant"] == next(iter(VARIANTS))
     lonely = not np.isfinite(row["gain"])
-    return text if alone or lonely else f"{text} ({r.percent(row['gain'], np.nan)} %)"
+    return text if alone or lonely else f"{text} ({r.percent(row['gain'], row['gain_se'])} %)"

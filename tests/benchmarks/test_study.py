@@ -309,4 +309,4 @@ def test_steps_add_up_where_variants_have_different_draws(study, tmp_path):
     results = study.results.Results(store, store.records(), GROUND)
     gains = {row["step"]: row["gain"] for row in study.worth.tables(results, scope)["worth-steps"]}
     parts = gains["start and prior"] + gains["charge term"] + gains["direction"]
-    assert gains["all together: hint"] == pytest.approx(parts)
+    assert gains[study.worth.whole_words("hint")] == pytest.approx(parts)
