@@ -102,7 +102,7 @@ REPORTS = (
     Report("discrepancy", "discrepancy", DATA + "--sizes 100,200,500 --charges 2000 --seeds 3 "
            "--test 500 --n-inducing 1500 --alphas 1,2,5 --shared 0.001,0.1,1 --weights 10,100 "
            "--betas 1e-5,1e-4,1e-3", DATA + "--sizes 20 --charges 40 --seeds 1 --test 20 "
-           "--n-inducing 50 --alphas 1 --shared 0.1 --weights 10 --betas 1e-4"),
+           "--n-inducing 50 --alphas 1 --shared 0.1 --weights 10 --betas 1e-4", "tables"),
     Report("suggest", "suggest", DATA + "--sizes 100,200,500,1000 --seeds 5 --pool 4100 "
            "--ways random,suggested --test 700",
            DATA + "--sizes 20,30 --seeds 1 --pool 100 --ways random,suggested --test 20"),
