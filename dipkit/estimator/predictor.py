@@ -49,8 +49,8 @@ class DipolePredictor(RegressorMixin, NestedParameters):
         magnitudes : ndarray of shape (n_molecules,), debye
         std : ndarray of shape (n_molecules,), debye
             Only with ``return_std=True``: of the error of each magnitude, the noise of labels
-            included. About 68 % of the errors are below one standard deviation, and about 95 %
-            below 1.96 of them.
+            included. About two thirds of the errors are below one standard deviation, and a little
+            more than 90 % below 1.96 of them.
 
         Raises
         ------
