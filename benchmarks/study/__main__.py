@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ from .page import fill
 from .results import Results, Row, read_csv, write_csv
 from .runner import ORDINARY_SIZE, Unit, Worker, ground_of, is_done, run_all, sort_units
 from .scope import QUICK, Scope
-from .store import Store
+from .store import Record, Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +101,11 @@ def main() -> None:
     if names == ["pages"]:
         return
     results = Results(store, records, ground)
-    write_page(results, scope, material, names, args.output, _made(results, _of_figures(every)))
+    # The page has all figures, whichever are written anew.
+    whole = sort_units(
+        (unit for figure in FIGURES.values() for unit in figure.units(scope)), ground
+    )
+    write_page(results, scope, material, names, args.output, _made(results, _of_figures(whole)))
 
 
 def _of_figures(units: dict[str, Unit]) -> dict[str, Unit]:
@@ -190,19 +195,35 @@ def _plan(units: dict[str, Unit], store: Store) -> None:
 
 
 def _made(results: Results, units: dict[str, Unit]) -> str:
-    """Say on what machines and from what commits the results of the page are."""
-    made = [results.records[key]["made"] for key in units if key in results.records]
-    if not made:
-        return "Nothing was run yet."
-    machines = sorted({f"{each['machine']} ({each['device']})" for each in made})
-    commits = sorted({each["commit"] for each in made})
-    versions = sorted({each["versions"] for each in made})
-    days = sorted({each["date"][:10] for each in made})
-    return (
-        f"{len(made)} of {len(units)} results, {days[0]} to {days[-1]}, on {'; '.join(machines)}; "
-        f"commits {', '.join(commits)}; {' or '.join(versions)}. The page was written at commit "
-        f"{commit()}."
-    )
+    """Say on what machines and from what commits the results of the page are, and what lacks."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for key in units:
+        if key in results.records:
+            made = results.records[key]["made"]
+            where = made["machine"], made["device"], made["versions"]
+            groups.setdefault(where, []).append(made)
+    lines = []
+    for (machine, device, versions), mine in sorted(groups.items(), key=lambda pair: -len(pair[1])):
+        days = sorted({each["date"][:10] for each in mine})
+        commits = ", ".join(sorted({each["commit"] for each in mine}))
+        on = f"{machine}, one thread each" if device == "cpu" else f"{device} ({machine})"
+        lines.append(
+            f"- {len(mine)} results, {' to '.join(sorted({days[0], days[-1]}))}: {on}; {versions}; "
+            f"commit{'s' * (', ' in commits)} {commits}."
+        )
+    missing = Counter(_kind_of(unit) for key, unit in units.items() if key not in results.records)
+    if missing:
+        named = "; ".join(f"{kind} ({count})" for kind, count in sorted(missing.items()))
+        lines.append(f"- Not run: {named}.")
+    return "\n".join([*lines, f"- The page was written at commit {commit()}."])
+
+
+def _kind_of(unit: Unit) -> str:
+    """Name the experiment, the peer if it is one, and N."""
+    config = unit.config.get("of", unit.config)
+    config = config.get("config", config)
+    peer = f" {config['peer']}" if "peer" in config else ""
+    return f"{unit.experiment}{peer}, N = {config['n']:,}"
 
 
 def write_page(
