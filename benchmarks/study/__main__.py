@@ -102,10 +102,9 @@ def main() -> None:
         return
     results = Results(store, records, ground)
     # The page has all figures, whichever are written anew.
-    whole = sort_units(
-        (unit for figure in FIGURES.values() for unit in figure.units(scope)), ground
-    )
-    write_page(results, scope, material, names, args.output, _made(results, _of_figures(whole)))
+    whole = [unit for figure in FIGURES.values() for unit in figure.units(scope)]
+    made = _made(results, _of_figures(sort_units(whole, ground)))
+    write_page(results, scope, material, names, args.output, made)
 
 
 def _of_figures(units: dict[str, Unit]) -> dict[str, Unit]:
