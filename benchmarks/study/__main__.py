@@ -11,6 +11,7 @@ limits, pages. The last are those of docs/benchmarks, each the report of a scrip
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -104,7 +105,9 @@ def main() -> None:
     # The page has all figures, whichever are written anew.
     whole = [unit for figure in FIGURES.values() for unit in figure.units(scope)]
     made = _made(results, _of_figures(sort_units(whole, ground)))
-    write_page(results, scope, material, names, args.output, made)
+    write_page(results, scope, material, names, folder, made)
+    if folder == DOCS:
+        fill(DOCS.parent / "README.md", headline.page(_tables(DOCS / "study")), keep_others=True)
 
 
 def _of_figures(units: dict[str, Unit]) -> dict[str, Unit]:
@@ -196,9 +199,9 @@ def _plan(units: dict[str, Unit], store: Store) -> None:
 def _made(results: Results, units: dict[str, Unit]) -> str:
     """Say on what machines and from what commits the results of the page are, and what lacks."""
     groups: dict[tuple[str, str, str], list[Record]] = {}
-    for key in units:
-        if key in results.records:
-            made = results.records[key]["made"]
+    for unit in units.values():
+        if (record := results.of(unit)) is not None:
+            made = record["made"]
             where = made["machine"], made["device"], made["versions"]
             groups.setdefault(where, []).append(made)
     lines = []
@@ -210,7 +213,7 @@ def _made(results: Results, units: dict[str, Unit]) -> str:
             f"- {len(mine)} results, {' to '.join(sorted({days[0], days[-1]}))}: {on}; {versions}; "
             f"commit{'s' * (', ' in commits)} {commits}."
         )
-    missing = Counter(_kind_of(unit) for key, unit in units.items() if key not in results.records)
+    missing = Counter(_kind_of(unit) for unit in units.values() if results.of(unit) is None)
     if missing:
         named = "; ".join(f"{kind} ({count})" for kind, count in sorted(missing.items()))
         lines.append(f"- Not run: {named}.")
@@ -241,14 +244,19 @@ def write_page(
             for table, rows in module.tables(results, scope, *extra).items():
                 if rows:
                     write_csv(folder / f"{table}.csv", rows)
-    tables = {file.stem: read_csv(file) for file in sorted(folder.glob("*.csv"))}
+    tables = _tables(folder)
     for figure, module in FIGURES.items():
         for name, text in module.page(tables).items():
             said = results_.origin(tables.get(name, []), figure)
             passages[name] = "\n\n".join(filter(None, (text, said)))
     passages |= _draw(tables, folder, material)
+    if not (docs / "study.md").exists():
+        shutil.copy(DOCS / "study.md", docs / "study.md")
     fill(docs / "study.md", passages)
-    fill(docs.parent / "README.md", headline.page(tables), keep_others=True)
+
+
+def _tables(folder: Path) -> dict[str, list[Row]]:
+    return {file.stem: read_csv(file) for file in sorted(folder.glob("*.csv"))}
 
 
 def _draw(tables: dict[str, list[Row]], folder: Path, material: Material) -> dict[str, str]:

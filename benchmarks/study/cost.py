@@ -21,7 +21,7 @@ from dipkit.support.system_memory import process_memory
 
 from . import cheap
 from .material import Material
-from .results import Results, Row, markdown
+from .results import Results, Row, commits, markdown
 from .runner import Unit, function_of
 from .scope import Scope
 
@@ -135,15 +135,17 @@ def tables(results: Results, scope: Scope, models: list[Model]) -> list[Row]:
             each = found["described_seconds"] / shared
             predicting = found["predict_ms"] + 1000 * each
             row |= {"predict_ms": predicting + cheap_ms * model.predicts_with}
-            row |= {"memory_gb": found["memory_gb"], "device": record["made"]["machine"]}
-            row["commits"] = record["made"]["commit"]
+            row |= {"memory_gb": found["memory_gb"], "machine": record["made"]["machine"]}
             if not _is_short(measured):
                 row["fit_seconds"] = found["fit_seconds"] + N * (each + cheap_ms / 1000)
                 row["xtb_ms"] = cheap_ms
         if full is not None and _is_short(measured):
             row["fit_seconds"] = full["result"]["fit_seconds"]
-            on_card = full["made"]["device"] != "cpu" and _is_short(measured)
+            on_card = full["made"]["device"] != "cpu"
             row["clock"] = f"wall, {full['made']['device']}" if on_card else "processor"
+        # The times of a row come from these.
+        behind = [cost_unit(measured), *map(xtb_unit, model.methods)]
+        row["commits"] = commits(results, [*behind, whole] if _is_short(measured) else behind)
         rows.append(row)
     return rows
 

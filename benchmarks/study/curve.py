@@ -33,7 +33,7 @@ def large_units(name: str, n: int, scope: Scope) -> list[Unit]:
     """Return the units of one lever at one N."""
     if name == "many" and n < ENVIRONMENTS_FROM:
         return []
-    if n in scope.sizes:
+    if n in scope.sizes and name != "many":
         return units_of(name, n, scope)
     draws = range(min(scope.draws, 3) if n <= SEVERAL_DRAWS else 1)
     variant = VARIANTS["hint" if name == "many" else name]

@@ -167,8 +167,8 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
     rows = tables_.get("kinds", [])
     if not rows:
         return {}
-    head = ("N", "training molecules", "learned from", "MAE, D", "of each draw", "gain, %",
-            "of each draw")  # fmt: skip
+    head = ("N", "training molecules", "learned from", "MAE, D", "MAE of each draw", "gain, %",
+            "gain of each draw")  # fmt: skip
     alone = WORDS["magnitudes"]
     body = (
         (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from . import results as r
 from .models import qm9_unit
 from .results import Results, Row
@@ -112,7 +114,7 @@ def page(tables_: dict[str, list[Row]]) -> dict[str, str]:
             row["draws"],
             r.plus_minus(row["mae"], row["mae_se"], 4),
             r.percent(row["gain"], row["gain_se"]) if row["charges"] != "none" else "",
-            r.percent(row["over_mulliken"], row["over_mulliken_se"]),
+            r.percent(row.get("over_mulliken", np.nan), row.get("over_mulliken_se", np.nan)),
             row["warning"] if isinstance(row["warning"], str) else "",
         )
         for row in rows

@@ -98,7 +98,7 @@ REPORTS = (
            DISTORTED + "--molecules 12 --train 8 --seeds 1", needs="tblite"),
     Report("ablation", "ablation", DATA + "--sizes 200,1000 --seeds 5 --test 1000", DRAWS),
     Report("ablation_baseline", "ablation_baseline",
-           DATA + "--sizes 200,1000 --seeds 5 --test 1000", DRAWS),
+           DATA + "--sizes 200,1000 --seeds 5 --test 1000", DRAWS, needs="tblite"),
     Report("discrepancy", "discrepancy", DATA + "--sizes 100,200,500 --charges 2000 --seeds 3 "
            "--test 500 --n-inducing 1500 --alphas 1,2,5 --shared 0.001,0.1,1 --weights 10,100 "
            "--betas 1e-5,1e-4,1e-3", DATA + "--sizes 20 --charges 40 --seeds 1 --test 20 "
@@ -119,7 +119,7 @@ REPORTS = (
            "--tests tests/learning -- dipkit/learning/losses.py", "score", needs="cosmic_ray"),
     Report("unlabelled", "auxiliary", DATA + "--sizes 200,1000 --unlabelled 0,1000,5000 --seeds 3 "
            "--test 1000 --jobs 1", DRAWS + " --unlabelled 0,20 --jobs 1",
-           figures=("auxiliary.json:unlabelled.json",)),
+           figures=("auxiliary.json:unlabelled.json",), needs="tblite"),
     Report("gpu", "gpu", "--data {data} --output {out}/gpu.md",
            "--data {data} --output {out}/gpu.md --quick", gpu=True),
 )  # fmt: skip

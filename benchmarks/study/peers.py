@@ -9,17 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import ShuffleSplit
 
 from dipkit import Molecules
 from dipkit.estimator.metrics import error_report
 from dipkit.estimator.reference_models import AveragedSOAPRidge, charge_dipoles
 
-from . import cost
+from . import cost, fchl19
 from . import results as r
 from .material import Material
 from .models import qm9_unit
@@ -45,9 +43,6 @@ OURS = ("magnitudes", "hint", "gfn2", "baseline")
 # Cheap methods of training molecules, of a baseline also for predictions.
 METHODS = {"gfn2": ("gfn2",), "baseline": ("gfn2", "ipea1")}
 SIZES = (100, 200, 500, 1000, 2000)
-# Kernel widths and ridge penalties of FCHL19 that a validation part chooses from.
-WIDTHS, PENALTIES = (1.0, 2.0, 4.0, 8.0, 16.0), (1e-7, 1e-5, 1e-3, 1e-1)
-N_SEARCH = 200
 # The local kernel compares all pairs of atoms: above this N it takes more time than all others.
 FCHL19_MOST = 1000
 NETWORKS = {"hipnn": "HIP-NN (hippynn)", "painn": "PaiNN (SchNetPack)"}
@@ -58,7 +53,7 @@ NETWORK_DRAWS = 2
 NETWORK_SECONDS = {200: 400.0, 1000: 900.0}
 # What must be installed for some peers.
 NEEDS = {"fchl19": "qmllib", "hipnn": "hippynn", "painn": "schnetpack"}
-# Peers that use nothing of dipkit: their results outlive its defaults.
+# Peers that use descriptors of dipkit: results of the others outlive its defaults.
 OF_DIPKIT = ("averaged",)
 
 
@@ -139,10 +134,8 @@ def _costs(scope: Scope) -> list[cost.Model]:
         whole = peer_unit(name, cost.N, cost.DRAW, scope, 0.0)
         short = replace(whole, config=whole.config | {"epochs": cost.EPOCHS})
         found.append(cost.Model(_network_words(name, 0.0), whole, short))
-    for name, words in EQUILIBRATED.items():
-        if name == "magnitudes":
-            whole = equilibrated_unit(name, cost.N, cost.DRAW, scope)
-            found.append(cost.Model(words, whole, whole))
+    whole = equilibrated_unit("magnitudes", cost.N, cost.DRAW, scope)
+    found.append(cost.Model(EQUILIBRATED["magnitudes"], whole, whole))
     for name in OURS:
         whole = unit_of(name, cost.N, cost.DRAW, scope)
         # Predictions of other molecules than the test molecules are not counted.
@@ -212,40 +205,6 @@ def _averaged(_: Material, train: Molecules, __: np.ndarray, ___: int) -> Predic
     return lambda test, _: model.predict(test)
 
 
-def _fchl19(material: Material, train: Molecules, _: np.ndarray, draw: int) -> Predict:
-    """Kernel ridge with qmllib's local kernel; width and penalty by validation within training."""
-    # The width is chosen on the first molecules, whose kernels for all widths take little time.
-    from qmllib.kernels.gradient_kernels import get_local_kernels, get_local_symmetric_kernels
-
-    elements = material.pool.elements.tolist()
-    most = int(material.pool.natoms.max())
-    x, q = _representations(train, elements, most)
-    y = np.asarray(train.dipole_magnitude)
-    mean = float(y.mean())
-    search = min(len(train), N_SEARCH)
-    ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(np.arange(search))
-    within = get_local_kernels(x[inner], x[inner], _take(q, inner), _take(q, inner), WIDTHS)
-    across = get_local_kernels(x[outer], x[inner], _take(q, outer), _take(q, inner), WIDTHS)
-    off = y - mean
-    chosen = [
-        min(_validated(k, k_out, off[inner], off[outer], penalty) for penalty in PENALTIES)
-        for k, k_out in zip(within, across, strict=True)
-    ]
-    width = [WIDTHS[int(np.argmin(chosen))]]
-    kernel = get_local_symmetric_kernels(x, q, width)[0]
-    # The penalty once more among all molecules: with more of them the kernel is closer to singular.
-    ((inner, outer),) = ShuffleSplit(1, test_size=0.2, random_state=draw).split(x)
-    parts = kernel[np.ix_(inner, inner)], kernel[np.ix_(outer, inner)]
-    penalty = min(PENALTIES, key=lambda each: _validated(*parts, off[inner], off[outer], each))
-    coefficients = _solve(kernel, off, penalty)
-
-    def predict(test: Molecules, _: np.ndarray) -> np.ndarray:
-        z, p = _representations(test, elements, most)
-        return _toward(get_local_kernels(z, x, p, q, width)[0], coefficients) + mean
-
-    return predict
-
-
 def _network(
     material: Material, train: Molecules, config: dict[str, Any]
 ) -> tuple[Predict, dict[str, Any]]:
@@ -264,47 +223,13 @@ def _network(
     return lambda test, _: model.predict(test), model.figures
 
 
-def _validated(
-    kernel: np.ndarray, across: np.ndarray, known: np.ndarray, held_out: np.ndarray, penalty: float
-) -> float:
-    """Mean absolute error of molecules held out, for one penalty."""
-    return float(np.abs(_toward(across, _solve(kernel, known, penalty)) - held_out).mean())
-
-
-def _representations(
-    molecules: Molecules, elements: list[int], most: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    from qmllib.representations import generate_fchl19
-
-    x = [
-        generate_fchl19(one.numbers, one.positions, elements=elements, pad=most)
-        for one in molecules
-    ]
-    return np.array(x), [np.asarray(one.numbers) for one in molecules]
-
-
-def _take(items: list[Any], index: np.ndarray) -> list[Any]:
-    return [items[i] for i in index]
-
-
-def _toward(kernel: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Multiply a kernel (test, training) by coefficients, whichever way round it came."""
-    return kernel @ coefficients if kernel.shape[1] == len(coefficients) else coefficients @ kernel
-
-
-def _solve(kernel: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    scale = penalty * np.diag(kernel).mean()
-    found: np.ndarray = np.linalg.solve(kernel + scale * np.eye(len(y)), y)
-    return found
-
-
 _FITTERS: dict[str, Callable[[Material, Molecules, np.ndarray, int], Predict]] = {
     "mean": _mean,
     "mulliken": _mulliken,
     "gfn2": _gfn2,
     "gfn2 scaled": _scaled,
     "averaged": _averaged,
-    "fchl19": _fchl19,
+    "fchl19": fchl19.fit,
 }
 
 
@@ -328,28 +253,29 @@ def _network_rows(results: Results, scope: Scope) -> list[Row]:
     rows: list[Row] = []
     for n in sorted(set(NETWORK_SECONDS) & set(sizes_of(scope))):
         draws = range(min(scope.draws, NETWORK_DRAWS))
-
-        def units(name: str, weight: float, n: int = n, draws: range = draws) -> list[Unit]:
-            return [peer_unit(name, n, draw, scope, weight) for draw in draws]
-
-        ours = {name: [unit_of(name, n, draw, scope) for draw in draws] for name in OURS[:2]}
-        alone, default = map(results.by_draw, ours.values())
-        if alone and default:
-            gain = dict(zip(("gain", "gain_se", "draws"), r.gain(default, alone), strict=True))
-            row = {"network": "dipkit", "n": n, "mae": r.mean_of(default)[0]}
-            rows.append(row | gain | {"commits": r.commits(results, chain(*ours.values()))})
+        ours = [[unit_of(name, n, draw, scope) for draw in draws] for name in OURS[:2]]
+        rows += _gain_rows(results, {"network": "dipkit", "n": n}, *ours)
         for name in NETWORKS:
-            alone = results.by_draw(units(name, 0.0))
-            for weight in WEIGHTS[n][1:]:
-                mine = results.by_draw(units(name, weight))
-                gain = dict(zip(("gain", "gain_se", "draws"), r.gain(mine, alone), strict=True))
-                if gain["draws"]:
-                    row = {"network": name, "n": n, "weight": weight, "mae": r.mean_of(mine)[0]}
-                    kept = results.by_draw(units(name, weight), "validation_mae")
-                    made = r.commits(results, units(name, 0.0) + units(name, weight))
-                    row |= {"validation_mae": r.mean_of(kept)[0], "commits": made}
-                    rows.append(row | gain)
+            alone, *others = (
+                [peer_unit(name, n, draw, scope, weight) for draw in draws] for weight in WEIGHTS[n]
+            )
+            for weight, mine in zip(WEIGHTS[n][1:], others, strict=True):
+                row = {"network": name, "n": n, "weight": weight}
+                rows += _gain_rows(results, row, alone, mine)
     return rows
+
+
+def _gain_rows(results: Results, row: Row, alone: list[Unit], mine: list[Unit]) -> list[Row]:
+    """Return the row of one model with what it gains, over the draws that both have."""
+    errors = results.by_draw(mine)
+    better, spread, draws = r.gain(errors, known := results.by_draw(alone))
+    if not draws:
+        return []
+    both = [unit for unit in mine if unit.config["draw"] in known and results.of(unit)]
+    validation = results.by_draw(both, "validation_mae")
+    row |= {"draws": draws, "mae": r.mean_of(results.by_draw(both))[0]}
+    row |= {"gain": better, "gain_se": spread, "validation_mae": r.mean_of(validation)[0]}
+    return [row | {"commits": r.commits(results, [*alone, *mine])}]
 
 
 def page(tables_: dict[str, list[Row]]) -> dict[str, str]:

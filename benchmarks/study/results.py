@@ -20,6 +20,8 @@ from .runner import Unit
 from .store import Record, Store
 
 Row = dict[str, Any]
+# Columns whose cells may look like numbers: a commit such as 2e22372, the gains of one draw.
+TEXTS = {"commits", "errors", "gains", "group", "smiles", "words"}
 ByDraw = dict[int, float]
 
 
@@ -156,9 +158,11 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Read rows; cells that are numbers become numbers, and empty ones NaN."""
+    """Read rows; cells that are numbers become numbers, but not in `TEXTS`, and empty ones NaN."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [{name: _value(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: _value(cell, name) for name, cell in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 def _cell(value: Any) -> Any:
@@ -167,9 +171,11 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _value(cell: str) -> Any:
+def _value(cell: str, name: str) -> Any:
     if cell == "":
         return np.nan
+    if name in TEXTS:
+        return cell
     try:
         return float(cell) if any(c in cell for c in ".eE") else int(cell)
     except ValueError:

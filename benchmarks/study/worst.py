@@ -79,8 +79,10 @@ def rows(
     molecules, of_draw = material.pool[tested], np.repeat(draws, scope.n_test)
     predicted = np.concatenate([each["magnitude"] for each in arrays]).astype(float)
     off = predicted - molecules.dipole_magnitude
-    unique = np.unique(molecules.names, return_index=True)[1]
-    order = unique[np.argsort(-np.abs(off[unique]))][:N_WORST]
+    largest = np.argsort(-np.abs(off), kind="stable")
+    # Each molecule once, with its largest error.
+    first = np.unique(molecules.names[largest], return_index=True)[1]
+    order = largest[np.sort(first)][:N_WORST]
     chosen = molecules[order]
     dipole, charges = material.gfn2(tested[order])
     angles = np.full(len(order), np.nan)
@@ -134,7 +136,8 @@ def _in_training(
     same_groups : ndarray of shape (k,)
         Training molecules with at least the same functional groups.
     """
-    content = f"{material.checksum} {n} {draws.tolist()} {material.transformer().scales_}"
+    groups_ = [sorted(functional_groups(one)) for one in material.pool[indices]]
+    content = f"{material.checksum} {n} {draws.tolist()} {material.transformer().scales_} {groups_}"
 
     def make() -> dict[str, np.ndarray]:
         similarity, same = np.zeros(len(indices)), np.zeros(len(indices), dtype=int)
@@ -147,7 +150,7 @@ def _in_training(
                 mine = functional_groups(one)
                 same[place] = sum(mine <= each for each in groups)
                 similarity[place] = min(
-                    float((rows_[numbers == number] @ row).max())
+                    float((rows_[numbers == number] @ row).max(initial=0.0))
                     for row, number in zip(_directions(one), one.numbers, strict=True)
                     if number > 1
                 )

@@ -160,7 +160,7 @@ def _steps(results: Results, scope: Scope) -> list[Row]:
 
 def whole_words(name: str) -> str:
     """Return the words of a gain over magnitudes alone."""
-    return f"all together: {WORDS[name]}"
+    return f"over magnitudes alone: {WORDS[name]}"
 
 
 def _common(errors: dict[str, r.ByDraw]) -> dict[str, r.ByDraw]:
@@ -273,14 +273,14 @@ def _listed(rows: Sequence[Row]) -> str:
 
 
 def _of_networks(rows: Sequence[Row]) -> str:
-    """Say what charges gain in the network that was trained to the end, at the weight of above."""
+    """Say what charges gain in the network that was trained to the end, with `JOINT_WEIGHT`."""
     mine = [row for row in rows if row["network"] == "hipnn" and row["weight"] == JOINT_WEIGHT]
     if not mine:
         return ""
-    draws = f"{min(row['draws'] for row in mine)} draws"
+    draws = min(row["draws"] for row in mine)
     return (
         f" In a network, HIP-NN, charges with the weight {JOINT_WEIGHT:g} gain {_listed(mine)} "
-        f"({draws})."
+        f"({draws} draw{'s' * (draws > 1)})."
     )
 
 

@@ -76,9 +76,9 @@ class DipoleKernelRidge(DipolePredictor):
         charges of the model (20), debye^2 / e^2. It describes the systematic error of the reference
         charges; the smaller beta, the larger this error may be. None, or infinity, is no second
         function. A discrepancy is for models without auxiliary dipoles that learn from the charges
-        of many more molecules than have a dipole label; 1e-4 was the best with 100 and 200 dipoles,
-        1e-5 with 500. Such models have larger errors than the default, which learns directions
-        from charges (`auxiliary`).
+        of many more molecules than have a dipole label; with `charge_weight=100`, 1e-4 was the best
+        with 100 and 200 dipoles, 1e-5 with 500. Such models have larger errors than the default,
+        which learns directions from charges (`auxiliary`).
     quadrupole_weight : float, default=0.0
         Weight of the mean squared error of quadrupoles, 1 / angstrom^2, over the molecules that
         have a label. With 0 the model does not learn from them. Quadrupoles that atomic charges

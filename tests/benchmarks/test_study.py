@@ -189,6 +189,11 @@ def test_tables_survive_csv_and_a_page_of_no_results_is_a_page(study, tmp_path):
     (row,) = r.read_csv(tmp_path / "t.csv")
     assert (row["n"], row["words"], row["mae"]) == (50, "a, b", 0.25)
     assert np.isnan(row["mae_se"])
+    texts = {"commits": "2e22372", "gains": "+5", "group": "7"}
+    r.write_csv(tmp_path / "t.csv", [texts, texts | {"commits": "0882306"}])
+    read = r.read_csv(tmp_path / "t.csv")
+    assert read == [texts, texts | {"commits": "0882306"}]
+    assert r.origin(read, "worth").endswith("commits 0882306, 2e22372.")
     empty = r.Results(study.store.Store(tmp_path), {}, GROUND)
     tables = study.worth.tables(empty, scope)
     assert study.worth.page(tables)["answer"] == "No results yet."
