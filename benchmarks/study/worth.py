@@ -246,6 +246,7 @@ def answer(tables_: dict[str, list[Row]]) -> str:
     # The largest of several gains is by chance above what it stands for: those near it count too.
     near = [row for row in whole if row["gain"] >= top["gain"] - np.nan_to_num(top["gain_se"])]
     shown = [*near, last] if last not in near else near
+    draws = f"{top['draws']} draw{'s' * (top['draws'] > 1)}"
     reached = "Yes" if top["gain"] >= 30 else "Nearly" if top["gain"] >= 20 else "Not here"
     at = {row["step"]: _words(row) for row in rows if row["n"] == top["n"]}
 
@@ -255,7 +256,7 @@ def answer(tables_: dict[str, list[Row]]) -> str:
     return (
         f"**Do cheap charges lower the dipole error by up to 30 %?** {reached}, with few labels. "
         "Compared with the same model of magnitudes alone, Mulliken charges lower the error of "
-        f"dipkit by {_listed(shown)} (mean over {top['draws']} draws of molecules ± standard "
+        f"dipkit by {_listed(shown)} (mean over {draws} of molecules ± standard "
         f"error). The direction of their dipole alone, without a start or a term of charges, gives "
         f"{some(whole_words('direction'))} at N = {top['n']:,}. The charge "
         f"term with its small weight gives {some('charge term')}, and from random weights, as an "
