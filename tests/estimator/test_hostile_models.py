@@ -31,6 +31,7 @@ from dipkit import (
 )
 from dipkit.data.datasets import load_organics
 from dipkit.descriptors.scales import SOAPScale
+from dipkit.estimator.model_tree import MOST_OBJECTS
 from dipkit.estimator.persistence import load_model, save_model
 from dipkit.exceptions import FileFormatError
 
@@ -198,6 +199,13 @@ def refuse(path: Path) -> None:
 def test_content_that_no_model_has(saved: Path, kind: str) -> None:
     HOSTILE[kind](saved)
     refuse(saved)
+
+
+def test_more_values_than_a_model_has_are_not_looked_at(saved: Path) -> None:
+    numbers = json.dumps([1] * MOST_OBJECTS).encode()
+    rewrite(saved, lambda members: members.update({"schema.json": numbers}))
+    with pytest.raises(FileFormatError, match=f"more than {MOST_OBJECTS} values"):
+        load_model(saved)
 
 
 def add(path: Path, member: zipfile.ZipInfo | str, data: bytes) -> None:

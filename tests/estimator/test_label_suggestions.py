@@ -55,6 +55,24 @@ def test_rows_make_the_kernel_of_the_model(molecules: Molecules) -> None:
         assert rows[one] @ rows[one] + beyond[one] == pytest.approx(arms @ kernel @ arms, rel=1e-3)
 
 
+def test_what_few_environments_leave_out_is_added_atom_by_atom(
+    model, molecules: Molecules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As variance: the same for a dipole and its reverse."""
+    monkeypatch.setattr("dipkit.estimator.label_covariance.N_INDUCING", 20)
+    some = model[:-1].transform(molecules[:10])
+    found = DipoleRows.of(some, model[-1])
+    assert found.residual.max() > 0.1
+    units = unit_vectors(np.random.default_rng(0).normal(size=(10, 3)))
+    _, beyond = found.along(units)
+    for one in range(10):
+        atoms = some.atom_index(one)
+        arms = some.positions[atoms] - some.positions[atoms].mean(axis=0)
+        squares = (DEBYE_PER_E_ANGSTROM * arms @ units[one]) ** 2
+        assert beyond[one] == pytest.approx(squares @ found.residual[atoms])
+    np.testing.assert_allclose(found.along(-units)[1], beyond)
+
+
 def test_suggestion_is_consistent(suggestion, pool: Molecules, model) -> None:
     assert suggestion.molecules.names.tolist() == pool.names[suggestion.index].tolist()
     assert len(set(suggestion.index.tolist())) == 6
@@ -97,6 +115,8 @@ def test_what_cannot_be_chosen_is_left_out(model, pool: Molecules, molecules: Mo
     assert sorted(found.index.tolist()) == list(range(3, 11))
     for reason in ("have a label already", "does not know", "single atoms"):
         assert reason in said
+    # Each points to the line of the user.
+    assert {one.filename for one in caught} == {__file__}
 
 
 def test_of_two_copies_one_is_chosen(model, pool: Molecules, molecules: Molecules) -> None:

@@ -164,6 +164,11 @@ def test_an_int_seed_gives_the_same_numbers_each_time() -> None:
     assert first.generator(1).random() != first.generator(2).random()
 
 
+def test_each_seed_gives_other_numbers() -> None:
+    seeds = {Settings.of(DipoleKernelRidge(random_state=n)).seed for n in range(5)}
+    assert len(seeds) == 5
+
+
 def test_grid_search_of_scikit_learn_reaches_groups(described: Molecules) -> None:
     model = DipoleKernelRidge(basis=InducingBasis(n_inducing=20), solver=Reweighted(tol=1e-3))
     grid = {"basis__kernel__degree": [1.0, 2.0], "loss": ["squared", HuberLoss(0.3)]}

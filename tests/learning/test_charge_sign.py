@@ -60,6 +60,10 @@ def test_ions_are_compared_without_their_total_charge(organics):
     assert sign_correlation(ions, organics.charges + share) > 0.7
 
 
+def test_three_molecules_are_enough_for_an_opinion(organics):
+    assert sign_correlation(organics[:3], -organics[:3].charges) < -0.5
+
+
 def test_too_little_to_compare_gives_no_opinion(organics):
     assert sign_correlation(organics[:2], -organics[:2].charges) == 0.0
     assert sign_correlation(organics, np.full(organics.n_atoms, np.nan)) == 0.0

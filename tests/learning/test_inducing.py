@@ -16,6 +16,7 @@ from dipkit.learning.inducing import (
     choose_environments,
     farthest_points,
     share_out,
+    similarities,
 )
 from dipkit.learning.kernels import GaussianKernel, PowerKernel
 from dipkit.support.backend import Backend
@@ -65,6 +66,15 @@ def test_farthest_points_stop_at_duplicates() -> None:
     chosen = farthest_points(similarity, 20)
     assert set(chosen % 6) == set(range(6))
     assert len(chosen) == 6
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 11, 30])
+def test_similarities_in_runs_are_those_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, n_rows: int
+) -> None:
+    monkeypatch.setattr(dipkit.learning.inducing, "ROWS_AT_ONCE", n_rows)
+    x, kernel = points().astype(np.float64), GaussianKernel()
+    np.testing.assert_allclose(similarities(x, kernel), kernel([x], [x], [1.0]), rtol=1e-12)
 
 
 def in_half(descriptors: np.ndarray) -> np.ndarray:

@@ -108,6 +108,15 @@ def test_weights_that_are_no_integers_are_relative(molecules: Molecules) -> None
     assert labels.n_effective == pytest.approx(4.375**2 / 6.578125)
 
 
+def test_copies_of_relative_weights_sum_to_the_effective_number(molecules: Molecules) -> None:
+    """All molecules count here, those without a dipole too."""
+    weights = np.array([0.5, 0.25, 1.5, 2.0, 10.0, 10.0, 10.0, 0.125])
+    copies = of(molecules, weights.tolist()).copies
+    np.testing.assert_allclose(copies / copies[0], weights / weights[0])
+    assert copies.sum() == pytest.approx(weights.sum() ** 2 / (weights @ weights))
+    np.testing.assert_array_equal(of(molecules, [1, 2, 3, 0, 1, 0, 2, 1]).copies[:3], [1, 2, 3])
+
+
 @pytest.mark.parametrize("absent", [[0], [2, 5], [0, 1], [0, 2, 3, 5, 6], [1, 2, 3, 7]], ids=str)
 def test_a_molecule_of_weight_0_is_absent(molecules: Molecules, absent: list[int]) -> None:
     weights = np.where(np.isin(np.arange(8), absent), 0.0, 1.0)

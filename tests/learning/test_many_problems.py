@@ -268,6 +268,18 @@ def test_line_search_finds_every_root() -> None:
     assert find_lengths(lambda t: np.ones(2), np).tolist() == [1.0, 1.0]
 
 
+def test_line_search_ends_where_every_slope_is_small() -> None:
+    """A slope takes the time of a product with all dipole rows."""
+    asked: list[Any] = []
+
+    def slope(length: Any) -> np.ndarray:
+        asked.append(length)
+        return np.array([-1.0, -2.0]) * (1 - np.asarray(length))
+
+    assert find_lengths(slope, np).tolist() == [1.0, 1.0]
+    assert len(asked) == 2
+
+
 def test_steps_of_a_matrix_that_is_too_small_are_halved(
     parts: Parts, points: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import dipkit
 from dipkit.estimator.metrics import mae_scorer
 from dipkit.exceptions import InputError
 from dipkit.search.fold_grid import cross_validate_grid
+from dipkit.search.results import results_html
 from dipkit.search.study_report import grid_errors, plot_study
 
 
@@ -278,4 +279,18 @@ def test_a_notebook_shows_the_best_trials(searched):
     html = searched._repr_mimebundle_()["text/html"]
     assert "best 5 of 5 trials; ±" in html
     assert "MAE (D)" in html
-    assert f"{-searched.best_score_:.4f} ±" in html
+    assert f">{-searched.best_score_:.4f} ±" in html
+
+
+def test_the_table_of_trials_shows_errors_and_short_numbers():
+    results = {
+        "mean_test_score": [-0.25, -0.125],
+        "std_test_score": [0.01, 0.02],
+        "rank_test_score": [2, 1],
+        "params": [{"n": 40, "x": 1 / 3}, {"n": 80, "x": 2e-5 / 3}],
+    }
+    errors, scores = (results_html(results, scoring) for scoring in ("mae", "r2"))
+    assert errors.index(">0.1250 ± 0.0200<") < errors.index(">0.2500 ± 0.0100<")
+    assert scores.index(">-0.1250 ± 0.0200<") < scores.index(">-0.2500 ± 0.0100<")
+    for html in (errors, scores):
+        assert html.index(">n=80, x=6.667e-06<") < html.index(">n=40, x=0.3333<")

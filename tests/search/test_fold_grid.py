@@ -12,12 +12,14 @@ import dipkit.search.fold_grid
 from dipkit import ChargeStart, DipoleKernelRidge, Molecules
 from dipkit.estimator.defaults import ANNEALING, has_prior, resolve_cut, resolve_start
 from dipkit.estimator.metrics import mae_scorer
+from dipkit.exceptions import InputError
 from dipkit.learning.accumulate import accumulate
 from dipkit.learning.basis import build_basis
 from dipkit.learning.charge_labels import ChargeLabels
 from dipkit.learning.initial_charges import charge_start, start_charges
 from dipkit.learning.labels import read_labels
 from dipkit.learning.multipoles import constant_dipoles, quadrupoles
+from dipkit.learning.normal_matrices import TRANSVERSE_SHARE, shared_directions
 from dipkit.learning.objective import JointObjective
 from dipkit.learning.reweighted import minimise, solve_annealed
 from dipkit.learning.solve_result import Minimum
@@ -161,6 +163,33 @@ def test_the_matrix_of_vectors_solves_a_problem_in_one_step(described: Molecules
     step = problem.matrices.factors(objective, W, fold, weight).solve(before, fold)
     after = objective.half_gradient(objective.at(W - objective.project(step)))
     assert np.linalg.norm(after) < 1e-4 * np.linalg.norm(before)
+
+
+def test_the_matrix_of_magnitudes_is_stiff_along_the_dipoles(described: Molecules) -> None:
+    """Without it the steps are too long: a grid takes more of them, and may end elsewhere."""
+    molecules, weights = described.replace(dipole_vector=None), 1.0 + np.arange(40) % 3
+    labels = read_labels(molecules, None, None, weights)
+    folds = list(KFold(3).split(np.arange(40)))
+    problem = FoldGrid(labels, plain_ridge(), folds, [ALPHA], [0.0]).problem
+    fold, charge_weight = np.arange(3), np.zeros(3)
+    objective = problem.objective(fold, charge_weight).with_alpha(ALPHA)
+    W, right = np.random.default_rng(0).standard_normal((2, 3, problem.basis.n_columns))
+    matrices = problem.matrices.factors(objective, W, fold, charge_weight)
+    solved = matrices.solve(right, fold)
+    change = (problem.rows @ solved.T).T.reshape(3, 40, 3)
+    axes = shared_directions(objective, W)
+    along = np.sum(change * axes, axis=-1, keepdims=True) * axes
+    bent = weights[:, None] * (along + TRANSVERSE_SHARE * (change - along)) / weights.sum()
+    expected = bent.reshape(3, -1) @ problem.rows + ALPHA * solved
+    np.testing.assert_allclose(expected, right, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf, "auto"])
+def test_charge_weights_that_are_no_weights_are_refused(described: Molecules, weight: Any) -> None:
+    labels = read_labels(described, None, None, None)
+    folds = list(KFold(3).split(np.arange(len(described))))
+    with pytest.raises(InputError, match="charge_weight: expected a number >= 0"):
+        FoldGrid(labels, small_ridge(), folds, [ALPHA], [0.0, weight])
 
 
 def test_memory_of_a_discrepancy_is_asked_for(

@@ -112,6 +112,14 @@ def test_held_out_errors_are_weighed(molecules, weights, grid):
     assert abs(search.best_score_ - plain) > 1e-3 * abs(plain)
 
 
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf])
+def test_one_wrong_weight_is_refused(model, molecules, weights, wrong):
+    weights = weights.copy()
+    weights[7] = wrong
+    with pytest.raises(InputError, match="36 finite numbers >= 0"):
+        score_model(mae_scorer, model, molecules, None, weights)
+
+
 def test_scorers_of_scikit_learn_get_weights(model, molecules, weights):
     y = molecules.dipole_magnitude
     scorer = make_scorer(mean_absolute_error, greater_is_better=False)

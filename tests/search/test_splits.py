@@ -1,5 +1,7 @@
 """Folds: what trains, what is held out, and other folds for the guard."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from sklearn.model_selection import (
@@ -30,6 +32,19 @@ def held_out(folds):
 
 FOLDS = [(np.arange(12, 36), np.arange(12)), (np.arange(24), np.arange(24, 36))]
 UNSCORED = {3, 7, 20, 30}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A splitter of a user, which cannot be changed."""
+
+    n: int
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return self.n
+
+    def split(self, X, y=None, groups=None):
+        return KFold(self.n).split(X)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,13 @@ def test_other_folds_are_the_same_each_time(molecules):
 
 @pytest.mark.parametrize(
     ("cv", "n_folds"),
-    [(FOLDS, 2), (LeaveOneOut(), 5), (36, 5), (PredefinedSplit(np.arange(36) % 4), 4)],
+    [
+        (FOLDS, 2),
+        (LeaveOneOut(), 5),
+        (36, 5),
+        (PredefinedSplit(np.arange(36) % 4), 4),
+        (Blocks(3), 3),
+    ],
 )
 def test_fixed_folds_are_shuffled_for_the_guard_with_a_warning(molecules, cv, n_folds):
     splits = Splits(cv, labels_of(molecules))
