@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..data.label_keys import CHARGES_KEYS, QUADRUPOLE_KEY
+from ..descriptors.scales import MANY_MOLECULES
 from ..exceptions import InputError
 from ..learning.charge_discrepancy import absorbs
 from ..learning.labels import FitLabels
@@ -20,6 +21,8 @@ from .parameters import ChargeStart, RandomStart, Start, ZeroStart
 # Usual inducing environments: so many times the root of the number of molecules, and above that
 # number of molecules times its sixth root. More of them cost more than they gain.
 PER_ROOT, SLOWER_ABOVE = 100, 400
+# Above `MANY_MOLECULES`, whose first scale ends farther from the atom, at least so many.
+ENVIRONMENTS_OF_MANY = 6000
 # alpha="auto" is this over the effective number N of dipole labels, debye^2, and falls faster above
 # this number of labels: as N^-2 up to four times this number, and then as N^-1.5.
 AUTO_ALPHA, FASTER_ABOVE = 0.02, 1000
@@ -57,10 +60,12 @@ def has_baseline(labels: FitLabels) -> bool:
 def usual_n_inducing(n_molecules: int) -> int:
     """Return how many environments a fit to so many molecules has, if they have enough atoms.
 
-    100 times the root of their number, and above 400 molecules more slowly, with the sixth root.
+    100 times the root of their number, and above 400 molecules more slowly, with the sixth root;
+    above 10,000 molecules at least 6,000.
     """
     slower = min(1.0, SLOWER_ABOVE / max(n_molecules, 1)) ** (1 / 3)
-    return int(PER_ROOT * n_molecules**0.5 * slower)
+    usual = int(PER_ROOT * n_molecules**0.5 * slower)
+    return max(usual, ENVIRONMENTS_OF_MANY) if n_molecules > MANY_MOLECULES else usual
 
 
 def resolve_alpha(alpha: float | str, labels: FitLabels) -> float:

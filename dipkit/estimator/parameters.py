@@ -41,7 +41,8 @@ class InducingBasis(NestedParameters):
     n_inducing : int, default=None
         Inducing environments of all elements together. None chooses by the size of the data and
         the free memory: 100 times the square root of the number of molecules up to 400, which are
-        2,000; then they grow with its sixth root, to 2,329 for 1,000 and 3,046 for 5,000.
+        2,000; then they grow with its sixth root, to 2,329 for 1,000 and 3,046 for 5,000. Above
+        10,000 molecules 6,000.
     eigenvalue_cut : float or "auto", default="auto"
         Eigenvectors of the kernel matrix are left out if their eigenvalue is below this share of
         the largest one.

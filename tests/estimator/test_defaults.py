@@ -63,9 +63,18 @@ def test_alpha_has_no_step(n):
 
 
 @pytest.mark.parametrize(
-    ("n", "expected"), [(1, 100), (100, 1000), (400, 2000), (1000, 2330), (25_600, 4000)]
+    ("n", "expected"),
+    [
+        (1, 100),
+        (100, 1000),
+        (400, 2000),
+        (1000, 2330),
+        (10_000, 3420),
+        (10_001, 6000),
+        (10**6, 7368),
+    ],
 )
-def test_environments_grow_more_slowly_above_400_molecules(n, expected):
+def test_environments_grow_more_slowly_above_400_molecules_and_many_have_more(n, expected):
     assert usual_n_inducing(n) == pytest.approx(expected, abs=1)
 
 
