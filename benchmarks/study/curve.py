@@ -24,7 +24,7 @@ CITED = {"SchNet (cited)": (110_000, 0.033), "PaiNN (cited)": (110_000, 0.012)}
 SEVERAL_DRAWS = 5000
 # From this N on also as many inducing environments; the default has 3,400 to 5,200.
 ENVIRONMENTS_FROM, ENVIRONMENTS = 10_000, 10_000
-CURVE_WORDS = WORDS | {"many": f"the same, {ENVIRONMENTS:,} inducing environments"}
+CURVE_WORDS = WORDS | {"many": f"charges (default), {ENVIRONMENTS:,} inducing environments"}
 # Exponents are those between one N and the next, from this N on: no straight line fits all.
 EXPONENTS_FROM = 500
 

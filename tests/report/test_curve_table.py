@@ -52,8 +52,9 @@ def test_other_units_and_decimal_commas(tmp_path) -> None:
 def test_the_table_of_the_study() -> None:
     found = read_curves(STUDY)
     assert "magnitudes alone" in found.errors
-    # Cited models have one error each, without a spread.
-    assert set(found.errors) - set(found.spreads) == {"SchNet (cited)", "PaiNN (cited)"}
+    assert "magnitudes alone" in found.spreads
+    # Cited models have one error each, without a spread; so have lines of a single draw.
+    assert {"SchNet (cited)", "PaiNN (cited)"} <= set(found.errors) - set(found.spreads)
     assert (np.diff(found.sizes) > 0).all()
 
 
